@@ -1,0 +1,208 @@
+"""Checkpoint directories that DSKD and DSKD-KQ write, adopted as they are: ``projector.pt`` beside a student model.
+
+What such a directory does not say is looked up or asked for, never guessed: the structures are in a
+``projector_config.json``, the criterion and the teacher in the ``args.json`` of the parent directory. A directory whose
+criterion never trained the query projector is refused, for its ``query`` is random.
+"""
+
+import json
+import pickle
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from probe.checkpoint import Checkpoint, ModelRecord, Scales, VerifiedSource, group_projectors
+from probe.embeddings import EmbeddingTable, open_table
+from probe.errors import CheckpointError, MissingExtraError, Problem
+from probe.key_scale import Batches, simulated_key_scale
+from probe.models import OpenModel, tokenizer_of
+from probe.projectors import QUERY, STRUCTURES, Projector
+from probe.sources import resolve
+
+PROJECTORS, CONFIG, ARGUMENTS = "projector.pt", "projector_config.json", "args.json"
+
+PROMPT = (
+    "Below is an instruction that describes a task. "
+    "Write a response that appropriately completes the request.\n\n### Instruction:\n{instruction}\n\n### Response:\n"
+)
+"""The published template; all that attention sees of it is its last token."""
+
+TRAINED_QUERY = frozenset(
+    {
+        "dual_space_kd_with_cma",
+        "dual_space_kd_with_cross_model_attention",
+        "dual_space_kd_with_cla",
+        "dual_space_kd_with_cma_plus_kq_matching",
+    }
+)
+"""Criteria that train W_q. All others save an untrained one, if their projector configuration enables it."""
+
+UNIFORM_KURTOSIS, TRAINED_KURTOSIS = 1.8, 2.1
+"""E[w⁴] / E[w²]² of an initial, uniform matrix, and what any trained one should exceed."""
+
+
+def is_dskd(directory: Path) -> bool:
+    """Whether the directory is of this kind."""
+    return (directory / PROJECTORS).is_file()
+
+
+def adopt(
+    directory: Path, *, student: str | None, teacher: str | None, key_scale: float | None, texts: Sequence[str]
+) -> Checkpoint:
+    """Read a DSKD directory as a checkpoint.
+
+    Args:
+        directory: holds ``projector.pt`` and, unless ``student`` names it, the student.
+        student: the student model, where it lies elsewhere.
+        teacher: the teacher model, where ``args.json`` is missing or names a path of another machine.
+        key_scale: what the keys were divided by; None to take the mean over simulated training batches of ``texts``.
+        texts: responses for that simulation.
+
+    Raises:
+        CheckpointError: a file is missing, the query was never trained, or something contradicts the models.
+        ProjectorError: a tensor does not fit the structures.
+        MissingExtraError: torch, which reads ``projector.pt``, is not installed.
+    """
+    arguments = _arguments(directory)
+    criterion = _criterion(directory, arguments)
+    if criterion is not None and criterion not in TRAINED_QUERY:
+        raise _untrained(directory, f"criterion {criterion}, which saves its initial, random query")
+    sides = {
+        "student": _open(student or str(directory), "student", directory),
+        "teacher": _open(teacher or _teacher(directory, arguments), "teacher", directory),
+    }
+    widths = sides["student"].table.width, sides["teacher"].table.width
+    tensors = read_projector_file(directory / PROJECTORS)
+    structures = _structures(directory, arguments, tensors)
+    projectors = group_projectors(tensors, structures, *widths, str(directory / PROJECTORS))
+    if QUERY not in projectors:
+        raise _untrained(directory, f"projectors {', '.join(projectors)} alone")
+    if criterion is None:
+        _check_trained(directory, projectors[QUERY])
+    batches = Batches(int(arguments.get("batch_size", 8)), int(arguments.get("max_length", 512)))
+    estimated = key_scale is None
+    scale = simulated_key_scale(sides["teacher"], texts, batches) if key_scale is None else key_scale
+    return Checkpoint(
+        name=directory.name,
+        path=directory,
+        method="cma",
+        criterion=criterion or "unknown",
+        steps=_steps(directory),
+        student=_record(sides["student"]),
+        teacher=_record(sides["teacher"]),
+        scales=Scales(key=scale, key_is_estimate=estimated),
+        prompt=PROMPT,
+        projectors=projectors,
+    )
+
+
+def read_projector_file(path: Path) -> dict[str, np.ndarray]:
+    """Tensors of a ``projector.pt`` as float32; nothing in the file is executed.
+
+    Raises:
+        CheckpointError: the file is missing, malformed, or wants to run code.
+        MissingExtraError: torch is not installed.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingExtraError(
+            Problem(str(path), "torch, to read PyTorch files", "none", "Run: pip install 'cma-probe[train]'.")
+        ) from error
+    try:
+        loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        got = str(error).partition("\n")[0]
+        remedy = "Nothing in it was executed. Save the state dict alone: torch.save(projectors.state_dict(), path)."
+        raise CheckpointError(Problem(str(path), "a file of plain tensors", got, remedy)) from error
+    if not isinstance(loaded, Mapping) or not all(isinstance(value, torch.Tensor) for value in loaded.values()):
+        raise CheckpointError(
+            Problem(str(path), "a flat dict of tensors", type(loaded).__name__, "Save projectors.state_dict().")
+        )
+    return {str(key): value.float().numpy() for key, value in cast(Mapping[str, Any], loaded).items()}
+
+
+def _arguments(directory: Path) -> dict[str, Any]:
+    for place in (directory, directory.parent):
+        if (place / ARGUMENTS).is_file():
+            return json.loads((place / ARGUMENTS).read_text(encoding="utf-8"))
+    return {}
+
+
+def _criterion(directory: Path, arguments: Mapping[str, Any]) -> str | None:
+    named = arguments.get("criterion")
+    if named is None:
+        match = re.search(r"criterion=([a-z_]+?)__", str(directory))
+        named = match[1] if match else None
+    return named
+
+
+def _teacher(directory: Path, arguments: Mapping[str, Any]) -> str:
+    named = arguments.get("teacher_model_path")
+    if named and Path(named).exists():
+        return named
+    got = f"{named}, which is not on this machine" if named else "no args.json that names it"
+    raise CheckpointError(Problem(str(directory), "the teacher's directory", got, "Name it with --teacher."))
+
+
+def _structures(directory: Path, arguments: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> dict[str, str]:
+    named = arguments.get("projector_config_path")
+    places = [directory / CONFIG, directory.parent / CONFIG, *([Path(named)] if named else [])]
+    for place in places:
+        if place.is_file():
+            config: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
+            return {name: entry["structure"] for name, entry in config.items() if entry.get("enabled")}
+    # The published configuration has one linear map each; its keys say so, and their shapes are checked later.
+    names = {key.partition(".")[0] for key in tensors}
+    if names <= STRUCTURES.keys() and all(re.fullmatch(r"\w+\.0\.(weight|bias)", key) for key in tensors):
+        return {name: STRUCTURES[name] for name in sorted(names)}
+    keys = ", ".join(sorted(tensors))
+    raise CheckpointError(
+        Problem(str(directory), f"a {CONFIG} for the tensors {keys}", "none", "Copy the one of the run beside it.")
+    )
+
+
+def _check_trained(directory: Path, query: Projector) -> None:
+    weight = next(value for key, value in query.tensors.items() if key.endswith("weight")).astype(np.float64)
+    kurtosis = float(np.mean(weight**4) / np.mean(weight**2) ** 2)
+    if kurtosis < TRAINED_KURTOSIS:
+        ratio = f"E[w⁴]/E[w²]² = {kurtosis:.2f}; {UNIFORM_KURTOSIS} if uniform"
+        got = f"weights spread as evenly as at initialisation ({ratio})"
+        raise _untrained(directory, got)
+
+
+def _untrained(directory: Path, got: str) -> CheckpointError:
+    return CheckpointError(
+        Problem(
+            str(directory), "a trained query projector", got, "Probe a run of a criterion with cross-model attention."
+        )
+    )
+
+
+def _open(source: str, role: str, directory: Path) -> OpenModel:
+    found = resolve(source, Path.cwd())
+    table: EmbeddingTable = open_table(found)
+    tokenizer = tokenizer_of(found)
+    return OpenModel(source, table, tokenizer, tokenizer.encode(PROMPT)[-1], tokenizer.dskd_eos_id)
+
+
+def _record(model: OpenModel) -> ModelRecord:
+    identity = model.table.identity()
+    return ModelRecord(
+        name=Path(model.source).name,
+        revision=None,
+        rows=identity.rows,
+        width=identity.width,
+        embedding_scale=model.table.scale,
+        eos_id=model.eos_id,
+        vocabulary_sha256=model.tokenizer.vocabulary_sha256(),
+        sources=(VerifiedSource(model.source, identity.sha256),),
+    )
+
+
+def _steps(directory: Path) -> int | None:
+    match = re.search(r"step([0-9]+)", directory.name)
+    return int(match[1]) if match else None

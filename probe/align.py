@@ -1,0 +1,147 @@
+"""Gold pairs × methods → scores: the alignment probe."""
+
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from probe import references
+from probe.attention import softmax
+from probe.cma import Logits, OpenCheckpoint, sharpen
+from probe.errors import PairsError, Problem
+from probe.maps import AttentionMap
+from probe.models import OpenModel
+from probe.pairs import GoldFile, GoldRow
+from probe.report import ProbeReport
+from probe.scores import entropy, score
+
+Counts = Float[np.ndarray, " counts"]
+
+CMA, RANDOM = "cma", "random"
+RANDOM_SEEDS = (0, 1, 2, 3, 4)
+KEY_SCALE_FACTORS = (0.8, 1.25)
+"""Where the key scale is an estimate, what it is multiplied by to show how much depends on it."""
+
+REFERENCES: dict[str, Callable[[GoldRow], AttentionMap]] = {
+    "uniform": references.uniform,
+    "diagonal": references.diagonal,
+    "lexical": references.lexical,
+    "overlap": references.overlap,
+    "chunk": references.chunk,
+    "gold": references.gold,
+    "bigram": references.bigram,
+    "target-only": references.target_only,
+}
+"""Methods that need no checkpoint; what each is stands in `probe.references`."""
+
+_DECLARED = re.compile(r"tokenizer (\S+): vocabulary sha256 ([0-9a-f]{64})")
+
+
+def align(open_: OpenCheckpoint, gold: GoldFile, path: Path) -> ProbeReport:
+    """Score cma, its untrained twin and all references on the rows that fit the checkpoint's tokenizers.
+
+    Raises:
+        PairsError: no row fits, or a row claims these tokenizers but has other pieces than they produce.
+    """
+    rows = fitting_rows(open_, gold, path)
+    scores: dict[str, list[Counts]] = {CMA: []}
+    factors = KEY_SCALE_FACTORS if open_.checkpoint.scales.key_is_estimate else ()
+    scores |= {f"{CMA} ×{factor:g}": [] for factor in factors}
+    queries = [open_.checkpoint.query, *(open_.untrained_query(seed) for seed in RANDOM_SEEDS)]
+    untrained: list[list[Logits]] = [[] for _ in RANDOM_SEEDS]
+    entropies: list[Float[np.ndarray, " rows"]] = []
+    for row in rows:
+        trained, *others = open_.attend(row.student, row.teacher, queries)
+        map_ = AttentionMap(CMA, row.student, row.teacher, trained.over_teacher, trained.over_student)
+        scores[CMA].append(score(map_, row))
+        entropies.append(entropy(map_.weights.astype(np.float64)))
+        for factor in factors:
+            weights = softmax(trained.logits / factor, axis=-1)
+            scores[f"{CMA} ×{factor:g}"].append(score(AttentionMap(CMA, row.student, row.teacher, weights), row))
+        for logits, other in zip(untrained, others, strict=True):
+            logits.append(other.logits)
+    scores[RANDOM] = _random_scores(rows, untrained, float(np.concatenate(entropies).mean()))
+    for name, method in REFERENCES.items():
+        scores[name] = [score(method(row), row) for row in rows]
+    return ProbeReport(
+        checkpoint=open_.checkpoint.name,
+        method=open_.checkpoint.method,
+        criterion=open_.checkpoint.criterion,
+        steps=open_.checkpoint.steps,
+        pair=f"{open_.checkpoint.student.name} ← {open_.checkpoint.teacher.name}",
+        key_scale=open_.checkpoint.scales.key,
+        key_scale_is_estimate=open_.checkpoint.scales.key_is_estimate,
+        gold=str(path),
+        gold_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        sentences=tuple(row.id for row in rows),
+        other_sentences=len(gold.rows) - len(rows),
+        methods=tuple(scores),
+        counts=np.stack([np.stack(of_rows) for of_rows in scores.values()], axis=1),
+    )
+
+
+def fitting_rows(open_: OpenCheckpoint, gold: GoldFile, path: Path) -> list[GoldRow]:
+    """Rows whose tokens both tokenizers of the checkpoint really produce, whatever the file calls them.
+
+    Raises:
+        PairsError: none fits, or a row is declared for these very vocabularies and yet has other pieces.
+    """
+    student = open_.student.produces([row.student for row in gold.rows])
+    teacher = open_.teacher.produces([row.teacher for row in gold.rows])
+    records = open_.checkpoint.student, open_.checkpoint.teacher
+    own = tuple(record.vocabulary_sha256 for record in records)
+    declared = declared_vocabularies(gold)
+    problems: list[Problem] = []
+    for row, *fits in zip(gold.rows, student, teacher, strict=True):
+        names = row.pair.split("~")
+        if all(fits) or tuple(declared.get(name) for name in names) != own:
+            continue
+        for side, text, model, fit in zip(
+            ("student", "teacher"), (row.student, row.teacher), (open_.student, open_.teacher), fits, strict=True
+        ):
+            if not fit:
+                problems.append(_foreign_pieces(row, f"{path.name}, row {row.id}, {side}_tokens", text.pieces, model))
+    if problems:
+        raise PairsError(*problems)
+    rows = [row for row, *fits in zip(gold.rows, student, teacher, strict=True) if all(fits)]
+    if not rows:
+        raise PairsError(
+            Problem(
+                path.name,
+                f"rows tokenised as {records[0].name} and {records[1].name} do it",
+                f"rows for {', '.join(sorted({row.pair for row in gold.rows})) or 'nothing'}",
+                "Name a checkpoint of one of those pairs, or annotate rows for this one.",
+            )
+        )
+    return rows
+
+
+def _foreign_pieces(row: GoldRow, where: str, pieces: Sequence[str], model: OpenModel) -> Problem:
+    own = model.tokenizer.pieces([row.text])[0]
+    return Problem(
+        where,
+        f"the tokenizer's pieces {' '.join(own)}",
+        " ".join(pieces),
+        "Tokenise the text again and mend the links.",
+    )
+
+
+def declared_vocabularies(gold: GoldFile) -> dict[str, str]:
+    """Vocabulary SHA-256 by tokenizer name, from lines ``# tokenizer NAME: vocabulary sha256 HEX``."""
+    matches = (_DECLARED.match(comment) for comment in gold.comments)
+    return {match[1]: match[2] for match in matches if match}
+
+
+def _random_scores(rows: Sequence[GoldRow], untrained: Sequence[Sequence[Logits]], sharpness: float) -> list[Counts]:
+    """Scores of untrained projectors, sharpened to a mean entropy, averaged over seeds."""
+    by_seed = [
+        [
+            score(AttentionMap(RANDOM, row.student, row.teacher, weights), row)
+            for row, weights in zip(rows, sharpen(logits, sharpness), strict=True)
+        ]
+        for logits in untrained
+    ]
+    return [np.mean(of_row, axis=0) for of_row in zip(*by_seed, strict=True)]

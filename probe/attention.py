@@ -1,0 +1,68 @@
+"""Cross-model attention (CMA): the one equation that probe and training share.
+
+Student position i has input x_i and target x_{i+1}; teacher position j has y_j and y_{j+1}. With embedding tables
+E_s, E_t of widths d_s, d_t (Eq. 4–6, Zhang et al. 2024, "Dual-Space Knowledge Distillation"):
+
+    q_i  = W_q [E_s(x_i); E_s(x_{i+1})] + b          query, from 2·d_s to 2·d_t
+    k_j  = [E_t(y_j); E_t(y_{j+1})] / key_scale      key; there is no key projector
+    A    = softmax_j (q_i · k_j / sqrt(2·d_t))       what each student position takes from the teacher
+    A'   = softmax_i of the same logits              what each teacher position takes from the student
+
+Positions are those of the response: from the one whose target is the first response token to the one whose target is
+the end-of-sequence token. Row i therefore speaks of the *target* x_{i+1} as much as of x_i.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+from array_api_compat import array_namespace
+from jaxtyping import Bool, Float
+
+from probe.projectors import Projector, project
+
+Array = Any  # numpy or torch, see projectors
+
+
+class CrossModelAttention(NamedTuple):
+    """Logits and both softmaxes, each student × teacher."""
+
+    logits: Float[Array, "*batch student teacher"]
+    over_teacher: Float[Array, "*batch student teacher"]
+    """A: each student row sums to one."""
+    over_student: Float[Array, "*batch student teacher"]
+    """A', transposed: each teacher column sums to one."""
+
+
+def bigrams(
+    inputs: Float[Array, "*batch positions width"], targets: Float[Array, "*batch positions width"]
+) -> Float[Array, "*batch positions two_widths"]:
+    """[E(x_i); E(x_{i+1})], the state that a query or key is made of."""
+    return array_namespace(inputs, targets).concat([inputs, targets], axis=-1)
+
+
+def cross_model_attention(
+    query: Projector,
+    student_bigrams: Float[Array, "*batch student two_student_widths"],
+    teacher_bigrams: Float[Array, "*batch teacher two_teacher_widths"],
+    *,
+    key_scale: float,
+    student_mask: Bool[Array, "*batch student"] | None = None,
+    teacher_mask: Bool[Array, "*batch teacher"] | None = None,
+) -> CrossModelAttention:
+    """CMA of response positions; masks are true where a position exists (False: padding of a batch)."""
+    keys = teacher_bigrams / key_scale
+    logits = project(query, student_bigrams) @ keys.mT / math.sqrt(keys.shape[-1])
+    columns = None if teacher_mask is None else teacher_mask[..., None, :]
+    rows = None if student_mask is None else student_mask[..., :, None]
+    return CrossModelAttention(logits, softmax(logits, axis=-1, mask=columns), softmax(logits, axis=-2, mask=rows))
+
+
+def softmax(
+    logits: Float[Array, "*shape"], *, axis: int, mask: Bool[Array, "..."] | None = None
+) -> Float[Array, "*shape"]:
+    """Softmax along an axis; where ``mask`` is false the weight is exactly zero."""
+    xp = array_namespace(logits)
+    if mask is not None:
+        logits = xp.where(mask, logits, xp.full_like(logits, -math.inf))
+    exponentials = xp.exp(logits - xp.max(logits, axis=axis, keepdims=True))
+    return exponentials / xp.sum(exponentials, axis=axis, keepdims=True)

@@ -1,0 +1,236 @@
+"""Our checkpoint directory: ``probe.json`` and ``projectors.safetensors``, loaded strictly.
+
+Loading checks every tensor against the structures, and both embedding tables against the identities in the file.
+Nothing is ever filled in with random weights.
+"""
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from probe.errors import CheckpointError, Problem
+from probe.files import replacing_directory
+from probe.projectors import Projector
+
+FORMAT = 1
+MANIFEST, TENSORS = "probe.json", "projectors.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Scales:
+    """The three numbers that keys, hidden states and target embeddings are divided by; None where nobody knows."""
+
+    key: float
+    hidden: float | None = None
+    target: float | None = None
+    key_is_estimate: bool = False
+    """True where the run stored no key scale, so that everything bound to temperature is uncertain."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedSource:
+    """A place the model was read from, and the SHA-256 identity of the embedding table found there."""
+
+    source: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRecord:
+    """What a checkpoint knows of its student or teacher."""
+
+    name: str
+    revision: str | None
+    rows: int
+    width: int
+    embedding_scale: float
+    eos_id: int
+    vocabulary_sha256: str
+    sources: tuple[VerifiedSource, ...]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Trained projectors and what they belong to."""
+
+    name: str
+    path: Path
+    method: str
+    criterion: str
+    steps: int | None
+    student: ModelRecord
+    teacher: ModelRecord
+    scales: Scales
+    prompt: str
+    projectors: Mapping[str, Projector]
+    recipe: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def query(self) -> Projector:
+        """W_q and b.
+
+        Raises:
+            CheckpointError: the checkpoint has no query projector, as those of methods without attention.
+        """
+        if "query" not in self.projectors:
+            raise CheckpointError(
+                Problem(
+                    str(self.path),
+                    "a query projector",
+                    f"projectors {', '.join(self.projectors) or 'none'}",
+                    "Cross-model attention can be probed only where a method trained it.",
+                )
+            )
+        return self.projectors["query"]
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a directory in our format.
+
+    Raises:
+        CheckpointError: the manifest is missing, malformed or of another format version.
+        ProjectorError: a tensor is missing, superfluous or of another shape.
+    """
+    manifest = read_manifest(path)
+    try:
+        student, teacher = _model(manifest["student"]), _model(manifest["teacher"])
+        structures: dict[str, str] = manifest["projectors"]
+        checkpoint = Checkpoint(
+            name=manifest["name"],
+            path=path,
+            method=manifest["method"],
+            criterion=manifest["criterion"],
+            steps=manifest["steps"],
+            student=student,
+            teacher=teacher,
+            scales=Scales(**manifest["scales"]),
+            prompt=manifest["prompt"],
+            projectors=load_projectors(path / TENSORS, structures, student.width, teacher.width),
+            recipe=manifest["recipe"],
+        )
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(
+            Problem(str(path / MANIFEST), "the keys of format 1", str(error), "Save the checkpoint again.")
+        ) from error
+    return checkpoint
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The contents of ``probe.json``.
+
+    Raises:
+        CheckpointError: missing, malformed, or of another format version.
+    """
+    file = path / MANIFEST
+    if not file.is_file():
+        raise CheckpointError(
+            Problem(str(path), f"a checkpoint directory with {MANIFEST}", "none", "Name a directory or a bundled name.")
+        )
+    try:
+        manifest: Any = json.loads(file.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise CheckpointError(Problem(str(file), "JSON", str(error), "Restore the file.")) from error
+    version = manifest.get("format") if isinstance(manifest, dict) else None
+    if version != FORMAT:
+        raise CheckpointError(
+            Problem(str(file), f"format {FORMAT}", f"format {version}", "Read it with the version that wrote it.")
+        )
+    return manifest
+
+
+def load_projectors(file: Path, structures: Mapping[str, str], student: int, teacher: int) -> dict[str, Projector]:
+    """Projectors of a safetensors file, as float32.
+
+    Raises:
+        CheckpointError: the file is missing or malformed, or holds a projector that the structures do not name.
+        ProjectorError: a tensor is missing, superfluous or of another shape.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    if not file.is_file():
+        raise CheckpointError(Problem(str(file), "the projectors' tensors", "no such file", "Restore the file."))
+    try:
+        tensors = load_file(file)
+    except SafetensorError as error:
+        raise CheckpointError(Problem(str(file), "a safetensors file", str(error), "Restore the file.")) from error
+    return group_projectors(tensors, structures, student, teacher, str(file))
+
+
+def group_projectors(
+    tensors: Mapping[str, np.ndarray], structures: Mapping[str, str], student: int, teacher: int, where: str
+) -> dict[str, Projector]:
+    """Projectors from a flat dict ``query.0.weight`` …, checked against their structures, as float32.
+
+    Raises:
+        CheckpointError: a tensor belongs to no projector.
+        ProjectorError: a tensor is missing, superfluous or of another shape.
+    """
+    strays = sorted(key for key in tensors if key.partition(".")[0] not in structures)
+    if strays:
+        raise CheckpointError(
+            Problem(where, f"tensors of {', '.join(structures)} alone", ", ".join(strays), "Name every projector.")
+        )
+    grouped: dict[str, Projector] = {}
+    for name, structure in structures.items():
+        own = {
+            key.removeprefix(f"{name}."): value.astype(np.float32)
+            for key, value in tensors.items()
+            if key.startswith(f"{name}.")
+        }
+        grouped[name] = Projector.load(structure, own, student=student, teacher=teacher, where=f"{where}: {name}")
+    return grouped
+
+
+def save_checkpoint(checkpoint: Checkpoint, path: Path, *, dtype: type[np.floating[Any]] = np.float32) -> None:
+    """Write a checkpoint directory, whole or not at all.
+
+    Raises:
+        OutputError: the place cannot be written to.
+    """
+    from safetensors.numpy import save_file
+
+    manifest = {
+        "format": FORMAT,
+        **{key: getattr(checkpoint, key) for key in ("name", "method", "criterion", "steps", "prompt")},
+        "student": asdict(checkpoint.student),
+        "teacher": asdict(checkpoint.teacher),
+        "projectors": {name: projector.structure for name, projector in checkpoint.projectors.items()},
+        "scales": asdict(checkpoint.scales),
+        "recipe": dict(checkpoint.recipe),
+        "recipe_sha256": hashlib.sha256(json.dumps(dict(checkpoint.recipe), sort_keys=True).encode()).hexdigest(),
+        "versions": _versions(),
+    }
+    tensors = {
+        f"{name}.{key}": np.ascontiguousarray(np.asarray(value), dtype=dtype)
+        for name, projector in checkpoint.projectors.items()
+        for key, value in projector.tensors.items()
+    }
+    with replacing_directory(path) as temporary:
+        save_file(tensors, temporary / TENSORS)
+        text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
+        (temporary / MANIFEST).write_text(text, encoding="utf-8")
+
+
+def _model(record: Mapping[str, Any]) -> ModelRecord:
+    sources = tuple(VerifiedSource(**source) for source in record["sources"])
+    fields: dict[str, Any] = {**record, "sources": sources}
+    return ModelRecord(**fields)
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {"python": platform.python_version()}
+    for package in ("cma-probe", "numpy", "safetensors", "tokenizers", "torch", "transformers"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:  # the torch-free install has neither torch nor transformers
+            continue
+    return found

@@ -1,0 +1,107 @@
+"""What two tokenisations of one text share, by UTF-8 bytes: overlapping spans, and chunks with common boundaries."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from probe.errors import Problem, TokenError
+from probe.tokens import TokenizedText
+
+WHITE_SPACE = frozenset(" \t\n\r\v\f\u0085\u00a0\u1680\u2028\u2029\u202f\u205f\u3000") | {
+    chr(code) for code in range(0x2000, 0x200B)
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Runs of student and teacher tokens that begin and end at the same bytes and cannot be cut further."""
+
+    student: range
+    teacher: range
+
+
+def shared_chunks(student: TokenizedText, teacher: TokenizedText) -> tuple[Chunk, ...]:
+    """Minimal chunks, in order; each token of either side is in exactly one.
+
+    Tokens that share bytes (pieces of one character, of one normalised segment) and empty tokens never part company.
+
+    Raises:
+        TokenError: the texts differ, or only one side has tokens.
+    """
+    _check_same_text(student, teacher)
+    sizes = len(student.tokens), len(teacher.tokens)
+    if 0 in sizes and sizes != (0, 0):
+        raise TokenError(
+            Problem(repr(student.text), "tokens on both sides", f"{sizes[0]} and {sizes[1]}", "Give the text tokens.")
+        )
+    cuts = _cuts(student), _cuts(teacher)
+    common = sorted(cuts[0].keys() & cuts[1].keys())
+    # A cut needs both sides to have moved on; the last one takes along whatever is left.
+    ends = [(cuts[0][byte], cuts[1][byte]) for byte in common] + [sizes]
+    chunks: list[Chunk] = []
+    begin = (0, 0)
+    for end in ends:
+        if end[0] > begin[0] and end[1] > begin[1]:
+            chunks.append(Chunk(range(begin[0], end[0]), range(begin[1], end[1])))
+            begin = end
+    if chunks and begin != sizes:
+        last = chunks.pop()
+        chunks.append(Chunk(range(last.student.start, sizes[0]), range(last.teacher.start, sizes[1])))
+    return tuple(chunks)
+
+
+def _check_same_text(student: TokenizedText, teacher: TokenizedText) -> None:
+    if student.text != teacher.text:
+        raise TokenError(
+            Problem("pair", "one text on both sides", f"{student.text!r} and {teacher.text!r}", "Tokenise one text.")
+        )
+
+
+def _cuts(side: TokenizedText) -> dict[int, int]:
+    """Byte offsets at which the side can be cut, each with the number of tokens before it."""
+    cuts: dict[int, int] = {}
+    reached = 0
+    for index, token in enumerate(side.tokens):
+        if index and token.start >= reached:
+            # Empty tokens stand after a cut at their byte, so the earliest cut is kept.
+            cuts.setdefault(token.start, index)
+        reached = max(reached, token.end)
+    return cuts
+
+
+def chunk_mask(student: TokenizedText, teacher: TokenizedText) -> Bool[np.ndarray, "student teacher"]:
+    """True where two tokens lie in the same chunk."""
+    mask = np.zeros((len(student.tokens), len(teacher.tokens)), dtype=bool)
+    for chunk in shared_chunks(student, teacher):
+        mask[chunk.student.start : chunk.student.stop, chunk.teacher.start : chunk.teacher.stop] = True
+    return mask
+
+
+def overlap_mask(student: TokenizedText, teacher: TokenizedText) -> Bool[np.ndarray, "student teacher"]:
+    """True where two tokens share a byte of the text."""
+    _check_same_text(student, teacher)
+    return _shared_bytes(_bounds(student), _bounds(teacher)) > 0
+
+
+def content_mask(student: TokenizedText, teacher: TokenizedText) -> Bool[np.ndarray, "student teacher"]:
+    """True where two tokens share a byte that is not white space."""
+    _check_same_text(student, teacher)
+    content = np.concatenate([[0], np.cumsum(_content_bytes(student.text))])
+    return _shared_bytes(content[_bounds(student)], content[_bounds(teacher)]) > 0
+
+
+def _bounds(side: TokenizedText) -> Int[np.ndarray, "tokens 2"]:
+    return np.array([(token.start, token.end) for token in side.tokens], dtype=np.int64).reshape(-1, 2)
+
+
+def _shared_bytes(
+    student: Int[np.ndarray, "student 2"], teacher: Int[np.ndarray, "teacher 2"]
+) -> Int[np.ndarray, "student teacher"]:
+    ends = np.minimum(student[:, None, 1], teacher[None, :, 1])
+    return ends - np.maximum(student[:, None, 0], teacher[None, :, 0])
+
+
+def _content_bytes(text: str) -> Int[np.ndarray, " bytes"]:
+    counts = [(0 if char in WHITE_SPACE else 1, len(char.encode())) for char in text]
+    return np.repeat([flag for flag, _ in counts], [size for _, size in counts]).astype(np.int64)

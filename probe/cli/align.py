@@ -1,0 +1,72 @@
+"""``probe-align``: how well does a trained cross-model attention align tokens?"""
+
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from probe.cli.run import add_checkpoint_options, run
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from probe.report import ProbeReport
+
+EXAMPLES = """examples:
+  probe-align --pairs alignments/gold.tsv
+  probe-align --pairs alignments/gold.tsv --checkpoint smollm2-gemma3-projectors
+  probe-align --pairs my.tsv --checkpoint outputs/run/epoch20_step7140 --teacher models/Qwen1.5-1.8B
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point."""
+    parser = ArgumentParser(
+        "probe-align", description=__doc__, epilog=EXAMPLES, formatter_class=RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--pairs", type=Path, required=True, metavar="FILE", help="gold pairs, a .tsv file")
+    parser.add_argument(
+        "--checkpoint",
+        action="append",
+        metavar="NAME",
+        help="bundled name, directory or hub id; may be repeated; without it: demo",
+    )
+    add_checkpoint_options(parser)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report of one checkpoint as JSON")
+    parser.add_argument("--heatmaps", type=Path, metavar="DIR", help="draw every sentence into this directory")
+    return run(parser, _align, argv)
+
+
+def _align(arguments: Namespace) -> None:
+    from rich.console import Console
+
+    from probe.align import align, fitting_rows
+    from probe.errors import OutputError, Problem
+    from probe.files import replacing_file
+    from probe.find import Overrides, find_checkpoint
+    from probe.pairs import read_pairs
+
+    names: list[str] = arguments.checkpoint or ["demo"]
+    if arguments.json and len(names) > 1:
+        raise OutputError(Problem("--json", "one checkpoint", f"{len(names)}", "Run the command once for each."))
+    gold = read_pairs(arguments.pairs)
+    console = Console(highlight=False, soft_wrap=False)
+    for name in names:
+        overrides = Overrides(arguments.student, arguments.teacher, arguments.key_scale)
+        opened = find_checkpoint(name, overrides, [row.text for row in gold.rows])
+        report = align(opened, gold, arguments.pairs)
+        if arguments.json:
+            with replacing_file(arguments.json) as temporary:
+                temporary.write_text(report.to_json(), encoding="utf-8")
+        if arguments.heatmaps:
+            from probe.plots.heatmap import save_heatmap
+
+            for row in fitting_rows(opened, gold, arguments.pairs):
+                save_heatmap(opened.map(row.student, row.teacher), arguments.heatmaps / f"{row.id}.pdf", gold=row)
+        _print(console, report)
+
+
+def _print(console: "Console", report: "ProbeReport") -> None:
+    console.print("\n".join(report.heading()))
+    console.print(report.table())
+    console.print("\n".join(report.reading()))

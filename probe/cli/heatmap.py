@@ -1,0 +1,58 @@
+"""``probe-heatmap``: draw the attention of one sentence."""
+
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from pathlib import Path
+
+from probe.cli.run import add_checkpoint_options, run
+
+EXAMPLES = """examples:
+  probe-heatmap "Return the path of the file." --out path.pdf
+  probe-heatmap "The cat sat on the mat." --checkpoint smollm2-gemma3-projectors --out cat.svg
+  probe-heatmap --pairs alignments/gold.tsv --row demo-001 --out gold.png
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point."""
+    parser = ArgumentParser(
+        "probe-heatmap", description=__doc__, epilog=EXAMPLES, formatter_class=RawDescriptionHelpFormatter
+    )
+    parser.add_argument("text", nargs="?", help="any text; or name a row of a gold file instead")
+    parser.add_argument("--checkpoint", default="demo", metavar="NAME", help="bundled name, directory or hub id")
+    add_checkpoint_options(parser)
+    parser.add_argument("--pairs", type=Path, metavar="FILE", help="gold pairs: links of this text are outlined")
+    parser.add_argument("--row", metavar="ID", help="draw this row of the gold file")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="a .pdf, .svg or .png file")
+    parser.add_argument("--dpi", type=int, default=200, help="resolution of a .png; default 200")
+    return run(parser, _heatmap, argv)
+
+
+def _heatmap(arguments: Namespace) -> None:
+    from probe.errors import PairsError, Problem
+    from probe.find import Overrides, find_checkpoint
+    from probe.pairs import GoldRow, read_pairs
+    from probe.plots.heatmap import check_suffix, save_heatmap
+
+    check_suffix(arguments.out)
+    rows = read_pairs(arguments.pairs).rows if arguments.pairs else ()
+    gold: GoldRow | None = None
+    text: str | None = arguments.text
+    if arguments.row is not None:
+        gold = next((row for row in rows if row.id == arguments.row), None)
+        if gold is None:
+            remedy = "Name a file with --pairs, and one of its ids with --row."
+            raise PairsError(Problem(str(arguments.pairs), f"a row {arguments.row}", "no such id", remedy))
+        text = gold.text
+    if not text:
+        raise PairsError(Problem("probe-heatmap", "a text, or --pairs with --row", "neither", "Give one of them."))
+    overrides = Overrides(arguments.student, arguments.teacher, arguments.key_scale)
+    opened = find_checkpoint(arguments.checkpoint, overrides, [text])
+    sides = opened.tokenize(text)
+    if gold is None:
+        gold = next((row for row in rows if (row.student, row.teacher) == sides), None)
+    elif (gold.student, gold.teacher) != sides:
+        remedy = "Name a checkpoint of the row's pair."
+        raise PairsError(Problem(f"row {gold.id}", f"tokens of {arguments.checkpoint}", gold.pair, remedy))
+    save_heatmap(opened.map(*sides), arguments.out, gold=gold, dpi=arguments.dpi)
+    print(arguments.out)

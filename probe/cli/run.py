@@ -1,0 +1,29 @@
+"""What the commands share: turning an error into one message and exit code 2."""
+
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Sequence
+
+from probe.errors import ProbeError
+
+
+def run(parser: ArgumentParser, body: Callable[[Namespace], None], argv: Sequence[str] | None) -> int:
+    """Parse, do, and report; argparse itself exits with 2 on bad usage."""
+    arguments = parser.parse_args(argv)
+    try:
+        body(arguments)
+    except ProbeError as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
+        sys.stderr.close()
+    return 0
+
+
+def add_checkpoint_options(parser: ArgumentParser) -> None:
+    """Options that say how to open a checkpoint."""
+    parser.add_argument("--student", metavar="MODEL", help="directory, .gguf file or hub id of the student, if moved")
+    parser.add_argument("--teacher", metavar="MODEL", help="the same for the teacher")
+    parser.add_argument(
+        "--key-scale", type=float, metavar="X", help="what keys are divided by, for DSKD directories, which store none"
+    )

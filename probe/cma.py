@@ -1,0 +1,104 @@
+"""Cross-model attention of a checkpoint, for any text: the bridge from projectors and tables to attention maps."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from probe.attention import CrossModelAttention, cross_model_attention, softmax
+from probe.checkpoint import Checkpoint
+from probe.maps import AttentionMap
+from probe.models import OpenModel, open_model
+from probe.projectors import Projector, initial_tensors
+from probe.tokens import TokenizedText
+
+Logits = Float[np.ndarray, "student_targets teacher_targets"]
+Sides = tuple[TokenizedText, TokenizedText]
+
+
+@dataclass(frozen=True)
+class OpenCheckpoint:
+    """A checkpoint with both of its models open."""
+
+    checkpoint: Checkpoint
+    student: OpenModel
+    teacher: OpenModel
+
+    def tokenize(self, text: str) -> Sides:
+        """Any text, cut by both tokenizers."""
+        return self.student.tokenizer.tokenize(text), self.teacher.tokenizer.tokenize(text)
+
+    def attend(
+        self, student: TokenizedText, teacher: TokenizedText, queries: Sequence[Projector]
+    ) -> list[CrossModelAttention]:
+        """The attention of one text, end of sequence included, under each of several query projectors."""
+        states = self.student.bigrams(student), self.teacher.bigrams(teacher)
+        return [cross_model_attention(query, *states, key_scale=self.checkpoint.scales.key) for query in queries]
+
+    def map(self, student: TokenizedText, teacher: TokenizedText) -> AttentionMap:
+        """The attention of one text under the trained query projector."""
+        (attention,) = self.attend(student, teacher, [self.checkpoint.query])
+        return AttentionMap("cma", student, teacher, attention.over_teacher, attention.over_student)
+
+    def untrained_query(self, seed: int) -> Projector:
+        """A query projector of the same structure that nothing has trained."""
+        query = self.checkpoint.query
+        return replace(query, tensors=initial_tensors(query.layers, np.random.default_rng(seed)))
+
+
+def open_checkpoint(
+    checkpoint: Checkpoint, *, student: str | None = None, teacher: str | None = None
+) -> OpenCheckpoint:
+    """Open both models of a checkpoint; ``student`` and ``teacher`` name copies to use instead of its own sources.
+
+    Raises:
+        CheckpointError, TableError: see `probe.models.open_model`.
+    """
+    return OpenCheckpoint(
+        checkpoint,
+        open_model(checkpoint.student, "student", checkpoint.prompt, directory=checkpoint.path, override=student),
+        open_model(checkpoint.teacher, "teacher", checkpoint.prompt, directory=checkpoint.path, override=teacher),
+    )
+
+
+def sharpen(logits: Sequence[Logits], entropy: float) -> list[Float[np.ndarray, "student_targets teacher_targets"]]:
+    """Softmaxes over the teacher, at the one temperature where their mean entropy (share of log m) is as given.
+
+    A method is compared with another at equal sharpness, or the comparison is one of thermometers.
+    """
+    padded, sizes = _pad_rows(logits)
+
+    def weights_at(log_factor: float) -> np.ndarray:
+        return softmax(padded * np.exp(log_factor), axis=1)
+
+    def excess(log_factor: float) -> float:
+        weights = weights_at(log_factor)
+        logs = np.log(weights, where=weights > 0, out=np.zeros_like(weights))
+        return float(np.mean(-(weights * logs).sum(axis=1) / np.log(sizes)) - entropy)
+
+    low, high = -10.0, 10.0  # from nearly uniform to nearly one-hot for logits of any usual size
+    factor = low if excess(low) < 0 else high if excess(high) > 0 else _root(excess, low, high)
+    ends = np.cumsum([len(text) for text in logits])[:-1]
+    split = np.split(weights_at(factor), ends)
+    return [weights[:, : text.shape[1]] for weights, text in zip(split, logits, strict=True)]
+
+
+def _root(function: Callable[[float], float], low: float, high: float) -> float:
+    from scipy.optimize import brentq
+
+    found: Any = brentq(function, low, high, xtol=1e-3)
+    return float(found)
+
+
+def _pad_rows(logits: Sequence[Logits]) -> tuple[np.ndarray, np.ndarray]:
+    """All rows of all texts under each other, padded with -inf, and the true length of each."""
+    widest = max(text.shape[1] for text in logits)
+    padded = np.full((sum(len(text) for text in logits), widest), -np.inf)
+    sizes = np.concatenate([np.full(len(text), text.shape[1]) for text in logits])
+    begin = 0
+    for text in logits:
+        padded[begin : begin + len(text), : text.shape[1]] = text
+        begin += len(text)
+    return padded, sizes

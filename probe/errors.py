@@ -1,0 +1,72 @@
+"""Every error this package raises on purpose, and the four facts each message carries.
+
+ProbeError                 base; commands print it and exit with code 2
+├── TokenError             pieces that do not spell their text
+├── PairsError             a gold file, or a row of it
+├── MapError               an attention map, or a file that holds one
+├── ProjectorError         a projector's structure or tensors
+├── TableError             an embedding table
+├── CheckpointError        a checkpoint directory
+├── OutputError            a file that cannot be written
+├── TrainingError          training data, settings or state
+└── MissingExtraError      a package that an extra would have installed
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong: where, what was expected, what came, and how to mend it."""
+
+    where: str
+    expected: str
+    got: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: expected {self.expected}; got {self.got}. {self.remedy}"
+
+
+class ProbeError(Exception):
+    """Input that cannot be used. Holds one problem or, for a file with several bad rows, all of them."""
+
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = problems
+
+
+class TokenError(ProbeError):
+    """Pieces do not spell the text they are said to come from."""
+
+
+class PairsError(ProbeError):
+    """A gold file breaks its format, or none of its rows fits."""
+
+
+class MapError(ProbeError):
+    """An attention map is malformed."""
+
+
+class ProjectorError(ProbeError):
+    """A projector's structure cannot be parsed, or its tensors do not match it."""
+
+
+class TableError(ProbeError):
+    """An embedding table cannot be found or read."""
+
+
+class CheckpointError(ProbeError):
+    """A checkpoint directory is incomplete, contradicts itself, or belongs to other models."""
+
+
+class OutputError(ProbeError):
+    """A file cannot be written."""
+
+
+class TrainingError(ProbeError):
+    """Training data, settings or a saved training state cannot be used."""
+
+
+class MissingExtraError(ProbeError):
+    """A package is missing that one of the extras installs."""

@@ -1,0 +1,77 @@
+"""Writing files whole or not at all: to a temporary name beside the target, synced, then renamed."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from probe.errors import OutputError, Problem
+
+
+@contextmanager
+def replacing_file(path: Path) -> Generator[Path]:
+    """A temporary path to write to; it becomes ``path`` when the block ends well and vanishes when it does not.
+
+    Raises:
+        OutputError: the directory is missing or cannot be written to.
+    """
+    with _writable(path):
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            _sync(temporary)
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_directory(path: Path) -> Generator[Path]:
+    """A temporary directory to fill; it becomes ``path``, in place of any older one, when the block ends well.
+
+    Raises:
+        OutputError: the parent directory is missing or cannot be written to.
+    """
+    with _writable(path):
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+        try:
+            yield temporary
+            for file in temporary.rglob("*"):
+                if file.is_file():
+                    _sync(file)
+            temporary.chmod(0o777 & ~_umask())
+            if path.exists():
+                old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
+                path.replace(old)
+                temporary.replace(path)
+                shutil.rmtree(old)
+            else:
+                temporary.replace(path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def _writable(path: Path) -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            Problem(str(path), "a place to write to", error.strerror or str(error), "Name another path, or make room.")
+        ) from error
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,94 @@
+"""One attention map as a heatmap: student targets as rows, teacher targets as columns, gold links as outlines."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from probe.errors import OutputError, Problem
+from probe.files import replacing_file
+from probe.maps import AttentionMap
+from probe.pairs import GoldRow
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SUFFIXES = (".pdf", ".svg", ".png")
+CELL = 0.24
+"""Side of a cell in inches; labels of 8 points stay apart."""
+
+STYLE: Any = {
+    "font.family": "DejaVu Sans",  # ships with matplotlib, so that every machine draws the same
+    "font.size": 8,
+    "pdf.fonttype": 42,  # real text: searchable, and editable in a paper
+    "svg.fonttype": "none",
+    "svg.hashsalt": "cma-probe",
+}
+COLOUR_MAP, SURE_COLOUR, POSSIBLE_COLOUR = "Greys", "#d1495b", "#e89aa5"
+
+
+def heatmap(map_: AttentionMap, *, gold: GoldRow | None = None) -> "Figure":
+    """Draw a map; sure links are outlined solid, possible links dashed, each row's largest weight carries a dot."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    students, teachers = map_.weights.shape
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(CELL * teachers + 2.1, CELL * students + 1.3), layout="constrained")
+        axes = figure.add_subplot()
+        image = axes.imshow(map_.weights, cmap=COLOUR_MAP, vmin=0, vmax=float(map_.weights.max()), aspect="equal")
+        axes.set_xticks(range(teachers), map_.teacher_labels, rotation=60, ha="left", rotation_mode="anchor")
+        axes.set_yticks(range(students), map_.student_labels)
+        axes.xaxis.tick_top()
+        axes.xaxis.set_label_position("top")
+        axes.tick_params(length=0)
+        axes.set_xlabel("teacher token (as target)")
+        axes.set_ylabel("student token (as target)")
+        axes.spines[:].set_linewidth(0.4)
+        _outline(axes, gold)
+        columns = map_.weights.argmax(axis=1)
+        axes.scatter(columns, range(students), s=5, color="#1f77b4", linewidths=0, zorder=3)
+        bar = figure.colorbar(image, ax=axes, shrink=min(1.0, 12 / students), aspect=25, pad=0.02)
+        bar.set_label("attention weight; each row sums to 1\n● largest in its row" + _legend(gold))
+        bar.outline.set_linewidth(0.4)  # type: ignore[operator]
+    return figure
+
+
+def _legend(gold: GoldRow | None) -> str:
+    return "" if gold is None else "   ▭ sure link   ┄ possible"
+
+
+def _outline(axes: Any, gold: GoldRow | None) -> None:
+    from matplotlib.patches import Rectangle
+
+    if gold is None:
+        return
+    for links, colour, line in ((gold.possible, POSSIBLE_COLOUR, (0, (2, 1.5))), (gold.sure, SURE_COLOUR, "-")):
+        for i, j in sorted(links):
+            square = Rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, edgecolor=colour, linestyle=line, linewidth=1.1)
+            axes.add_patch(square)
+
+
+def save_heatmap(map_: AttentionMap, path: Path, *, gold: GoldRow | None = None, dpi: int = 200) -> None:
+    """Write a heatmap as PDF, SVG or PNG, by suffix; equal inputs give equal bytes.
+
+    Raises:
+        OutputError: the suffix is none of these, or the place cannot be written to.
+    """
+    import matplotlib as mpl
+
+    check_suffix(path)
+    # No dates, so that a figure changes only when what it shows does.
+    metadata = {".pdf": {"CreationDate": None, "ModDate": None}, ".svg": {"Date": None}, ".png": {"Software": None}}
+    with mpl.rc_context(STYLE), replacing_file(path) as temporary:
+        heatmap(map_, gold=gold).savefig(temporary, dpi=dpi, format=path.suffix[1:], metadata=metadata[path.suffix])
+
+
+def check_suffix(path: Path) -> None:
+    """Refuse a file name that says no format, before anything is computed.
+
+    Raises:
+        OutputError: the suffix is not one of `SUFFIXES`.
+    """
+    if path.suffix not in SUFFIXES:
+        raise OutputError(
+            Problem(str(path), f"a name that ends in {', '.join(SUFFIXES)}", repr(path.suffix), "Choose one of them.")
+        )

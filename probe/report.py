@@ -1,0 +1,181 @@
+"""What an alignment probe found: counts per sentence and method, from which every figure and interval follows."""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+
+from probe.scores import COUNTS, METRICS, metrics
+from probe.stats import CONFIDENCE, RESAMPLES, SEED, bootstrap_interval
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+SCHEMA = 1
+
+NOTES = {
+    "cma": "this checkpoint's attention",
+    "cma ×0.8": "the same with a key scale 0.8 times as large",
+    "cma ×1.25": "the same with a key scale 1.25 times as large",
+    "random": "untrained query projector, five seeds, as sharp as cma",
+    "uniform": "the same weight everywhere",
+    "diagonal": "position alone",
+    "lexical": "same surface form, ties split",
+    "overlap": "tokens that share a byte",
+    "chunk": "tokens between shared boundaries",
+    "gold": "the sure links themselves",
+    "bigram": "ceiling of any function of query and key",
+    "target-only": "the same, seeing the target half alone",
+}
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """Figures with their bounds, method × metric; `difference` is the first method minus each."""
+
+    value: Float[np.ndarray, "methods metrics"]
+    low: Float[np.ndarray, "methods metrics"]
+    high: Float[np.ndarray, "methods metrics"]
+    difference: Float[np.ndarray, "methods metrics"]
+    difference_low: Float[np.ndarray, "methods metrics"]
+    difference_high: Float[np.ndarray, "methods metrics"]
+
+
+@dataclass(frozen=True)
+class ProbeReport:
+    """Counts per sentence × method and where they come from. The first method is the one that is probed."""
+
+    checkpoint: str
+    method: str
+    criterion: str
+    steps: int | None
+    pair: str
+    key_scale: float
+    key_scale_is_estimate: bool
+    gold: str
+    gold_sha256: str
+    sentences: tuple[str, ...]
+    other_sentences: int
+    methods: tuple[str, ...]
+    counts: Float[np.ndarray, "sentences methods counts"]
+
+    @cached_property
+    def intervals(self) -> Intervals:
+        """All figures, their differences to the first method, and 95 % bounds of both over sentences."""
+        sentences, methods, counts = self.counts.shape
+
+        def statistics(summed: Float[np.ndarray, "*batch flat"]) -> Float[np.ndarray, "*batch figures"]:
+            values = metrics(summed.reshape(*summed.shape[:-1], methods, counts))
+            both = np.stack([values, values[..., :1, :] - values], axis=-3)
+            return both.reshape(*summed.shape[:-1], -1)
+
+        flat = self.counts.reshape(sentences, -1)
+        shape = (2, methods, len(METRICS))
+        value, difference = statistics(flat.sum(axis=0)).reshape(shape)
+        low, high = (bound.reshape(shape) for bound in bootstrap_interval(flat, statistics))
+        return Intervals(value, low[0], high[0], difference, low[1], high[1])
+
+    @property
+    def rows(self) -> int:
+        """Student targets with a sure link: what the row metrics are means over."""
+        return int(self.counts[:, 0, COUNTS.index("rows")].sum())
+
+    def to_json(self) -> str:
+        """Everything, as JSON: figures with bounds, and the counts of every sentence."""
+        found = self.intervals
+        document: dict[str, Any] = {
+            "schema": SCHEMA,
+            **{
+                k: getattr(self, k)
+                for k in ("checkpoint", "method", "criterion", "steps", "pair", "gold", "gold_sha256")
+            },
+            "scales": {"key": self.key_scale, "key is estimate": self.key_scale_is_estimate},
+            "sentences": len(self.sentences),
+            "other_sentences": self.other_sentences,
+            "rows": self.rows,
+            "bootstrap": {"unit": "sentence", "resamples": RESAMPLES, "seed": SEED, "confidence": CONFIDENCE},
+            "figures": {
+                name: {
+                    metric: {
+                        "value": _number(found.value[m, k]),
+                        "interval": [_number(found.low[m, k]), _number(found.high[m, k])],
+                        f"{self.methods[0]} minus this": _number(found.difference[m, k]),
+                        "difference interval": [
+                            _number(found.difference_low[m, k]),
+                            _number(found.difference_high[m, k]),
+                        ],
+                    }
+                    for k, metric in enumerate(METRICS)
+                }
+                for m, name in enumerate(self.methods)
+            },
+            "counts": {"columns": COUNTS, "sentences": dict(zip(self.sentences, self.counts.tolist(), strict=True))},
+        }
+        return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+
+    def heading(self) -> list[str]:
+        """What was probed, on which rows, at which scale."""
+        steps = f", {self.steps} steps" if self.steps is not None else ""
+        others = f" ({self.other_sentences} more are for other tokenizers)" if self.other_sentences else ""
+        estimate = ", estimated" if self.key_scale_is_estimate else ""
+        return [
+            f"{self.checkpoint}: {self.method}, {self.criterion}{steps}",
+            f"{self.pair}, key scale {self.key_scale:.4g}{estimate}",
+            f"{self.gold}: {len(self.sentences)} sentences{others}, {self.rows} student tokens with a sure link",
+        ]
+
+    def reading(self) -> list[str]:
+        """How to read the table, and where to look next."""
+        return [
+            "top-1, MRR and AUC do not depend on temperature; mass and entropy do.",
+            "F1 and AER are of hard links (argmax, ties all linked). EOS is scored apart.",
+            *(f"{name:<12}{NOTES[name]}" for name in self.methods if name in NOTES),
+            "",
+            f"Intervals: {RESAMPLES} resamples of sentences, seed {SEED}. One checkpoint is not a method.",
+            'Next: probe-heatmap "any text" --checkpoint NAME --out heatmap.pdf draws one sentence;',
+            "--json FILE keeps every figure with its interval; probe-models lists checkpoints.",
+        ]
+
+    def table(self) -> "RenderableType":
+        """The table that `probe-align` prints, 80 columns wide."""
+        from rich import box
+        from rich.table import Table
+
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+        table.add_column("method")
+        for header in ("top-1\n%", "MRR\n0–1", "AUC\n0–1", "mass\n%", "entropy\n0–1", "F1\n%", "AER\n%", "EOS\n%"):
+            table.add_column(header, justify="right")
+        table.add_column(f"{self.methods[0]}'s top-1 minus it\npoints [95 % interval]", justify="right")
+        found = self.intervals
+        for m, name in enumerate(self.methods):
+            values = dict(zip(METRICS, found.value[m], strict=True))
+            difference = (
+                ""
+                if m == 0
+                else _signed(found.difference[m, 0], found.difference_low[m, 0], found.difference_high[m, 0])
+            )
+            table.add_row(
+                name,
+                f"{100 * values['top-1']:.1f}",
+                f"{values['MRR']:.2f}",
+                f"{values['AUC']:.2f}",
+                f"{100 * values['gold mass']:.0f}",
+                f"{values['entropy']:.2f}",
+                f"{100 * values['F1']:.0f}",
+                f"{100 * values['AER']:.0f}",
+                f"{100 * values['EOS top-1']:.0f}",
+                difference,
+                style="bold" if m == 0 else None,
+            )
+        return table
+
+
+def _signed(value: float, low: float, high: float) -> str:
+    return f"{100 * value:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

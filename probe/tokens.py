@@ -1,0 +1,167 @@
+"""A text cut into pieces, each with the span of UTF-8 bytes it stands for.
+
+Bytes of the text are the ruler that two tokenizers have in common. Spans are derived from the pieces alone, so a gold
+file can be checked without its tokenizers: whichever alphabet spells the text, byte-level (``Ġcat``) or SentencePiece
+(``▁cat``, ``<0xE6>``), is the one that was used. Text that a tokenizer normalised before cutting (NFC, NFKC) is
+mapped back segment by segment. Anything else is an error; spans never drift.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+from probe.errors import Problem, TokenError
+
+NormalForm = Literal["NFC", "NFKC"]
+EOS_DISPLAY = "⟨eos⟩"
+_BYTE_PIECE = re.compile(r"<0x([0-9A-F]{2})>")
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A vocabulary piece and the bytes ``[start, end)`` of the text that it covers; empty where it adds none."""
+
+    piece: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizedText:
+    """A text and the tokens of one tokenizer for it, in order, without special tokens."""
+
+    text: str
+    tokens: tuple[Token, ...]
+
+    @classmethod
+    def from_pieces(cls, text: str, pieces: Sequence[str]) -> "TokenizedText":
+        """Find the byte span of each piece.
+
+        Raises:
+            TokenError: the pieces spell neither the text nor a Unicode normal form of it.
+        """
+        return cls(text, tuple(Token(p, *span) for p, span in zip(pieces, _spans(text, pieces), strict=True)))
+
+    @property
+    def pieces(self) -> tuple[str, ...]:
+        """The vocabulary pieces."""
+        return tuple(token.piece for token in self.tokens)
+
+    def surface(self, index: int) -> bytes:
+        """The bytes of the text under token ``index``."""
+        token = self.tokens[index]
+        return self.text.encode()[token.start : token.end]
+
+    def display(self) -> tuple[str, ...]:
+        """Each token as a reader should see it: spaces as ``␣``, line breaks and tabs as symbols, odd bytes in hex."""
+        return tuple(_display(self.surface(i), token.piece) for i, token in enumerate(self.tokens))
+
+
+@cache
+def _byte_of_char() -> dict[str, int]:
+    """GPT-2's alphabet: printable Latin-1 stands for itself, the other bytes for U+0100 and up."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(b): b for b in printable} | {chr(0x100 + n): b for n, b in enumerate(others)}
+
+
+def _byte_level(piece: str) -> bytes:
+    alphabet = _byte_of_char()
+    # Added tokens (runs of spaces in GPT-NeoX and Phi) are stored as themselves, outside the alphabet.
+    return b"".join(bytes([alphabet[char]]) if char in alphabet else char.encode() for char in piece)
+
+
+def _sentencepiece(piece: str) -> bytes:
+    byte = _BYTE_PIECE.fullmatch(piece)
+    return bytes([int(byte[1], 16)]) if byte else piece.replace("▁", " ").encode()
+
+
+def _spans(text: str, pieces: Sequence[str]) -> list[tuple[int, int]]:
+    forms: tuple[NormalForm | None, ...] = (None, "NFC", "NFKC")
+    for form in forms:
+        # A form that leaves the text as it is has been tried already.
+        spelled = text if form is None else unicodedata.normalize(form, text)
+        if form is not None and spelled == text:
+            continue
+        spans = _spans_of_exact(spelled.encode(), pieces)
+        if spans is not None:
+            return spans if form is None else list(_unnormalise(text, form, spans))
+    raise TokenError(
+        Problem(
+            repr(text),
+            "pieces that spell this text, byte for byte or in a Unicode normal form",
+            " ".join(pieces),
+            "Write the tokenizer's pieces for exactly this text, without special tokens.",
+        )
+    )
+
+
+def _spans_of_exact(text: bytes, pieces: Sequence[str]) -> list[tuple[int, int]] | None:
+    """Spans if the pieces spell ``text``, possibly after the one dummy space that SentencePiece puts in front."""
+    for decode in (_byte_level, _sentencepiece):
+        chunks = [decode(piece) for piece in pieces]
+        spelled = b"".join(chunks)
+        if spelled not in (text, b" " + text):
+            continue
+        position = len(text) - len(spelled)
+        spans: list[tuple[int, int]] = []
+        for chunk in chunks:
+            spans.append((max(position, 0), max(position + len(chunk), 0)))
+            position += len(chunk)
+        return spans
+    return None
+
+
+def _unnormalise(text: str, form: NormalForm, spans: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Map spans of the normal form back to the text: a changed segment is covered whole by whatever touches it."""
+    starts: list[int] = []  # for each byte of the normal form, where its source begins and ends in the text
+    ends: list[int] = []
+    position = 0
+    for segment in _segments(text, form):
+        source, normal = segment.encode(), unicodedata.normalize(form, segment).encode()
+        for offset in range(len(normal)):
+            unchanged = source == normal
+            starts.append(position + (offset if unchanged else 0))
+            ends.append(position + (offset + 1 if unchanged else len(source)))
+        position += len(source)
+    for start, end in spans:
+        if start < end:
+            yield starts[start], ends[end - 1]
+        else:
+            here = starts[start] if start < len(starts) else position
+            yield here, here
+
+
+def _segments(text: str, form: NormalForm) -> Iterator[str]:
+    """Cut a text where normalising the parts one by one gives the normal form of the whole."""
+    begin = 0
+    for index in range(1, len(text)):
+        left, char = text[begin:index], text[index]
+        joined = unicodedata.normalize(form, left + char)
+        apart = unicodedata.normalize(form, left) + unicodedata.normalize(form, char)
+        # A mark can join a base over marks in between, so never cut before a combining character.
+        if joined == apart and not unicodedata.combining(char):
+            yield text[begin:index]
+            begin = index
+    if text:
+        yield text[begin:]
+
+
+_SYMBOLS = {" ": "␣", "\n": "⏎", "\t": "⇥", "\r": "␍", "\u00a0": "⍽"}
+
+
+def _display(surface: bytes, piece: str) -> str:
+    if not surface:  # the dummy space of SentencePiece, or another piece that adds nothing
+        return f"⟨{piece.replace('▁', '␣')}⟩"
+    chars = surface.decode(errors="surrogateescape")
+    shown = "".join(_display_char(char) for char in chars)
+    return f"◌{shown}" if unicodedata.combining(chars[0]) else shown
+
+
+def _display_char(char: str) -> str:
+    if "\udc80" <= char <= "\udcff":  # a byte of a character that other pieces complete
+        return f"⟨{ord(char) - 0xDC00:02X}⟩"
+    return _SYMBOLS.get(char, char if char.isprintable() else f"⟨U+{ord(char):04X}⟩")

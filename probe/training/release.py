@@ -1,0 +1,89 @@
+"""``python -m probe.training.release``: make a bundled checkpoint of a run, and measure what float16 does to it.
+
+Models may be copied into the bundle (the demo's) or named by source (fetched ones). Every source is opened, and its
+embedding table's identity recorded; nothing is listed unseen.
+"""
+
+import argparse
+import shutil
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from probe.align import fitting_rows
+from probe.checkpoint import MANIFEST, TENSORS, ModelRecord, VerifiedSource, load_checkpoint, save_checkpoint
+from probe.cma import open_checkpoint
+from probe.embeddings import open_table
+from probe.errors import ProbeError
+from probe.pairs import read_pairs
+from probe.sources import BUNDLED, bundled_dir, resolve
+
+MODEL_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
+
+
+def main() -> int:
+    """Parse arguments and release."""
+    parser = argparse.ArgumentParser(prog="python -m probe.training.release", description=__doc__)
+    parser.add_argument("checkpoint", type=Path, help="checkpoint directory of a run")
+    parser.add_argument("name", help="name of the bundled checkpoint")
+    parser.add_argument("--pairs", type=Path, required=True, help="gold pairs on which attention is compared")
+    for role in ("student", "teacher"):
+        parser.add_argument(f"--copy-{role}", type=Path, help="model directory to copy into the bundle")
+        parser.add_argument(
+            f"--{role}", action="append", default=[], metavar="SOURCE", help="source to list; repeatable"
+        )
+    arguments = parser.parse_args()
+    try:
+        _release(arguments)
+    except ProbeError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def _release(arguments: argparse.Namespace) -> None:
+    trained = load_checkpoint(arguments.checkpoint)
+    place = bundled_dir() / arguments.name
+    place.mkdir(exist_ok=True)
+    records: dict[str, ModelRecord] = {}
+    for role in ("student", "teacher"):
+        record: ModelRecord = getattr(trained, role)
+        sources: list[str] = getattr(arguments, role)
+        if directory := getattr(arguments, f"copy_{role}"):
+            (place / role).mkdir(exist_ok=True)
+            for name in MODEL_FILES:
+                shutil.copyfile(directory / name, place / role / name)
+            sources = [f"{BUNDLED}{arguments.name}/{role}"]
+            record = replace(record, name=f"{arguments.name}/{role}")
+        found = tuple(VerifiedSource(s, open_table(resolve(s, Path.cwd())).identity().sha256) for s in sources)
+        records[role] = replace(record, sources=found)
+    released = replace(trained, name=arguments.name, path=place, **records)
+    with tempfile.TemporaryDirectory() as scratch:
+        save_checkpoint(released, Path(scratch) / arguments.name, dtype=np.float16)
+        for name in (MANIFEST, TENSORS):
+            shutil.copyfile(Path(scratch) / arguments.name / name, place / name)
+    _compare(arguments)
+
+
+def _compare(arguments: argparse.Namespace) -> None:
+    """Print how far attention moves when the projectors are rounded to float16."""
+    gold = read_pairs(arguments.pairs)
+    rounded = open_checkpoint(load_checkpoint(bundled_dir() / arguments.name))
+    exact = replace(
+        rounded, checkpoint=replace(rounded.checkpoint, projectors=load_checkpoint(arguments.checkpoint).projectors)
+    )
+    differences: list[float] = []
+    flips = rows = 0
+    for row in fitting_rows(rounded, gold, arguments.pairs):
+        before, after = (side.map(row.student, row.teacher).weights for side in (exact, rounded))
+        differences.append(float(np.abs(before - after).max()))
+        flips += int((before.argmax(axis=1) != after.argmax(axis=1)).sum())
+        rows += len(before)
+    print(f"float16: largest change of a weight {max(differences):.2e}; argmax changed in {flips} of {rows} rows")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

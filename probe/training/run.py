@@ -1,0 +1,134 @@
+"""One run of projector pre-training, from two model directories and a jsonl file to a checkpoint directory."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from probe.checkpoint import Checkpoint, ModelRecord, VerifiedSource, save_checkpoint
+from probe.embeddings import open_table
+from probe.errors import Problem, TrainingError
+from probe.sources import resolve
+from probe.tokenizer import Tokenizer
+from probe.training.data import Encoded, digest, read_examples, tokenize
+from probe.training.pretrain import PretrainInputs, PretrainSettings, pretrain
+from probe.training.scales import estimate_scales
+from probe.training.teacher_states import TeacherStates, teacher_states
+
+CHECKPOINT, STATES = "checkpoint", "teacher_states.npy"
+
+
+class PretrainRun(NamedTuple):
+    """What a run is made of; sources are as in `probe.sources`."""
+
+    name: str
+    student: str
+    teacher: str
+    train: Path
+    prompt: str
+    settings: PretrainSettings
+
+
+def run_pretraining(run: PretrainRun, directory: Path) -> Path:
+    """Train projectors in ``directory`` and return the checkpoint written there. A killed run goes on.
+
+    Raises:
+        TrainingError: data or a saved state cannot be used, or student and teacher share their tokenizer.
+        TableError, CheckpointError: a model cannot be read.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    student, teacher = (Tokenizer.load(_directory(source)) for source in (run.student, run.teacher))
+    if student.vocabulary_sha256() == teacher.vocabulary_sha256():
+        raise TrainingError(
+            Problem(run.student, "another tokenizer than the teacher's", "the same", "CMA is for pairs that differ.")
+        )
+    examples = read_examples(run.train)
+    student_encoded = [tokenize(example, student) for example in examples]
+    teacher_encoded = [tokenize(example, teacher) for example in examples]
+    records = _record(run.student, student), _record(run.teacher, teacher)
+    inputs = _inputs(run, records, student_encoded, teacher_encoded, directory)
+    projectors = pretrain(inputs, run.settings, directory)
+    recipe = {**asdict(run.settings), "rows": len(examples), "data_sha256": digest(examples)}
+    checkpoint = Checkpoint(
+        name=run.name,
+        path=directory / CHECKPOINT,
+        method="cma",
+        criterion="t2s pre-training",
+        steps=run.settings.steps,
+        student=records[0],
+        teacher=records[1],
+        scales=inputs.scales,
+        prompt=run.prompt,
+        projectors=projectors.to_numpy(),
+        recipe=recipe,
+    )
+    save_checkpoint(checkpoint, checkpoint.path)
+    return checkpoint.path
+
+
+def _inputs(
+    run: PretrainRun,
+    records: tuple[ModelRecord, ModelRecord],
+    student_encoded: list[Encoded],
+    teacher_encoded: list[Encoded],
+    directory: Path,
+) -> PretrainInputs:
+    states = _states(run, records[1], teacher_encoded, directory)
+    tables = [_module_table(source) for source in (run.student, run.teacher)]
+    scales = estimate_scales(
+        teacher_encoded,
+        lambda ids: tables[1][0][torch.from_numpy(ids)].numpy(),
+        (states.of(i) for i in range(len(teacher_encoded))),
+    )
+    return PretrainInputs(
+        student_table=tables[0][0],
+        teacher_table=tables[1][0],
+        head=tables[0][1],
+        student=student_encoded,
+        teacher=teacher_encoded,
+        states=states,
+        scales=scales,
+    )
+
+
+def _states(run: PretrainRun, record: ModelRecord, encoded: list[Encoded], directory: Path) -> TeacherStates:
+    from transformers import AutoModel
+
+    model = AutoModel.from_pretrained(_directory(run.teacher), dtype=torch.float32).eval()
+    return teacher_states(model, record.sources[0].sha256, encoded, directory / STATES)
+
+
+def _module_table(source: str) -> tuple[Float[Tensor, "vocabulary width"], Float[Tensor, "vocabulary width"]]:
+    """What the embedding module returns for every id, and the vocabulary head, both as float32."""
+    from transformers import AutoModelForCausalLM
+
+    model: Any = AutoModelForCausalLM.from_pretrained(_directory(source), dtype=torch.float32)
+    with torch.inference_mode():
+        table = model.get_input_embeddings()(torch.arange(model.config.vocab_size))
+    return table.clone(), model.get_output_embeddings().weight.detach()
+
+
+def _record(source: str, tokenizer: Tokenizer) -> ModelRecord:
+    table = open_table(_directory(source))
+    return ModelRecord(
+        name=source.split(":")[-1],
+        revision=None,
+        rows=table.rows,
+        width=table.width,
+        embedding_scale=table.scale,
+        eos_id=tokenizer.eos_id,
+        vocabulary_sha256=tokenizer.vocabulary_sha256(),
+        sources=(VerifiedSource(source, table.identity().sha256),),
+    )
+
+
+def _directory(source: str) -> Path:
+    found = resolve(source, Path.cwd())
+    if not isinstance(found, Path):
+        raise TrainingError(
+            Problem(source, "a local model directory", "a hub id", "Download it first: hf download, or probe-models.")
+        )
+    return found
