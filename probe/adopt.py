@@ -198,6 +198,7 @@ def _record(model: OpenModel) -> ModelRecord:
         width=identity.width,
         embedding_scale=model.table.scale,
         eos_id=model.eos_id,
+        prompt_end_id=model.prompt_end_id,
         vocabulary_sha256=model.tokenizer.vocabulary_sha256(),
         sources=(VerifiedSource(model.source, identity.sha256),),
     )

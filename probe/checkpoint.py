@@ -43,7 +43,7 @@ class VerifiedSource:
 
 @dataclass(frozen=True, slots=True)
 class ModelRecord:
-    """What a checkpoint knows of its student or teacher."""
+    """What a checkpoint knows of its student or teacher; `prompt_end_id` is the last token of the prompt."""
 
     name: str
     revision: str | None
@@ -51,6 +51,7 @@ class ModelRecord:
     width: int
     embedding_scale: float
     eos_id: int
+    prompt_end_id: int
     vocabulary_sha256: str
     sources: tuple[VerifiedSource, ...]
 

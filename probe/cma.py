@@ -58,8 +58,8 @@ def open_checkpoint(
     """
     return OpenCheckpoint(
         checkpoint,
-        open_model(checkpoint.student, "student", checkpoint.prompt, directory=checkpoint.path, override=student),
-        open_model(checkpoint.teacher, "teacher", checkpoint.prompt, directory=checkpoint.path, override=teacher),
+        open_model(checkpoint.student, "student", directory=checkpoint.path, override=student),
+        open_model(checkpoint.teacher, "teacher", directory=checkpoint.path, override=teacher),
     )
 
 

@@ -36,18 +36,15 @@ class OpenModel:
     def produces(self, texts: Sequence[TokenizedText]) -> list[bool]:
         """For each text, whether this tokenizer cuts it into these very pieces."""
         pieces = self.tokenizer.pieces([text.text for text in texts])
-        return [list(text.pieces) == own for text, own in zip(texts, pieces, strict=True)]
+        return [text.pieces == own for text, own in zip(texts, pieces, strict=True)]
 
 
-def open_model(
-    record: ModelRecord, role: str, prompt: str, *, directory: Path, override: str | None = None
-) -> OpenModel:
+def open_model(record: ModelRecord, role: str, *, directory: Path, override: str | None = None) -> OpenModel:
     """Open the first source of a model that is there, or the one that the user names instead.
 
     Args:
         record: what the checkpoint knows of the model.
         role: ``student`` or ``teacher``, for messages.
-        prompt: the checkpoint's prompt; its last token is the input of the first row.
         directory: the checkpoint's, to which its relative sources refer.
         override: a directory, ``.gguf`` file or hub id of the user's.
 
@@ -59,8 +56,7 @@ def open_model(
     found = resolve(source, directory if override is None else Path.cwd())
     table = open_table(found)
     _check_identity(record, role, table)
-    tokenizer = tokenizer_of(found)
-    return OpenModel(source, table, tokenizer, tokenizer.encode(prompt)[-1], record.eos_id)
+    return OpenModel(source, table, tokenizer_of(found), record.prompt_end_id, record.eos_id)
 
 
 def _available(record: ModelRecord, role: str, directory: Path) -> str:

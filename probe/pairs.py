@@ -165,6 +165,8 @@ def _parse_row(line: str, where: str) -> GoldRow | list[Problem]:
     id_, pair, text, _, _, links, phenomena, note = (unescape(cell) for cell in cells)
     if not id_:
         problems.append(Problem(where, "an id", "an empty one", "Give the row a name."))
+    if len(set(phenomena.split(","))) != len(phenomena.split(",")):
+        problems.append(Problem(where, "each phenomenon once", phenomena, "Drop the repetition."))
     if not re.fullmatch(r"[^~\s]+(~[^~\s]+)?", pair):
         problems.append(Problem(where, "a pair such as smollm2~gemma3", repr(pair), "Name both tokenizers."))
     names = tuple(name for name in phenomena.split(",") if name)
@@ -219,14 +221,16 @@ def _check_links(row: GoldRow, where: str) -> list[Problem]:
         expected = f"links within 0 to {size[0] - 1} and 0 to {size[1] - 1}"
         shown = ", ".join(f"{i}-{j}" for i, j in outside)
         return [Problem(where, expected, shown, "Count from zero, student first.")]
-    if row.note or 0 in size:
+    if 0 in size:
         return []
     content, chunk = content_mask(row.student, row.teacher), chunk_mask(row.student, row.teacher)
     odd = [f"{i}-{j}" for i, j in sorted(row.sure) if not content[i, j]]
     odd += [f"{i}p{j}" for i, j in sorted(row.possible) if not chunk[i, j]]
-    if odd:
+    unexplained = [link for link in odd if link not in re.findall(r"[0-9]+[-p][0-9]+", row.note)]
+    if unexplained:
         expected = "sure links between tokens that share more than white space, possible links within a chunk"
-        return [Problem(where, expected, ", ".join(odd), "Mend the link, or say in the note why it stands.")]
+        remedy = "Mend the link, or name it in the note and say why it stands."
+        return [Problem(where, expected, ", ".join(unexplained), remedy)]
     return []
 
 
@@ -234,8 +238,14 @@ def write_pairs(path: Path, rows: Iterable[GoldRow], comments: Sequence[str] = (
     """Write a gold file, whole or not at all.
 
     Raises:
+        PairsError: an id or a comment would not be read back.
         OutputError: the place cannot be written to.
     """
+    rows = list(rows)
+    if any(row.id.startswith("#") or not row.id for row in rows) or any("\n" in comment for comment in comments):
+        raise PairsError(
+            Problem(str(path), "ids that do not begin with #, comments of one line", "others", "Change them.")
+        )
     lines = [f"# {comment}".rstrip() for comment in comments] + ["\t".join(COLUMNS)]
     lines += [format_row(row) for row in rows]
     with replacing_file(path) as temporary:

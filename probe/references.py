@@ -1,7 +1,8 @@
 """Methods that need no checkpoint, each as an attention map: references, baselines, floors and ceilings.
 
 `overlap` and `chunk` are automatic references; `lexical` and `diagonal` are baselines to beat; `uniform` is a floor;
-`gold`, `bigram` and `target_only` are ceilings.
+`gold`, `bigram` and `target_only` are ceilings. Where a method finds no partner for a token, all weight of its row is
+on end of sequence, which is never linked.
 """
 
 from collections.abc import Hashable, Sequence
@@ -30,7 +31,7 @@ def diagonal(row: GoldRow) -> AttentionMap:
 
 
 def lexical(row: GoldRow) -> AttentionMap:
-    """Equal weight on all teacher tokens of the same surface form, spaces aside; uniform where there is none."""
+    """Equal weight on all teacher tokens of the same surface form, spaces aside."""
     student, teacher = _surfaces(row.student), _surfaces(row.teacher)
     return _mask_map("lexical", row, np.array([[s == t for t in teacher] for s in student]).reshape(_inner(row)))
 
@@ -114,7 +115,7 @@ def _with_eos(inner: np.ndarray, row: GoldRow) -> np.ndarray:
 
 def _mask_map(method: str, row: GoldRow, mask: Bool[np.ndarray, "student teacher"]) -> AttentionMap:
     weights = _with_eos(mask, row)
-    weights[weights.sum(axis=1) == 0] = 1.0
+    weights[weights.sum(axis=1) == 0, -1] = 1.0
     return _map(method, row, weights)
 
 

@@ -135,8 +135,8 @@ class ProbeReport:
             *(f"{name:<12}{NOTES[name]}" for name in self.methods if name in NOTES),
             "",
             f"Intervals: {RESAMPLES} resamples of sentences, seed {SEED}. One checkpoint is not a method.",
-            'Next: probe-heatmap "any text" --checkpoint NAME --out heatmap.pdf draws one sentence;',
-            "--json FILE keeps every figure with its interval; probe-models lists checkpoints.",
+            'Next: probe-heatmap "any text" --checkpoint NAME --out map.pdf draws a sentence,',
+            "--json FILE keeps all figures with intervals, probe-models lists checkpoints.",
         ]
 
     def table(self) -> "RenderableType":
@@ -146,9 +146,9 @@ class ProbeReport:
 
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
         table.add_column("method")
-        for header in ("top-1\n%", "MRR\n0–1", "AUC\n0–1", "mass\n%", "entropy\n0–1", "F1\n%", "AER\n%", "EOS\n%"):
+        for header in ("top-1\n%", "MRR\n0–1", "AUC\n0–1", "mass\n%", "entr.\n0–1", "F1\n%", "AER\n%", "EOS\n%"):
             table.add_column(header, justify="right")
-        table.add_column(f"{self.methods[0]}'s top-1 minus it\npoints [95 % interval]", justify="right")
+        table.add_column(f"{self.methods[0]} − it, top-1\npoints [95 %]", justify="right")
         found = self.intervals
         for m, name in enumerate(self.methods):
             values = dict(zip(METRICS, found.value[m], strict=True))

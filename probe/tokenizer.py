@@ -6,9 +6,13 @@ Frameworks that rebuild a tokenizer from its class may cut text differently, so 
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from probe import encodings
+from probe.encodings import Encoding
 from probe.errors import CheckpointError, Problem
 from probe.tokens import TokenizedText
 
@@ -17,53 +21,54 @@ QWEN_EOS_ID = 151643
 """DSKD forces this id for Qwen, whose chat models would name ``<|im_end|>``."""
 
 
+@dataclass(frozen=True)
 class Tokenizer:
-    """Pieces and ids of one vocabulary. Build with `Tokenizer.load`."""
+    """Pieces and ids of one vocabulary. It is read when first needed: a large one takes longer than all of probing."""
 
-    def __init__(self, backend: Any, eos_id: int | None, where: str) -> None:
-        self.where = where
-        self._backend = backend
-        self._eos_id = eos_id
+    path: Path
+    _seen: dict[str, int] = field(default_factory=dict[str, int], repr=False)
 
     @classmethod
     def load(cls, directory: Path) -> "Tokenizer":
-        """Read ``tokenizer.json``; the end-of-sequence id comes from the configuration files beside it.
+        """The tokenizer of a directory.
 
         Raises:
-            CheckpointError: the file is missing or malformed.
+            CheckpointError: there is none.
         """
+        if not (directory / FILE).is_file():
+            remedy = "Save the fast tokenizer there: AutoTokenizer.from_pretrained(...).save_pretrained(directory)."
+            raise CheckpointError(Problem(str(directory), f"a {FILE}", "none", remedy))
+        return cls(directory / FILE)
+
+    @cached_property
+    def _backend(self) -> Any:
         import tokenizers
 
-        path = directory / FILE
-        if not path.is_file():
-            raise CheckpointError(
-                Problem(
-                    str(directory),
-                    f"a {FILE}",
-                    "none",
-                    "Save the fast tokenizer there: AutoTokenizer.from_pretrained(...).save_pretrained(directory).",
-                )
-            )
         try:
-            backend = tokenizers.Tokenizer.from_file(str(path))
+            return tokenizers.Tokenizer.from_file(str(self.path))
         except Exception as error:  # the library raises bare Exception for malformed files
             raise CheckpointError(
-                Problem(str(path), "a tokenizer the tokenizers library can read", str(error), "Save it again.")
+                Problem(str(self.path), "a tokenizer the tokenizers library can read", str(error), "Save it again.")
             ) from error
-        return cls(backend, _eos_id(directory, backend), str(path))
 
     @property
     def eos_id(self) -> int:
-        """Id of the end-of-sequence token.
+        """Id of the end-of-sequence token, from the configuration files beside the tokenizer.
 
         Raises:
-            CheckpointError: no configuration file names one.
+            CheckpointError: neither of them names one.
         """
-        if self._eos_id is None:
-            raise CheckpointError(
-                Problem(self.where, "an end-of-sequence token", "none", "Name eos_token_id in config.json beside it.")
-            )
-        return self._eos_id
+        named = _json(self.path.with_name("tokenizer_config.json")).get("eos_token")
+        if isinstance(named, dict):  # older files store the whole AddedToken
+            named = named.get("content")
+        id_ = (
+            self._backend.token_to_id(named) if named else _json(self.path.with_name("config.json")).get("eos_token_id")
+        )
+        id_ = id_[0] if isinstance(id_, list) else id_
+        if id_ is None:
+            remedy = "Name eos_token_id in config.json beside it."
+            raise CheckpointError(Problem(str(self.path), "an end-of-sequence token", "none", remedy))
+        return id_
 
     @property
     def dskd_eos_id(self) -> int:
@@ -79,9 +84,19 @@ class Tokenizer:
         """Ids of a text with the special tokens that the model was pre-trained to see in front of it, such as BOS."""
         return list(self._backend.encode(text, add_special_tokens=True).ids)
 
-    def pieces(self, texts: Sequence[str]) -> list[list[str]]:
-        """Pieces of several texts, without special tokens."""
-        return [list(e.tokens) for e in self._backend.encode_batch(list(texts), add_special_tokens=False)]
+    def pieces(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
+        """Pieces of several texts, without special tokens. What was cut once with this file is remembered on disk."""
+        # Once the vocabulary is in memory, cutting is faster than looking up.
+        found = None if "_backend" in self.__dict__ else encodings.read(self.path, texts)
+        if found is None:
+            remember = "_backend" not in self.__dict__
+            cut = self._backend.encode_batch(list(texts), add_special_tokens=False)
+            found = [Encoding(tuple(one.tokens), tuple(one.ids)) for one in cut]
+            if remember:
+                encodings.write(self.path, texts, found)
+        for encoding in found:
+            self._seen.update(zip(encoding.pieces, encoding.ids, strict=True))
+        return [encoding.pieces for encoding in found]
 
     def tokenize(self, text: str) -> TokenizedText:
         """A text with its pieces and their byte spans."""
@@ -93,29 +108,20 @@ class Tokenizer:
         Raises:
             CheckpointError: a piece is not in the vocabulary.
         """
-        ids = [self._backend.token_to_id(piece) for piece in pieces]
-        missing = [piece for piece, id_ in zip(pieces, ids, strict=True) if id_ is None]
-        if missing:
-            raise CheckpointError(
-                Problem(self.where, "pieces of its vocabulary", repr(missing[0]), "Tokenise with this tokenizer.")
-            )
-        return ids
+        for piece in pieces:
+            if piece not in self._seen:
+                id_ = self._backend.token_to_id(piece)
+                if id_ is None:
+                    remedy = "Tokenise with this tokenizer."
+                    raise CheckpointError(Problem(str(self.path), "pieces of its vocabulary", repr(piece), remedy))
+                self._seen[piece] = id_
+        return [self._seen[piece] for piece in pieces]
 
     def vocabulary_sha256(self) -> str:
         """SHA-256 over the lines ``id<TAB>piece``, sorted by id: the name under which gold files know a tokenizer."""
         vocabulary: dict[str, int] = self._backend.get_vocab(with_added_tokens=True)
         lines = (f"{id_}\t{piece}\n" for piece, id_ in sorted(vocabulary.items(), key=lambda item: item[1]))
         return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def _eos_id(directory: Path, backend: Any) -> int | None:
-    named = _json(directory / "tokenizer_config.json").get("eos_token")
-    if isinstance(named, dict):  # older files store the whole AddedToken
-        named = named.get("content")
-    if isinstance(named, str):
-        return backend.token_to_id(named)
-    id_ = _json(directory / "config.json").get("eos_token_id")
-    return id_[0] if isinstance(id_, list) else id_
 
 
 def _json(path: Path) -> dict[str, Any]:

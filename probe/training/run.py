@@ -48,7 +48,7 @@ def run_pretraining(run: PretrainRun, directory: Path) -> Path:
     examples = read_examples(run.train)
     student_encoded = [tokenize(example, student) for example in examples]
     teacher_encoded = [tokenize(example, teacher) for example in examples]
-    records = _record(run.student, student), _record(run.teacher, teacher)
+    records = _record(run.student, student, run.prompt), _record(run.teacher, teacher, run.prompt)
     inputs = _inputs(run, records, student_encoded, teacher_encoded, directory)
     projectors = pretrain(inputs, run.settings, directory)
     recipe = {**asdict(run.settings), "rows": len(examples), "data_sha256": digest(examples)}
@@ -111,7 +111,7 @@ def _module_table(source: str) -> tuple[Float[Tensor, "vocabulary width"], Float
     return table.clone(), model.get_output_embeddings().weight.detach()
 
 
-def _record(source: str, tokenizer: Tokenizer) -> ModelRecord:
+def _record(source: str, tokenizer: Tokenizer, prompt: str) -> ModelRecord:
     table = open_table(_directory(source))
     return ModelRecord(
         name=source.split(":")[-1],
@@ -120,6 +120,7 @@ def _record(source: str, tokenizer: Tokenizer) -> ModelRecord:
         width=table.width,
         embedding_scale=table.scale,
         eos_id=tokenizer.eos_id,
+        prompt_end_id=tokenizer.encode(prompt)[-1],
         vocabulary_sha256=tokenizer.vocabulary_sha256(),
         sources=(VerifiedSource(source, table.identity().sha256),),
     )
