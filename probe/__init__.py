@@ -1,6 +1,83 @@
 """See what cross-model attention aligns in cross-tokenizer distillation.
 
-Importing this package is cheap: it loads numpy at most, never torch.
+    >>> import probe
+    >>> opened = probe.find_checkpoint("demo")
+    >>> student, teacher = opened.tokenize("Return the path of the file.")
+    >>> opened.map(student, teacher).weights.shape
+    (8, 8)
+
+Importing this package is cheap: every name below is loaded when it is first used, and none of them needs torch.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from probe.align import align_pairs
+    from probe.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+    from probe.chunks import shared_chunks
+    from probe.cma import OpenCheckpoint
+    from probe.embeddings import EmbeddingTable, open_table
+    from probe.errors import ProbeError
+    from probe.find import find_checkpoint
+    from probe.maps import AttentionMap
+    from probe.pairs import GoldFile, GoldRow, read_pairs, write_pairs
+    from probe.plots.heatmap import heatmap, save_heatmap
+    from probe.report import ProbeReport
+    from probe.tokens import TokenizedText
+
 __version__ = "0.1.0"
+
+_HOMES = {
+    "AttentionMap": "maps",
+    "Checkpoint": "checkpoint",
+    "EmbeddingTable": "embeddings",
+    "GoldFile": "pairs",
+    "GoldRow": "pairs",
+    "OpenCheckpoint": "cma",
+    "ProbeError": "errors",
+    "ProbeReport": "report",
+    "TokenizedText": "tokens",
+    "align_pairs": "align",
+    "find_checkpoint": "find",
+    "heatmap": "plots.heatmap",
+    "load_checkpoint": "checkpoint",
+    "open_table": "embeddings",
+    "read_pairs": "pairs",
+    "save_checkpoint": "checkpoint",
+    "save_heatmap": "plots.heatmap",
+    "shared_chunks": "chunks",
+    "write_pairs": "pairs",
+}
+
+__all__ = [
+    "AttentionMap",
+    "Checkpoint",
+    "EmbeddingTable",
+    "GoldFile",
+    "GoldRow",
+    "OpenCheckpoint",
+    "ProbeError",
+    "ProbeReport",
+    "TokenizedText",
+    "align_pairs",
+    "find_checkpoint",
+    "heatmap",
+    "load_checkpoint",
+    "open_table",
+    "read_pairs",
+    "save_checkpoint",
+    "save_heatmap",
+    "shared_chunks",
+    "write_pairs",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'probe' has no attribute {name!r}")
+    return getattr(import_module(f"probe.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,11 +1,11 @@
 """Checkpoint directories that DSKD and DSKD-KQ write, adopted as they are: ``projector.pt`` beside a student model.
 
 What such a directory does not say is looked up or asked for, never guessed: the structures are in a
-``projector_config.json``, the criterion and the teacher in the ``args.json`` of the parent directory. A directory whose
-criterion never trained the query projector is refused, for its ``query`` is random.
+``projector_config.json``, the criterion and the teacher in the ``args.json`` of the parent directory. That file is
+written over by every evaluation, so what only training decides is then read from the directory's name. A directory
+whose criterion never trained the query projector is refused, for its ``query`` is random.
 """
 
-import json
 import pickle
 import re
 from collections.abc import Mapping, Sequence
@@ -21,6 +21,7 @@ from probe.key_scale import Batches, simulated_key_scale
 from probe.models import OpenModel, tokenizer_of
 from probe.projectors import QUERY, STRUCTURES, Projector
 from probe.sources import resolve
+from probe.table_sources import read_json
 
 PROJECTORS, CONFIG, ARGUMENTS = "projector.pt", "projector_config.json", "args.json"
 
@@ -40,6 +41,9 @@ TRAINED_QUERY = frozenset(
 )
 """Criteria that train W_q. All others save an untrained one, if their projector configuration enables it."""
 
+OF_THE_RUN = frozenset({"teacher_model_path", "projector_config_path"})
+"""Arguments that an evaluation, too, takes from its run. Its other ones are defaults or its own."""
+
 UNIFORM_KURTOSIS, TRAINED_KURTOSIS = 1.8, 2.1
 """E[w⁴] / E[w²]² of an initial, uniform matrix, and what any trained one should exceed."""
 
@@ -55,7 +59,7 @@ def adopt(
     """Read a DSKD directory as a checkpoint.
 
     Args:
-        directory: holds ``projector.pt`` and, unless ``student`` names it, the student.
+        directory: holds ``projector.pt`` and, unless the run trained projectors alone, the student.
         student: the student model, where it lies elsewhere.
         teacher: the teacher model, where ``args.json`` is missing or names a path of another machine.
         key_scale: what the keys were divided by; None to take the mean over simulated training batches of ``texts``.
@@ -64,15 +68,17 @@ def adopt(
     Raises:
         CheckpointError: a file is missing, the query was never trained, or something contradicts the models.
         ProjectorError: a tensor does not fit the structures.
+        TableError: a model or a configuration file cannot be read.
         MissingExtraError: torch, which reads ``projector.pt``, is not installed.
     """
+    directory = directory.resolve()  # "." has neither a name nor a parent that could tell anything
     arguments = _arguments(directory)
     criterion = _criterion(directory, arguments)
     if criterion is not None and criterion not in TRAINED_QUERY:
         raise _untrained(directory, f"criterion {criterion}, which saves its initial, random query")
     sides = {
-        "student": _open(student or str(directory), "student", directory),
-        "teacher": _open(teacher or _teacher(directory, arguments), "teacher", directory),
+        "student": _open(student or _student(directory, arguments)),
+        "teacher": _open(teacher or _named(arguments.get("teacher_model_path"), "teacher", directory)),
     }
     widths = sides["student"].table.width, sides["teacher"].table.width
     tensors = read_projector_file(directory / PROJECTORS)
@@ -82,7 +88,7 @@ def adopt(
         raise _untrained(directory, f"projectors {', '.join(projectors)} alone")
     if criterion is None:
         _check_trained(directory, projectors[QUERY])
-    batches = Batches(int(arguments.get("batch_size", 8)), int(arguments.get("max_length", 512)))
+    batches = Batches(_batch_size(directory, arguments), int(arguments.get("max_length", 512)))
     estimated = key_scale is None
     scale = simulated_key_scale(sides["teacher"], texts, batches) if key_scale is None else key_scale
     return Checkpoint(
@@ -112,23 +118,30 @@ def read_projector_file(path: Path) -> dict[str, np.ndarray]:
         raise MissingExtraError(
             Problem(str(path), "torch, to read PyTorch files", "none", "Run: pip install 'cma-probe[train]'.")
         ) from error
+    remedy = "Save the state dict alone: torch.save(projectors.state_dict(), path)."
     try:
         loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        got = str(error).partition("\n")[0]
-        remedy = "Nothing in it was executed. Save the state dict alone: torch.save(projectors.state_dict(), path)."
+    except pickle.UnpicklingError as error:
+        got = "one that is damaged or would run code; it was refused and nothing was executed"
         raise CheckpointError(Problem(str(path), "a file of plain tensors", got, remedy)) from error
+    # Broad: torch has no error of its own for a damaged file; eight types came out of 3,000 damaged ones.
+    except Exception as error:
+        got = str(error).partition("\n")[0]
+        raise CheckpointError(Problem(str(path), "a file written by torch.save", got, remedy)) from error
     if not isinstance(loaded, Mapping) or not all(isinstance(value, torch.Tensor) for value in loaded.values()):
-        raise CheckpointError(
-            Problem(str(path), "a flat dict of tensors", type(loaded).__name__, "Save projectors.state_dict().")
-        )
-    return {str(key): value.float().numpy() for key, value in cast(Mapping[str, Any], loaded).items()}
+        kinds = sorted({type(value).__name__ for value in loaded.values()}) if isinstance(loaded, Mapping) else []
+        got = type(loaded).__name__ + (f" of {', '.join(kinds)}" if kinds else "")
+        raise CheckpointError(Problem(str(path), "a flat dict of tensors", got, remedy))
+    # Parameters come out of `named_parameters()`: detach them.
+    return {str(key): value.detach().float().numpy() for key, value in cast(Mapping[str, Any], loaded).items()}
 
 
 def _arguments(directory: Path) -> dict[str, Any]:
     for place in (directory, directory.parent):
         if (place / ARGUMENTS).is_file():
-            return json.loads((place / ARGUMENTS).read_text(encoding="utf-8"))
+            arguments = read_json(place / ARGUMENTS)
+            is_training = arguments.get("do_train", True)
+            return {key: value for key, value in arguments.items() if is_training or key in OF_THE_RUN}
     return {}
 
 
@@ -140,12 +153,24 @@ def _criterion(directory: Path, arguments: Mapping[str, Any]) -> str | None:
     return named
 
 
-def _teacher(directory: Path, arguments: Mapping[str, Any]) -> str:
-    named = arguments.get("teacher_model_path")
-    if named and Path(named).exists():
-        return named
-    got = f"{named}, which is not on this machine" if named else "no args.json that names it"
-    raise CheckpointError(Problem(str(directory), "the teacher's directory", got, "Name it with --teacher."))
+def _batch_size(directory: Path, arguments: Mapping[str, Any]) -> int:
+    match = re.search(r"__bsz=([0-9]+)x", str(directory))  # before accumulation, and of one process
+    return int(arguments.get("batch_size") or (match[1] if match else 8))
+
+
+def _student(directory: Path, arguments: Mapping[str, Any]) -> str:
+    if any((directory / name).is_file() for name in ("config.json", "adapter_config.json")):
+        return str(directory)
+    # A run that trains projectors alone saves no student: it is the one that the run began with.
+    named = arguments.get("model_path") if arguments.get("only_save_projector") else None
+    return _named(named, "student", directory)
+
+
+def _named(path: str | None, role: str, directory: Path) -> str:
+    if path and Path(path).exists():
+        return path
+    got = f"{path}, which is not on this machine" if path else f"no {ARGUMENTS} that names it"
+    raise CheckpointError(Problem(str(directory), f"the {role}'s directory", got, f"Name it with --{role}."))
 
 
 def _structures(directory: Path, arguments: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> dict[str, str]:
@@ -153,8 +178,7 @@ def _structures(directory: Path, arguments: Mapping[str, Any], tensors: Mapping[
     places = [directory / CONFIG, directory.parent / CONFIG, *([Path(named)] if named else [])]
     for place in places:
         if place.is_file():
-            config: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
-            return {name: entry["structure"] for name, entry in config.items() if entry.get("enabled")}
+            return _enabled(place)
     # The published configuration has one linear map each; its keys say so, and their shapes are checked later.
     names = {key.partition(".")[0] for key in tensors}
     if names <= STRUCTURES.keys() and all(re.fullmatch(r"\w+\.0\.(weight|bias)", key) for key in tensors):
@@ -163,6 +187,15 @@ def _structures(directory: Path, arguments: Mapping[str, Any], tensors: Mapping[
     raise CheckpointError(
         Problem(str(directory), f"a {CONFIG} for the tensors {keys}", "none", "Copy the one of the run beside it.")
     )
+
+
+def _enabled(path: Path) -> dict[str, str]:
+    config = read_json(path)
+    try:
+        return {name: str(entry["structure"]) for name, entry in config.items() if entry["enabled"]}
+    except (KeyError, TypeError) as error:
+        expected = 'entries such as {"enabled": true, "structure": "2s-2t"}'
+        raise CheckpointError(Problem(str(path), expected, str(config), "Copy the one of the run.")) from error
 
 
 def _check_trained(directory: Path, query: Projector) -> None:
@@ -182,7 +215,7 @@ def _untrained(directory: Path, got: str) -> CheckpointError:
     )
 
 
-def _open(source: str, role: str, directory: Path) -> OpenModel:
+def _open(source: str) -> OpenModel:
     found = resolve(source, Path.cwd())
     table: EmbeddingTable = open_table(found)
     tokenizer = tokenizer_of(found)

@@ -40,18 +40,25 @@ def bigrams(
     return array_namespace(inputs, targets).concat([inputs, targets], axis=-1)
 
 
-def cross_model_attention(
+def attention_logits(
     query: Projector,
     student_bigrams: Float[Array, "*batch student two_student_widths"],
     teacher_bigrams: Float[Array, "*batch teacher two_teacher_widths"],
     *,
     key_scale: float,
+) -> Float[Array, "*batch student teacher"]:
+    """q_i · k_j / sqrt(2·d_t) for all pairs of positions."""
+    keys = teacher_bigrams / key_scale
+    return project(query, student_bigrams) @ keys.mT / math.sqrt(keys.shape[-1])
+
+
+def cross_model_attention(
+    logits: Float[Array, "*batch student teacher"],
+    *,
     student_mask: Bool[Array, "*batch student"] | None = None,
     teacher_mask: Bool[Array, "*batch teacher"] | None = None,
 ) -> CrossModelAttention:
-    """CMA of response positions; masks are true where a position exists (False: padding of a batch)."""
-    keys = teacher_bigrams / key_scale
-    logits = project(query, student_bigrams) @ keys.mT / math.sqrt(keys.shape[-1])
+    """Both softmaxes of the logits; masks are true where a position exists (False: padding of a batch)."""
     columns = None if teacher_mask is None else teacher_mask[..., None, :]
     rows = None if student_mask is None else student_mask[..., :, None]
     return CrossModelAttention(logits, softmax(logits, axis=-1, mask=columns), softmax(logits, axis=-2, mask=rows))

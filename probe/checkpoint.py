@@ -6,6 +6,7 @@ Nothing is ever filled in with random weights.
 
 import hashlib
 import json
+import math
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -24,13 +25,23 @@ MANIFEST, TENSORS = "probe.json", "projectors.safetensors"
 
 @dataclass(frozen=True, slots=True)
 class Scales:
-    """The three numbers that keys, hidden states and target embeddings are divided by; None where nobody knows."""
+    """The three numbers that keys, hidden states and target embeddings are divided by; None where nobody knows.
+
+    Raises:
+        CheckpointError: one of them is not a positive number.
+    """
 
     key: float
     hidden: float | None = None
     target: float | None = None
     key_is_estimate: bool = False
     """True where the run stored no key scale, so that everything bound to temperature is uncertain."""
+
+    def __post_init__(self) -> None:
+        for name, value in (("key", self.key), ("hidden", self.hidden), ("target", self.target)):
+            if value is not None and not 0 < value < math.inf:
+                remedy = "It is a standard deviation, such as 0.1243."
+                raise CheckpointError(Problem(f"{name} scale", "a positive number", str(value), remedy))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +127,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
             recipe=manifest["recipe"],
         )
     except (KeyError, TypeError) as error:
+        got = f"none called {error}" if isinstance(error, KeyError) else str(error)
         raise CheckpointError(
-            Problem(str(path / MANIFEST), "the keys of format 1", str(error), "Save the checkpoint again.")
+            Problem(str(path / MANIFEST), "the keys of format 1", got, "Save the checkpoint again.")
         ) from error
     return checkpoint
 
@@ -159,8 +171,9 @@ def load_projectors(file: Path, structures: Mapping[str, str], student: int, tea
         raise CheckpointError(Problem(str(file), "the projectors' tensors", "no such file", "Restore the file."))
     try:
         tensors = load_file(file)
-    except SafetensorError as error:
-        raise CheckpointError(Problem(str(file), "a safetensors file", str(error), "Restore the file.")) from error
+    except (SafetensorError, TypeError) as error:  # numpy knows no bfloat16, nor the 8-bit types
+        expected = "a safetensors file of float32 or float16"
+        raise CheckpointError(Problem(str(file), expected, str(error), "Restore the file.")) from error
     return group_projectors(tensors, structures, student, teacher, str(file))
 
 
@@ -173,7 +186,7 @@ def group_projectors(
         CheckpointError: a tensor belongs to no projector.
         ProjectorError: a tensor is missing, superfluous or of another shape.
     """
-    strays = sorted(key for key in tensors if key.partition(".")[0] not in structures)
+    strays = sorted(key for key in tensors if key.partition(".")[0] not in structures or "." not in key)
     if strays:
         raise CheckpointError(
             Problem(where, f"tensors of {', '.join(structures)} alone", ", ".join(strays), "Name every projector.")
@@ -195,7 +208,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path, *, dtype: type[np.floati
     Raises:
         OutputError: the place cannot be written to.
     """
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     manifest = {
         "format": FORMAT,
@@ -214,7 +227,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path, *, dtype: type[np.floati
         for key, value in projector.tensors.items()
     }
     with replacing_directory(path) as temporary:
-        save_file(tensors, temporary / TENSORS)
+        (temporary / TENSORS).write_bytes(save(tensors))  # their own writer hides that a disk is full
         text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
         (temporary / MANIFEST).write_text(text, encoding="utf-8")
 

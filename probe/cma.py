@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from probe.attention import CrossModelAttention, cross_model_attention, softmax
+from probe.attention import CrossModelAttention, attention_logits, cross_model_attention, softmax
 from probe.checkpoint import Checkpoint
 from probe.maps import AttentionMap
 from probe.models import OpenModel, open_model
@@ -33,9 +33,16 @@ class OpenCheckpoint:
     def attend(
         self, student: TokenizedText, teacher: TokenizedText, queries: Sequence[Projector]
     ) -> list[CrossModelAttention]:
-        """The attention of one text, end of sequence included, under each of several query projectors."""
-        states = self.student.bigrams(student), self.teacher.bigrams(teacher)
-        return [cross_model_attention(query, *states, key_scale=self.checkpoint.scales.key) for query in queries]
+        """The attention of one text, end of sequence included, under each of several query projectors.
+
+        Equal bigrams are computed once: they must receive equal weight, and a matrix product does not promise that to
+        equal columns, to the last bit. So ties are ties, and repeated tokens are not told apart by rounding.
+        """
+        rows, students = self.student.bigrams(student)
+        columns, teachers = self.teacher.bigrams(teacher)
+        scale = self.checkpoint.scales.key
+        logits = [attention_logits(query, students, teachers, key_scale=scale) for query in queries]
+        return [cross_model_attention(distinct[rows][:, columns]) for distinct in logits]
 
     def map(self, student: TokenizedText, teacher: TokenizedText) -> AttentionMap:
         """The attention of one text under the trained query projector."""

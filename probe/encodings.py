@@ -34,10 +34,11 @@ def read(tokenizer: Path, texts: Sequence[str]) -> list[Encoding] | None:
     """Encodings of exactly these texts by exactly this file, if they were written before."""
     if not _worthwhile(tokenizer, texts):
         return None
-    path = _path(tokenizer, texts)
-    if not path.is_file():
+    try:
+        found = json.loads(_path(tokenizer, texts).read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # not there, not readable, or damaged
         return None
-    return [Encoding(tuple(pieces), tuple(ids)) for pieces, ids in json.loads(path.read_text(encoding="utf-8"))]
+    return [Encoding(tuple(pieces), tuple(ids)) for pieces, ids in found]
 
 
 def write(tokenizer: Path, texts: Sequence[str], encodings: Sequence[Encoding]) -> None:

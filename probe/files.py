@@ -1,5 +1,6 @@
 """Writing files whole or not at all: to a temporary name beside the target, synced, then renamed."""
 
+import errno
 import os
 import shutil
 import tempfile
@@ -18,6 +19,8 @@ def replacing_file(path: Path) -> Generator[Path]:
         OutputError: the directory is missing or cannot be written to.
     """
     with _writable(path):
+        if path.exists() and not path.is_file():  # renaming would put a file in the place of /dev/null
+            raise OSError(errno.EINVAL, "neither a file nor a free name")
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
         os.close(handle)
         temporary = Path(name)
@@ -45,13 +48,16 @@ def replacing_directory(path: Path) -> Generator[Path]:
                 if file.is_file():
                     _sync(file)
             temporary.chmod(0o777 & ~_umask())
-            if path.exists():
-                old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
+            old = temporary.with_name(f"{temporary.name}.old")
+            if path.is_dir():
                 path.replace(old)
+            try:
                 temporary.replace(path)
-                shutil.rmtree(old)
-            else:
-                temporary.replace(path)
+            except BaseException:
+                if old.exists():
+                    old.replace(path)
+                raise
+            shutil.rmtree(old, ignore_errors=True)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 

@@ -22,7 +22,7 @@ class Overrides:
     key_scale: float | None = None
 
 
-def find_checkpoint(named: str, overrides: Overrides, texts: Sequence[str]) -> OpenCheckpoint:
+def find_checkpoint(named: str, overrides: Overrides = Overrides(), texts: Sequence[str] = ()) -> OpenCheckpoint:
     """Load and open a checkpoint.
 
     Args:

@@ -34,7 +34,7 @@ def simulated_key_scale(teacher: OpenModel, texts: Sequence[str], batches: Batch
             Problem("key scale", "texts to estimate it from", "none", "Give it: --key-scale, or name a gold file.")
         )
     rng = np.random.default_rng(0)
-    moments = [_moments(teacher.bigrams(teacher.tokenizer.tokenize(text))[: batches.length]) for text in texts]
+    moments = [_moments(_keys(teacher, text)[: batches.length]) for text in texts]
     filler = _moments(np.tile(teacher.table.take(np.array([0])), (1, 2)))
     scales: list[float] = []
     for _ in range(SIMULATED_BATCHES):
@@ -45,6 +45,11 @@ def simulated_key_scale(teacher: OpenModel, texts: Sequence[str], batches: Batch
         mean = total[1] / elements
         scales.append(float(np.sqrt((total[2] - elements * mean**2) / (elements - 1))))
     return float(np.mean(scales))
+
+
+def _keys(teacher: OpenModel, text: str) -> Float[np.ndarray, "positions two_widths"]:
+    which, distinct = teacher.bigrams(teacher.tokenizer.tokenize(text))
+    return distinct[which]
 
 
 def _moments(keys: Float[np.ndarray, "positions two_widths"]) -> Float[np.ndarray, " moments"]:

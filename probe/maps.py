@@ -4,11 +4,12 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from jaxtyping import Float
 
-from probe.errors import MapError, Problem
+from probe.errors import MapError, Problem, TokenError
 from probe.files import replacing_file
 from probe.tokens import EOS_DISPLAY, TokenizedText
 
@@ -84,7 +85,7 @@ class AttentionMap:
                 meta = json.loads(str(arrays["meta"]))
                 student, teacher = (TokenizedText.from_pieces(meta["text"], meta[s]) for s in ("student", "teacher"))
                 return cls(meta["method"], student, teacher, arrays["weights"], arrays.get("over_student"))
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, EOFError, BadZipFile, ValueError, KeyError, TypeError, TokenError) as error:
             raise MapError(
                 Problem(str(path), "a map saved by AttentionMap.save", str(error), "Save the map again.")
             ) from error

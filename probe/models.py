@@ -1,11 +1,11 @@
 """The two models of a checkpoint as far as probing needs them: an embedding table and a tokenizer, no layers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from probe.attention import bigrams
 from probe.checkpoint import ModelRecord
@@ -27,11 +27,16 @@ class OpenModel:
     prompt_end_id: int
     eos_id: int
 
-    def bigrams(self, text: TokenizedText) -> Float[np.ndarray, "positions two_widths"]:
-        """[E(x_i); E(x_{i+1})] at response positions: from the prompt's last token to EOS, one row for each target."""
+    def bigrams(
+        self, text: TokenizedText
+    ) -> tuple[Int[np.ndarray, " positions"], Float[np.ndarray, "distinct two_widths"]]:
+        """The distinct [E(x_i); E(x_{i+1})] of a text, and for each response position which of them it has.
+
+        Positions run from the one whose target is the first token of the text to the one whose target is EOS.
+        """
         ids = np.array([self.prompt_end_id, *self.tokenizer.ids(text.pieces), self.eos_id], dtype=np.int64)
-        rows = self.table.take(ids)
-        return bigrams(rows[:-1], rows[1:])
+        pairs, which = np.unique(np.stack([ids[:-1], ids[1:]], axis=1), axis=0, return_inverse=True)
+        return which, bigrams(self.table.take(pairs[:, 0]), self.table.take(pairs[:, 1]))
 
     def produces(self, texts: Sequence[TokenizedText]) -> list[bool]:
         """For each text, whether this tokenizer cuts it into these very pieces."""
@@ -56,6 +61,8 @@ def open_model(record: ModelRecord, role: str, *, directory: Path, override: str
     found = resolve(source, directory if override is None else Path.cwd())
     table = open_table(found)
     _check_identity(record, role, table)
+    # The factor that training saw, whatever this copy's configuration says: the identity is of unscaled rows.
+    table = replace(table, scale=record.embedding_scale)
     return OpenModel(source, table, tokenizer_of(found), record.prompt_end_id, record.eos_id)
 
 

@@ -91,6 +91,10 @@ def read_pairs(path: Path) -> GoldFile:
             Problem(path.name, "a header and rows", "nothing", f"Begin with the header: {' '.join(COLUMNS)}.")
         )
     number, header = body[0]
+    if header.startswith("\ufeff") or header.endswith("\r"):
+        got = "a byte order mark" if header.startswith("\ufeff") else "a carriage return"
+        remedy = "Save the file without byte order mark, with Unix line ends."
+        raise PairsError(Problem(f"{path.name}:{number}", "plain UTF-8, and lines that end in LF", got, remedy))
     if tuple(header.split("\t")) != COLUMNS:
         raise PairsError(
             Problem(
@@ -153,7 +157,7 @@ def _parse_row(line: str, where: str) -> GoldRow | list[Problem]:
         ]
     problems: list[Problem] = []
     for name, cell in zip(COLUMNS, cells, strict=True):
-        if any(match[4] for match in _ESCAPE.finditer(cell)) or "\r" in cell:
+        if any(_char(match) is None for match in _ESCAPE.finditer(cell)) or "\r" in cell:
             problems.append(
                 Problem(
                     where,
@@ -165,9 +169,11 @@ def _parse_row(line: str, where: str) -> GoldRow | list[Problem]:
     id_, pair, text, _, _, links, phenomena, note = (unescape(cell) for cell in cells)
     if not id_:
         problems.append(Problem(where, "an id", "an empty one", "Give the row a name."))
+    if not text:
+        problems.append(Problem(where, "a text", "an empty one", "Drop the row: without tokens there are no links."))
     if len(set(phenomena.split(","))) != len(phenomena.split(",")):
         problems.append(Problem(where, "each phenomenon once", phenomena, "Drop the repetition."))
-    if not re.fullmatch(r"[^~\s]+(~[^~\s]+)?", pair):
+    if not re.fullmatch(r"[^~\s]+~[^~\s]+", pair):
         problems.append(Problem(where, "a pair such as smollm2~gemma3", repr(pair), "Name both tokenizers."))
     names = tuple(name for name in phenomena.split(",") if name)
     for name in names:
@@ -189,6 +195,11 @@ def _parse_sides(
     sides: list[TokenizedText] = []
     for name, cell in (("student_tokens", student), ("teacher_tokens", teacher)):
         pieces = [unescape(piece) for piece in cell.split(" ")] if cell else []
+        if "" in pieces:
+            got = "an empty one, which shifts the links of those behind it"
+            problems.append(
+                Problem(f"{where}, {name}", "pieces joined by one space each", got, "Drop the other space.")
+            )
         try:
             sides.append(TokenizedText.from_pieces(text, pieces))
         except TokenError as error:
@@ -283,10 +294,12 @@ def _escape_char(char: str) -> str:
 
 def unescape(cell: str) -> str:
     """Read what `escape` wrote; a backslash that begins no escape is left as it is."""
+    return _ESCAPE.sub(lambda match: _char(match) or match[0], cell)
 
-    def char(match: re.Match[str]) -> str:
-        if match[1]:
-            return _LONG[match[1]]
-        return match[0] if match[4] else chr(int(match[2] or match[3], 16))
 
-    return _ESCAPE.sub(char, cell)
+def _char(match: re.Match[str]) -> str | None:
+    """What an escape stands for; None where it is none, or names no character."""
+    if match[1]:
+        return _LONG[match[1]]
+    code = int(match[2] or match[3] or "110000", 16)
+    return None if code > 0x10FFFF or 0xD800 <= code < 0xE000 else chr(code)

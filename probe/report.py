@@ -20,7 +20,7 @@ NOTES = {
     "cma": "this checkpoint's attention",
     "cma ×0.8": "the same with a key scale 0.8 times as large",
     "cma ×1.25": "the same with a key scale 1.25 times as large",
-    "random": "untrained query projector, five seeds, as sharp as cma",
+    "random": "untrained query projector, three seeds, as sharp as cma",
     "uniform": "the same weight everywhere",
     "diagonal": "position alone",
     "lexical": "same surface form, ties split",
@@ -124,13 +124,14 @@ class ProbeReport:
         return [
             f"{self.checkpoint}: {self.method}, {self.criterion}{steps}",
             f"{self.pair}, key scale {self.key_scale:.4g}{estimate}",
-            f"{self.gold}: {len(self.sentences)} sentences{others}, {self.rows} student tokens with a sure link",
+            f"{self.gold}: {len(self.sentences)} sentences{others}",
+            f"{self.rows} student tokens with a sure link are the rows of every mean",
         ]
 
     def reading(self) -> list[str]:
         """How to read the table, and where to look next."""
         return [
-            "top-1, MRR and AUC do not depend on temperature; mass and entropy do.",
+            "top-1, MRR and AUC do not depend on temperature; mass and H (entropy) do.",
             "F1 and AER are of hard links (argmax, ties all linked). EOS is scored apart.",
             *(f"{name:<12}{NOTES[name]}" for name in self.methods if name in NOTES),
             "",
@@ -144,9 +145,9 @@ class ProbeReport:
         from rich import box
         from rich.table import Table
 
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
         table.add_column("method")
-        for header in ("top-1\n%", "MRR\n0–1", "AUC\n0–1", "mass\n%", "entr.\n0–1", "F1\n%", "AER\n%", "EOS\n%"):
+        for header in ("top-1\n%", "MRR\n0–1", "AUC\n0–1", "mass\n%", "H\n0–1", "F1\n%", "AER\n%", "EOS\n%"):
             table.add_column(header, justify="right")
         table.add_column(f"{self.methods[0]} − it, top-1\npoints [95 %]", justify="right")
         found = self.intervals
@@ -160,10 +161,10 @@ class ProbeReport:
             table.add_row(
                 name,
                 f"{100 * values['top-1']:.1f}",
-                f"{values['MRR']:.2f}",
-                f"{values['AUC']:.2f}",
+                _short(values["MRR"]),
+                _short(values["AUC"]),
                 f"{100 * values['gold mass']:.0f}",
-                f"{values['entropy']:.2f}",
+                _short(values["entropy"]),
                 f"{100 * values['F1']:.0f}",
                 f"{100 * values['AER']:.0f}",
                 f"{100 * values['EOS top-1']:.0f}",
@@ -171,6 +172,10 @@ class ProbeReport:
                 style="bold" if m == 0 else None,
             )
         return table
+
+
+def _short(value: float) -> str:
+    return f"{value:.2f}".removeprefix("0")
 
 
 def _signed(value: float, low: float, high: float) -> str:

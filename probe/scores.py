@@ -7,7 +7,6 @@ sentence, so that a corpus figure is a ratio of sums and an interval resamples s
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy.special import binom
-from scipy.stats import rankdata
 
 from probe.maps import AttentionMap
 from probe.pairs import GoldRow, Link
@@ -91,11 +90,14 @@ def row_auc(
     weights: Float[np.ndarray, "rows teacher"], sure: Bool[np.ndarray, "rows teacher"]
 ) -> Float[np.ndarray, " rows"]:
     """Probability that a sure link outweighs another cell of its row, ties counting half."""
-    # Mann and Whitney: the ranks of the sure cells, less what those ranks would be if they were the lowest.
     size, hits = weights.shape[1], sure.sum(axis=1)
-    ranks = np.asarray(rankdata(weights, axis=1))
+    row, _ = np.nonzero(sure)
+    own, others = weights[sure][:, None], weights[row]
+    won = (others < own).sum(axis=1) + 0.5 * (others == own).sum(axis=1)
+    # Each sure cell tied with itself, and each pair of sure cells shared one point: s/2 + s(s - 1)/2 = s²/2 too many.
+    points = np.bincount(row, won, minlength=len(weights)) - hits**2 / 2
     # End of sequence is never sure for these rows, so a row always has a cell to compare with.
-    return ((ranks * sure).sum(axis=1) - hits * (hits + 1) / 2) / (hits * (size - hits))
+    return points / (hits * (size - hits))
 
 
 def entropy(weights: Float[np.ndarray, "rows teacher"]) -> Float[np.ndarray, " rows"]:

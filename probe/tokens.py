@@ -80,6 +80,9 @@ def _sentencepiece(piece: str) -> bytes:
 
 
 def _spans(text: str, pieces: Sequence[str]) -> list[tuple[int, int]]:
+    if lone := re.search(r"[\ud800-\udfff]", "".join([text, *pieces])):
+        got = f"half of a surrogate pair, U+{ord(lone[0]):X}"
+        raise TokenError(Problem(repr(text), "text that UTF-8 can hold", got, "Write the whole character."))
     forms: tuple[NormalForm | None, ...] = (None, "NFC", "NFKC")
     for form in forms:
         # A form that leaves the text as it is has been tried already.
@@ -142,8 +145,8 @@ def _segments(text: str, form: NormalForm) -> Iterator[str]:
         left, char = text[begin:index], text[index]
         joined = unicodedata.normalize(form, left + char)
         apart = unicodedata.normalize(form, left) + unicodedata.normalize(form, char)
-        # A mark can join a base over marks in between, so never cut before a combining character.
-        if joined == apart and not unicodedata.combining(char):
+        # A mark can join a base over marks in between, so never cut before a character that is or begins with one.
+        if joined == apart and not unicodedata.combining(unicodedata.normalize(form, char)[0]):
             yield text[begin:index]
             begin = index
     if text:
@@ -158,7 +161,8 @@ def _display(surface: bytes, piece: str) -> str:
         return f"⟨{piece.replace('▁', '␣')}⟩"
     chars = surface.decode(errors="surrogateescape")
     shown = "".join(_display_char(char) for char in chars)
-    return f"◌{shown}" if unicodedata.combining(chars[0]) else shown
+    # By category, for vowel signs and variation selectors are marks of combining class 0.
+    return f"◌{shown}" if unicodedata.category(chars[0]).startswith("M") else shown
 
 
 def _display_char(char: str) -> str:

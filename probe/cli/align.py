@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _align(arguments: Namespace) -> None:
     from rich.console import Console
 
-    from probe.align import align, fitting_rows
+    from probe.align import align_pairs, fitting_rows
     from probe.errors import OutputError, Problem
     from probe.files import replacing_file
     from probe.find import Overrides, find_checkpoint
@@ -54,7 +54,7 @@ def _align(arguments: Namespace) -> None:
     for name in names:
         overrides = Overrides(arguments.student, arguments.teacher, arguments.key_scale)
         opened = find_checkpoint(name, overrides, [row.text for row in gold.rows])
-        report = align(opened, gold, arguments.pairs)
+        report = align_pairs(opened, gold, arguments.pairs)
         if arguments.json:
             with replacing_file(arguments.json) as temporary:
                 temporary.write_text(report.to_json(), encoding="utf-8")

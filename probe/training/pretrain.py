@@ -21,7 +21,7 @@ from jaxtyping import Bool, Float, Int
 from rich.progress import Progress
 from torch import Tensor
 
-from probe.attention import bigrams, cross_model_attention
+from probe.attention import attention_logits, bigrams, cross_model_attention
 from probe.checkpoint import Scales
 from probe.errors import Problem, TrainingError
 from probe.files import replacing_file
@@ -112,13 +112,8 @@ def t2s_loss(
         raise TrainingError(
             Problem("scales", "hidden and target scales", "none", "Estimate them on the training set first.")
         )
-    attention = cross_model_attention(
-        projectors[QUERY],
-        batch.student_bigrams,
-        batch.teacher_bigrams,
-        key_scale=scales.key,
-        teacher_mask=batch.teacher_mask,
-    )
+    logits = attention_logits(projectors[QUERY], batch.student_bigrams, batch.teacher_bigrams, key_scale=scales.key)
+    attention = cross_model_attention(logits, student_mask=batch.student_mask, teacher_mask=batch.teacher_mask)
     state = batch.teacher_states / scales.hidden + batch.teacher_targets / scales.target
     mixed = attention.over_teacher @ project(projectors[T2S], state)
     total, hits = head_cross_entropy(mixed[batch.student_mask], head, batch.labels[batch.student_mask])

@@ -1,0 +1,70 @@
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import jaxtyping
+import numpy as np
+import pytest
+
+import probe
+from probe.attention import bigrams
+
+ROOT = Path(__file__).parent.parent
+HEAVY = ("torch", "transformers", "pandas", "matplotlib", "scipy", "tokenizers", "huggingface_hub", "gguf", "rich")
+
+
+def test_public_names_are_listed_once_sorted_and_there():
+    assert probe.__all__ == sorted(set(probe.__all__))
+    assert set(probe.__all__) == set(probe._HOMES)
+    for name in probe.__all__:
+        home = sys.modules.get(f"probe.{probe._HOMES[name]}")
+        assert getattr(probe, name).__module__.startswith("probe."), home
+    with pytest.raises(AttributeError, match="no attribute 'attend'"):
+        _ = probe.attend
+
+
+def loaded_by(code: str) -> set[str]:
+    script = f"import sys\n{code}\nprint(*sorted(m for m in {HEAVY} if m in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    assert loaded_by("import probe") == set()
+
+
+@pytest.mark.parametrize("command", ["align", "heatmap", "models"])
+def test_help_stays_light(command: str):
+    code = f"from probe.cli.{command} import main\ntry: main(['--help'])\nexcept SystemExit as e: assert e.code == 0"
+    assert loaded_by(code) == set()
+
+
+def test_the_numpy_path_loads_no_torch():
+    code = "import numpy as np\nfrom probe.attention import softmax\nsoftmax(np.zeros((2, 2)), axis=1)"
+    assert loaded_by(code) == set()
+
+
+def test_shapes_are_checked_in_tests():
+    with pytest.raises(jaxtyping.TypeCheckError):
+        bigrams(np.zeros((3, 2)), np.zeros((4, 2)))
+
+
+def test_commands_are_entry_points():
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    installed = {point.name: point.value for point in entry_points(group="console_scripts")}
+    assert declared.items() <= installed.items()
+
+
+def test_versions_agree():
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert declared == probe.__version__
+    assert f"## {declared}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_no_file_of_the_package_is_left_out_of_the_wheel():
+    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["probe"]
+    packaged = {path for pattern in patterns for path in (ROOT / "probe").glob(pattern)}
+    data = {p for p in (ROOT / "probe").rglob("*") if p.is_file() and p.suffix not in (".py", ".pyc")}
+    assert data <= packaged
