@@ -88,7 +88,7 @@ def adopt(
         raise _untrained(directory, f"projectors {', '.join(projectors)} alone")
     if criterion is None:
         _check_trained(directory, projectors[QUERY])
-    batches = Batches(_batch_size(directory, arguments), int(arguments.get("max_length", 512)))
+    batches = Batches(_batch_size(directory, arguments), int(arguments.get("max_length") or 512))
     estimated = key_scale is None
     scale = simulated_key_scale(sides["teacher"], texts, batches) if key_scale is None else key_scale
     return Checkpoint(
@@ -124,7 +124,7 @@ def read_projector_file(path: Path) -> dict[str, np.ndarray]:
     except pickle.UnpicklingError as error:
         got = "one that is damaged or would run code; it was refused and nothing was executed"
         raise CheckpointError(Problem(str(path), "a file of plain tensors", got, remedy)) from error
-    # Broad: torch has no error of its own for a damaged file; eight types came out of 3,000 damaged ones.
+    # Broad: torch has no error of its own for a damaged file; six unrelated types came out of 3,000 damaged ones.
     except Exception as error:
         got = str(error).partition("\n")[0]
         raise CheckpointError(Problem(str(path), "a file written by torch.save", got, remedy)) from error

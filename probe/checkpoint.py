@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from probe.errors import CheckpointError, Problem
+from probe.errors import CheckpointError, Problem, ProjectorError
 from probe.files import replacing_directory
 from probe.projectors import Projector
 
@@ -192,13 +192,19 @@ def group_projectors(
             Problem(where, f"tensors of {', '.join(structures)} alone", ", ".join(strays), "Name every projector.")
         )
     grouped: dict[str, Projector] = {}
+    problems: list[Problem] = []
     for name, structure in structures.items():
         own = {
             key.removeprefix(f"{name}."): value.astype(np.float32)
             for key, value in tensors.items()
             if key.startswith(f"{name}.")
         }
-        grouped[name] = Projector.load(structure, own, student=student, teacher=teacher, where=f"{where}: {name}")
+        try:
+            grouped[name] = Projector.load(structure, own, student=student, teacher=teacher, where=f"{where}: {name}")
+        except ProjectorError as error:
+            problems += error.problems
+    if problems:
+        raise ProjectorError(*problems)
     return grouped
 
 

@@ -14,7 +14,7 @@ from probe.models import OpenModel, open_model
 from probe.projectors import Projector, initial_tensors
 from probe.tokens import TokenizedText
 
-Logits = Float[np.ndarray, "student_targets teacher_targets"]
+Logits = Float[np.ndarray, "_ _"]  # student × teacher; one text's size says nothing about the next one's
 Sides = tuple[TokenizedText, TokenizedText]
 
 
@@ -70,7 +70,7 @@ def open_checkpoint(
     )
 
 
-def sharpen(logits: Sequence[Logits], entropy: float) -> list[Float[np.ndarray, "student_targets teacher_targets"]]:
+def sharpen(logits: Sequence[Logits], entropy: float) -> list[Logits]:
     """Softmaxes over the teacher, at the one temperature where their mean entropy (share of log m) is as given.
 
     A method is compared with another at equal sharpness, or the comparison is one of thermometers.

@@ -1,8 +1,8 @@
 """What a tokenizer made of given texts, remembered in the cache directory.
 
 Reading a vocabulary of 262,144 pieces takes longer than everything else that probing a gold file does. So pieces and
-ids of a list of texts are kept under a key of the tokenizer file's bytes and the texts: another file or another text is
-another key, and nothing can go stale.
+ids of a list of texts are kept under a key of the tokenizer file's bytes, the texts and the library's version: another
+file, text or version is another key, and nothing can go stale.
 """
 
 import hashlib
@@ -58,7 +58,9 @@ def _worthwhile(tokenizer: Path, texts: Sequence[str]) -> bool:
 
 
 def _path(tokenizer: Path, texts: Sequence[str]) -> Path:
+    from importlib.metadata import version
+
     with tokenizer.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
-    digest.update(json.dumps(list(texts)).encode())
+    digest.update(json.dumps([version("tokenizers"), *texts]).encode())
     return cache_dir() / "encodings" / f"{digest.hexdigest()}.json"

@@ -19,16 +19,17 @@ def replacing_file(path: Path) -> Generator[Path]:
         OutputError: the directory is missing or cannot be written to.
     """
     with _writable(path):
-        if path.exists() and not path.is_file():  # renaming would put a file in the place of /dev/null
+        target = path.resolve()  # a link stays a link
+        if target.exists() and not target.is_file():  # renaming would put a file in the place of /dev/null
             raise OSError(errno.EINVAL, "neither a file nor a free name")
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=target.suffix)
         os.close(handle)
         temporary = Path(name)
         try:
             yield temporary
             _sync(temporary)
             temporary.chmod(0o666 & ~_umask())
-            temporary.replace(path)
+            temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -41,7 +42,8 @@ def replacing_directory(path: Path) -> Generator[Path]:
         OutputError: the parent directory is missing or cannot be written to.
     """
     with _writable(path):
-        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+        target = path.resolve()
+        temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
         try:
             yield temporary
             for file in temporary.rglob("*"):
@@ -49,13 +51,13 @@ def replacing_directory(path: Path) -> Generator[Path]:
                     _sync(file)
             temporary.chmod(0o777 & ~_umask())
             old = temporary.with_name(f"{temporary.name}.old")
-            if path.is_dir():
-                path.replace(old)
+            if target.is_dir():
+                target.replace(old)
             try:
-                temporary.replace(path)
+                temporary.replace(target)
             except BaseException:
                 if old.exists():
-                    old.replace(path)
+                    old.replace(target)
                 raise
             shutil.rmtree(old, ignore_errors=True)
         finally:

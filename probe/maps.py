@@ -81,7 +81,8 @@ class AttentionMap:
             MapError: the file is missing or no such map.
         """
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            # Opened here, because numpy leaves a damaged file open.
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 meta = json.loads(str(arrays["meta"]))
                 student, teacher = (TokenizedText.from_pieces(meta["text"], meta[s]) for s in ("student", "teacher"))
                 return cls(meta["method"], student, teacher, arrays["weights"], arrays.get("over_student"))

@@ -36,6 +36,7 @@ class OpenModel:
         """
         ids = np.array([self.prompt_end_id, *self.tokenizer.ids(text.pieces), self.eos_id], dtype=np.int64)
         pairs, which = np.unique(np.stack([ids[:-1], ids[1:]], axis=1), axis=0, return_inverse=True)
+        which = which.reshape(-1)  # a column in numpy 2.0
         return which, bigrams(self.table.take(pairs[:, 0]), self.table.take(pairs[:, 1]))
 
     def produces(self, texts: Sequence[TokenizedText]) -> list[bool]:

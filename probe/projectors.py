@@ -134,7 +134,7 @@ def tensor_shapes(layers: tuple[Layer, ...]) -> dict[str, tuple[int, ...]]:
 
 
 def _mismatch(where: str, structure: str, expected: tuple[int, ...] | None, got: tuple[int, ...] | None) -> Problem:
-    if got == (0,):
+    if got == (0,) and expected is not None:
         return Problem(
             where,
             f"shape {expected}",
@@ -143,8 +143,8 @@ def _mismatch(where: str, structure: str, expected: tuple[int, ...] | None, got:
         )
     return Problem(
         where,
-        f"shape {expected}" if expected else f"no such tensor in a {structure} projector",
-        f"shape {got}" if got else "no tensor",
+        f"shape {expected}" if expected is not None else f"no such tensor in a {structure} projector",
+        f"shape {got}" if got is not None else "no tensor",
         "Check that the structure and both models are those the projectors were trained with.",
     )
 

@@ -96,16 +96,14 @@ def gold_rows(draw: st.DrawFn) -> GoldRow:
         content, chunk = content_mask(student, teacher).nonzero(), chunk_mask(student, teacher).nonzero()
     sure = draw(_some(content))
     possible = draw(_some(chunk)) - sure
-    return GoldRow(
-        id=draw(texts(min_size=1).filter(lambda id_: not id_.startswith("#"))),
-        pair=f"{draw(NAMES)}~{draw(NAMES)}",
-        student=student,
-        teacher=teacher,
-        sure=sure,
-        possible=possible,
-        phenomena=tuple(draw(st.lists(st.sampled_from(PHENOMENA), unique=True, max_size=3))),
-        note=draw(texts()),
-    )
+    fields = {
+        "id": draw(texts(min_size=1).filter(lambda id_: not id_.startswith("#"))),
+        "pair": f"{draw(NAMES)}~{draw(NAMES)}",
+        "phenomena": tuple(draw(st.lists(st.sampled_from(PHENOMENA), unique=True, max_size=3))),
+        "note": draw(texts()),
+    }
+    with random_undone():
+        return GoldRow(student=student, teacher=teacher, sure=sure, possible=possible, **fields)
 
 
 def _some(cells: Sequence[Sequence[int]]) -> st.SearchStrategy[frozenset[tuple[int, int]]]:

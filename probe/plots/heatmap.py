@@ -22,17 +22,18 @@ STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "cma-probe",
 }
-COLOUR_MAP, SURE_COLOUR, POSSIBLE_COLOUR = "Greys", "#d1495b", "#e89aa5"
+COLOUR_MAP, SURE_COLOUR, POSSIBLE_COLOUR, DOT_COLOUR = "Greys", "#d1495b", "#d1495b", "#1f77b4"
+DASHES = (0, (2, 1.5))
 
 
 def heatmap(map_: AttentionMap, *, gold: GoldRow | None = None) -> "Figure":
-    """Draw a map; sure links are outlined solid, possible links dashed, each row's largest weight carries a dot."""
+    """Draw a map; sure links are outlined solid, possible links dashed, each row's largest weights carry a dot."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
     students, teachers = map_.weights.shape
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(CELL * teachers + 2.1, CELL * students + 1.3), layout="constrained")
+        figure = Figure(figsize=(CELL * teachers + 2.1, CELL * students + 1.5), layout="constrained")
         axes = figure.add_subplot()
         image = axes.imshow(map_.weights, cmap=COLOUR_MAP, vmin=0, vmax=float(map_.weights.max()), aspect="equal")
         axes.set_xticks(range(teachers), map_.teacher_labels, rotation=60, ha="left", rotation_mode="anchor")
@@ -44,16 +45,30 @@ def heatmap(map_: AttentionMap, *, gold: GoldRow | None = None) -> "Figure":
         axes.set_ylabel("student token (as target)")
         axes.spines[:].set_linewidth(0.4)
         _outline(axes, gold)
-        columns = map_.weights.argmax(axis=1)
-        axes.scatter(columns, range(students), s=5, color="#1f77b4", linewidths=0, zorder=3)
+        largest = map_.weights == map_.weights.max(axis=1, keepdims=True)  # ties are all marked, as they are scored
+        rows, columns = largest.nonzero()
+        axes.scatter(columns, rows, s=6, color=DOT_COLOUR, linewidths=0, zorder=3)
         bar = figure.colorbar(image, ax=axes, shrink=min(1.0, 12 / students), aspect=25, pad=0.02)
-        bar.set_label("attention weight; each row sums to 1\n● largest in its row" + _legend(gold))
+        bar.set_label("attention weight; each row sums to 1")
         bar.outline.set_linewidth(0.4)  # type: ignore[operator]
+        handles = _legend(gold)
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
     return figure
 
 
-def _legend(gold: GoldRow | None) -> str:
-    return "" if gold is None else "   ▭ sure link   ┄ possible"
+def _legend(gold: GoldRow | None) -> list[Any]:
+    from matplotlib.lines import Line2D
+
+    def marker(label: str, colour: str, **style: Any) -> Line2D:
+        return Line2D([], [], linestyle="none", color=colour, label=label, **style)
+
+    handles = [marker("largest in its row", DOT_COLOUR, marker="o", markersize=3, markeredgewidth=0)]
+    if gold is not None:
+        handles.append(marker("sure link", SURE_COLOUR, marker="s", markersize=7, fillstyle="none"))
+    if gold is not None and gold.possible:
+        dashed = Line2D([], [], color=POSSIBLE_COLOUR, linestyle=DASHES, linewidth=1.1, label="possible link")
+        handles.append(dashed)
+    return handles
 
 
 def _outline(axes: Any, gold: GoldRow | None) -> None:
@@ -61,7 +76,7 @@ def _outline(axes: Any, gold: GoldRow | None) -> None:
 
     if gold is None:
         return
-    for links, colour, line in ((gold.possible, POSSIBLE_COLOUR, (0, (2, 1.5))), (gold.sure, SURE_COLOUR, "-")):
+    for links, colour, line in ((gold.possible, POSSIBLE_COLOUR, DASHES), (gold.sure, SURE_COLOUR, "-")):
         for i, j in sorted(links):
             square = Rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, edgecolor=colour, linestyle=line, linewidth=1.1)
             axes.add_patch(square)

@@ -6,12 +6,13 @@ the models are converted, so a broken download goes on where it stopped.
 
 import hashlib
 import importlib.util
+import io
 import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -172,9 +173,9 @@ def convert(gguf: Path, directory: Path) -> None:
     """Read a GGUF file with transformers and save model and tokenizer as plain bfloat16 safetensors."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging
 
-    with _quiet(logging):
+    # transformers draws progress bars here, in a pipe as well, and warns of what is meant to be: dequantising.
+    with redirect_stderr(io.StringIO()):
         model: Any = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.bfloat16)
         tokenizer: Any = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
         # What is saved is no longer quantised, and must not say that it is.
@@ -182,18 +183,6 @@ def convert(gguf: Path, directory: Path) -> None:
         del model.config.quantization_config
         model.save_pretrained(directory)
         tokenizer.save_pretrained(directory)
-
-
-@contextmanager
-def _quiet(logging: Any) -> Generator[None]:
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        logging.enable_progress_bar()
 
 
 def _require_packages() -> None:

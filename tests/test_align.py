@@ -1,0 +1,138 @@
+"""The bundled demo on the gold file: the main job, through the library and through the command."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from probe.align import REFERENCES, align_pairs, declared_vocabularies, fitting_rows
+from probe.cli.align import main
+from probe.cma import OpenCheckpoint, sharpen
+from probe.find import find_checkpoint
+from probe.pairs import GoldFile, read_pairs
+from probe.report import ProbeReport
+from probe.scores import METRICS, entropy, metrics
+from probe.stats import bootstrap_interval
+
+GOLD = Path(__file__).parent.parent / "alignments" / "gold.tsv"
+
+
+@pytest.fixture(scope="module")
+def gold() -> GoldFile:
+    return read_pairs(GOLD)
+
+
+@pytest.fixture(scope="module")
+def opened() -> OpenCheckpoint:
+    return find_checkpoint("demo")
+
+
+@pytest.fixture(scope="module")
+def report(opened: OpenCheckpoint, gold: GoldFile) -> ProbeReport:
+    return align_pairs(opened, gold, GOLD)
+
+
+def figure(report: ProbeReport, method: str, metric: str) -> float:
+    return report.intervals.value[report.methods.index(method), METRICS.index(metric)]
+
+
+def test_the_table_has_cma_its_floors_baselines_references_and_ceilings(report: ProbeReport):
+    assert report.methods == ("cma", "random", *REFERENCES)
+    assert {"uniform", "diagonal", "lexical", "overlap", "chunk", "gold", "bigram"} <= set(report.methods)
+
+
+def test_rows_are_chosen_by_what_the_tokenizers_produce(opened: OpenCheckpoint, gold: GoldFile):
+    rows = fitting_rows(opened, gold, GOLD)
+    assert {row.pair for row in rows} == {"demo~demo-teacher"}
+    assert len(rows) == sum(row.pair == "demo~demo-teacher" for row in gold.rows)
+    own = opened.checkpoint.student.vocabulary_sha256, opened.checkpoint.teacher.vocabulary_sha256
+    declared = declared_vocabularies(gold)
+    assert (declared["demo"], declared["demo-teacher"]) == own
+
+
+def test_the_demo_beats_its_floors_and_stays_below_its_ceiling(report: ProbeReport):
+    for metric in ("top-1", "MRR", "AUC"):
+        cma = figure(report, "cma", metric)
+        assert cma > figure(report, "random", metric)
+        assert cma > figure(report, "uniform", metric)
+        assert cma < figure(report, "bigram", metric) <= figure(report, "gold", metric) == 1
+    assert report.intervals.difference_low[report.methods.index("random"), 0] > 0.2
+
+
+def test_random_is_as_sharp_as_cma(report: ProbeReport):
+    assert figure(report, "random", "entropy") == pytest.approx(figure(report, "cma", "entropy"), abs=0.02)
+
+
+def test_sharpening_reaches_the_asked_entropy():
+    rng = np.random.default_rng(0)
+    logits = [rng.normal(size=(5, 9)), rng.normal(size=(7, 4))]
+    weights = sharpen(logits, 0.4)
+    assert [w.shape for w in weights] == [(5, 9), (7, 4)]
+    assert np.concatenate([entropy(w) for w in weights]).mean() == pytest.approx(0.4, abs=0.01)
+    for before, after in zip(logits, weights, strict=True):
+        np.testing.assert_array_equal(before.argsort(axis=1), after.argsort(axis=1))
+
+
+def test_equal_key_bigrams_receive_equal_weight_to_the_last_bit(opened: OpenCheckpoint, gold: GoldFile):
+    seen = 0
+    for row in fitting_rows(opened, gold, GOLD):
+        weights = opened.map(row.student, row.teacher).weights
+        pieces = row.teacher.pieces
+        first: dict[tuple[str, str], int] = {}
+        for j in range(1, len(pieces)):
+            twin = first.setdefault((pieces[j - 1], pieces[j]), j)
+            seen += twin != j
+            np.testing.assert_array_equal(weights[:, j], weights[:, twin])
+    assert seen > 20
+
+
+def test_intervals_hold_their_value_and_differences_are_differences(report: ProbeReport):
+    found = report.intervals
+    real = ~np.isnan(found.value)
+    assert (found.low[real] <= found.value[real] + 1e-12).all()
+    assert (found.value[real] <= found.high[real] + 1e-12).all()
+    np.testing.assert_allclose(found.difference, found.value[:1] - found.value)
+    assert (found.difference_low[0][real[0]] == 0).all()
+
+
+def test_bootstrap_interval_of_a_mean_is_that_of_the_normal_distribution():
+    rng = np.random.default_rng(0)
+    values = rng.normal(3, 2, 400)
+    counts = np.stack([values, np.ones(400)], axis=1)
+    low, high = bootstrap_interval(counts, lambda summed: summed[..., :1] / summed[..., 1:])
+    half = 1.96 * values.std(ddof=1) / 20
+    assert low[0] == pytest.approx(values.mean() - half, abs=0.03)
+    assert high[0] == pytest.approx(values.mean() + half, abs=0.03)
+
+
+def test_json_holds_every_figure_with_bounds_and_the_counts_they_follow_from(tmp_path: Path, report: ProbeReport):
+    assert main(["--pairs", str(GOLD), "--json", str(tmp_path / "report.json")]) == 0
+    read = json.loads((tmp_path / "report.json").read_text())
+    assert read["sentences"] == len(report.sentences)
+    cell = read["figures"]["cma"]["top-1"]
+    assert cell["interval"][0] < cell["value"] < cell["interval"][1]
+    counts = np.array(list(read["counts"]["sentences"].values())).sum(axis=0)
+    assert metrics(counts[0])[0] == pytest.approx(cell["value"])
+    assert read["bootstrap"] == {"unit": "sentence", "resamples": 2000, "seed": 0, "confidence": 0.95}
+
+
+def test_the_printed_page_fits_80_columns(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["--pairs", str(GOLD)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    rows = [line.split() for line in lines]
+    for method in ("cma", "random", *REFERENCES):
+        assert any(row[:1] == [method] and len(row) > 8 for row in rows), f"the row of {method} is broken"
+    assert any("probe-heatmap" in line for line in lines)
+
+
+def test_heatmaps_of_every_sentence_are_drawn(tmp_path: Path, gold: GoldFile):
+    few = tmp_path / "few.tsv"
+    from probe.pairs import write_pairs
+
+    write_pairs(few, gold.rows[:2], gold.comments)
+    (tmp_path / "maps").mkdir()
+    assert main(["--pairs", str(few), "--heatmaps", str(tmp_path / "maps")]) == 0
+    assert {p.name for p in (tmp_path / "maps").iterdir()} == {f"{row.id}.pdf" for row in gold.rows[:2]}
