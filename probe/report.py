@@ -120,11 +120,12 @@ class ProbeReport:
         """What was probed, on which rows, at which scale."""
         steps = f", {self.steps} steps" if self.steps is not None else ""
         others = f" ({self.other_sentences} more are for other tokenizers)" if self.other_sentences else ""
+        plural = "s" if len(self.sentences) > 1 else ""
         estimate = ", estimated" if self.key_scale_is_estimate else ""
         return [
             f"{self.checkpoint}: {self.method}, {self.criterion}{steps}",
             f"{self.pair}, key scale {self.key_scale:.4g}{estimate}",
-            f"{self.gold}: {len(self.sentences)} sentences{others}",
+            f"{self.gold}: {len(self.sentences)} sentence{plural}{others}",
             f"{self.rows} student tokens with a sure link are the rows of every mean",
         ]
 
@@ -179,7 +180,8 @@ def _short(value: float) -> str:
 
 
 def _signed(value: float, low: float, high: float) -> str:
-    return f"{100 * value:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
+    bounds = "[one sentence]" if np.isnan(low) else f"[{100 * low:+.1f}, {100 * high:+.1f}]"
+    return f"{100 * value:+.1f} {bounds}"
 
 
 def _number(value: float) -> float | None:

@@ -6,6 +6,8 @@ import numpy as np
 from jaxtyping import Float
 
 RESAMPLES, SEED, CONFIDENCE = 2000, 0, 0.95
+BATCH_ELEMENTS = 2_000_000
+"""Draws that scipy holds at a time: 16 MB of indices, however many sentences there are."""
 
 
 def bootstrap_interval(
@@ -14,19 +16,29 @@ def bootstrap_interval(
 ) -> tuple[Float[np.ndarray, " statistics"], Float[np.ndarray, " statistics"]]:
     """Percentile bounds at 95 % of statistics of summed counts; sentences are drawn with replacement.
 
-    Tokens of one sentence are not independent, so the sentence is the unit that is resampled.
+    Tokens of one sentence are not independent, so the sentence is the unit that is resampled. One sentence alone says
+    nothing of another: its bounds are NaN.
     """
     from scipy.stats import bootstrap
 
+    size = len(counts)
+    if size < 2:
+        unknown = np.full_like(statistic(counts.sum(axis=0)), np.nan)
+        return unknown, unknown
+
     def of_resamples(index: np.ndarray, axis: int = -1) -> np.ndarray:
-        # scipy puts the resamples in front and the drawn sentences on `axis`; statistics go first, as it expects.
-        return np.moveaxis(statistic(counts[index].sum(axis=-2)), -1, 0)
+        # How often each sentence was drawn, times its counts, is the sum over the draws. Statistics go first for scipy.
+        draws = index.reshape(-1, size)
+        shifted = draws + size * np.arange(len(draws))[:, None]
+        times = np.bincount(shifted.ravel(), minlength=draws.size).reshape(draws.shape)
+        summed = (times @ counts).reshape(*index.shape[:-1], counts.shape[1])
+        return np.moveaxis(statistic(summed), -1, 0)
 
     found = bootstrap(
-        (np.arange(len(counts)),),
+        (np.arange(size),),
         of_resamples,
         n_resamples=RESAMPLES,
-        batch=100,
+        batch=max(1, BATCH_ELEMENTS // size),
         vectorized=True,
         method="percentile",
         confidence_level=CONFIDENCE,

@@ -18,6 +18,9 @@ from probe.embeddings import open_table
 from probe.projectors import STRUCTURES, Projector, parse_structure, tensor_shapes
 from probe.tokenizer import Tokenizer
 
+# Two threads that share a tiny product wait for each other: on a busy machine a hundred times slower than one.
+torch.set_num_threads(1)
+
 TEXTS = (
     "Return the path of the file.",
     "The file is closed, and the path of the file is returned.",

@@ -10,7 +10,7 @@ from probe.align import REFERENCES, align_pairs, declared_vocabularies, fitting_
 from probe.cli.align import main
 from probe.cma import OpenCheckpoint, sharpen
 from probe.find import find_checkpoint
-from probe.pairs import GoldFile, read_pairs
+from probe.pairs import GoldFile, read_pairs, write_pairs
 from probe.report import ProbeReport
 from probe.scores import METRICS, entropy, metrics
 from probe.stats import bootstrap_interval
@@ -106,6 +106,14 @@ def test_bootstrap_interval_of_a_mean_is_that_of_the_normal_distribution():
     assert high[0] == pytest.approx(values.mean() + half, abs=0.03)
 
 
+def test_one_sentence_has_figures_and_no_interval(
+    opened: OpenCheckpoint, gold: GoldFile, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    write_pairs(tmp_path / "one.tsv", gold.rows[:1], gold.comments)
+    assert main(["--pairs", str(tmp_path / "one.tsv")]) == 0
+    assert "[one sentence]" in capsys.readouterr().out
+
+
 def test_json_holds_every_figure_with_bounds_and_the_counts_they_follow_from(tmp_path: Path, report: ProbeReport):
     assert main(["--pairs", str(GOLD), "--json", str(tmp_path / "report.json")]) == 0
     read = json.loads((tmp_path / "report.json").read_text())
@@ -130,8 +138,6 @@ def test_the_printed_page_fits_80_columns(capsys: pytest.CaptureFixture[str], mo
 
 def test_heatmaps_of_every_sentence_are_drawn(tmp_path: Path, gold: GoldFile):
     few = tmp_path / "few.tsv"
-    from probe.pairs import write_pairs
-
     write_pairs(few, gold.rows[:2], gold.comments)
     (tmp_path / "maps").mkdir()
     assert main(["--pairs", str(few), "--heatmaps", str(tmp_path / "maps")]) == 0

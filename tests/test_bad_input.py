@@ -16,7 +16,7 @@ from probe.tokenizer import Tokenizer
 from probe.tokens import TokenizedText
 
 HEADER = "\t".join(COLUMNS)
-TEXTS = ("Return the path of the file.", "Return the file of the path.")
+TEXTS = ("Return the path of the file.", "Read a café menu twice.")
 Main = Callable[[Sequence[str]], int]
 Refused = Callable[..., str]
 
@@ -77,8 +77,6 @@ def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Refused:
 # The commands work where the input is good, so what is refused below is refused for its fault alone.
 
 
-# Of two sentences, a resample may leave a figure without a value.
-@pytest.mark.filterwarnings("ignore:The BCa confidence interval")
 def test_good_input(place: Path, gold: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report, figure = tmp_path / "report.json", tmp_path / "figure.png"
     options = ["--checkpoint", str(place / "checkpoint"), "--pairs", str(gold)]
@@ -89,10 +87,9 @@ def test_good_input(place: Path, gold: Path, tmp_path: Path, capsys: pytest.Capt
     assert figure.stat().st_size
 
 
-@pytest.mark.xfail(strict=True, reason="intervals are asked for of one sentence, which scipy refuses")
-def test_one_row_is_enough_or_refused(place: Path, rows: list[GoldRow], tmp_path: Path) -> None:
+def test_one_row_is_enough(place: Path, rows: list[GoldRow], tmp_path: Path) -> None:
     write_pairs(tmp_path / "gold.tsv", rows[:1])
-    assert align.main(["--checkpoint", str(place / "checkpoint"), "--pairs", str(tmp_path / "gold.tsv")]) in (0, 2)
+    assert align.main(["--checkpoint", str(place / "checkpoint"), "--pairs", str(tmp_path / "gold.tsv")]) == 0
 
 
 # probe-align: the gold file

@@ -143,6 +143,8 @@ def test_crossing_cuts_are_one_chunk() -> None:
         pytest.param("cat", ["cat"], ["▁", "cat"], [([0], [0, 1])], id="dummy prefix on one side"),
         pytest.param("cat", ["▁", "cat"], ["▁", "cat"], [([0], [0]), ([1], [1])], id="dummy prefix on both"),
         pytest.param("cat", ["▁", "c", "at"], ["▁c", "at"], [([0, 1], [0]), ([2], [1])], id="dummy prefix and a split"),
+        pytest.param("ab", ["a", "", "b"], ["a", "b"], [([0], [0]), ([1, 2], [1])], id="empty piece within"),
+        pytest.param("ab", ["a", "b", ""], ["a", "b"], [([0], [0]), ([1, 2], [1])], id="empty piece at the end"),
         pytest.param("京a", ["äº", "¬", "a"], ["京", "a"], [([0, 1], [0]), ([2], [1])], id="part of a character"),
         pytest.param(
             "京", ["<0xE4>", "<0xBA>", "<0xAC>"], ["äº", "¬"], [([0, 1], [0]), ([2], [1])], id="parts on both sides"

@@ -1,3 +1,4 @@
+import errno
 import os
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
@@ -111,6 +112,26 @@ def test_a_directory_does_not_replace_a_file(tmp_path: Path) -> None:
         fill(temporary, "new")
     assert names(tmp_path) == ["out"]
     assert (tmp_path / "out").read_text() == "kept"
+
+
+def test_the_old_directory_returns_where_the_new_one_cannot_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "out"
+    target.mkdir()
+    (target / "kept").touch()
+    rename = Path.replace
+
+    def out_of_order(source: Path, to: Path) -> Path:
+        if to == target and "inner" in names(source):
+            raise OSError(errno.EIO, "the disk fails in between")
+        return rename(source, to)
+
+    monkeypatch.setattr(Path, "replace", out_of_order)
+    with pytest.raises(OutputError, match="the disk fails"), replacing_directory(target) as temporary:
+        fill(temporary, "new")
+    assert names(target) == ["kept"]
+    assert names(tmp_path) == ["out"]
 
 
 def test_a_device_is_not_replaced(tmp_path: Path) -> None:

@@ -262,6 +262,7 @@ def test_bytes_that_are_no_utf8(file: Path) -> None:
         pytest.param({"pair": "gpt 2~qwen"}, "", "smollm2~gemma3", "'gpt 2~qwen'", "both", id="space in a name"),
         pytest.param({"pair": ""}, "", "smollm2~gemma3", "''", "both", id="no pair"),
         pytest.param({"links": "0-3"}, "", "within 0 to 2 and 0 to 1", "0-3", "from zero", id="outside"),
+        pytest.param({"links": "3-0"}, "", "within 0 to 2 and 0 to 1", "3-0", "from zero", id="outside by one"),
         pytest.param({"links": "1-1 2-1 3-2"}, "", "within 0 to 2", "3-2", "from zero", id="counted from one"),
         pytest.param({"links": "0p2"}, "", "0 to 1", "0-2", "student first", id="a possible link outside"),
         pytest.param({"links": "0-0 0-0"}, "", "each link once", "0-0 again", "sure or as possible", id="twice sure"),

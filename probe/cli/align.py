@@ -50,7 +50,7 @@ def _align(arguments: Namespace) -> None:
     if arguments.json and len(names) > 1:
         raise OutputError(Problem("--json", "one checkpoint", f"{len(names)}", "Run the command once for each."))
     gold = read_pairs(arguments.pairs)
-    console = Console(highlight=False, soft_wrap=False)
+    console = Console(highlight=False, markup=False)
     for name in names:
         overrides = Overrides(arguments.student, arguments.teacher, arguments.key_scale)
         opened = find_checkpoint(name, overrides, [row.text for row in gold.rows])

@@ -35,7 +35,7 @@ def _list() -> None:
             " ← ".join(model.name for model in models),
             "here" if here else f"probe-models fetch {models[0].name.partition('/')[0]}",
         )
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     console.print(table)
     console.print(f"Cache: {cache_dir()} (set PROBE_CACHE to move it)")
     console.print("Any directory written by DSKD or DSKD-KQ is a checkpoint too: name its path.")

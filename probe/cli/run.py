@@ -1,5 +1,6 @@
 """What the commands share: turning an error into one message and exit code 2."""
 
+import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
@@ -10,6 +11,8 @@ from probe.errors import ProbeError
 def run(parser: ArgumentParser, body: Callable[[Namespace], None], argv: Sequence[str] | None) -> int:
     """Parse, do, and report; argparse itself exits with 2 on bad usage."""
     arguments = parser.parse_args(argv)
+    # Matrices are those of one sentence: threads would wait for each other longer than they work.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         body(arguments)
     except ProbeError as error:

@@ -1,0 +1,59 @@
+"""The whole `probe-align` command against importing torch: wall time, ratio pair by pair, peak memory, modules loaded.
+
+python benchmarks/startup.py [--runs 7]
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+GOLD = Path(__file__).parent.parent / "alignments" / "gold.tsv"
+UNWANTED = ("torch", "pandas", "matplotlib")
+ALIGN = "import sys; from probe.cli.align import main; code = main(sys.argv[1:]); "
+LIST = f"print(*[m for m in {UNWANTED} if m in sys.modules], file=sys.stderr); sys.exit(code)"
+
+
+def measure(command: list[str]) -> tuple[float, float]:
+    """Wall seconds and peak megabytes of one process."""
+    began = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{command} exited with {process.returncode}")
+    return time.perf_counter() - began, usage.ru_maxrss / 1024
+
+
+def main() -> None:
+    """Interleave both commands, after one run of each that is not counted."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=7)
+    runs = parser.parse_args().runs
+    torch = [sys.executable, "-c", "import torch"]
+    for name, limit in (("demo", 1.0), ("smollm2-gemma3-projectors", 1.5)):
+        options = ["--pairs", str(GOLD), "--checkpoint", name]
+        loaded = subprocess.run(
+            [sys.executable, "-c", ALIGN + LIST, *options],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            check=True,
+        ).stderr.decode()
+        align = [str(Path(sys.executable).with_name("probe-align")), *options]
+        first = measure(align)[0]
+        pairs = [(measure(align), measure(torch)) for _ in range(runs + 1)][1:]
+        ratios = sorted(ours[0] / theirs[0] for ours, theirs in pairs)
+        ours, theirs = (statistics.median(pair[side][0] for pair in pairs) for side in (0, 1))
+        print(
+            f"{name}: {statistics.median(ratios):.2f} × import torch (of {ratios[0]:.2f} to {ratios[-1]:.2f})", end=""
+        )
+        print(f", limit {limit}; {ours:.2f} s against {theirs:.2f} s, {runs} pairs")
+        print(f"  peak {max(pair[0][1] for pair in pairs):.0f} MB against {pairs[0][1][1]:.0f} MB", end="")
+        print(f"; unwanted modules: {loaded.strip() or 'none'}; first run here {first:.2f} s")
+
+
+if __name__ == "__main__":
+    main()
