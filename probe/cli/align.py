@@ -22,7 +22,7 @@ EXAMPLES = """examples:
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point."""
     parser = ArgumentParser(
-        "probe-align", description=__doc__, epilog=EXAMPLES, formatter_class=RawDescriptionHelpFormatter
+        "probe-align", description="Score a trained cross-model attention on hand-annotated token pairs.", epilog=EXAMPLES, formatter_class=RawDescriptionHelpFormatter
     )
     parser.add_argument("--pairs", type=Path, required=True, metavar="FILE", help="gold pairs, a .tsv file")
     parser.add_argument(

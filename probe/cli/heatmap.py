@@ -16,7 +16,7 @@ EXAMPLES = """examples:
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point."""
     parser = ArgumentParser(
-        "probe-heatmap", description=__doc__, epilog=EXAMPLES, formatter_class=RawDescriptionHelpFormatter
+        "probe-heatmap", description="Draw the attention of one sentence.", epilog=EXAMPLES, formatter_class=RawDescriptionHelpFormatter
     )
     parser.add_argument("text", nargs="?", help="any text; or name a row of a gold file instead")
     parser.add_argument("--checkpoint", default="demo", metavar="NAME", help="bundled name, directory or hub id")

