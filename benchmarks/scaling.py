@@ -14,7 +14,8 @@ from startup import measure
 
 from probe.chunks import content_mask
 from probe.find import find_checkpoint
-from probe.pairs import GoldRow, read_pairs, write_pairs
+from probe.pair_rows import GoldRow
+from probe.pairs import read_pairs, write_pairs
 
 GOLD = Path(__file__).parent.parent / "alignments" / "gold.tsv"
 SIZES = (100, 1_000, 10_000)

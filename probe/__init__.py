@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from probe.errors import ProbeError
     from probe.find import find_checkpoint
     from probe.maps import AttentionMap
-    from probe.pairs import GoldFile, GoldRow, read_pairs, write_pairs
+    from probe.pair_rows import GoldRow
+    from probe.pairs import GoldFile, read_pairs, write_pairs
     from probe.plots.heatmap import heatmap, save_heatmap
     from probe.report import ProbeReport
     from probe.tokens import TokenizedText
@@ -33,7 +34,7 @@ _HOMES = {
     "Checkpoint": "checkpoint",
     "EmbeddingTable": "embeddings",
     "GoldFile": "pairs",
-    "GoldRow": "pairs",
+    "GoldRow": "pair_rows",
     "OpenCheckpoint": "cma",
     "ProbeError": "errors",
     "ProbeReport": "report",

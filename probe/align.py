@@ -14,7 +14,8 @@ from probe.cma import Logits, OpenCheckpoint, sharpen
 from probe.errors import PairsError, Problem
 from probe.maps import AttentionMap
 from probe.models import OpenModel
-from probe.pairs import GoldFile, GoldRow
+from probe.pair_rows import GoldRow
+from probe.pairs import GoldFile
 from probe.report import ProbeReport
 from probe.scores import entropy, score
 

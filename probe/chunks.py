@@ -45,9 +45,6 @@ def shared_chunks(student: TokenizedText, teacher: TokenizedText) -> tuple[Chunk
         if end[0] > begin[0] and end[1] > begin[1]:
             chunks.append(Chunk(range(begin[0], end[0]), range(begin[1], end[1])))
             begin = end
-    if chunks and begin != sizes:
-        last = chunks.pop()
-        chunks.append(Chunk(range(last.student.start, sizes[0]), range(last.teacher.start, sizes[1])))
     return tuple(chunks)
 
 

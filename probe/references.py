@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 
 from probe.chunks import chunk_mask, overlap_mask
 from probe.maps import AttentionMap
-from probe.pairs import GoldRow
+from probe.pair_rows import GoldRow
 from probe.tokens import TokenizedText
 
 Weights = Float[np.ndarray, "student_targets teacher_targets"]

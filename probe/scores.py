@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from scipy.special import binom
 
 from probe.maps import AttentionMap
-from probe.pairs import GoldRow, Link
+from probe.pair_rows import GoldRow, Link
 from probe.references import gold_mask
 
 ROW_METRICS = ("top-1", "MRR", "AUC", "gold mass", "entropy")

@@ -1,5 +1,6 @@
 """Intervals: a cluster bootstrap over sentences, by scipy."""
 
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -19,7 +20,7 @@ def bootstrap_interval(
     Tokens of one sentence are not independent, so the sentence is the unit that is resampled. One sentence alone says
     nothing of another: its bounds are NaN.
     """
-    from scipy.stats import bootstrap
+    from scipy.stats import DegenerateDataWarning, bootstrap
 
     size = len(counts)
     if size < 2:
@@ -34,14 +35,17 @@ def bootstrap_interval(
         summed = (times @ counts).reshape(*index.shape[:-1], counts.shape[1])
         return np.moveaxis(statistic(summed), -1, 0)
 
-    found = bootstrap(
-        (np.arange(size),),
-        of_resamples,
-        n_resamples=RESAMPLES,
-        batch=max(1, BATCH_ELEMENTS // size),
-        vectorized=True,
-        method="percentile",
-        confidence_level=CONFIDENCE,
-        rng=np.random.default_rng(SEED),
-    )
+    with warnings.catch_warnings():
+        # A figure may be undefined in a resample, as F1 is without a hit: its bounds are then NaN, which says it all.
+        warnings.simplefilter("ignore", DegenerateDataWarning)
+        found = bootstrap(
+            (np.arange(size),),
+            of_resamples,
+            n_resamples=RESAMPLES,
+            batch=max(1, BATCH_ELEMENTS // size),
+            vectorized=True,
+            method="percentile",
+            confidence_level=CONFIDENCE,
+            rng=np.random.default_rng(SEED),
+        )
     return np.asarray(found.confidence_interval.low), np.asarray(found.confidence_interval.high)

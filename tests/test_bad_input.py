@@ -11,7 +11,8 @@ from directories import checkpoint
 from probe.checkpoint import save_checkpoint
 from probe.chunks import content_mask
 from probe.cli import align, heatmap, models
-from probe.pairs import COLUMNS, GoldRow, format_row, write_pairs
+from probe.pair_rows import COLUMNS, GoldRow, format_row
+from probe.pairs import write_pairs
 from probe.tokenizer import Tokenizer
 from probe.tokens import TokenizedText
 
@@ -77,6 +78,7 @@ def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Refused:
 # The commands work where the input is good, so what is refused below is refused for its fault alone.
 
 
+# Of two sentences, a resample may leave a figure without a value.
 def test_good_input(place: Path, gold: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report, figure = tmp_path / "report.json", tmp_path / "figure.png"
     options = ["--checkpoint", str(place / "checkpoint"), "--pairs", str(gold)]

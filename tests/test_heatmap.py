@@ -10,7 +10,7 @@ from matplotlib.patches import Rectangle
 
 from probe.errors import OutputError
 from probe.maps import AttentionMap
-from probe.pairs import GoldRow
+from probe.pair_rows import GoldRow
 from probe.plots.heatmap import DASHES, SURE_COLOUR, heatmap, save_heatmap
 from probe.tokens import TokenizedText
 

@@ -7,12 +7,11 @@ PACKAGE = Path(__file__).parent.parent / "probe"
 
 # Each module may import those on earlier lines of this list; those on its own line may not import each other.
 LAYERS = [
-    "",
     "errors",
-    "files sources tokens projectors",
+    "escapes files sources tokens projectors",
     "table_files encodings chunks attention maps",
-    "table_foreign pairs tokenizer",
-    "table_sources references stats",
+    "table_foreign pair_rows tokenizer",
+    "table_sources pairs references stats",
     "embeddings scores",
     "checkpoint report",
     "models plots",
@@ -21,7 +20,6 @@ LAYERS = [
     "find",
     "training",
     "cli",
-    "",
 ]
 ORDER = {module: number for number, line in enumerate(LAYERS) for module in line.split()}
 # Beside that: the core never imports training, and nothing imports cli. Drawing never sees a model.

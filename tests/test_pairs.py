@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from strategies import gold_rows, texts
 
 from probe.errors import OutputError, PairsError, Problem
-from probe.pairs import COLUMNS, PHENOMENA, GoldFile, GoldRow, escape, format_row, read_pairs, unescape, write_pairs
+from probe.escapes import escape, unescape
+from probe.pair_rows import COLUMNS, PHENOMENA, GoldRow, format_row
+from probe.pairs import GoldFile, read_pairs, write_pairs
 from probe.tokens import TokenizedText
 
 HEADER = "\t".join(COLUMNS)

@@ -4,7 +4,7 @@ import pytest
 from probe import references
 from probe.chunks import content_mask
 from probe.maps import AttentionMap
-from probe.pairs import GoldRow
+from probe.pair_rows import GoldRow
 from probe.references import bigram, gold_mask, target_only
 from probe.scores import METRICS, metrics, score
 from probe.tokens import TokenizedText

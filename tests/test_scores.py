@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import rankdata
 
 from probe.maps import AttentionMap
-from probe.pairs import GoldRow
+from probe.pair_rows import GoldRow
 from probe.scores import COUNTS, METRICS, argmax_links, entropy, metrics, reciprocal_rank, row_auc, score, top_1
 from probe.tokens import TokenizedText
 

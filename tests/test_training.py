@@ -18,10 +18,11 @@ from probe.cma import open_checkpoint
 from probe.errors import TrainingError
 from probe.tokenizer import Tokenizer
 from probe.training import losses
+from probe.training.batch import PretrainInputs, make_batch
 from probe.training.data import Encoded, Example, batches, read_examples, tokenize
 from probe.training.losses import head_cross_entropy
 from probe.training.modules import Projectors
-from probe.training.pretrain import PretrainInputs, PretrainSettings, make_batch, pretrain, t2s_loss
+from probe.training.pretrain import PretrainSettings, pretrain, t2s_loss
 from probe.training.run import PretrainRun, run_pretraining
 from probe.training.scales import estimate_scales
 from probe.training.teacher_states import TeacherStates, teacher_states

@@ -1,6 +1,6 @@
 """``probe-align``: how well does a trained cross-model attention align tokens?"""
 
-from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +10,8 @@ from probe.cli.run import add_checkpoint_options, run
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from probe.cma import OpenCheckpoint
+    from probe.pair_rows import GoldRow
     from probe.report import ProbeReport
 
 EXAMPLES = """examples:
@@ -22,7 +24,10 @@ EXAMPLES = """examples:
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point."""
     parser = ArgumentParser(
-        "probe-align", description="Score a trained cross-model attention on hand-annotated token pairs.", epilog=EXAMPLES, formatter_class=RawDescriptionHelpFormatter
+        "probe-align",
+        description="Score a trained cross-model attention on hand-annotated token pairs.",
+        epilog=EXAMPLES,
+        formatter_class=RawDescriptionHelpFormatter,
     )
     parser.add_argument("--pairs", type=Path, required=True, metavar="FILE", help="gold pairs, a .tsv file")
     parser.add_argument(
@@ -33,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     add_checkpoint_options(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report of one checkpoint as JSON")
-    parser.add_argument("--heatmaps", type=Path, metavar="DIR", help="draw every sentence into this directory")
+    parser.add_argument("--heatmaps", type=_directory, metavar="DIR", help="draw every sentence into this directory")
     return run(parser, _align, argv)
 
 
@@ -59,11 +64,28 @@ def _align(arguments: Namespace) -> None:
             with replacing_file(arguments.json) as temporary:
                 temporary.write_text(report.to_json(), encoding="utf-8")
         if arguments.heatmaps:
-            from probe.plots.heatmap import save_heatmap
-
-            for row in fitting_rows(opened, gold, arguments.pairs):
-                save_heatmap(opened.map(row.student, row.teacher), arguments.heatmaps / f"{row.id}.pdf", gold=row)
+            _draw(opened, fitting_rows(opened, gold, arguments.pairs), arguments.heatmaps)
         _print(console, report)
+
+
+def _directory(text: str) -> Path:
+    """A directory for the option --heatmaps, made before anything is computed."""
+    path = Path(text)
+    try:
+        path.mkdir(exist_ok=True)
+    except OSError as error:
+        raise ArgumentTypeError(f"{text}: a directory that can be written to, not: {error.strerror}") from error
+    return path
+
+
+def _draw(opened: "OpenCheckpoint", rows: "Sequence[GoldRow]", directory: Path) -> None:
+    from urllib.parse import quote
+
+    from probe.plots.heatmap import save_heatmap
+
+    for row in rows:
+        name = quote(row.id, safe=" ")  # an id may hold what a file name may not
+        save_heatmap(opened.map(row.student, row.teacher), directory / f"{name}.pdf", gold=row)
 
 
 def _print(console: "Console", report: "ProbeReport") -> None:

@@ -1,10 +1,14 @@
 """``probe-heatmap``: draw the attention of one sentence."""
 
-from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from probe.cli.run import add_checkpoint_options, run
+
+if TYPE_CHECKING:
+    from probe.pair_rows import GoldRow
 
 EXAMPLES = """examples:
   probe-heatmap "Return the path of the file." --out path.pdf
@@ -16,7 +20,10 @@ EXAMPLES = """examples:
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point."""
     parser = ArgumentParser(
-        "probe-heatmap", description="Draw the attention of one sentence.", epilog=EXAMPLES, formatter_class=RawDescriptionHelpFormatter
+        "probe-heatmap",
+        description="Draw the attention of one sentence.",
+        epilog=EXAMPLES,
+        formatter_class=RawDescriptionHelpFormatter,
     )
     parser.add_argument("text", nargs="?", help="any text; or name a row of a gold file instead")
     parser.add_argument("--checkpoint", default="demo", metavar="NAME", help="bundled name, directory or hub id")
@@ -24,28 +31,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--pairs", type=Path, metavar="FILE", help="gold pairs: links of this text are outlined")
     parser.add_argument("--row", metavar="ID", help="draw this row of the gold file")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="a .pdf, .svg or .png file")
-    parser.add_argument("--dpi", type=int, default=200, help="resolution of a .png; default 200")
+    parser.add_argument("--dpi", type=_positive, default=200, help="resolution of a .png; default 200")
     return run(parser, _heatmap, argv)
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise ArgumentTypeError(f"a whole number above 0, not {text!r}")
+    return int(text)
 
 
 def _heatmap(arguments: Namespace) -> None:
     from probe.errors import PairsError, Problem
     from probe.find import Overrides, find_checkpoint
-    from probe.pairs import GoldRow, read_pairs
+    from probe.pairs import read_pairs
     from probe.plots.heatmap import check_suffix, save_heatmap
 
     check_suffix(arguments.out)
     rows = read_pairs(arguments.pairs).rows if arguments.pairs else ()
-    gold: GoldRow | None = None
-    text: str | None = arguments.text
-    if arguments.row is not None:
-        gold = next((row for row in rows if row.id == arguments.row), None)
-        if gold is None:
-            remedy = "Name a file with --pairs, and one of its ids with --row."
-            raise PairsError(Problem(str(arguments.pairs), f"a row {arguments.row}", "no such id", remedy))
-        text = gold.text
-    if not text:
-        raise PairsError(Problem("probe-heatmap", "a text, or --pairs with --row", "neither", "Give one of them."))
+    gold = _row(rows, arguments) if arguments.row is not None else None
+    text: str = gold.text if gold else _readable(arguments.text)
     overrides = Overrides(arguments.student, arguments.teacher, arguments.key_scale)
     opened = find_checkpoint(arguments.checkpoint, overrides, [text])
     sides = opened.tokenize(text)
@@ -56,3 +61,24 @@ def _heatmap(arguments: Namespace) -> None:
         raise PairsError(Problem(f"row {gold.id}", f"tokens of {arguments.checkpoint}", gold.pair, remedy))
     save_heatmap(opened.map(*sides), arguments.out, gold=gold, dpi=arguments.dpi)
     print(arguments.out)
+
+
+def _row(rows: "Sequence[GoldRow]", arguments: Namespace) -> "GoldRow":
+    from probe.errors import PairsError, Problem
+
+    for row in rows:
+        if row.id == arguments.row:
+            return row
+    where = str(arguments.pairs) if arguments.pairs else "no file"
+    remedy = "Name a file with --pairs, and one of its ids with --row."
+    raise PairsError(Problem(where, f"a row {arguments.row}", "no such id", remedy))
+
+
+def _readable(text: str | None) -> str:
+    from probe.errors import PairsError, Problem
+
+    if not text:
+        raise PairsError(Problem("probe-heatmap", "a text, or --pairs with --row", "neither", "Give one of them."))
+    if any("\ud800" <= char <= "\udfff" for char in text):  # how Python hands on bytes that are not UTF-8
+        raise PairsError(Problem("probe-heatmap", "a text in UTF-8", "other bytes", "Check the terminal's encoding."))
+    return text

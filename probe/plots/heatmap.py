@@ -3,15 +3,18 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from probe.errors import OutputError, Problem
+from probe.errors import MapError, OutputError, Problem
 from probe.files import replacing_file
 from probe.maps import AttentionMap
-from probe.pairs import GoldRow
+from probe.pair_rows import GoldRow
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SUFFIXES = (".pdf", ".svg", ".png")
+LARGEST = 512
+"""Tokens a side: DSKD trains on no more, and a page of more than ten feet cannot be read."""
+
 CELL = 0.24
 """Side of a cell in inches; labels of 8 points stay apart."""
 
@@ -27,11 +30,18 @@ DASHES = (0, (2, 1.5))
 
 
 def heatmap(map_: AttentionMap, *, gold: GoldRow | None = None) -> "Figure":
-    """Draw a map; sure links are outlined solid, possible links dashed, each row's largest weights carry a dot."""
+    """Draw a map; sure links are outlined solid, possible links dashed, each row's largest weights carry a dot.
+
+    Raises:
+        MapError: the map is too large for a page.
+    """
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
     students, teachers = map_.weights.shape
+    if max(students, teachers) > LARGEST:
+        got = f"{students} × {teachers}"
+        raise MapError(Problem("heatmap", f"at most {LARGEST} tokens a side", got, "Draw the sentences one by one."))
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(CELL * teachers + 2.1, CELL * students + 1.5), layout="constrained")
         axes = figure.add_subplot()

@@ -13,8 +13,9 @@ from probe.embeddings import open_table
 from probe.errors import Problem, TrainingError
 from probe.sources import resolve
 from probe.tokenizer import Tokenizer
+from probe.training.batch import PretrainInputs
 from probe.training.data import Encoded, digest, read_examples, tokenize
-from probe.training.pretrain import PretrainInputs, PretrainSettings, pretrain
+from probe.training.pretrain import PretrainSettings, pretrain
 from probe.training.scales import estimate_scales
 from probe.training.teacher_states import TeacherStates, teacher_states
 

@@ -34,7 +34,7 @@ class _Moments:
 def estimate_scales(
     examples: Iterable[Encoded],
     embed: Embed,
-    states: Iterable[Float[np.ndarray, "positions width"]],
+    states: Iterable[Float[np.ndarray, "_ width"]],
 ) -> Scales:
     """Standard deviations of keys, hidden states and target embeddings over the teacher's response positions."""
     key, target, hidden = _Moments(), _Moments(), _Moments()

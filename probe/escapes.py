@@ -1,0 +1,43 @@
+r"""The one escape of gold files: ``\\``, ``\t``, ``\n``, ``\r``, ``\s`` for a space, ``\uXXXX`` and ``\UXXXXXXXX``.
+
+It keeps tabs, line ends and spaces inside a cell or a piece apart from those that separate them, and makes every other
+white space, control and format character visible.
+"""
+
+import re
+import unicodedata
+
+_SHORT = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", " ": "\\s"}
+_ESCAPE = re.compile(r"\\(?:([\\tnrs])|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8}))|(\\)")
+_LONG = {escape[1]: char for char, escape in _SHORT.items()}
+
+
+def escape(text: str, *, spaces: bool) -> str:
+    """Write a cell, or with ``spaces`` a piece, so that it survives the file."""
+    return "".join(char if char == " " and not spaces else _escape_char(char) for char in text)
+
+
+def _escape_char(char: str) -> str:
+    if char in _SHORT:
+        return _SHORT[char]
+    if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp", "Zs"):
+        return f"\\u{ord(char):04X}" if ord(char) < 0x10000 else f"\\U{ord(char):08X}"
+    return char
+
+
+def unescape(cell: str) -> str:
+    """Read what `escape` wrote; a backslash that begins no escape is left as it is."""
+    return _ESCAPE.sub(lambda match: _char(match) or match[0], cell)
+
+
+def _char(match: re.Match[str]) -> str | None:
+    """What an escape stands for; None where it is none, or names no character."""
+    if match[1]:
+        return _LONG[match[1]]
+    code = int(match[2] or match[3] or "110000", 16)
+    return None if code > 0x10FFFF or 0xD800 <= code < 0xE000 else chr(code)
+
+
+def is_well_escaped(cell: str) -> bool:
+    """Whether every backslash begins an escape that names a character."""
+    return all(_char(match) is not None for match in _ESCAPE.finditer(cell))
