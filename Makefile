@@ -1,12 +1,13 @@
 # make probe      set up and run the main job on the bundled demo
 # make test       format, lint, types and tests
 # make test-all   the same, slow tests and the wheel
+# make figures    the pictures of the documents; needs the fetched real pair
 
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: probe test test-all format wheel clean
+.PHONY: probe test test-all figures format wheel clean
 
 probe: .venv/.probe
 	$(BIN)/probe-align --pairs alignments/gold.tsv
@@ -19,6 +20,12 @@ test: .venv/.dev
 
 test-all: test wheel
 	$(BIN)/python -m pytest -m slow
+
+figures: .venv/.dev
+	$(BIN)/probe-heatmap "The cat sat on the mat because the cat was tired." \
+	    --checkpoint smollm2-gemma3-projectors --pairs alignments/gold.tsv --out figures/cat.pdf
+	$(BIN)/probe-heatmap "The cat sat on the mat because the cat was tired." \
+	    --checkpoint smollm2-gemma3-projectors --pairs alignments/gold.tsv --out figures/cat.png
 
 format: .venv/.dev
 	$(BIN)/ruff format .

@@ -61,6 +61,13 @@ def squeeze(line: str) -> str:
     return re.sub(r"[ ─]+", " ", NUMBER.sub("#", line)).strip()
 
 
+def test_python_that_the_readme_shows_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    for block in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL):
+        exec(block, {})
+    assert (tmp_path / "map.svg").is_file()
+
+
 def test_every_file_and_picture_that_the_documents_link_to_is_there():
     for document in (ROOT / "README.md", ROOT / "alignments" / "README.md", ROOT / "benchmarks" / "README.md"):
         for link in re.findall(r"\]\(([^)#]+)\)", document.read_text(encoding="utf-8")):
