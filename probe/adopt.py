@@ -94,7 +94,7 @@ def adopt(
     return Checkpoint(
         name=directory.name,
         path=directory,
-        method="cma",
+        method="cla" if criterion == "dual_space_kd_with_cla" else "cma",
         criterion=criterion or "unknown",
         steps=_steps(directory),
         student=_record(sides["student"]),

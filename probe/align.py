@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from probe import references
 from probe.attention import softmax
+from probe.checkpoint import Checkpoint
+from probe.chunks import chunk_mask
 from probe.cma import Logits, OpenCheckpoint, sharpen
 from probe.errors import PairsError, Problem
 from probe.maps import AttentionMap
@@ -20,8 +22,10 @@ from probe.report import ProbeReport
 from probe.scores import entropy, score
 
 Counts = Float[np.ndarray, " counts"]
+Weights = Float[np.ndarray, "student_targets teacher_targets"]
+View = Callable[[Logits, GoldRow], Weights]
 
-CMA, RANDOM = "cma", "random"
+CMA, CLA, RANDOM = "cma", "cla", "random"
 RANDOM_SEEDS = (0, 1, 2)
 KEY_SCALE_FACTORS = (0.8, 1.25)
 """Where the key scale is an estimate, what it is multiplied by to show how much depends on it."""
@@ -48,20 +52,17 @@ def align_pairs(open_: OpenCheckpoint, gold: GoldFile, path: Path) -> ProbeRepor
         PairsError: no row fits, or a row claims these tokenizers but has other pieces than they produce.
     """
     rows = fitting_rows(open_, gold, path)
-    scores: dict[str, list[Counts]] = {CMA: []}
-    factors = KEY_SCALE_FACTORS if open_.checkpoint.scales.key_is_estimate else ()
-    scores |= {f"{CMA} ×{factor:g}": [] for factor in factors}
+    views = _views(open_.checkpoint)
+    scores: dict[str, list[Counts]] = {name: [] for name in views}
     queries = [open_.checkpoint.query, *(open_.untrained_query(seed) for seed in RANDOM_SEEDS)]
     untrained: list[list[Logits]] = [[] for _ in RANDOM_SEEDS]
     entropies: list[Float[np.ndarray, " rows"]] = []
     for row in rows:
         trained, *others = open_.attend(row.student, row.teacher, queries)
-        map_ = AttentionMap(CMA, row.student, row.teacher, trained.over_teacher, trained.over_student)
-        scores[CMA].append(score(map_, row))
-        entropies.append(entropy(map_.weights.astype(np.float64)))
-        for factor in factors:
-            weights = softmax(trained.logits / factor, axis=-1)
-            scores[f"{CMA} ×{factor:g}"].append(score(AttentionMap(CMA, row.student, row.teacher, weights), row))
+        entropies.append(entropy(trained.over_teacher.astype(np.float64)))
+        for name, view in views.items():
+            map_ = AttentionMap(name, row.student, row.teacher, view(trained.logits, row))
+            scores[name].append(score(map_, row))
         for logits, other in zip(untrained, others, strict=True):
             logits.append(other.logits)
     scores[RANDOM] = _random_scores(rows, untrained, float(np.concatenate(entropies).mean()))
@@ -82,6 +83,23 @@ def align_pairs(open_: OpenCheckpoint, gold: GoldFile, path: Path) -> ProbeRepor
         methods=tuple(scores),
         counts=np.stack([np.stack(of_rows) for of_rows in scores.values()], axis=1),
     )
+
+
+def _views(checkpoint: Checkpoint) -> dict[str, View]:
+    """What is made of the trained logits: attention as it is, and what the checkpoint's kind asks for beside it."""
+    views: dict[str, View] = {CMA: lambda logits, row: softmax(logits, axis=-1)}
+    if checkpoint.method == CLA:
+        views[f"{CLA} mask"] = lambda logits, row: softmax(logits, axis=-1, mask=_chunks_and_eos(row))
+    if checkpoint.scales.key_is_estimate:
+        for factor in KEY_SCALE_FACTORS:
+            views[f"{CMA} ×{factor:g}"] = lambda logits, row, factor=factor: softmax(logits / factor, axis=-1)
+    return views
+
+
+def _chunks_and_eos(row: GoldRow) -> Bool[np.ndarray, "student_targets teacher_targets"]:
+    mask = np.pad(chunk_mask(row.student, row.teacher), ((0, 1), (0, 1)))
+    mask[-1, -1] = True
+    return mask
 
 
 def fitting_rows(open_: OpenCheckpoint, gold: GoldFile, path: Path) -> list[GoldRow]:

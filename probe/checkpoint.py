@@ -17,7 +17,7 @@ import numpy as np
 
 from probe.errors import CheckpointError, Problem, ProjectorError
 from probe.files import replacing_directory
-from probe.projectors import Projector
+from probe.projectors import QUERY, Projector
 
 FORMAT = 1
 MANIFEST, TENSORS = "probe.json", "projectors.safetensors"
@@ -88,18 +88,15 @@ class Checkpoint:
         """W_q and b.
 
         Raises:
-            CheckpointError: the checkpoint has no query projector, as those of methods without attention.
+            CheckpointError: there is none, as with methods without attention, or it does not map 2s to 2t.
         """
-        if "query" not in self.projectors:
-            raise CheckpointError(
-                Problem(
-                    str(self.path),
-                    "a query projector",
-                    f"projectors {', '.join(self.projectors) or 'none'}",
-                    "Cross-model attention can be probed only where a method trained it.",
-                )
-            )
-        return self.projectors["query"]
+        query = self.projectors.get(QUERY)
+        ends = query and (query.structure.split("-")[0], query.structure.split("-")[-1])
+        if query is None or ends != ("2s", "2t"):
+            got = query.structure if query else f"projectors {', '.join(self.projectors) or 'none'}"
+            remedy = "Cross-model attention can be probed only where a method trained it."
+            raise CheckpointError(Problem(str(self.path), "a query projector from 2s to 2t", got, remedy))
+        return query
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

@@ -18,6 +18,7 @@ SCHEMA = 1
 
 NOTES = {
     "cma": "this checkpoint's attention",
+    "cla mask": "the same within shared chunks alone, as CLA trains it",
     "cma ×0.8": "the same with a key scale 0.8 times as large",
     "cma ×1.25": "the same with a key scale 1.25 times as large",
     "random": "untrained query projector, three seeds, as sharp as cma",

@@ -1,6 +1,9 @@
+import os
 from pathlib import Path
 
 import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported
 
 ROOT = Path(__file__).parent.parent
 
@@ -10,5 +13,4 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     """Nothing that a test remembers reaches the user's cache, and nothing in the user's cache reaches a test."""
     cache = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("PROBE_CACHE", str(cache))
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     return cache

@@ -1,6 +1,7 @@
 """The bundled demo on the gold file: the main job, through the library and through the command."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +105,26 @@ def test_bootstrap_interval_of_a_mean_is_that_of_the_normal_distribution():
     half = 1.96 * values.std(ddof=1) / 20
     assert low[0] == pytest.approx(values.mean() - half, abs=0.03)
     assert high[0] == pytest.approx(values.mean() + half, abs=0.03)
+
+
+def test_a_cla_checkpoint_is_probed_masked_as_well(opened: OpenCheckpoint, gold: GoldFile):
+    cla = replace(opened, checkpoint=replace(opened.checkpoint, method="cla"))
+    report = align_pairs(cla, GoldFile(gold.rows[:6], gold.comments), GOLD)
+    assert report.methods[:3] == ("cma", "cla mask", "random")
+    # Within its chunk a token can hardly miss: all mass is in the chunk, and most chunks are one against one.
+    assert figure(report, "cla mask", "gold mass") > 0.8 > figure(report, "cma", "gold mass")
+
+
+def test_an_estimated_key_scale_is_bracketed(opened: OpenCheckpoint, gold: GoldFile):
+    scales = replace(opened.checkpoint.scales, key_is_estimate=True)
+    adopted = replace(opened, checkpoint=replace(opened.checkpoint, scales=scales))
+    report = align_pairs(adopted, GoldFile(gold.rows[:6], gold.comments), GOLD)
+    assert report.methods[:3] == ("cma", "cma ×0.8", "cma ×1.25")
+    for metric in ("top-1", "MRR", "AUC"):
+        assert figure(report, "cma ×0.8", metric) == pytest.approx(figure(report, "cma ×1.25", metric))
+    entropies = [figure(report, name, "entropy") for name in ("cma ×0.8", "cma", "cma ×1.25")]
+    assert entropies == sorted(entropies)
+    assert any("estimated" in line for line in report.heading())
 
 
 def test_one_sentence_has_figures_and_no_interval(

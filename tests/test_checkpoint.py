@@ -119,14 +119,15 @@ def test_the_manifest_says_what_made_it(tmp_path: Path) -> None:
     assert manifest["recipe_sha256"] != other["recipe_sha256"]
 
 
-def test_equal_bigrams_tie_to_the_last_bit(tmp_path: Path) -> None:
-    map_ = attention(open_checkpoint(checkpoint(tmp_path)), "the file of the file of the file of the file")
-    pieces = ["", *map_.teacher.pieces, ""]
-    bigrams = list(pairwise(pieces))
-    for column, bigram in enumerate(bigrams):
-        same = map_.weights[:, [number for number, other in enumerate(bigrams) if other == bigram]]
-        np.testing.assert_array_equal(same, map_.weights[:, [column]].repeat(same.shape[1], 1))
-    assert len(set(bigrams)) < len(bigrams) - 4
+def test_equal_bigrams_tie_to_the_last_bit() -> None:
+    # At the demo's widths a plain matrix product gives equal columns values that differ by 2e-6.
+    map_ = attention(find_checkpoint("demo"), " ".join(["the path of the file is returned"] * 5))
+    for tokens, weights in ((map_.teacher, map_.weights.T), (map_.student, map_.over_student)):
+        bigrams = list(pairwise(["", *tokens.pieces, ""]))
+        for bigram in set(bigrams):
+            same = weights[[number for number, other in enumerate(bigrams) if other == bigram]]
+            np.testing.assert_array_equal(same, same[[0] * len(same)])
+        assert len(set(bigrams)) < len(bigrams) / 2
 
 
 def test_a_checkpoint_without_attention_has_no_query(tmp_path: Path) -> None:
@@ -279,6 +280,17 @@ def test_another_width_is_refused_with_both_shapes(tmp_path: Path) -> None:
     assert "384 × 32" in text
 
 
+def test_the_same_bytes_in_another_shape_are_another_table(tmp_path: Path) -> None:
+    path = saved(tmp_path)
+    weights = tmp_path / "teacher" / "model.safetensors"
+    table = load_torch(weights)["model.embed_tokens.weight"]
+    save_torch({"model.embed_tokens.weight": table.reshape(192, 48)}, weights)
+    sha = load_checkpoint(path).teacher.sources[0].sha256[:12]
+    text = message(path)
+    assert f"384 × 24, sha256 {sha}" in text
+    assert f"192 × 48, sha256 {sha}" in text
+
+
 def test_moved_models_are_found_where_the_user_says(tmp_path: Path) -> None:
     path = saved(tmp_path)
     before = attention(opened(path))
@@ -309,6 +321,7 @@ def test_an_override_must_be_the_same_model(tmp_path: Path) -> None:
 def test_an_override_is_relative_to_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = saved(tmp_path / "a")
     (tmp_path / "a" / "teacher").rename(tmp_path / "teacher")
+    save_model("llama", path / "teacher", seed=7)  # beside the checkpoint lies another one
     monkeypatch.chdir(tmp_path)
     assert opened(path, teacher="teacher").teacher.source == "teacher"
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from probe.checkpoint import Checkpoint, ModelRecord, VerifiedSource, save_checkpoint
 from probe.embeddings import open_table
 from probe.errors import Problem, TrainingError
-from probe.sources import resolve
+from probe.sources import BUNDLED, CACHE, resolve
 from probe.tokenizer import Tokenizer
 from probe.training.batch import PretrainInputs
 from probe.training.data import Encoded, digest, read_examples, tokenize
@@ -123,8 +123,13 @@ def _record(source: str, tokenizer: Tokenizer, prompt: str) -> ModelRecord:
         eos_id=tokenizer.eos_id,
         prompt_end_id=tokenizer.encode(prompt)[-1],
         vocabulary_sha256=tokenizer.vocabulary_sha256(),
-        sources=(VerifiedSource(source, table.identity().sha256),),
+        sources=(VerifiedSource(_lasting(source), table.identity().sha256),),
     )
+
+
+def _lasting(source: str) -> str:
+    """The source as the checkpoint records it: a path must be found from any directory."""
+    return source if source.startswith((BUNDLED, CACHE)) else str(Path(source).resolve())
 
 
 def _directory(source: str) -> Path:
