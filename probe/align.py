@@ -3,16 +3,17 @@
 import hashlib
 import re
 from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from probe import references
-from probe.attention import softmax
+from probe.attention import CrossModelAttention, softmax
 from probe.checkpoint import Checkpoint
 from probe.chunks import chunk_mask
-from probe.cma import Logits, OpenCheckpoint, sharpen
+from probe.cma import Logits, OpenCheckpoint, sharpening_factor
 from probe.errors import PairsError, Problem
 from probe.maps import AttentionMap
 from probe.models import OpenModel
@@ -27,6 +28,9 @@ View = Callable[[Logits, GoldRow], Weights]
 
 CMA, CLA, RANDOM = "cma", "cla", "random"
 RANDOM_SEEDS = (0, 1, 2)
+SHARPNESS_ROWS = 100
+"""Sentences on which untrained projectors are made as sharp as the trained one; more would only take memory."""
+
 KEY_SCALE_FACTORS = (0.8, 1.25)
 """Where the key scale is an estimate, what it is multiplied by to show how much depends on it."""
 
@@ -53,19 +57,16 @@ def align_pairs(open_: OpenCheckpoint, gold: GoldFile, path: Path) -> ProbeRepor
     """
     rows = fitting_rows(open_, gold, path)
     views = _views(open_.checkpoint)
-    scores: dict[str, list[Counts]] = {name: [] for name in views}
     queries = [open_.checkpoint.query, *(open_.untrained_query(seed) for seed in RANDOM_SEEDS)]
-    untrained: list[list[Logits]] = [[] for _ in RANDOM_SEEDS]
-    entropies: list[Float[np.ndarray, " rows"]] = []
-    for row in rows:
-        trained, *others = open_.attend(row.student, row.teacher, queries)
-        entropies.append(entropy(trained.over_teacher.astype(np.float64)))
+    sample = [open_.attend(row.student, row.teacher, queries) for row in rows[:SHARPNESS_ROWS]]
+    rest = (open_.attend(row.student, row.teacher, queries) for row in rows[SHARPNESS_ROWS:])
+    factors = _random_factors(sample)
+    scores: dict[str, list[Counts]] = {name: [] for name in (*views, RANDOM)}
+    for row, (trained, *untrained) in zip(rows, chain(sample, rest), strict=True):
         for name, view in views.items():
-            map_ = AttentionMap(name, row.student, row.teacher, view(trained.logits, row))
-            scores[name].append(score(map_, row))
-        for logits, other in zip(untrained, others, strict=True):
-            logits.append(other.logits)
-    scores[RANDOM] = _random_scores(rows, untrained, float(np.concatenate(entropies).mean()))
+            scores[name].append(_score(name, row, view(trained.logits, row)))
+        drawn = (softmax(u.logits * factor, axis=-1) for u, factor in zip(untrained, factors, strict=True))
+        scores[RANDOM].append(np.mean([_score(RANDOM, row, weights) for weights in drawn], axis=0))
     for name, method in REFERENCES.items():
         scores[name] = [score(method(row), row) for row in rows]
     return ProbeReport(
@@ -154,13 +155,14 @@ def declared_vocabularies(gold: GoldFile) -> dict[str, str]:
     return {match[1]: match[2] for match in matches if match}
 
 
-def _random_scores(rows: Sequence[GoldRow], untrained: Sequence[Sequence[Logits]], sharpness: float) -> list[Counts]:
-    """Scores of untrained projectors, sharpened to a mean entropy, averaged over seeds."""
-    by_seed = [
-        [
-            score(AttentionMap(RANDOM, row.student, row.teacher, weights), row)
-            for row, weights in zip(rows, sharpen(logits, sharpness), strict=True)
-        ]
-        for logits in untrained
+def _random_factors(sample: Sequence[Sequence[CrossModelAttention]]) -> list[float]:
+    """For each untrained projector, the factor that makes its logits as sharp as the trained ones on a sample."""
+    sharpness = float(np.concatenate([entropy(trained.over_teacher) for trained, *_ in sample]).mean())
+    return [
+        sharpening_factor([attentions[1 + seed].logits for attentions in sample], sharpness)
+        for seed in range(len(RANDOM_SEEDS))
     ]
-    return [np.mean(of_row, axis=0) for of_row in zip(*by_seed, strict=True)]
+
+
+def _score(method: str, row: GoldRow, weights: Weights) -> Counts:
+    return score(AttentionMap(method, row.student, row.teacher, weights), row)

@@ -70,26 +70,20 @@ def open_checkpoint(
     )
 
 
-def sharpen(logits: Sequence[Logits], entropy: float) -> list[Logits]:
-    """Softmaxes over the teacher, at the one temperature where their mean entropy (share of log m) is as given.
+def sharpening_factor(logits: Sequence[Logits], entropy: float) -> float:
+    """What to multiply logits with for the mean entropy of their softmaxes (share of log m) to be as given.
 
     A method is compared with another at equal sharpness, or the comparison is one of thermometers.
     """
     padded, sizes = _pad_rows(logits)
 
-    def weights_at(log_factor: float) -> np.ndarray:
-        return softmax(padded * np.exp(log_factor), axis=1)
-
     def excess(log_factor: float) -> float:
-        weights = weights_at(log_factor)
+        weights = softmax(padded * np.exp(log_factor), axis=1)
         logs = np.log(weights, where=weights > 0, out=np.zeros_like(weights))
         return float(np.mean(-(weights * logs).sum(axis=1) / np.log(sizes)) - entropy)
 
     low, high = -10.0, 10.0  # from nearly uniform to nearly one-hot for logits of any usual size
-    factor = low if excess(low) < 0 else high if excess(high) > 0 else _root(excess, low, high)
-    ends = np.cumsum([len(text) for text in logits])[:-1]
-    split = np.split(weights_at(factor), ends)
-    return [weights[:, : text.shape[1]] for weights, text in zip(split, logits, strict=True)]
+    return float(np.exp(low if excess(low) < 0 else high if excess(high) > 0 else _root(excess, low, high)))
 
 
 def _root(function: Callable[[float], float], low: float, high: float) -> float:

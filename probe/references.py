@@ -8,11 +8,11 @@ on end of sequence, which is never linked.
 from collections.abc import Hashable, Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from probe.chunks import chunk_mask, overlap_mask
 from probe.maps import AttentionMap
-from probe.pair_rows import GoldRow
+from probe.pair_rows import GoldRow, Link
 from probe.tokens import TokenizedText
 
 Weights = Float[np.ndarray, "student_targets teacher_targets"]
@@ -53,9 +53,14 @@ def gold(row: GoldRow) -> AttentionMap:
 
 def gold_mask(row: GoldRow) -> Bool[np.ndarray, "student teacher"]:
     """True at sure links."""
-    mask = np.zeros(_inner(row), dtype=bool)
-    for i, j in row.sure:
-        mask[i, j] = True
+    return link_mask(row.sure, _inner(row))
+
+
+def link_mask(links: frozenset[Link], shape: tuple[int, int]) -> Bool[np.ndarray, "student teacher"]:
+    """True at the given links."""
+    mask = np.zeros(shape, dtype=bool)
+    if links:
+        mask[*np.array(sorted(links)).T] = True
     return mask
 
 
@@ -79,9 +84,18 @@ def _ceiling(method: str, row: GoldRow, queries: Sequence[Hashable], keys: Seque
     in_query, in_key = np.eye(students.max(initial=-1) + 1)[students], np.eye(teachers.max(initial=-1) + 1)[teachers]
     share = np.round(in_query.T @ gold_mask(row) @ in_key / in_key.sum(axis=0), 12)
     # A rank below the best is worth a factor of e^-50: the best class takes all, and the order survives.
-    ranks = np.array([np.unique(-shares, return_inverse=True)[1] for shares in share]).reshape(share.shape)
-    weights = _with_eos(np.exp(-50.0 * np.minimum(ranks, 13))[students][:, teachers], row)
+    weights = _with_eos(np.exp(-50.0 * np.minimum(_dense_ranks(-share), 13))[students][:, teachers], row)
     return _map(method, row, weights)
+
+
+def _dense_ranks(values: Float[np.ndarray, "rows columns"]) -> Int[np.ndarray, "rows columns"]:
+    """Within each row 0 for the smallest value, 1 for the next larger one, and so on."""
+    order = np.argsort(values, axis=1)
+    ascending = np.take_along_axis(values, order, axis=1)
+    rank = np.cumsum(np.diff(ascending, axis=1, prepend=ascending[:, :1]) > 0, axis=1)
+    ranks = np.empty_like(rank)
+    np.put_along_axis(ranks, order, rank, axis=1)
+    return ranks
 
 
 def _classes(items: Sequence[Hashable]) -> np.ndarray:

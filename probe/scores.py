@@ -9,8 +9,8 @@ from jaxtyping import Bool, Float
 from scipy.special import binom
 
 from probe.maps import AttentionMap
-from probe.pair_rows import GoldRow, Link
-from probe.references import gold_mask
+from probe.pair_rows import GoldRow
+from probe.references import link_mask
 
 ROW_METRICS = ("top-1", "MRR", "AUC", "gold mass", "entropy")
 """Means over rows. The first three are free of temperature: no rescaling of the logits changes them."""
@@ -26,11 +26,12 @@ COUNTS = ("rows", *ROW_METRICS, "predicted", "predicted possible", "predicted su
 
 def score(map_: AttentionMap, gold: GoldRow) -> Float[np.ndarray, " counts"]:
     """Sums of one sentence, in the order of `COUNTS`."""
-    mask = np.zeros(map_.weights.shape, dtype=bool)
-    mask[:-1, :-1] = gold_mask(gold)
+    inner = len(gold.student.tokens), len(gold.teacher.tokens)
+    gold_sure, gold_possible = link_mask(gold.sure, inner), link_mask(gold.possible, inner)
+    mask = np.pad(gold_sure, ((0, 1), (0, 1)))
     linked = mask.any(axis=1)
     weights, sure = map_.weights[linked].astype(np.float64), mask[linked]
-    links = argmax_links(map_)
+    predicted = argmax_mask(map_)
     eos = map_.weights[-1:]
     return np.array(
         [
@@ -40,10 +41,10 @@ def score(map_: AttentionMap, gold: GoldRow) -> Float[np.ndarray, " counts"]:
             row_auc(weights, sure).sum(),
             (weights * sure).sum(),
             entropy(weights).sum(),
-            len(links),
-            len(links & (gold.sure | gold.possible)),
-            len(links & gold.sure),
-            len(gold.sure),
+            predicted.sum(),
+            (predicted & (gold_sure | gold_possible)).sum(),
+            (predicted & gold_sure).sum(),
+            gold_sure.sum(),
             top_1(eos, np.arange(eos.shape[1])[None] == eos.shape[1] - 1)[0],
             1,
         ],
@@ -106,9 +107,7 @@ def entropy(weights: Float[np.ndarray, "rows teacher"]) -> Float[np.ndarray, " r
     return -(weights * logs).sum(axis=1) / np.log(weights.shape[1])
 
 
-def argmax_links(map_: AttentionMap) -> frozenset[Link]:
+def argmax_mask(map_: AttentionMap) -> Bool[np.ndarray, "student teacher"]:
     """A hard link from each student target to its largest weight; to all of them where they tie. EOS is left out."""
     inner = map_.weights[:-1]
-    rows, columns = np.nonzero(inner == inner.max(axis=1, keepdims=True))
-    eos = map_.weights.shape[1] - 1
-    return frozenset((int(i), int(j)) for i, j in zip(rows, columns, strict=True) if j != eos)
+    return (inner == inner.max(axis=1, keepdims=True))[:, :-1]
