@@ -115,15 +115,15 @@ def fitting_rows(open_: OpenCheckpoint, gold: GoldFile, path: Path) -> list[Gold
     own = tuple(record.vocabulary_sha256 for record in records)
     declared = declared_vocabularies(gold)
     problems: list[Problem] = []
-    for row, *fits in zip(gold.rows, student, teacher, strict=True):
-        names = row.pair.split("~")
-        if all(fits) or tuple(declared.get(name) for name in names) != own:
+    for number, (row, *fits) in enumerate(zip(gold.rows, student, teacher, strict=True)):
+        if all(fits) or tuple(declared.get(name) for name in row.pair.split("~")) != own:
             continue
-        for side, text, model, fit in zip(
-            ("student", "teacher"), (row.student, row.teacher), (open_.student, open_.teacher), fits, strict=True
-        ):
+        line = f":{gold.lines[number]}" if gold.lines else ""
+        sides = (("student", row.student, open_.student), ("teacher", row.teacher, open_.teacher))
+        for (side, text, model), fit in zip(sides, fits, strict=True):
             if not fit:
-                problems.append(_foreign_pieces(row, f"{path.name}, row {row.id}, {side}_tokens", text.pieces, model))
+                where = f"{path.name}{line}, row {row.id}, {side}_tokens"
+                problems.append(_foreign_pieces(row, where, text.pieces, model))
     if problems:
         raise PairsError(*problems)
     rows = [row for row, *fits in zip(gold.rows, student, teacher, strict=True) if all(fits)]

@@ -10,7 +10,7 @@ pieces with every other kind of white space.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from probe.errors import PairsError, Problem
@@ -20,10 +20,11 @@ from probe.pair_rows import COLUMNS, GoldRow, format_row, parse_row
 
 @dataclass(frozen=True, slots=True)
 class GoldFile:
-    """Rows of a file, in order, and its comment lines without the ``#``."""
+    """Rows of a file, in order, its comment lines without the ``#``, and the line that each row was read from."""
 
     rows: tuple[GoldRow, ...]
     comments: tuple[str, ...]
+    lines: tuple[int, ...] = field(default=(), compare=False)
 
 
 def read_pairs(path: Path) -> GoldFile:
@@ -70,7 +71,7 @@ def read_pairs(path: Path) -> GoldFile:
         rows.append(parsed)
     if problems:
         raise PairsError(*problems)
-    return GoldFile(tuple(rows), comments)
+    return GoldFile(tuple(rows), comments, tuple(seen.values()))
 
 
 def _read_lines(path: Path) -> list[str]:

@@ -163,7 +163,7 @@ def test_tokens_that_the_tokenizer_does_not_produce(
     bad = replace(rows[0], student=TokenizedText.from_pieces(rows[0].text, edited), sure=frozenset())
     write_pairs(gold, [bad, rows[1]], declared(place))
     err = refused(align.main, "--pairs", gold, "--checkpoint", place / "checkpoint")
-    assert "row r0, student_tokens" in err
+    assert "gold.tsv:4, row r0, student_tokens" in err
     assert f"pieces {' '.join(pieces)}; got {' '.join(edited)}" in err
     assert "teacher_tokens" not in err
     assert "mend the links" in err
