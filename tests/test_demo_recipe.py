@@ -76,3 +76,4 @@ def test_the_whole_recipe_ends_in_a_checkpoint_that_can_be_probed(
     log = [json.loads(line) for line in (tmp_path / "projectors" / "log.jsonl").read_text().splitlines()]
     assert log[-1]["t2s_ce"] < log[0]["t2s_ce"]
     assert main() == 0  # what is there is kept
+    assert capsys.readouterr().err == ""

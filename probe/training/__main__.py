@@ -7,6 +7,7 @@ from pathlib import Path
 from probe.errors import ProbeError
 from probe.training.pretrain import PretrainSettings
 from probe.training.run import PretrainRun, run_pretraining
+from probe.training.terminal import quiet_transformers
 
 DOLLY_PROMPT = (
     "Below is an instruction that describes a task. "
@@ -37,6 +38,7 @@ def main() -> int:
         seed=arguments.seed,
     )
     run = PretrainRun(arguments.name, arguments.student, arguments.teacher, arguments.train, arguments.prompt, settings)
+    quiet_transformers()
     try:
         print(run_pretraining(run, arguments.out))
     except ProbeError as error:

@@ -18,6 +18,7 @@ from probe.training.demo.language_models import new_student, new_teacher, save_f
 from probe.training.demo.tokenizers import train_student_tokenizer, train_teacher_tokenizer
 from probe.training.pretrain import PretrainSettings
 from probe.training.run import PretrainRun, run_pretraining
+from probe.training.terminal import quiet_transformers
 
 HELD_OUT, SEED = 100, 10
 DONE = "losses.json"
@@ -33,6 +34,7 @@ def main() -> int:
     directory: Path = arguments.directory
     directory.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
+    quiet_transformers()
     try:
         train = _corpus(directory)
         for side in ("student", "teacher"):
