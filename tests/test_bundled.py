@@ -49,6 +49,12 @@ class TestBundled:
         own = checkpoint.student.vocabulary_sha256, checkpoint.teacher.vocabulary_sha256
         assert own == tuple(declared[tokenizer] for tokenizer in PAIRS[name])
 
+    def test_keeps_the_log_of_its_run(self, name: str):
+        header, *rows = (bundled_dir() / name / "training_log.csv").read_text().splitlines()
+        assert header == "steps,t2s_ce,t2s_accuracy,targets"
+        assert rows[-1].split(",")[0].endswith(f"-{load_checkpoint(bundled_dir() / name).steps}")
+        assert float(rows[-1].split(",")[1]) < float(rows[0].split(",")[1]) / 4
+
     def test_has_a_notice(self, name: str):
         assert (bundled_dir() / name / "NOTICE").read_text(encoding="utf-8").strip()
 

@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 from probe.errors import OutputError
 from probe.maps import AttentionMap
 from probe.pair_rows import GoldRow
-from probe.plots.heatmap import DASHES, SURE_COLOUR, heatmap, save_heatmap
+from probe.plots.heatmap import DASHES, SURE_COLOUR, drawable, heatmap, save_heatmap
 from probe.tokens import TokenizedText
 
 STUDENT = TokenizedText.from_pieces("a cat sat", ["a", "Ġcat", "Ġs", "at"])
@@ -46,6 +46,14 @@ def test_students_are_rows_teachers_are_columns_and_both_say_target():
     assert [label.get_text() for label in axes.get_xticklabels()] == ["a", "␣", "cat", "␣sat", "⟨eos⟩"]
     assert (axes.get_ylabel(), axes.get_xlabel()) == ("student token (as target)", "teacher token (as target)")
     np.testing.assert_array_equal(axes.images[0].get_array(), attention().weights)
+
+
+def test_a_character_that_the_font_lacks_is_named_and_never_a_box(tmp_path: Path):
+    text = "naïve 中 🎉"
+    side = TokenizedText.from_pieces(text, ["na", "ïve", "▁中", "▁🎉"])
+    map_ = AttentionMap("cma", side, side, np.eye(5))
+    assert drawable(map_.student_labels) == ["na", "ïve", "␣⟨U+4E2D⟩", "␣⟨U+1F389⟩", "⟨eos⟩"]
+    save_heatmap(map_, tmp_path / "map.png")  # a missing glyph would warn, and warnings are errors
 
 
 def test_every_tied_largest_weight_carries_a_dot():

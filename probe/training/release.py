@@ -5,6 +5,7 @@ embedding table's identity recorded; nothing is listed unseen.
 """
 
 import argparse
+import json
 import shutil
 import sys
 import tempfile
@@ -20,7 +21,9 @@ from probe.embeddings import open_table
 from probe.errors import ProbeError
 from probe.pairs import read_pairs
 from probe.sources import BUNDLED, bundled_dir, resolve
+from probe.training.progress import LOG
 
+LOG_STEPS = 20
 MODEL_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 
 
@@ -65,7 +68,20 @@ def _release(arguments: argparse.Namespace) -> None:
         save_checkpoint(released, Path(scratch) / arguments.name, dtype=np.float16)
         for name in (MANIFEST, TENSORS):
             shutil.copyfile(Path(scratch) / arguments.name / name, place / name)
+    _thin_log(arguments.checkpoint.with_name(LOG), place / "training_log.csv")
     _compare(arguments)
+
+
+def _thin_log(log: Path, path: Path) -> None:
+    """Keep the run's log beside its checkpoint: means over every 20 steps, weighted by targets."""
+    rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    lines = ["steps,t2s_ce,t2s_accuracy,targets"]
+    for begin in range(0, len(rows), LOG_STEPS):
+        part = rows[begin : begin + LOG_STEPS]
+        targets = sum(row["targets"] for row in part)
+        means = [sum(row[key] * row["targets"] for row in part) / targets for key in ("t2s_ce", "t2s_accuracy")]
+        lines.append(f"{begin}-{begin + len(part)},{means[0]:.4f},{means[1]:.4f},{targets}")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _compare(arguments: argparse.Namespace) -> None:
