@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from directories import TEXTS, checkpoint, record, save_model, trained_tensors, with_source
+from directories import TEXTS, checkpoint, projector, record, save_model, trained_tensors, with_source
 from safetensors.numpy import load_file, save_file
 from safetensors.torch import load_file as load_torch
 from safetensors.torch import save_file as save_torch
@@ -133,7 +133,7 @@ def test_equal_bigrams_tie_to_the_last_bit() -> None:
 def test_a_checkpoint_without_attention_has_no_query(tmp_path: Path) -> None:
     built = checkpoint(tmp_path)
     save_checkpoint(replace(built, projectors={"t2s": built.projectors["t2s"]}), built.path)
-    with pytest.raises(CheckpointError, match="a query projector; got projectors t2s"):
+    with pytest.raises(CheckpointError, match="a query projector from 2s to 2t; got projectors t2s"):
         _ = load_checkpoint(built.path).query
 
 
@@ -481,3 +481,9 @@ def test_a_directory_goes_before_a_hub_id(tmp_path: Path, monkeypatch: pytest.Mo
     saved(tmp_path / "owner")
     monkeypatch.chdir(tmp_path)
     assert find_checkpoint("owner/checkpoint").checkpoint.name == "tiny"
+
+
+def test_a_query_of_other_ends_is_named(tmp_path: Path) -> None:
+    tiny = replace(checkpoint(tmp_path), projectors={"query": projector("s-2t")})
+    with pytest.raises(CheckpointError, match="from 2s to 2t; got s-2t"):
+        _ = tiny.query

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from directories import PROMPT, TEXTS, save_model
 from safetensors.numpy import load_file
 
 from probe.checkpoint import Scales, load_checkpoint
@@ -26,7 +27,6 @@ from probe.training.pretrain import PretrainSettings, pretrain, t2s_loss
 from probe.training.run import PretrainRun, run_pretraining
 from probe.training.scales import estimate_scales
 from probe.training.teacher_states import TeacherStates, teacher_states
-from tests.directories import PROMPT, TEXTS, save_model
 
 STRUCTURES = {"query": "2s-2t", "t2s": "t-s"}
 
