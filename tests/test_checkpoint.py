@@ -80,9 +80,9 @@ def test_all_projectors_come_back_with_their_structures(tmp_path: Path) -> None:
         "query": "2s-2t",
         "t2s": "t-s",
     }
-    for projector in loaded.projectors.values():
-        for name, tensor in trained_tensors(projector.structure).items():
-            np.testing.assert_array_equal(projector.tensors[name], tensor)
+    for own in loaded.projectors.values():
+        for name, tensor in trained_tensors(own.structure).items():
+            np.testing.assert_array_equal(own.tensors[name], tensor)
 
 
 def test_unknown_scales_stay_unknown(tmp_path: Path) -> None:
