@@ -25,10 +25,10 @@ NOTES = {
     "uniform": "the same weight everywhere",
     "diagonal": "position alone",
     "lexical": "same surface form, ties split",
-    "overlap": "tokens that share a byte",
+    "overlap": "tokens that share a byte; gold was proposed from it",
     "chunk": "tokens between shared boundaries",
     "gold": "the sure links themselves",
-    "bigram": "ceiling of any function of query and key",
+    "bigram": "ceiling of top-1 and mass for functions of query and key",
     "target-only": "the same, seeing the target half alone",
 }
 

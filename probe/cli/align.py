@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Entry point."""
     parser = ArgumentParser(
         "probe-align",
-        description="Score a trained cross-model attention on hand-annotated token pairs.",
+        description="Score a trained cross-model attention on annotated token pairs.",
         epilog=EXAMPLES,
         formatter_class=RawDescriptionHelpFormatter,
     )
