@@ -69,6 +69,11 @@ def _writable(path: Path) -> Generator[None]:
     try:
         yield
     except OSError as error:
+        if not path.parent.exists():
+            got = f"no folder {path.parent}"
+            raise OutputError(
+                Problem(str(path), "a place to write to", got, "Create it, or name another path.")
+            ) from error
         raise OutputError(
             Problem(str(path), "a place to write to", error.strerror or str(error), "Name another path, or make room.")
         ) from error

@@ -59,7 +59,7 @@ class AttentionMap:
         """Display form of the columns."""
         return (*self.teacher.display(), EOS_DISPLAY)
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | Path) -> None:
         """Write a ``.npz`` file, whole or not at all.
 
         Raises:
@@ -70,11 +70,11 @@ class AttentionMap:
         arrays: dict[str, Any] = {"meta": np.array(meta), "weights": self.weights}
         if self.over_student is not None:
             arrays["over_student"] = self.over_student
-        with replacing_file(path) as temporary, temporary.open("wb") as file:
+        with replacing_file(Path(path)) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, **arrays)
 
     @classmethod
-    def load(cls, path: Path) -> "AttentionMap":
+    def load(cls, path: str | Path) -> "AttentionMap":
         """Read what `save` wrote.
 
         Raises:
@@ -82,7 +82,7 @@ class AttentionMap:
         """
         try:
             # Opened here, because numpy leaves a damaged file open.
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 meta = json.loads(str(arrays["meta"]))
                 student, teacher = (TokenizedText.from_pieces(meta["text"], meta[s]) for s in ("student", "teacher"))
                 return cls(meta["method"], student, teacher, arrays["weights"], arrays.get("over_student"))

@@ -27,12 +27,13 @@ class GoldFile:
     lines: tuple[int, ...] = field(default=(), compare=False)
 
 
-def read_pairs(path: Path) -> GoldFile:
+def read_pairs(path: str | Path) -> GoldFile:
     """Read and check a gold file.
 
     Raises:
         PairsError: the file cannot be read, or breaks the format; all bad rows are listed, with line numbers.
     """
+    path = Path(path)
     lines = _read_lines(path)
     comments = tuple(line[1:].strip() for line in lines if line.startswith("#"))
     body = [(number, line) for number, line in enumerate(lines, start=1) if line and not line.startswith("#")]
@@ -94,7 +95,7 @@ def _read_lines(path: Path) -> list[str]:
     return lines
 
 
-def write_pairs(path: Path, rows: Iterable[GoldRow], comments: Sequence[str] = ()) -> None:
+def write_pairs(path: str | Path, rows: Iterable[GoldRow], comments: Sequence[str] = ()) -> None:
     """Write a gold file, whole or not at all.
 
     Raises:
@@ -108,5 +109,5 @@ def write_pairs(path: Path, rows: Iterable[GoldRow], comments: Sequence[str] = (
         )
     lines = [f"# {comment}".rstrip() for comment in comments] + ["\t".join(COLUMNS)]
     lines += [format_row(row) for row in rows]
-    with replacing_file(path) as temporary:
+    with replacing_file(Path(path)) as temporary:
         temporary.write_bytes(("\n".join(lines) + "\n").encode())

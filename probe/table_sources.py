@@ -102,7 +102,9 @@ def find_source(source: str | Path, *, where: str, revision: str | None = None, 
         return Directory(path)
     # A Path is meant to be local. One slash and no path syntax: else a mistyped directory would go to the network.
     match = re.fullmatch(r"(\w[\w.-]*/\w[\w.-]*)(?:@(\S+))?", source) if isinstance(source, str) else None
-    if match is None or path.exists():
+    # A parent that is a directory here makes it a mistyped path, which is nobody else's to look up.
+    is_local = path.exists() or (str(path.parent) != "." and path.parent.is_dir())
+    if match is None or is_local:
         raise TableError(
             Problem(
                 where,

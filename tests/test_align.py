@@ -161,4 +161,4 @@ def test_heatmaps_of_every_sentence_are_drawn(tmp_path: Path, gold: GoldFile):
     write_pairs(few, gold.rows[:2], gold.comments)
     (tmp_path / "maps").mkdir()
     assert main(["--pairs", str(few), "--heatmaps", str(tmp_path / "maps")]) == 0
-    assert {p.name for p in (tmp_path / "maps").iterdir()} == {f"{row.id}.pdf" for row in gold.rows[:2]}
+    assert {p.name for p in (tmp_path / "maps").iterdir()} == {f"demo-{row.id}.pdf" for row in gold.rows[:2]}

@@ -236,7 +236,7 @@ def test_a_figure_that_cannot_be_written(place: Path, tmp_path: Path, refused: R
     out = tmp_path / "no" / "figure.png"
     err = refused(heatmap.main, TEXTS[0], "--checkpoint", place / "checkpoint", "--out", out)
     assert str(out) in err
-    assert "No such file or directory" in err
+    assert f"no folder {tmp_path / 'no'}. Create it" in err
 
 
 def test_an_unknown_row(place: Path, gold: Path, tmp_path: Path, refused: Refused) -> None:

@@ -67,7 +67,7 @@ def test_the_whole_recipe_ends_in_a_checkpoint_that_can_be_probed(
 ):
     monkeypatch.setattr("sys.argv", ["demo", str(tmp_path), "--epochs", "1", "--steps", "60"])
     assert main() == 0, capsys.readouterr().err
-    assert sum(1 for _ in (tmp_path / "dev.jsonl").open()) == 100
+    assert (tmp_path / "dev.jsonl").read_text().count("\n") == 100
     opened = open_checkpoint(load_checkpoint(tmp_path / "projectors" / "checkpoint"))
     student, teacher = opened.tokenize("Return the path of the file, or None: naïve, 日本.")
     weights = opened.map(student, teacher).weights

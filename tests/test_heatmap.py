@@ -1,6 +1,7 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 
-from probe.errors import OutputError
+from probe.errors import MapError, OutputError
 from probe.maps import AttentionMap
 from probe.pair_rows import GoldRow
 from probe.plots.heatmap import DASHES, SURE_COLOUR, drawable, heatmap, save_heatmap
@@ -65,6 +66,20 @@ def test_every_tied_largest_weight_carries_a_dot():
 def test_the_colour_bar_says_what_it_means():
     bar = heatmap(attention()).axes[1]
     assert bar.get_ylabel() == "attention weight; each row sums to 1"
+
+
+def test_colours_mean_the_same_in_every_figure():
+    assert heatmap(attention()).axes[0].images[0].get_clim() == (0, 1)
+
+
+def test_links_of_another_sentence_are_refused():
+    other = replace(GOLD, student=TokenizedText.from_pieces("a cat sit", ["a", "Ġcat", "Ġs", "it"]))
+    with pytest.raises(MapError, match="the row that the map was made from"):
+        heatmap(attention(), gold=other)
+
+
+def test_the_title_says_whose_map_it_is():
+    assert heatmap(attention(), title="demo").get_suptitle() == "demo"
 
 
 def test_the_legend_names_what_is_drawn_and_nothing_else():

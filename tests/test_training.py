@@ -6,6 +6,7 @@ import sys
 import time
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -260,6 +261,20 @@ def test_other_settings_do_not_go_on_with_a_run(place: Path, tmp_path: Path):
     pretrain(inputs, PretrainSettings(steps=2, batch_size=4), tmp_path)
     with pytest.raises(TrainingError, match="empty directory"):
         pretrain(inputs, PretrainSettings(steps=3, batch_size=4), tmp_path)
+
+
+@pytest.mark.parametrize("wrong", [{"steps": 0}, {"batch_size": 0}, {"learning_rate": -1.0}])
+def test_settings_that_train_nothing_are_refused(wrong: dict[str, Any]):
+    with pytest.raises(TrainingError, match="numbers above 0"):
+        PretrainSettings(**({"steps": 2} | wrong))
+
+
+def test_help_of_training_needs_none_of_its_packages():
+    code = "import sys; sys.modules |= dict.fromkeys(('torch', 'transformers')); from runpy import run_module\n"
+    code += "sys.argv = ['x', '--help']; run_module(sys.argv[1:] and 'probe.training', run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "default 2000" in done.stdout
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(place: Path, tmp_path: Path):

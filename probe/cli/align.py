@@ -34,11 +34,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--checkpoint",
         action="append",
         metavar="NAME",
-        help="bundled name, directory or hub id; may be repeated; without it: demo",
+        help="bundled name, directory or hub id; may be repeated; default demo",
     )
     add_checkpoint_options(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report of one checkpoint as JSON")
-    parser.add_argument("--heatmaps", type=_directory, metavar="DIR", help="draw every sentence into this directory")
+    parser.add_argument(
+        "--heatmaps",
+        type=_directory,
+        metavar="DIR",
+        help="draw every sentence into this directory, as CHECKPOINT-ID.pdf",
+    )
     return run(parser, _align, argv)
 
 
@@ -79,13 +84,19 @@ def _directory(text: str) -> Path:
 
 
 def _draw(opened: "OpenCheckpoint", rows: "Sequence[GoldRow]", directory: Path) -> None:
+    import sys
     from urllib.parse import quote
+
+    from rich.console import Console
+    from rich.progress import track
 
     from probe.plots.heatmap import save_heatmap
 
-    for row in rows:
-        name = quote(row.id, safe=" ")  # an id may hold what a file name may not
-        save_heatmap(opened.map(row.student, row.teacher), directory / f"{name}.pdf", gold=row)
+    checkpoint = opened.checkpoint.name
+    for row in track(rows, "Heatmaps", console=Console(stderr=True), disable=not sys.stderr.isatty()):
+        name = quote(f"{checkpoint}-{row.id}", safe=" ")  # an id may hold what a file name may not
+        map_ = opened.map(row.student, row.teacher)
+        save_heatmap(map_, directory / f"{name}.pdf", gold=row, title=checkpoint)
 
 
 def _print(console: "Console", report: "ProbeReport") -> None:

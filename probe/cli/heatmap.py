@@ -17,6 +17,9 @@ EXAMPLES = """examples:
 """
 
 
+MOST_DPI = 2400  # a sentence at ten times this would not fit into memory
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point."""
     parser = ArgumentParser(
@@ -26,7 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         formatter_class=RawDescriptionHelpFormatter,
     )
     parser.add_argument("text", nargs="?", help="any text; or name a row of a gold file instead")
-    parser.add_argument("--checkpoint", default="demo", metavar="NAME", help="bundled name, directory or hub id")
+    parser.add_argument(
+        "--checkpoint", default="demo", metavar="NAME", help="bundled name, directory or hub id; default demo"
+    )
     add_checkpoint_options(parser)
     parser.add_argument("--pairs", type=Path, metavar="FILE", help="gold pairs: links of this text are outlined")
     parser.add_argument("--row", metavar="ID", help="draw this row of the gold file")
@@ -36,8 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise ArgumentTypeError(f"a whole number above 0, not {text!r}")
+    if not text.isdecimal() or not 0 < int(text) <= MOST_DPI:
+        raise ArgumentTypeError(f"a whole number from 1 to {MOST_DPI}, not {text!r}")
     return int(text)
 
 
@@ -59,7 +64,8 @@ def _heatmap(arguments: Namespace) -> None:
     elif (gold.student, gold.teacher) != sides:
         remedy = "Name a checkpoint of the row's pair."
         raise PairsError(Problem(f"row {gold.id}", f"tokens of {arguments.checkpoint}", gold.pair, remedy))
-    save_heatmap(opened.map(*sides), arguments.out, gold=gold, dpi=arguments.dpi)
+    name = opened.checkpoint.name
+    save_heatmap(opened.map(*sides), arguments.out, gold=gold, title=name, dpi=arguments.dpi)
     print(arguments.out)
 
 
@@ -78,7 +84,7 @@ def _readable(text: str | None) -> str:
     from probe.errors import PairsError, Problem
 
     if not text:
-        raise PairsError(Problem("probe-heatmap", "a text, or --pairs with --row", "neither", "Give one of them."))
+        raise PairsError(Problem("arguments", "a text, or --pairs with --row", "neither", "Give one of them."))
     if any("\ud800" <= char <= "\udfff" for char in text):  # how Python hands on bytes that are not UTF-8
-        raise PairsError(Problem("probe-heatmap", "a text in UTF-8", "other bytes", "Check the terminal's encoding."))
+        raise PairsError(Problem("arguments", "a text in UTF-8", "other bytes", "Check the terminal's encoding."))
     return text

@@ -24,7 +24,10 @@ def _list() -> None:
     from probe.checkpoint import load_checkpoint
     from probe.sources import bundled_dir, bundled_names, cache_dir, is_here
 
-    table = Table("checkpoint", "what it is", "student ← teacher", "models", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
+    table.add_column("checkpoint", no_wrap=True)
+    for header in ("what it is", "student ← teacher", "models"):
+        table.add_column(header, overflow="fold")
     for name in bundled_names():
         checkpoint = load_checkpoint(bundled_dir() / name)
         models = checkpoint.student, checkpoint.teacher

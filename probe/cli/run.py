@@ -1,15 +1,17 @@
-"""What the commands share: turning an error into one message and exit code 2."""
+"""What the commands share: the version, and turning an error into one message and exit code 2."""
 
 import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 
+from probe import __version__
 from probe.errors import ProbeError
 
 
 def run(parser: ArgumentParser, body: Callable[[Namespace], None], argv: Sequence[str] | None) -> int:
     """Parse, do, and report; argparse itself exits with 2 on bad usage."""
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     arguments = parser.parse_args(argv)
     # Matrices are those of one sentence: threads would wait for each other longer than they work.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -18,6 +20,8 @@ def run(parser: ArgumentParser, body: Callable[[Namespace], None], argv: Sequenc
     except ProbeError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
     except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
         sys.stderr.close()
     return 0

@@ -26,15 +26,17 @@ STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "cma-probe",
 }
-COLOUR_MAP, SURE_COLOUR, POSSIBLE_COLOUR, DOT_COLOUR = "Greys", "#d1495b", "#d1495b", "#1f77b4"
+COLOUR_MAP, SURE_COLOUR, POSSIBLE_COLOUR, DOT_COLOUR = "Greys", "#d1495b", "#d1495b", "#2a9df4"
 DASHES = (0, (2, 1.5))
 
 
-def heatmap(map_: AttentionMap, *, gold: GoldRow | None = None) -> "Figure":
+def heatmap(map_: AttentionMap, *, gold: GoldRow | None = None, title: str = "") -> "Figure":
     """Draw a map; sure links are outlined solid, possible links dashed, each row's largest weights carry a dot.
 
+    The colours run from 0 to 1 in every figure, so that two of them can be compared. ``title`` says whose map it is.
+
     Raises:
-        MapError: the map is too large for a page.
+        MapError: the map is too large for a page, or the gold row is of other tokens.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -43,10 +45,13 @@ def heatmap(map_: AttentionMap, *, gold: GoldRow | None = None) -> "Figure":
     if max(students, teachers) > LARGEST:
         got = f"{students} × {teachers}"
         raise MapError(Problem("heatmap", f"at most {LARGEST} tokens a side", got, "Draw the sentences one by one."))
+    if gold is not None and (gold.student, gold.teacher) != (map_.student, map_.teacher):
+        remedy = "Give the row that the map was made from."
+        raise MapError(Problem("heatmap", f"gold links of {map_.student.text!r}", f"those of {gold.text!r}", remedy))
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(CELL * teachers + 2.1, CELL * students + 1.5), layout="constrained")
         axes = figure.add_subplot()
-        image = axes.imshow(map_.weights, cmap=COLOUR_MAP, vmin=0, vmax=float(map_.weights.max()), aspect="equal")
+        image = axes.imshow(map_.weights, cmap=COLOUR_MAP, vmin=0, vmax=1, aspect="equal")
         axes.set_xticks(range(teachers), drawable(map_.teacher_labels), rotation=60, ha="left", rotation_mode="anchor")
         axes.set_yticks(range(students), drawable(map_.student_labels))
         axes.xaxis.tick_top()
@@ -54,6 +59,8 @@ def heatmap(map_: AttentionMap, *, gold: GoldRow | None = None) -> "Figure":
         axes.tick_params(length=0)
         axes.set_xlabel("teacher token (as target)")
         axes.set_ylabel("student token (as target)")
+        if title:
+            figure.suptitle(title, x=0, ha="left", fontsize=7, color="0.4")
         axes.spines[:].set_linewidth(0.4)
         _outline(axes, gold)
         largest = map_.weights == map_.weights.max(axis=1, keepdims=True)  # ties are all marked, as they are scored
@@ -101,7 +108,9 @@ def _outline(axes: Any, gold: GoldRow | None) -> None:
             axes.add_patch(square)
 
 
-def save_heatmap(map_: AttentionMap, path: Path, *, gold: GoldRow | None = None, dpi: int = 200) -> None:
+def save_heatmap(
+    map_: AttentionMap, path: str | Path, *, gold: GoldRow | None = None, title: str = "", dpi: int = 200
+) -> None:
     """Write a heatmap as PDF, SVG or PNG, by suffix; equal inputs give equal bytes.
 
     Raises:
@@ -109,11 +118,14 @@ def save_heatmap(map_: AttentionMap, path: Path, *, gold: GoldRow | None = None,
     """
     import matplotlib as mpl
 
+    path = Path(path)
     check_suffix(path)
     # No dates, so that a figure changes only when what it shows does.
     metadata = {".pdf": {"CreationDate": None, "ModDate": None}, ".svg": {"Date": None}, ".png": {"Software": None}}
     with mpl.rc_context(STYLE), replacing_file(path) as temporary:
-        heatmap(map_, gold=gold).savefig(temporary, dpi=dpi, format=path.suffix[1:], metadata=metadata[path.suffix])
+        figure = heatmap(map_, gold=gold, title=title)
+        options: Any = {"dpi": dpi, "format": path.suffix[1:], "metadata": metadata[path.suffix]}
+        figure.savefig(temporary, bbox_inches="tight", pad_inches=0.05, **options)  # long labels reach beyond the page
 
 
 def check_suffix(path: Path) -> None:

@@ -41,6 +41,11 @@ class PretrainSettings:
     seed: int = 10
     save_every: int = 100
 
+    def __post_init__(self) -> None:
+        if min(self.steps, self.batch_size, self.save_every) < 1 or self.learning_rate <= 0:
+            got = f"steps {self.steps}, batch size {self.batch_size}, learning rate {self.learning_rate:g}"
+            raise TrainingError(Problem("settings", "numbers above 0", got, "Raise what is not."))
+
 
 def t2s_loss(
     projectors: Projectors, batch: Batch, head: Tensor, scales: Scales
