@@ -48,8 +48,14 @@ def attention_logits(
     key_scale: float,
 ) -> Float[Array, "*batch student teacher"]:
     """q_i · k_j / sqrt(2·d_t) for all pairs of positions."""
-    keys = teacher_bigrams / key_scale
-    return project(query, student_bigrams) @ keys.mT / math.sqrt(keys.shape[-1])
+    return scaled_products(project(query, student_bigrams), teacher_bigrams / key_scale)
+
+
+def scaled_products(
+    queries: Float[Array, "*batch student width"], keys: Float[Array, "*batch teacher width"]
+) -> Float[Array, "*batch student teacher"]:
+    """q_i · k_j / sqrt(width) for all pairs."""
+    return queries @ keys.mT / math.sqrt(keys.shape[-1])
 
 
 def cross_model_attention(
@@ -57,19 +63,34 @@ def cross_model_attention(
     *,
     student_mask: Bool[Array, "*batch student"] | None = None,
     teacher_mask: Bool[Array, "*batch teacher"] | None = None,
+    links: Bool[Array, "*batch student teacher"] | None = None,
 ) -> CrossModelAttention:
-    """Both softmaxes of the logits; masks are true where a position exists (False: padding of a batch)."""
-    columns = None if teacher_mask is None else teacher_mask[..., None, :]
-    rows = None if student_mask is None else student_mask[..., :, None]
+    """Both softmaxes of the logits.
+
+    Masks are true where a position exists (False: padding of a batch), links where two positions may meet. A position
+    that may meet no other takes nothing: its weights are all zero.
+    """
+    columns = _both(None if teacher_mask is None else teacher_mask[..., None, :], links)
+    rows = _both(None if student_mask is None else student_mask[..., :, None], links)
     return CrossModelAttention(logits, softmax(logits, axis=-1, mask=columns), softmax(logits, axis=-2, mask=rows))
+
+
+def _both(mask: Array | None, links: Array | None) -> Array | None:
+    if mask is None or links is None:
+        return links if mask is None else mask
+    return mask & links
 
 
 def softmax(
     logits: Float[Array, "*shape"], *, axis: int, mask: Bool[Array, "..."] | None = None
 ) -> Float[Array, "*shape"]:
-    """Softmax along an axis; where ``mask`` is false the weight is exactly zero."""
+    """Softmax along an axis; where ``mask`` is false the weight is exactly zero, also where all of it is."""
     xp = array_namespace(logits)
     if mask is not None:
         logits = xp.where(mask, logits, xp.full_like(logits, -math.inf))
-    exponentials = xp.exp(logits - xp.max(logits, axis=axis, keepdims=True))
-    return exponentials / xp.sum(exponentials, axis=axis, keepdims=True)
+    largest = xp.max(logits, axis=axis, keepdims=True)
+    if mask is not None:
+        largest = xp.where(xp.isfinite(largest), largest, xp.zeros_like(largest))
+    exponentials = xp.exp(logits - largest)
+    total = xp.sum(exponentials, axis=axis, keepdims=True)
+    return exponentials / (total if mask is None else xp.where(total > 0, total, xp.ones_like(total)))

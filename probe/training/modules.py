@@ -23,6 +23,11 @@ class Projectors(nn.Module):
                 # Module attributes cannot hold a dot; the state dict of a checkpoint has them.
                 self.register_parameter(f"{name}_{key.replace('.', '_')}", nn.Parameter(torch.from_numpy(value)))
 
+    @property
+    def structures(self) -> Mapping[str, str]:
+        """Structure of each projector, by name."""
+        return self._structures
+
     def __getitem__(self, name: str) -> Projector:
         """The projector called ``name``, its tensors being this module's parameters."""
         tensors = {

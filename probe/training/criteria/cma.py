@@ -1,0 +1,99 @@
+"""Cross-model attention (CMA), and its two probes by manual alignment: chunk-level attention and projection.
+
+    v_j  = W_t2s (h_j / hidden_scale + E_t(y_{j+1}) / target_scale)      t2s states_i = Σ_j A_ij v_j
+    v'_i = W_s2t h_i                                                     s2t states_j = Σ_i A'_ij v'_i
+
+A and A' are those of `probe.attention`. CLA is CMA with attention masked to the chunk that two tokens share; CLP gives
+equal weight to all of the chunk, and has no query.
+"""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from probe.attention import CrossModelAttention, cross_model_attention, scaled_products
+from probe.checkpoint import Scales
+from probe.errors import Problem, TrainingError
+from probe.projectors import QUERY, S2T, T2S, project
+from probe.training.criteria.dual_space import Mixed, Terms, dual_space_terms
+from probe.training.criteria.published import add_published_masks
+from probe.training.criteria.settings import Objective
+from probe.training.criteria.teacher_space import Expectations
+from probe.training.criteria.views import Counts, Tokens, View
+from probe.training.criteria.vocabulary import Workspace
+from probe.training.modules import Projectors
+
+Links = Bool[Tensor, "batch student teacher"]
+
+
+def queries(student: Tokens, projectors: Projectors) -> Float[Tensor, "batch student two_teacher_widths"]:
+    """q_i = W_q [E_s(x_i); E_s(x_{i+1})] + b."""
+    return project(projectors[QUERY], student.bigrams)
+
+
+def keys(teacher: Tokens, scales: Scales) -> Float[Tensor, "batch teacher two_teacher_widths"]:
+    """k_j = [E_t(y_j); E_t(y_{j+1})] / key_scale."""
+    return teacher.bigrams / scales.key
+
+
+def teacher_values(
+    teacher: View, projectors: Projectors, scales: Scales
+) -> Float[Tensor, "batch teacher student_width"]:
+    """v_j, the teacher's states and targets in the student's space.
+
+    Raises:
+        TrainingError: the scales of states and targets are unknown.
+    """
+    if scales.hidden is None or scales.target is None:
+        raise TrainingError(
+            Problem("scales", "hidden and target scales", "none", "Estimate them on the training set first.")
+        )
+    normalised = teacher.states / scales.hidden + teacher.tokens.target_embeddings / scales.target
+    return project(projectors[T2S], normalised)
+
+
+def attend(
+    queries: Float[Tensor, "batch student width"],
+    keys: Float[Tensor, "batch teacher width"],
+    student: Bool[Tensor, "batch student"],
+    teacher: Bool[Tensor, "batch teacher"],
+    *,
+    links: Links | None = None,
+    reference: bool = False,
+) -> CrossModelAttention:
+    """A and A' over the positions that masks and links leave."""
+    logits = scaled_products(queries, keys)
+    if reference:
+        return cross_model_attention(add_published_masks(logits, student, teacher, links))
+    return cross_model_attention(logits, student_mask=student, teacher_mask=teacher, links=links)
+
+
+def chunk_average(
+    links: Links, student: Bool[Tensor, "batch student"], teacher: Bool[Tensor, "batch teacher"]
+) -> CrossModelAttention:
+    """Equal weight on all positions that a position is linked to: attention whose logits are all alike."""
+    links = links & student[:, :, None] & teacher[:, None, :]
+    return cross_model_attention(torch.zeros(links.shape, device=links.device), links=links)
+
+
+def cma(
+    student: View,
+    teacher: View,
+    attention: CrossModelAttention,
+    projectors: Projectors,
+    scales: Scales,
+    objective: Objective,
+    counts: Counts,
+    workspace: Workspace,
+    *,
+    links: Links | None = None,
+    expected: Expectations | None = None,
+) -> Terms:
+    """The full objective under an attention; ``links`` say which student targets it can serve at all."""
+    mask = student.tokens.mask
+    t2s = attention.over_teacher @ teacher_values(teacher, projectors, scales)
+    s2t = attention.over_student.mT @ project(projectors[S2T], student.states)
+    has_partner = None if links is None else (links & teacher.tokens.mask[:, None]).any(-1)[mask]
+    mixed = Mixed(t2s[mask], s2t[teacher.tokens.mask], has_partner)
+    terms = dual_space_terms(student, teacher, mixed, objective, counts, workspace, expected, only_hits=True)
+    return terms._replace(attention=attention)

@@ -1,0 +1,95 @@
+"""Dual-space distillation over exactly aligned tokens (ETA, Zhang et al. 2025, DSKDv2).
+
+The two sides meet only where a target is the same bytes of the text. There the teacher's own prediction y^_j, moved to
+the student's vocabulary, is what t2s learns; elsewhere, and where the student has no such token, nothing but the
+student's cross-entropy counts. M is the set of pairs that remain:
+
+    KD   = mean_M CE(t2s h_j, y^_j) + mean_M D(t2s h_j, student_i) · [t2s argmax is y^_j] + mean_M D(teacher_j, s2t h_i)
+    loss = (1 - kd_rate) · mean CE + kd_rate · KD
+
+Unlike in `dual_space`, terms are divided by their own counts, and D acts in both spaces. DSKDv2 divides the second term
+by the number of agreeing pairs; here all three are means over M, so that they add up over the processes of a batch.
+"""
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from probe.projectors import S2T, T2S, project
+from probe.training.criteria.divergences import divergence
+from probe.training.criteria.dual_space import Terms
+from probe.training.criteria.settings import Objective
+from probe.training.criteria.teacher_space import predictions
+from probe.training.criteria.views import IGNORED, Counts, View
+from probe.training.criteria.vocabulary import Guide, Workspace, vocabulary_losses
+from probe.training.modules import Projectors
+
+
+def eta(
+    student: View,
+    teacher: View,
+    links: Bool[Tensor, "batch student teacher"],
+    projectors: Projectors,
+    student_of_teacher: Int[Tensor, " teacher_vocabulary"],
+    objective: Objective,
+    counts: Counts,
+    workspace: Workspace,
+) -> Terms:
+    """The objective over links that join at most one position with one, see `links.exact_links`.
+
+    ``student_of_teacher`` holds the student token with the same bytes, EOS for EOS, and -1 for teacher tokens without.
+    """
+    mask = student.tokens.mask
+    partner = links.to(torch.int8).argmax(-1)
+    beside = _rows(teacher.states, partner)[mask]
+    linked = links.any(-1)[mask]
+    predicted = student_of_teacher[predictions(beside, teacher.head, workspace)]
+    kept = linked & (predicted >= 0)
+    pairs = kept.sum().clamp(min=1)
+    share = objective.kd_rate / pairs.item()
+    drawn = divergence(objective)
+    guide = Guide(
+        states=project(projectors[T2S], beside),
+        head=student.head.detach(),
+        divergence=drawn,
+        weight=share,
+        temperature=objective.temperature,
+        rows=kept,
+        only_hits=True,
+        labels=torch.where(kept, predicted, IGNORED),
+        label_weight=share,
+    )
+    label_weight = (1 - objective.kd_rate) / counts.student
+    space = vocabulary_losses(
+        student.flat_states, student.head, student.targets, workspace, label_weight=label_weight, guide=guide
+    )
+    other = vocabulary_losses(
+        project(projectors[S2T], student.flat_states[kept]),
+        teacher.head,
+        _rows(teacher.tokens.targets[..., None], partner)[mask][kept, 0],
+        workspace,
+        label_weight=None,
+        guide=Guide(beside[kept], teacher.head, drawn, weight=share, temperature=objective.temperature),
+    )
+    loss = space.loss + other.loss
+    log = {
+        "loss": loss.detach(),
+        "nll_loss": space.nll / counts.student,
+        "accuracy": space.hits / counts.student,
+        "t2s_ce_loss": space.guide_nll / pairs,
+        "t2s_kd_loss": space.divergence / pairs,
+        "s2t_kd_loss": other.divergence / pairs,
+        "t2s_agreement": space.guide_hits / pairs,
+        "s2t_acc": other.hits / pairs,
+        "align_ratio": linked.sum() / counts.student,
+        "kept_ratio": kept.sum() / counts.student,
+    }
+    log["kd_loss"] = log["t2s_ce_loss"] + log["t2s_kd_loss"] + log["s2t_kd_loss"]
+    return Terms(loss, log)
+
+
+def _rows(
+    values: Float[Tensor, "batch teacher width"] | Int[Tensor, "batch teacher width"],
+    partner: Int[Tensor, "batch student"],
+) -> Tensor:
+    return values.take_along_dim(partner[..., None], dim=1)
