@@ -75,9 +75,9 @@ def test_a_sequence_is_matched_with_itself_one_to_one(tokens: list[str]):
 
 
 def test_a_word_that_the_teacher_cuts_in_two_has_no_single_match():
-    teacher, student = ["the", "foot", "ball", "is", "round"], ["the", "football", "is", "round"]
-    assert warp(teacher, student) == [[0], [1, 2], [3], [4]]
-    assert one_to_one(teacher, student).tolist() == [0, -1, 3, 4]
+    teacher, student = ["has", "understand", "able", "responsibilities"], ["has", "understandable", "responsibilities"]
+    assert warp(teacher, student) == [[0], [1, 2], [3]]
+    assert one_to_one(teacher, student).tolist() == [0, -1, 3]
 
 
 def test_a_word_that_the_student_cuts_in_two_is_matched_twice():

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from directories import PROMPT, TEXTS, save_model
 from safetensors.numpy import load_file
 
@@ -19,10 +18,9 @@ from probe.checkpoint import Scales, load_checkpoint
 from probe.cma import open_checkpoint
 from probe.errors import TrainingError
 from probe.tokenizer import Tokenizer
-from probe.training import losses
 from probe.training.batch import PretrainInputs, make_batch
+from probe.training.criteria.vocabulary import Workspace
 from probe.training.data import Encoded, Example, batches, read_examples, tokenize
-from probe.training.losses import head_cross_entropy
 from probe.training.modules import Projectors
 from probe.training.pretrain import PretrainSettings, pretrain, t2s_loss
 from probe.training.run import PretrainRun, run_pretraining
@@ -100,29 +98,6 @@ def test_every_epoch_sees_every_row_once_and_its_order_is_a_function_of_the_seed
     assert first != epoch(2)
 
 
-# Losses
-
-
-@pytest.mark.parametrize("positions", [1, 7, losses.CHUNK, 2 * losses.CHUNK + 3])
-def test_chunked_cross_entropy_is_the_plain_one(positions: int):
-    torch.manual_seed(positions)
-    hidden, head = torch.randn(positions, 6, requires_grad=True), torch.randn(11, 6)
-    labels = torch.randint(0, 11, (positions,))
-    total, hits = head_cross_entropy(hidden, head, labels)
-    (gradient,) = torch.autograd.grad(3 * total, hidden)
-    logits = hidden @ head.T
-    expected = F.cross_entropy(logits, labels, reduction="sum")
-    torch.testing.assert_close(total, expected)
-    torch.testing.assert_close(gradient, torch.autograd.grad(3 * expected, hidden)[0])
-    assert hits == (logits.argmax(-1) == labels).sum()
-
-
-def test_chunked_cross_entropy_survives_large_logits():
-    hidden, head = torch.full((2, 1), 300.0, requires_grad=True), torch.tensor([[1.0], [-1.0]])
-    total, _ = head_cross_entropy(hidden, head, torch.tensor([0, 1]))
-    assert total.item() == pytest.approx(600)
-
-
 # Teacher states and scales
 
 
@@ -186,8 +161,10 @@ def test_the_loss_of_a_padded_batch_is_that_of_its_examples_apart(place: Path):
     inputs = inputs_of(place)
     projectors = Projectors(STRUCTURES, student=16, teacher=24, seed=0)
     rows = [0, 3, 7]
-    together, _ = t2s_loss(projectors, make_batch(inputs, rows), inputs.head, inputs.scales)
-    apart = [t2s_loss(projectors, make_batch(inputs, [row]), inputs.head, inputs.scales)[0] for row in rows]
+    together, _ = t2s_loss(projectors, make_batch(inputs, rows), inputs.head, inputs.scales, Workspace())
+    apart = [
+        t2s_loss(projectors, make_batch(inputs, [row]), inputs.head, inputs.scales, Workspace())[0] for row in rows
+    ]
     sizes = [len(inputs.student[row].targets) for row in rows]
     mean = sum(size * loss.item() for size, loss in zip(sizes, apart, strict=True)) / sum(sizes)
     assert together.item() == pytest.approx(mean, rel=1e-5)
@@ -239,9 +216,9 @@ def test_the_probe_draws_the_attention_that_training_computes(place: Path, tmp_p
     projectors = Projectors(STRUCTURES, student=16, teacher=24, seed=0)
     projectors.load_state_dict(torch.load(tmp_path / "run" / "state.pt", weights_only=True)["projectors"])
     logits = attention_logits(
-        projectors["query"], batch.student_bigrams, batch.teacher_bigrams, key_scale=checkpoint.scales.key
+        projectors["query"], batch.student.bigrams, batch.teacher.bigrams, key_scale=checkpoint.scales.key
     )
-    attention = cross_model_attention(logits, student_mask=batch.student_mask, teacher_mask=batch.teacher_mask)
+    attention = cross_model_attention(logits, student_mask=batch.student.mask, teacher_mask=batch.teacher.mask)
     for row, example in enumerate(read_examples(place / "train.jsonl")[:2]):
         map_ = opened.map(*opened.tokenize(example.output))
         rows, columns = map_.weights.shape

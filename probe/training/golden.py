@@ -371,7 +371,7 @@ def _cross_model_tensors(
     projectors, attention = outcome.criterion.projectors, outcome.terms.attention
     if attention is None:
         return
-    t2s = attention.over_teacher @ teacher_values(teacher, projectors, scales)
+    t2s = attention.over_teacher @ teacher_values(teacher.tokens, teacher.states, projectors, scales)
     s2t = attention.over_student.mT @ project(projectors["s2t"], student.states)
     yield "t2s_logits", t2s @ student.head.T
     yield "s2t_logits", s2t @ teacher.head.T

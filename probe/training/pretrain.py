@@ -14,17 +14,17 @@ from itertools import islice
 from pathlib import Path
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from rich.progress import Progress as Bar
 from torch import Tensor
 
-from probe.attention import attention_logits, cross_model_attention
 from probe.checkpoint import Scales
 from probe.errors import Problem, TrainingError
-from probe.projectors import QUERY, STRUCTURES, T2S, project
+from probe.projectors import QUERY, STRUCTURES, T2S
 from probe.training.batch import Batch, PretrainInputs, make_batch
+from probe.training.criteria.cma import attend, keys, queries, teacher_values
+from probe.training.criteria.vocabulary import Workspace, vocabulary_losses
 from probe.training.data import batches
-from probe.training.losses import head_cross_entropy
 from probe.training.modules import Projectors
 from probe.training.progress import Progress
 
@@ -48,19 +48,15 @@ class PretrainSettings:
 
 
 def t2s_loss(
-    projectors: Projectors, batch: Batch, head: Tensor, scales: Scales
-) -> tuple[Float[Tensor, ""], Int[Tensor, ""]]:
+    projectors: Projectors, batch: Batch, head: Tensor, scales: Scales, workspace: Workspace
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
     """Mean t2s cross-entropy in nats per student target, and the number of targets that the argmax hits."""
-    if scales.hidden is None or scales.target is None:
-        raise TrainingError(
-            Problem("scales", "hidden and target scales", "none", "Estimate them on the training set first.")
-        )
-    logits = attention_logits(projectors[QUERY], batch.student_bigrams, batch.teacher_bigrams, key_scale=scales.key)
-    attention = cross_model_attention(logits, student_mask=batch.student_mask, teacher_mask=batch.teacher_mask)
-    state = batch.teacher_states / scales.hidden + batch.teacher_targets / scales.target
-    mixed = attention.over_teacher @ project(projectors[T2S], state)
-    total, hits = head_cross_entropy(mixed[batch.student_mask], head, batch.labels[batch.student_mask])
-    return total / batch.student_mask.sum(), hits
+    student, teacher = batch.student, batch.teacher
+    attention = attend(queries(student, projectors), keys(teacher, scales), student.mask, teacher.mask)
+    mixed = attention.over_teacher @ teacher_values(teacher, batch.teacher_states, projectors, scales)
+    targets = student.targets[student.mask]
+    losses = vocabulary_losses(mixed[student.mask], head, targets, workspace, label_weight=1 / len(targets))
+    return losses.loss, losses.hits
 
 
 def pretrain(inputs: PretrainInputs, settings: PretrainSettings, directory: Path) -> Projectors:
@@ -79,13 +75,14 @@ def pretrain(inputs: PretrainInputs, settings: PretrainSettings, directory: Path
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _warmup_cosine(step, settings))
     progress = Progress(directory, asdict(settings))
     done = progress.resume(projectors=projectors, optimizer=optimizer, schedule=schedule)
+    workspace = Workspace()
     order = batches([len(e.targets) for e in inputs.student], settings.batch_size, settings.seed)
     with Bar(disable=not sys.stderr.isatty(), transient=True) as bar:
         task = bar.add_task("Projectors", total=settings.steps, completed=done)
         for step, rows in islice(order, done, settings.steps):
             began = time.perf_counter()
             batch = make_batch(inputs, rows)
-            loss, hits = t2s_loss(projectors, batch, inputs.head, inputs.scales)
+            loss, hits = t2s_loss(projectors, batch, inputs.head, inputs.scales, workspace)
             value = loss.item()
             if not math.isfinite(value):
                 raise TrainingError(Problem(f"step {step}", "a finite loss", str(value), "Lower the learning rate."))
@@ -94,7 +91,7 @@ def pretrain(inputs: PretrainInputs, settings: PretrainSettings, directory: Path
             torch.nn.utils.clip_grad_norm_(projectors.parameters(), settings.clip)
             optimizer.step()
             schedule.step()
-            progress.log(step, value, int(hits), int(batch.student_mask.sum()), began)
+            progress.log(step, value, int(hits), int(batch.student.mask.sum()), began)
             if (step + 1) % settings.save_every == 0 or step + 1 == settings.steps:
                 progress.save(step + 1, projectors=projectors, optimizer=optimizer, schedule=schedule)
             bar.update(task, advance=1, description=f"Projectors, t2s cross-entropy {value:.2f}")

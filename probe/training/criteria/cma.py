@@ -37,7 +37,7 @@ def keys(teacher: Tokens, scales: Scales) -> Float[Tensor, "batch teacher two_te
 
 
 def teacher_values(
-    teacher: View, projectors: Projectors, scales: Scales
+    teacher: Tokens, states: Float[Tensor, "batch teacher teacher_width"], projectors: Projectors, scales: Scales
 ) -> Float[Tensor, "batch teacher student_width"]:
     """v_j, the teacher's states and targets in the student's space.
 
@@ -48,7 +48,7 @@ def teacher_values(
         raise TrainingError(
             Problem("scales", "hidden and target scales", "none", "Estimate them on the training set first.")
         )
-    normalised = teacher.states / scales.hidden + teacher.tokens.target_embeddings / scales.target
+    normalised = states / scales.hidden + teacher.target_embeddings / scales.target
     return project(projectors[T2S], normalised)
 
 
@@ -91,7 +91,7 @@ def cma(
 ) -> Terms:
     """The full objective under an attention; ``links`` say which student targets it can serve at all."""
     mask = student.tokens.mask
-    t2s = attention.over_teacher @ teacher_values(teacher, projectors, scales)
+    t2s = attention.over_teacher @ teacher_values(teacher.tokens, teacher.states, projectors, scales)
     s2t = attention.over_student.mT @ project(projectors[S2T], student.states)
     has_partner = None if links is None else (links & teacher.tokens.mask[:, None]).any(-1)[mask]
     mixed = Mixed(t2s[mask], s2t[teacher.tokens.mask], has_partner)
