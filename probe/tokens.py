@@ -17,7 +17,7 @@ from probe.errors import Problem, TokenError
 
 NormalForm = Literal["NFC", "NFKC"]
 EOS_DISPLAY = "⟨eos⟩"
-_BYTE_PIECE = re.compile(r"<0x([0-9A-F]{2})>")
+BYTE_PIECE = re.compile(r"<0x([0-9A-F]{2})>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,21 +61,23 @@ class TokenizedText:
 
 
 @cache
-def _byte_of_char() -> dict[str, int]:
+def byte_of_char() -> dict[str, int]:
     """GPT-2's alphabet: printable Latin-1 stands for itself, the other bytes for U+0100 and up."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in printable]
     return {chr(b): b for b in printable} | {chr(0x100 + n): b for n, b in enumerate(others)}
 
 
-def _byte_level(piece: str) -> bytes:
-    alphabet = _byte_of_char()
+def byte_level_bytes(piece: str) -> bytes:
+    """What a piece of a byte-level vocabulary stands for."""
+    alphabet = byte_of_char()
     # Added tokens (runs of spaces in GPT-NeoX and Phi) are stored as themselves, outside the alphabet.
     return b"".join(bytes([alphabet[char]]) if char in alphabet else char.encode() for char in piece)
 
 
-def _sentencepiece(piece: str) -> bytes:
-    byte = _BYTE_PIECE.fullmatch(piece)
+def sentencepiece_bytes(piece: str) -> bytes:
+    """What a piece of a SentencePiece vocabulary stands for."""
+    byte = BYTE_PIECE.fullmatch(piece)
     return bytes([int(byte[1], 16)]) if byte else piece.replace("▁", " ").encode()
 
 
@@ -104,7 +106,7 @@ def _spans(text: str, pieces: Sequence[str]) -> list[tuple[int, int]]:
 
 def _spans_of_exact(text: bytes, pieces: Sequence[str]) -> list[tuple[int, int]] | None:
     """Spans if the pieces spell ``text``, possibly after the one dummy space that SentencePiece puts in front."""
-    for decode in (_byte_level, _sentencepiece):
+    for decode in (byte_level_bytes, sentencepiece_bytes):
         chunks = [decode(piece) for piece in pieces]
         spelled = b"".join(chunks)
         if spelled not in (text, b" " + text):

@@ -84,6 +84,10 @@ def test_a_word_that_the_student_cuts_in_two_is_matched_twice():
     assert one_to_one(["the", "alignment"], ["the", "align", "ment"]).tolist() == [0, 1, 1]
 
 
+def test_of_the_ways_up_and_left_around_a_dear_middle_up_is_taken():
+    assert warp(["a", "bbb", "a"], ["bbb", "a", "bbb"]) == [[0], [0], [1, 2]]
+
+
 def test_along_a_border_there_is_one_way():
     assert warp(["a", "b", "c"], ["b"]) == [[0, 1, 2]]
     assert warp(["b"], ["a", "b", "c"]) == [[0], [0], [0]]

@@ -73,21 +73,34 @@ class Counts(NamedTuple):
 
 
 def response_positions(examples: Sequence[Encoded]) -> Positions:
-    """Pad the examples at the end; positions are those of the responses."""
-    length = max(len(example.ids) for example in examples)
+    """Pad the examples at the end; positions are those of the responses. Nothing reads what follows the last input."""
+    length = max(len(example.ids) for example in examples) - 1
     longest = max(len(example.targets) for example in examples)
     ids, attention_mask = (torch.zeros((len(examples), length), dtype=torch.long) for _ in range(2))
     where, inputs, targets = (torch.zeros((len(examples), longest), dtype=torch.long) for _ in range(3))
     mask = torch.zeros((len(examples), longest), dtype=torch.bool)
     for row, example in enumerate(examples):
         count = len(example.targets)
-        ids[row, : len(example.ids)] = torch.from_numpy(example.ids)
-        attention_mask[row, : len(example.ids)] = 1
+        ids[row, : len(example.ids) - 1] = torch.from_numpy(example.ids[:-1])
+        attention_mask[row, : len(example.ids) - 1] = 1
         where[row, :count] = torch.arange(example.response_start - 1, len(example.ids) - 1)
         inputs[row, :count] = torch.from_numpy(example.inputs)
         targets[row, :count] = torch.from_numpy(example.targets)
         mask[row, :count] = True
     return Positions(ids, attention_mask, None, where, inputs, targets, mask)
+
+
+def pad_as_published(examples: Sequence[Encoded], *, length: int, pad_id: int) -> Positions:
+    """Pad every row to one length, as the published code pads to 512, and keep all positions."""
+    ids = torch.full((len(examples), length), pad_id)
+    attention_mask = torch.zeros_like(ids)
+    labels = torch.full_like(ids, IGNORED)
+    for row, example in enumerate(examples):
+        count = len(example.ids) - 1
+        ids[row, :count] = torch.from_numpy(example.ids[:-1])
+        attention_mask[row, :count] = 1
+        labels[row, example.response_start - 1 : count] = torch.from_numpy(example.targets)
+    return padded_positions(ids, attention_mask, labels)
 
 
 def padded_positions(
