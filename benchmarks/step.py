@@ -27,7 +27,8 @@ from probe.training.criteria.teacher_space import expectations, teacher_space_lo
 from probe.training.criteria.views import Positions, Tokens, View, frozen_view, padded_positions, view
 from probe.training.criteria.vocabulary import Workspace
 
-VARIANTS = ("published", "online", "cached", "student alone", "s2t online", "s2t cached")
+VARIANTS = ("published", "online", "cached", "bfloat16", "student alone", "s2t online", "s2t cached")
+"""``bfloat16``: as cached, with the frozen teacher's head in that precision."""
 WARM_UP = 25
 
 
@@ -97,6 +98,8 @@ def lean(variant: str, student: Any, teacher: Any, projectors: Any, batch: Padde
     widths = student.config.n_embd, teacher.config.hidden_size
     criterion = criterion_of(projectors, teacher, batch, widths)
     cached = frozen_view(teacher, sides[1])
+    if variant == "bfloat16":
+        cached = cached._replace(head=cached.head.bfloat16())
     expected = expectations(cached.flat_states, cached.head, criterion.objective.temperature, Workspace())
     alone = Criterion(Objective("sft"), student=widths[0], teacher=widths[1], seed=0)
     mixed = torch.randn_like(cached.flat_states).requires_grad_()

@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from probe.training.criteria.divergences import forward_kl
-from probe.training.criteria.vocabulary import Guide, Workspace, vocabulary_losses
+from probe.training.criteria.vocabulary import Guide, Workspace, logits_into, through_head, vocabulary_losses
 
 
 class Expectations(NamedTuple):
@@ -52,11 +52,11 @@ def expectations(
         for begin in range(0, len(states), step):
             chunk = slice(begin, min(begin + step, len(states)))
             logits, p = (workspace.buffer(slot, chunk.stop - begin, len(head), states, states.dtype) for slot in (0, 1))
-            torch.mm(states[chunk], head.T, out=logits)
+            logits_into(logits, states[chunk], head)
             torch.log_softmax(logits.div_(temperature), -1, out=logits)
             torch.exp(logits, out=p)
             entropies[chunk] = -torch.linalg.vecdot(p, logits)
-            rows[chunk] = p @ head
+            rows[chunk] = through_head(p, head)
     return Expectations(rows, entropies)
 
 
@@ -69,7 +69,7 @@ def predictions(
     for begin in range(0, len(states), step):
         chunk = slice(begin, min(begin + step, len(states)))
         logits = workspace.buffer(0, chunk.stop - begin, len(head), states, states.dtype)
-        likeliest[chunk] = torch.mm(states[chunk], head.T, out=logits).argmax(-1)
+        likeliest[chunk] = logits_into(logits, states[chunk], head).argmax(-1)
     return likeliest
 
 
@@ -111,13 +111,13 @@ class _SoftCrossEntropy(torch.autograd.Function):
         for begin in range(0, len(projected), step):
             chunk = slice(begin, min(begin + step, len(projected)))
             logits = workspace.buffer(0, chunk.stop - begin, len(head), projected, projected.dtype)
-            torch.mm(projected[chunk], head.T, out=logits)
+            logits_into(logits, projected[chunk], head)
             largest, argmax = logits.div_(temperature).max(-1, keepdim=True)
             hits += (argmax[:, 0] == targets[chunk]).sum()
             # Softmax by hand: its normaliser is the loss.
             sums = logits.sub_(largest).exp_().sum(-1, keepdim=True)
             total += (sums.log() + largest).sum()
-            gradient[chunk] = (logits @ head).div_(sums)
+            gradient[chunk] = through_head(logits, head).div_(sums)
         gradient.sub_(rows).div_(temperature)
         total -= (rows * projected).sum() / temperature
         ctx.save_for_backward(gradient)  # type: ignore[attr-defined]

@@ -48,7 +48,10 @@ class Tokens(NamedTuple):
 
 
 class View(NamedTuple):
-    """One side of a batch: its tokens, the states after the final norm, and the head that turns them into logits."""
+    """One side of a batch: its tokens, the states after the final norm, and the head that turns them into logits.
+
+    States and tokens are at least float32. The head is as the model keeps it; products with it are in its precision.
+    """
 
     tokens: Tokens
     states: Float[Tensor, "batch positions width"]
@@ -120,7 +123,7 @@ def embed(table: Any, positions: Positions) -> Tokens:
     look = table if callable(table) else table.__getitem__
     with torch.no_grad():
         pairs = bigrams(look(positions.inputs), look(positions.targets))
-    return Tokens(pairs, positions.targets, positions.mask)
+    return Tokens(at_least_float32(pairs), positions.targets, positions.mask)
 
 
 def last_states(model: Any, positions: Positions) -> Float[Tensor, "batch positions width"]:
@@ -128,7 +131,12 @@ def last_states(model: Any, positions: Positions) -> Float[Tensor, "batch positi
     options = {} if positions.position_ids is None else {"position_ids": positions.position_ids}
     decoder = model.get_decoder()
     output = decoder(input_ids=positions.ids, attention_mask=positions.attention_mask, use_cache=False, **options)
-    return gather(output.last_hidden_state, positions)
+    return gather(at_least_float32(output.last_hidden_state), positions)
+
+
+def at_least_float32(values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Half precision raised to float32: between two models' spaces nothing is rounded to it."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def gather(states: Float[Tensor, "batch length width"], positions: Positions) -> Float[Tensor, "batch positions width"]:

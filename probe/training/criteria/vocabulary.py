@@ -168,7 +168,7 @@ def _chunk(
     nll = diverged = guide_nll = guide_hits = confidence = zero
     guide_logits = guide_hit = None
     if guide is not None:
-        guide_logits = _logits(guide.states[rows], guide.head, buffer(0, len(guide.head)))
+        guide_logits = logits_into(buffer(0, len(guide.head)), guide.states[rows], guide.head)
         if guide.labels is not None:
             scratch = buffer(2, len(guide.head))
             guide_hit, guide_nll, confidence = _cross_entropy(
@@ -176,8 +176,8 @@ def _chunk(
             )
             guide_hits = guide_hit.sum()
             if gradients.guide is not None:
-                gradients.guide[rows] = scratch.to(guide.head.dtype) @ guide.head
-    logits = _logits(states[rows], head, buffer(1, len(head)))
+                gradients.guide[rows] = through_head(scratch, guide.head)
+    logits = logits_into(buffer(1, len(head)), states[rows], head)
     gradient = buffer(2, len(head))
     if job.label_weight is None:
         hit = logits.argmax(-1) == labels
@@ -195,27 +195,37 @@ def _chunk(
         gradient[:, :shared].add_(drawn, alpha=guide.weight / guide.temperature)
         diverged = values.sum()
     if gradients.states is not None:
-        gradients.states[rows] = (gradient.to(head.dtype) @ head).to(dtype)
+        gradients.states[rows] = through_head(gradient, head)
     if gradients.head is not None:
-        _add_product(gradients.head, gradient, states[rows])
+        _add_product(gradients.head, gradient, states[rows], head)
     loss = (job.label_weight or 0.0) * nll
     if guide is not None:
         loss = loss + guide.weight * diverged + guide.label_weight * guide_nll
     return torch.stack([loss, nll, hit.sum().to(dtype), diverged, guide_nll, guide_hits.to(dtype), confidence])
 
 
-def _logits(states: Tensor, head: Tensor, out: Tensor) -> Tensor:
-    if states.dtype == out.dtype:
+def logits_into(
+    out: Float[Tensor, "rows vocabulary"], states: Float[Tensor, "rows width"], head: Float[Tensor, "vocabulary width"]
+) -> Float[Tensor, "rows vocabulary"]:
+    """``states @ head.T``, multiplied in the head's precision, in ``out``."""
+    if states.dtype == head.dtype == out.dtype:
         return torch.mm(states, head.T, out=out)
-    return out.copy_(states @ head.T)
+    return out.copy_(states.to(head.dtype) @ head.T)
 
 
-def _add_product(total: Tensor, gradient: Tensor, states: Tensor) -> None:
-    """Total += gradientᵀ @ states, in the states' own precision."""
-    if states.dtype == total.dtype:
+def through_head(
+    gradient: Float[Tensor, "rows vocabulary"], head: Float[Tensor, "vocabulary width"]
+) -> Float[Tensor, "rows width"]:
+    """``gradient @ head``, multiplied in the head's precision."""
+    return (gradient.to(head.dtype) @ head).to(gradient.dtype)
+
+
+def _add_product(total: Tensor, gradient: Tensor, states: Tensor, head: Tensor) -> None:
+    """Total += gradientᵀ @ states, multiplied in the head's precision."""
+    if states.dtype == head.dtype == total.dtype:
         total.addmm_(gradient.T, states)
     else:
-        total.add_(gradient.to(states.dtype).T @ states)
+        total.add_(gradient.to(head.dtype).T @ states.to(head.dtype))
 
 
 def _cross_entropy(
