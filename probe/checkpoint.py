@@ -211,6 +211,14 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path, *, dtype: type[np.floati
     Raises:
         OutputError: the place cannot be written to.
     """
+    with replacing_directory(path) as temporary:
+        write_checkpoint(checkpoint, temporary, dtype=dtype)
+
+
+def write_checkpoint(
+    checkpoint: Checkpoint, directory: Path, *, dtype: type[np.floating[Any]] = np.float32
+) -> None:
+    """Write manifest and projectors into a directory that somebody else makes whole."""
     from safetensors.numpy import save
 
     manifest = {
@@ -229,10 +237,9 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path, *, dtype: type[np.floati
         for name, projector in checkpoint.projectors.items()
         for key, value in projector.tensors.items()
     }
-    with replacing_directory(path) as temporary:
-        (temporary / TENSORS).write_bytes(save(tensors))  # their own writer hides that a disk is full
-        text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
-        (temporary / MANIFEST).write_text(text, encoding="utf-8")
+    (directory / TENSORS).write_bytes(save(tensors))  # their own writer hides that a disk is full
+    text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
+    (directory / MANIFEST).write_text(text, encoding="utf-8")
 
 
 def _model(record: Mapping[str, Any]) -> ModelRecord:

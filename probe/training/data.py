@@ -8,10 +8,10 @@ trained to have. Attention is not touched by this, for it sees the response and 
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from jaxtyping import Int
@@ -21,6 +21,9 @@ from probe.tokenizer import Tokenizer
 
 MAX_PROMPT, MAX_LENGTH = 256, 512
 """Tokens of the prompt, and of prompt and response together, as published."""
+
+Row = tuple[str, Any]
+"""Where a row of a file stands, as ``train.jsonl:7``, and what it holds; a `Problem` where it could not be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,40 +60,81 @@ def read_examples(path: Path) -> list[Example]:
     """
     if not path.is_file():
         raise TrainingError(Problem(str(path), "a jsonl file", "no such file", "Name the file of training rows."))
+    return examples_of(jsonl_rows(path), prompt_and_output)
+
+
+def examples_of(rows: Iterable[Row], parse: Callable[[str, Any], Example | Problem]) -> list[Example]:
+    """Examples of the rows of a file; ``parse`` is given where a row stands and what it holds.
+
+    Raises:
+        TrainingError: rows cannot be used; all of them are listed.
+    """
     examples: list[Example] = []
     problems: list[Problem] = []
-    with path.open(encoding="utf-8", newline="\n") as lines:
-        for number, line in enumerate(lines, start=1):
-            parsed = _parse(line, f"{path.name}:{number}")
-            (examples if isinstance(parsed, Example) else problems).append(parsed)  # type: ignore[arg-type]
+    for where, row in rows:
+        parsed = row if isinstance(row, Problem) else parse(where, row)
+        if isinstance(parsed, Problem):
+            problems.append(parsed)
+        else:
+            examples.append(parsed)
     if problems:
         raise TrainingError(*problems)
     return examples
 
 
-def _parse(line: str, where: str) -> Example | Problem:
-    try:
-        row: Any = json.loads(line)
-    except json.JSONDecodeError as error:
-        return Problem(where, "a JSON object", str(error), "Write one object a line.")
-    prompt, output = (row.get("prompt"), row.get("output")) if isinstance(row, dict) else (None, None)
-    if isinstance(output, list) and output:
-        output = output[0]
-    if not isinstance(prompt, str) or not isinstance(output, str) or not output:
-        return Problem(where, "the fields prompt and output, both with text", line.strip()[:60], "Add what is missing.")
-    return Example(prompt, output)
+def jsonl_rows(path: Path) -> Iterator[Row]:
+    """What each line of a jsonl file holds."""
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            where = f"{path.name}:{number}"
+            try:
+                yield where, json.loads(line.decode())
+            except ValueError as error:  # not JSON, or not UTF-8
+                yield where, Problem(where, "a JSON object", str(error), "Write one object a line.")
 
 
-def tokenize(example: Example, tokenizer: Tokenizer) -> Encoded:
+def prompt_and_output(where: str, row: Any) -> Example | Problem:
+    """The example of a row as DSKD stores it."""
+    prompt, output = text_of(where, row, "prompt"), text_of(where, row, "output")
+    if isinstance(prompt, Problem):
+        return prompt
+    return output if isinstance(output, Problem) else Example(prompt, output)
+
+
+def text_of(where: str, row: Any, field: str, *, may_be_empty: bool = False) -> str | Problem:
+    """The text in a field of a row; of a list, the first."""
+    if not isinstance(row, dict):
+        return Problem(where, "a JSON object", json.dumps(row)[:60], "Write one object a line.")
+    columns = cast(dict[str, Any], row)
+    if field not in columns:
+        got = f"only {', '.join(map(str, columns))}" if columns else "an empty row"
+        return Problem(where, f"the field {field}", got, "Add it, or say which column holds it.")
+    value = columns[field]
+    if isinstance(value, list) and value:
+        value = cast(list[Any], value)[0]
+    if may_be_empty and value is None:
+        return ""
+    if not isinstance(value, str) or not (may_be_empty or value.strip()):
+        return Problem(where, f"text in the field {field}", repr(value)[:60], "Fill it in, or remove the row.")
+    # JSON can spell half of a surrogate pair, which is no character and which no tokenizer takes.
+    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+        got = f"half of a surrogate pair in {ascii(value)[:60]}"
+        return Problem(where, f"characters in the field {field}", got, "Mend it, or remove the row.")
+    return value
+
+
+def tokenize(
+    example: Example, tokenizer: Tokenizer, *, max_prompt: int = MAX_PROMPT, max_length: int = MAX_LENGTH
+) -> Encoded:
     """Ids of prompt, response and EOS, cut as published.
 
     Raises:
         TrainingError: the prompt has no token, so that the first response token has no input.
     """
-    prompt = tokenizer.encode_prompt(example.prompt)[:MAX_PROMPT]
+    prompt = tokenizer.encode_prompt(example.prompt)[:max_prompt]
     if not prompt:
         raise TrainingError(Problem("training row", "a prompt", "an empty one", "Give every row a prompt."))
-    ids = [*prompt, *tokenizer.encode(example.output), tokenizer.eos_id][:MAX_LENGTH]
+    ids = [*prompt, *tokenizer.encode(example.output), tokenizer.eos_id][:max_length]
     return Encoded(np.asarray(ids, dtype=np.int64), len(prompt))
 
 
@@ -107,12 +151,18 @@ def batches(lengths: Sequence[int], batch_size: int, seed: int) -> Iterator[tupl
     """
     step = 0
     for epoch in range(1_000_000):
-        order = np.random.default_rng((seed, epoch)).permutation(len(lengths))
-        window = 16 * batch_size
-        grouped: list[list[int]] = []
-        for begin in range(0, len(order), window):
-            rows: list[int] = sorted(order[begin : begin + window].tolist(), key=lengths.__getitem__)
-            grouped.extend(rows[i : i + batch_size] for i in range(0, len(rows), batch_size))
-        for number in np.random.default_rng((seed, epoch, 1)).permutation(len(grouped)):
-            yield step, grouped[number]
+        for rows in epoch_batches(lengths, batch_size, seed, epoch):
+            yield step, rows
             step += 1
+
+
+def epoch_batches(lengths: Sequence[int], batch_size: int, seed: int, epoch: int) -> Iterator[list[int]]:
+    """The batches of one epoch, each row once; one of them is smaller where rows are left over."""
+    order = np.random.default_rng((seed, epoch)).permutation(len(lengths))
+    window = 16 * batch_size
+    grouped: list[list[int]] = []
+    for begin in range(0, len(order), window):
+        rows: list[int] = sorted(order[begin : begin + window].tolist(), key=lengths.__getitem__)
+        grouped.extend(rows[i : i + batch_size] for i in range(0, len(rows), batch_size))
+    for number in np.random.default_rng((seed, epoch, 1)).permutation(len(grouped)):
+        yield grouped[number]

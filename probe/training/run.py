@@ -8,13 +8,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from probe.checkpoint import Checkpoint, ModelRecord, VerifiedSource, save_checkpoint
-from probe.embeddings import open_table
+from probe.checkpoint import Checkpoint, ModelRecord, save_checkpoint
 from probe.errors import Problem, TrainingError
-from probe.sources import BUNDLED, CACHE, resolve
 from probe.tokenizer import Tokenizer
 from probe.training.batch import PretrainInputs
 from probe.training.data import Encoded, digest, read_examples, tokenize
+from probe.training.model_files import directory_of, record_of
 from probe.training.pretrain import PretrainSettings, pretrain
 from probe.training.scales import estimate_scales
 from probe.training.teacher_states import TeacherStates, teacher_states
@@ -41,7 +40,7 @@ def run_pretraining(run: PretrainRun, directory: Path) -> Path:
         TableError, CheckpointError: a model cannot be read.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    student, teacher = (Tokenizer.load(_directory(source)) for source in (run.student, run.teacher))
+    student, teacher = (Tokenizer.load(directory_of(source)) for source in (run.student, run.teacher))
     if student.vocabulary_sha256() == teacher.vocabulary_sha256():
         raise TrainingError(
             Problem(run.student, "another tokenizer than the teacher's", "the same", "CMA is for pairs that differ.")
@@ -49,7 +48,7 @@ def run_pretraining(run: PretrainRun, directory: Path) -> Path:
     examples = read_examples(run.train)
     student_encoded = [tokenize(example, student) for example in examples]
     teacher_encoded = [tokenize(example, teacher) for example in examples]
-    records = _record(run.student, student, run.prompt), _record(run.teacher, teacher, run.prompt)
+    records = record_of(run.student, student, run.prompt), record_of(run.teacher, teacher, run.prompt)
     inputs = _inputs(run, records, student_encoded, teacher_encoded, directory)
     projectors = pretrain(inputs, run.settings, directory)
     recipe = {**asdict(run.settings), "rows": len(examples), "data_sha256": digest(examples)}
@@ -98,7 +97,7 @@ def _inputs(
 def _states(run: PretrainRun, record: ModelRecord, encoded: list[Encoded], directory: Path) -> TeacherStates:
     from transformers import AutoModel
 
-    model = AutoModel.from_pretrained(_directory(run.teacher), dtype=torch.float32).eval()
+    model = AutoModel.from_pretrained(directory_of(run.teacher), dtype=torch.float32).eval()
     return teacher_states(model, record.sources[0].sha256, encoded, directory / STATES)
 
 
@@ -106,36 +105,7 @@ def _module_table(source: str) -> tuple[Float[Tensor, "vocabulary width"], Float
     """What the embedding module returns for every id, and the vocabulary head, both as float32."""
     from transformers import AutoModelForCausalLM
 
-    model: Any = AutoModelForCausalLM.from_pretrained(_directory(source), dtype=torch.float32)
+    model: Any = AutoModelForCausalLM.from_pretrained(directory_of(source), dtype=torch.float32)
     with torch.inference_mode():
         table = model.get_input_embeddings()(torch.arange(model.config.vocab_size))
     return table.clone(), model.get_output_embeddings().weight.detach()
-
-
-def _record(source: str, tokenizer: Tokenizer, prompt: str) -> ModelRecord:
-    table = open_table(_directory(source))
-    return ModelRecord(
-        name=source.split(":")[-1],
-        revision=None,
-        rows=table.rows,
-        width=table.width,
-        embedding_scale=table.scale,
-        eos_id=tokenizer.eos_id,
-        prompt_end_id=tokenizer.encode(prompt)[-1],
-        vocabulary_sha256=tokenizer.vocabulary_sha256(),
-        sources=(VerifiedSource(_lasting(source), table.identity().sha256),),
-    )
-
-
-def _lasting(source: str) -> str:
-    """The source as the checkpoint records it: a path must be found from any directory."""
-    return source if source.startswith((BUNDLED, CACHE)) else str(Path(source).resolve())
-
-
-def _directory(source: str) -> Path:
-    found = resolve(source, Path.cwd())
-    if not isinstance(found, Path):
-        raise TrainingError(
-            Problem(source, "a local model directory", "a hub id", "Download it first: hf download, or probe-models.")
-        )
-    return found

@@ -1,39 +1,51 @@
-"""The teacher's hidden states at response positions, computed once per corpus and memory-mapped afterwards."""
+"""What a frozen teacher has to say of a corpus, computed once and memory-mapped afterwards.
+
+Arrays grow in place beside a note of how far they are, so that a killed pass goes on. They are keyed by a digest of the
+teacher's weights and the token ids: other data or another teacher are refused, never mixed.
+"""
 
 import hashlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float
 from rich.progress import track
+from torch import Tensor
 
 from probe.errors import Problem, TrainingError
 from probe.files import replacing_file
 from probe.training.data import Encoded
 
 BATCH = 8
+NOTE_EVERY = 16
+"""Blocks between two notes of how far a pass is."""
+
+Fill = Callable[[Any, Sequence[int]], None]
 
 
 @dataclass(frozen=True)
 class TeacherStates:
-    """States after the final norm, all examples' response positions in a row, and where each example begins."""
+    """Rows for all examples' response positions, one after another, and where each example begins.
+
+    What a row holds depends on the pass that made it; here, states after the final norm.
+    """
 
     states: Float[np.ndarray, "positions width"]
     begins: tuple[int, ...]
 
     def of(self, example: int) -> Float[np.ndarray, "positions width"]:
-        """States of one example, one for each of its targets."""
+        """Rows of one example, one for each of its targets."""
         return self.states[self.begins[example] : self.begins[example + 1]]
 
 
 def teacher_states(teacher: Any, identity: str, examples: Sequence[Encoded], path: Path) -> TeacherStates:
-    """Read the cache at ``path``, or run the teacher over all examples and write it.
+    """Read the cache at ``path``, or run the teacher over all examples and write it; a killed pass goes on.
 
     Args:
         teacher: a model whose output has ``last_hidden_state`` (the base model, without head).
@@ -44,30 +56,9 @@ def teacher_states(teacher: Any, identity: str, examples: Sequence[Encoded], pat
     Raises:
         TrainingError: the cache belongs to another teacher or to other data.
     """
-    begins = tuple(np.cumsum([0, *(len(example.targets) for example in examples)]).tolist())
-    ids = b"".join(np.append(e.ids, e.response_start).astype("<i8").tobytes() for e in examples)
-    key = {"teacher": identity, "data": hashlib.sha256(ids).hexdigest()}
-    key_file = path.with_suffix(".json")
-    if path.is_file() and key_file.is_file():
-        stored = json.loads(key_file.read_text(encoding="utf-8"))
-        if stored != key:
-            raise TrainingError(
-                Problem(str(path), f"states of {key}", f"states of {stored}", "Delete the file, or name another.")
-            )
-        return TeacherStates(np.load(path, mmap_mode="r"), begins)
-    with replacing_file(path) as temporary:
-        _compute(teacher, examples, begins, temporary)
-    with replacing_file(key_file) as temporary:
-        temporary.write_text(json.dumps(key, indent=2) + "\n", encoding="utf-8")
-    return TeacherStates(np.load(path, mmap_mode="r"), begins)
+    begins = beginnings(examples)
 
-
-def _compute(teacher: Any, examples: Sequence[Encoded], begins: Sequence[int], path: Path) -> None:
-    shape = (begins[-1], teacher.config.hidden_size)
-    states: Shaped[np.ndarray, "positions width"] = np.lib.format.open_memmap(path, "w+", np.float32, shape)
-    order = sorted(range(len(examples)), key=lambda i: len(examples[i].ids))
-    groups = [order[i : i + BATCH] for i in range(0, len(order), BATCH)]
-    for group in track(groups, "Teacher states", disable=not sys.stderr.isatty()):
+    def fill(array: Any, group: Sequence[int]) -> None:
         longest = max(len(examples[i].ids) for i in group)
         ids = torch.zeros((len(group), longest), dtype=torch.long)
         mask = torch.zeros_like(ids)
@@ -78,5 +69,92 @@ def _compute(teacher: Any, examples: Sequence[Encoded], begins: Sequence[int], p
             hidden = teacher(input_ids=ids, attention_mask=mask).last_hidden_state
         for row, i in enumerate(group):
             positions = slice(examples[i].response_start - 1, len(examples[i].ids) - 1)
-            states[begins[i] : begins[i + 1]] = hidden[row, positions].float().numpy()
-    states.flush()
+            array[begins[i] : begins[i + 1]] = hidden[row, positions].float().numpy()
+
+    key = {"teacher": identity, "data": token_digest(examples)}
+    order = sorted(range(len(examples)), key=lambda i: len(examples[i].ids))
+    groups = [order[i : i + BATCH] for i in range(0, len(order), BATCH)]
+    width = getattr(getattr(teacher, "config", None), "hidden_size", 0)  # not needed where the cache is whole
+    return TeacherStates(_pass(path, key, (begins[-1], width), groups, fill, "Teacher states"), begins)
+
+
+def teacher_expectations(
+    states: TeacherStates, head: Float[Tensor, "vocabulary width"], temperature: float, identity: str, path: Path
+) -> TeacherStates:
+    """The head row that the teacher expects at each position, and as one more column the entropy of its prediction.
+
+    See `probe.training.criteria.teacher_space`. Cached as `teacher_states` are.
+
+    Raises:
+        TrainingError: the cache belongs to other states or another temperature.
+    """
+    from probe.training.criteria.teacher_space import expectations
+    from probe.training.criteria.vocabulary import Workspace
+
+    workspace = Workspace()
+    count, width = states.states.shape
+    blocks = [[i, min(i + 1024, count)] for i in range(0, count, 1024)]
+
+    def fill(array: Any, block: Sequence[int]) -> None:
+        rows = slice(block[0], block[1])
+        found = expectations(torch.from_numpy(np.array(states.states[rows])), head, temperature, workspace)
+        array[rows] = torch.cat([found.rows, found.entropies[:, None]], dim=1).numpy()
+
+    key = {"teacher": identity, "temperature": temperature}
+    array = _pass(path, key, (count, width + 1), blocks, fill, "Teacher expectations")
+    return TeacherStates(array, states.begins)
+
+
+def beginnings(examples: Sequence[Encoded]) -> tuple[int, ...]:
+    """Where each example's response positions begin among all, and where the last one ends."""
+    return tuple(np.cumsum([0, *(len(example.targets) for example in examples)]).tolist())
+
+
+def token_digest(examples: Sequence[Encoded]) -> str:
+    """SHA-256 of the token ids and of where responses begin."""
+    ids = b"".join(np.append(e.ids, e.response_start).astype("<i8").tobytes() for e in examples)
+    return hashlib.sha256(ids).hexdigest()
+
+
+def _pass(
+    path: Path,
+    key: dict[str, Any],
+    shape: tuple[int, int],
+    blocks: Sequence[Sequence[int]],
+    fill: Fill,
+    title: str,
+) -> Float[np.ndarray, "positions width"]:
+    key_file, partial = path.with_suffix(".json"), path.with_suffix(".partial.npy")
+    if path.is_file() and key_file.is_file():
+        _check(path, key, json.loads(key_file.read_text(encoding="utf-8")))
+        return np.load(path, mmap_mode="r")
+    note = partial.with_suffix(".json")
+    done = 0
+    if partial.is_file() and note.is_file():
+        stored = json.loads(note.read_text(encoding="utf-8"))
+        done = stored.pop("done")
+        _check(partial, key, stored)
+    array: Any = np.lib.format.open_memmap(partial, "r+" if done else "w+", np.float32, shape)
+    for number, block in enumerate(track(blocks, title, disable=not sys.stderr.isatty())):
+        if number >= done:
+            fill(array, block)
+            if number % NOTE_EVERY == NOTE_EVERY - 1:
+                array.flush()
+                _write_json(note, key | {"done": number + 1})
+    array.flush()
+    _write_json(key_file, key)
+    partial.replace(path)
+    note.unlink(missing_ok=True)
+    return np.load(path, mmap_mode="r")
+
+
+def _check(path: Path, key: dict[str, Any], stored: dict[str, Any]) -> None:
+    if stored != key:
+        raise TrainingError(
+            Problem(str(path), f"a cache of {key}", f"a cache of {stored}", "Delete the file, or name another.")
+        )
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    with replacing_file(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

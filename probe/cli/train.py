@@ -1,0 +1,45 @@
+"""``probe-train``: train any method on any pair of models, from a recipe."""
+
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from pathlib import Path
+
+from probe.cli.run import run
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point."""
+    parser = ArgumentParser(
+        "probe-train",
+        description="Train a recipe: a shipped one by name, or a TOML file. A killed run goes on when started again.",
+        epilog="On several devices: accelerate launch -m probe.cli.train RECIPE --out DIR",
+    )
+    parser.add_argument("recipe", help="name or file; names are listed when none fits")
+    parser.add_argument(
+        "settings", nargs="*", metavar="KEY=VALUE", help="any key of the recipe, as objective.method=cla"
+    )
+    parser.add_argument("--out", type=Path, help="directory of the run (default: runs/NAME)")
+    return run(parser, _train, argv)
+
+
+def _train(arguments: Namespace) -> None:
+    from probe.training.terminal import quiet_transformers, require_train
+
+    require_train()
+    from probe.training.recipe import read_recipe
+    from probe.training.trainer.run import train
+
+    quiet_transformers()
+    recipe = read_recipe(arguments.recipe, arguments.settings)
+    runs = list(recipe.runs())
+    for one in runs:
+        place = arguments.out or Path("runs") / recipe.name
+        if len(runs) > 1:
+            place = place / one.name.removeprefix(f"{recipe.name}/")
+            print(one.name, flush=True)
+        print(train(one, place), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""The files of a run's models: where they lie, and what a checkpoint records of them."""
+
+import re
+from pathlib import Path
+
+from probe.checkpoint import ModelRecord, VerifiedSource
+from probe.embeddings import open_table
+from probe.errors import Problem, TrainingError
+from probe.sources import BUNDLED, CACHE, resolve
+from probe.tokenizer import Tokenizer
+
+
+def directory_of(source: str) -> Path:
+    """The directory of a source; a hub model is downloaded into the hub's own cache.
+
+    Raises:
+        TrainingError: there is no such directory, and the hub does not hand it out.
+    """
+    found = resolve(source, Path.cwd())
+    if isinstance(found, Path) and found.is_dir():
+        return found
+    if isinstance(found, Path) or not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", found):
+        raise TrainingError(Problem(source, "a model directory or a hub id", "neither", "Check the spelling."))
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(found))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        got = str(error).splitlines()[0]
+        remedy = "Check the name and the connection, or download it: hf download."
+        raise TrainingError(Problem(source, "a model of the hub", got, remedy)) from error
+
+
+def record_of(source: str, tokenizer: Tokenizer, prompt: str) -> ModelRecord:
+    """What a checkpoint says of a model that stays as it is."""
+    table = open_table(directory_of(source))
+    return ModelRecord(
+        name=source.split(":")[-1],
+        revision=None,
+        rows=table.rows,
+        width=table.width,
+        embedding_scale=table.scale,
+        eos_id=tokenizer.eos_id,
+        prompt_end_id=tokenizer.encode(prompt)[-1],
+        vocabulary_sha256=tokenizer.vocabulary_sha256(),
+        sources=(VerifiedSource(_lasting(source), table.identity().sha256),),
+    )
+
+
+def _lasting(source: str) -> str:
+    """The source as the checkpoint records it: a path must be found from any directory."""
+    if source.startswith((BUNDLED, CACHE)) or not isinstance(resolve(source, Path.cwd()), Path):
+        return source
+    return str(Path(source).resolve())

@@ -1,0 +1,236 @@
+"""Recipes: everything that a training run depends on, in one TOML file.
+
+Shipped ones lie in ``recipes/``. Any key can be set on the command line, ``objective.method=cla``; values are TOML,
+and what TOML cannot read is a string. The resolved recipe, all defaults written out, is stored with the checkpoint.
+"""
+
+import difflib
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from probe.errors import Problem, TrainingError
+from probe.training.criteria.links import Side
+from probe.training.criteria.settings import CriticName, DivergenceName, Method, Objective
+from probe.training.data import MAX_LENGTH, MAX_PROMPT
+
+SHIPPED = Path(__file__).parent / "recipes"
+Positive = Field(gt=0)
+NotNegative = Field(ge=0)
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Lora(_Part):
+    """Low-rank adapters, as peft knows them."""
+
+    r: int = Field(default=256, gt=0)
+    alpha: float = Field(default=8, gt=0)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    targets: list[str] | None = None
+    """Names of the layers; None for peft's choice for the architecture."""
+
+
+class StudentPart(_Part):
+    """Who learns."""
+
+    source: str
+    """A directory, ``bundled:`` or ``cache:`` with a name, or a hub id."""
+    train: Literal["all", "body", "lora", "nothing"] = "all"
+    """``body``: all but the embedding table and the head, so that a probe reads the base model's table."""
+    lora: Lora = Lora()
+
+
+class TeacherPart(_Part):
+    """Who is learnt from; without a source there is none, as for sft."""
+
+    source: str | None = None
+    adapter: str | None = None
+    """A directory of LoRA weights, merged when the teacher is loaded."""
+    cached: bool = True
+    """Run it once over the corpus and keep its states on disk, rather than at every step."""
+    device_map: str | None = None
+    """For teachers that do not fit one device, as accelerate knows it."""
+
+
+class ColumnsPart(_Part):
+    """Names of the columns of a dataset that is not in DSKD's layout."""
+
+    instruction: str = "instruction"
+    input: str | None = None
+    response: str = "response"
+
+
+class DataPart(_Part):
+    """What is read."""
+
+    source: str
+    """A directory with train.jsonl and dev.jsonl, a file, a hub dataset, or ``docstrings``: those of Python itself."""
+    columns: ColumnsPart | None = None
+    held_out: int = Field(default=0, ge=0)
+    """Rows set apart for evaluation where there is no dev file."""
+    max_rows: int | None = Field(default=None, gt=0)
+    max_prompt: int = Field(default=MAX_PROMPT, gt=0)
+    max_length: int = Field(default=MAX_LENGTH, gt=1)
+    prompt: str | None = None
+    """The template whose last token is the first input of a probe; None for the published one."""
+
+
+class ObjectivePart(_Part):
+    """The method; see `probe.training.criteria.settings.Objective`."""
+
+    method: Method = "cma"
+    kd_rate: float = 0.5
+    temperature: float = 2.0
+    teacher_temperature: float = 1.0
+    divergence: DivergenceName = "forward_kl"
+    skew: float = 0.1
+    alpha: float = 0.5
+    critic: CriticName = "trained"
+    kq_rate: float = 1.0
+    kq_hidden: int = 768
+    only_projectors: bool = False
+    reference: bool = False
+    chunk_side: Side = "target"
+    start: str = "random"
+    """Of the projectors: ``random``, ``pseudo-inverse``, or a checkpoint's name or directory."""
+    vocabulary_map: str | None = None
+    """For mined: a file of `probe.training.vocabulary_map`."""
+
+    def objective(self) -> Objective:
+        """The part that a criterion reads."""
+        return Objective(**{field.name: getattr(self, field.name) for field in fields(Objective)})
+
+
+class TrainingPart(_Part):
+    """How long, how fast, and what is left behind."""
+
+    epochs: float | None = Field(default=None, gt=0)
+    steps: int | None = Field(default=None, gt=0)
+    batch_size: int = Field(default=8, gt=0)
+    """Rows of an optimizer step, over all processes and accumulated parts."""
+    micro_batch_size: int | None = Field(default=None, gt=0)
+    """Rows that a process runs at once; None for as many as there are."""
+    learning_rate: float = Field(default=5e-4, gt=0)
+    projector_learning_rate: float = Field(default=1e-3, gt=0)
+    critic_learning_rate: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=0.01, ge=0)
+    clip: float = Field(default=1.0, gt=0)
+    critic_clip: float = Field(default=1.0, gt=0)
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup_steps: int = Field(default=0, ge=0)
+    precision: Literal["float32", "bfloat16"] = "float32"
+    save_every: int | None = Field(default=None, gt=0)
+    """Steps between checkpoints; None for one at the end of each epoch."""
+    save_projectors_every: int | None = Field(default=None, gt=0)
+    keep_last: int = Field(default=1, gt=0)
+    keep_best: int = Field(default=1, ge=0)
+    log_every: int = Field(default=10, gt=0)
+    report_to: list[str] = []
+    """``tensorboard``, ``wandb``, as transformers knows them."""
+    threads: int | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _one_length(self) -> "TrainingPart":
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("give either epochs or steps")
+        return self
+
+
+class Recipe(_Part):
+    """A run, or several that differ in method and seed."""
+
+    name: str
+    seed: int = 10
+    methods: list[Method] | None = None
+    """Run each of these instead of ``objective.method``."""
+    seeds: list[int] | None = None
+    """Run each method with each of these instead of ``seed``."""
+    student: StudentPart
+    teacher: TeacherPart = TeacherPart()
+    data: DataPart
+    objective: ObjectivePart = ObjectivePart()
+    training: TrainingPart
+
+    def runs(self) -> Iterator["Recipe"]:
+        """The runs one by one, every method on the same seeds."""
+        several = len(self.methods or ()) * len(self.seeds or (0,)) > 1 or len(self.seeds or ()) > 1
+        for method in self.methods or [self.objective.method]:
+            for seed in self.seeds or [self.seed]:
+                name = f"{self.name}/{method}-seed{seed}" if several else self.name
+                changed = {"name": name, "seed": seed, "methods": None, "seeds": None}
+                objective = self.objective.model_copy(update={"method": method})
+                yield self.model_copy(update=changed | {"objective": objective})
+
+    def digest(self) -> str:
+        """SHA-256 of the resolved recipe."""
+        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+
+
+def read_recipe(named: str, overrides: Sequence[str] = ()) -> Recipe:
+    """A shipped recipe by name, or a file; ``overrides`` are ``key.of.part=value``.
+
+    Raises:
+        TrainingError: there is no such recipe, it is not TOML, or keys or values are wrong; all of them are listed.
+    """
+    path = SHIPPED / f"{named}.toml"
+    path = path if path.is_file() else Path(named)
+    if not path.is_file():
+        shipped = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.toml")))
+        raise TrainingError(Problem(named, f"a recipe file, or one of: {shipped}", "neither", "Check the spelling."))
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise TrainingError(Problem(str(path), "TOML", str(error), "Mend the line.")) from error
+    for override in overrides:
+        _set(content, override)
+    try:
+        # Integers are allowed where a float is meant, which strictness would forbid for nobody's good.
+        return Recipe.model_validate_json(json.dumps(content))
+    except ValidationError as error:
+        raise TrainingError(*(_problem(path.name, each) for each in error.errors())) from error
+
+
+def _set(content: dict[str, Any], override: str) -> None:
+    key, sign, value = override.partition("=")
+    *parents, last = key.split(".")
+    if not sign or not all([*parents, last]):
+        raise TrainingError(Problem(override, "key.of.part=value", "something else", "Write objective.method=cla."))
+    for parent in parents:
+        content = content.setdefault(parent, {})
+        if not isinstance(content, dict):
+            raise TrainingError(Problem(override, "a part of a recipe", f"a value, {parent}", "Name the key alone."))
+    try:
+        content[last] = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        content[last] = value
+
+
+def _problem(where: str, error: Any) -> Problem:
+    place = ".".join(str(part) for part in error["loc"])
+    got = repr(error["input"])
+    if error["type"] == "extra_forbidden":
+        known = _keys(error["loc"][:-1])
+        near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
+        remedy = f"Did you mean {near[0]}?" if near else "Remove it."
+        return Problem(f"{where}: {place}", f"one of {', '.join(known)}", "an unknown key", remedy)
+    if error["type"] == "missing":
+        return Problem(f"{where}: {place}", "a value", "none", f"Set {place}.")
+    return Problem(f"{where}: {place or 'training'}", error["msg"], got, "Mend the value.")
+
+
+def _keys(place: Sequence[Any]) -> list[str]:
+    model: Any = Recipe
+    for part in place:
+        model = model.model_fields[part].annotation
+        if not hasattr(model, "model_fields"):  # a part that may be left out
+            model = next(choice for choice in model.__args__ if hasattr(choice, "model_fields"))
+    return sorted(model.model_fields)

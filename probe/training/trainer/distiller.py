@@ -1,0 +1,40 @@
+"""What a step trains, as one module: the student, and the criterion with its projectors and networks."""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from probe.training.criteria.criterion import Criterion, Side
+from probe.training.criteria.teacher_space import Expectations
+from probe.training.criteria.views import Counts, view
+from probe.training.trainer.batches import positions_of
+from probe.training.trainer.teacher import Teacher
+
+
+class Distiller(nn.Module):
+    """Student and criterion. The teacher is known but is no part: nothing of it is trained, saved or sent around."""
+
+    def __init__(self, student: nn.Module, criterion: Criterion, teacher: Teacher | None) -> None:
+        super().__init__()
+        self.student, self.criterion = student, criterion
+        self._teacher = teacher
+
+    def forward(self, batch: dict[str, Tensor], counts: Counts) -> dict[str, Any]:
+        """The loss of (a part of) a batch, with means over the counts of all of it."""
+        student = view(self.student, positions_of(batch, "student"))
+        terms = self.criterion(student, self._side(batch), counts)
+        return {"loss": terms.loss, "log": terms.log}
+
+    def _side(self, batch: dict[str, Tensor]) -> Side | None:
+        if self._teacher is None:
+            return None
+        device = batch["student_ids"].device
+        if self._teacher.table.device != device:
+            self._teacher = self._teacher.to(device)
+        positions = positions_of(batch, "teacher")
+        seen = self._teacher.view(positions, batch.get("states"))
+        expected = None
+        if "expected" in batch:
+            rows = batch["expected"][positions.mask]
+            expected = Expectations(rows[:, :-1], rows[:, -1])
+        return Side(seen, batch.get("links"), expected)

@@ -1,0 +1,244 @@
+"""Checkpoints of a run: whole or not there, checked against a list of files, few.
+
+``checkpoint-N`` holds our checkpoint (``probe.json``, ``projectors.safetensors``, ``student/`` where it is trained), so
+that it can be probed as it is, and what a resume needs beside it. ``files.json`` lists every file with its size.
+"""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from probe.checkpoint import MANIFEST, Checkpoint, load_checkpoint, write_checkpoint
+from probe.errors import OutputError, Problem, TrainingError
+from probe.files import replacing_directory
+from probe.training.trainer.distiller import Distiller
+
+FILES, METRICS, NETWORKS, STUDENT = "files.json", "metrics.json", "networks.safetensors", "student"
+PARTIAL, PROJECTORS = ".partial", "projectors"
+METRIC = "bits_per_byte"
+_NAME = re.compile(r"checkpoint-([0-9]+)")
+
+
+@contextmanager
+def whole_directory(target: Path, *, is_main: bool, wait: Callable[[], None]) -> Generator[Path]:
+    """A place that several processes fill; the main one renames it to ``target`` once all are done.
+
+    Raises:
+        OutputError: it cannot be written to, for one because the disk is full.
+    """
+    place = target.with_name(f".{target.name}{PARTIAL}")
+    try:
+        if is_main:
+            shutil.rmtree(place, ignore_errors=True)
+            place.mkdir(parents=True)
+        wait()
+        yield place
+        wait()
+        if is_main:
+            _finish(place)
+            shutil.rmtree(target, ignore_errors=True)
+            place.replace(target)
+            _sync(target.parent)
+        wait()
+    except Exception as error:
+        if is_main:
+            shutil.rmtree(place, ignore_errors=True)
+        if _is_about_space(error):
+            remedy = "Make room, or name another directory; the run goes on from its last checkpoint."
+            raise OutputError(Problem(str(target), "room for a checkpoint", str(error), remedy)) from error
+        raise
+
+
+def _is_about_space(error: Exception) -> bool:
+    """Whether writing failed; libraries wrap the system's error in their own."""
+    wrapped = ("SafetensorError", "PytorchStreamWriter", "unexpected pos", "file write failed")
+    return isinstance(error, OSError) or any(name in f"{type(error).__name__}: {error}" for name in wrapped)
+
+
+def _finish(place: Path) -> None:
+    sizes = {str(file.relative_to(place)): file.stat().st_size for file in _files(place)}
+    (place / FILES).write_text(json.dumps(sizes, indent=2) + "\n", encoding="utf-8")
+    for file in [*_files(place), *(folder for folder in place.rglob("*") if folder.is_dir()), place]:
+        _sync(file)
+
+
+def _files(place: Path) -> Iterator[Path]:
+    return (file for file in sorted(place.rglob("*")) if file.is_file())
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+class Found(NamedTuple):
+    """The newest complete checkpoint of a run, and what is wrong with newer ones."""
+
+    path: Path | None
+    skipped: tuple[str, ...]
+
+
+def newest_complete(run: Path) -> Found:
+    """Look for the checkpoint to go on from; the remains of an interrupted one are removed."""
+    for remains in run.glob(f".checkpoint-*{PARTIAL}"):
+        shutil.rmtree(remains, ignore_errors=True)
+    skipped: list[str] = []
+    for path in reversed(checkpoints(run)):
+        wrong = _what_is_wrong(path)
+        if wrong is None:
+            return Found(path, tuple(skipped))
+        skipped.append(f"{path.name}: {wrong}")
+    return Found(None, tuple(skipped))
+
+
+def checkpoints(run: Path) -> list[Path]:
+    """Checkpoints of a run, oldest first."""
+    found = [(int(match[1]), path) for path in run.glob("checkpoint-*") if (match := _NAME.fullmatch(path.name))]
+    return [path for _, path in sorted(found)]
+
+
+def _what_is_wrong(path: Path) -> str | None:
+    try:
+        sizes: dict[str, int] = json.loads((path / FILES).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return f"no readable {FILES}"
+    for name, size in sizes.items():
+        file = path / name
+        if not file.is_file():
+            return f"{name} is missing"
+        if file.stat().st_size != size:
+            return f"{name} has {file.stat().st_size} bytes, not {size}"
+    return None
+
+
+@dataclass(frozen=True)
+class Saver:
+    """What of a distiller is written, and how much of it stays."""
+
+    describe: Callable[[Distiller, int, Path], Checkpoint | None]
+    """The checkpoint of a step, with the projectors as they are and the student's table as the place has it; None where
+    there is no teacher, and so nothing to probe."""
+    score: Callable[[Distiller], float] | None
+    """Dev bits per byte of the student, lower is better; None where there are no dev rows."""
+    tokenizer_files: Sequence[Path]
+    """Copied beside a trained student."""
+    trains_student: bool
+    trains_table: bool
+    """The embedding table too, so that a probe must read the checkpoint's own."""
+    keep_last: int
+    keep_best: int
+
+    def save(self, distiller: Distiller, step: int, place: Path) -> None:
+        """Everything but the optimizer and random numbers."""
+        from safetensors.torch import save
+
+        if self.trains_student:
+            save_student(distiller.student, self.tokenizer_files, place / STUDENT)
+        checkpoint = self.describe(distiller, step, place)
+        if checkpoint is not None:
+            write_checkpoint(checkpoint, place)
+        if self.score is not None:
+            metrics = {METRIC: self.score(distiller)}
+            (place / METRICS).write_text(json.dumps(metrics) + "\n", encoding="utf-8")
+        if distiller.criterion.networks is not None:
+            tensors = {key: value.contiguous() for key, value in distiller.criterion.networks.state_dict().items()}
+            (place / NETWORKS).write_bytes(save(tensors))
+
+    def load(self, distiller: Distiller, place: Path) -> None:
+        """The inverse of `save`, to the bit."""
+        from safetensors.torch import load_file
+
+        stored = load_checkpoint(place).projectors if (place / MANIFEST).is_file() else {}
+        with torch.no_grad():
+            for name, projector in stored.items():
+                for key, tensor in distiller.criterion.projectors[name].tensors.items():
+                    tensor.copy_(torch.from_numpy(projector.tensors[key]))
+        if distiller.criterion.networks is not None:
+            distiller.criterion.networks.load_state_dict(load_file(place / NETWORKS))
+        if self.trains_student:
+            load_student(distiller.student, place / STUDENT)
+
+    def save_projectors(self, distiller: Distiller, step: int, run: Path) -> None:
+        """Projectors alone, in float16, with the embedding table they are to be read with where it is trained too."""
+        import numpy as np
+
+        path = run / PROJECTORS / f"step-{step}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing_directory(path) as place:
+            if self.trains_table:
+                save_table(distiller.student, self.tokenizer_files, place / STUDENT)
+            checkpoint = self.describe(distiller, step, place)
+            if checkpoint is not None:
+                write_checkpoint(checkpoint, place, dtype=np.float16)
+
+    def rotate(self, run: Path) -> list[Path]:
+        """Remove all checkpoints but the last ones and the best ones; returns those that stay."""
+        present = checkpoints(run)
+        ranked = sorted((p for p in present if _score_of(p) is not None), key=lambda p: _score_of(p) or 0.0)
+        kept = {*present[-self.keep_last :], *ranked[: self.keep_best]}
+        for path in present:
+            if path not in kept:
+                # Renamed first, so that a kill leaves no checkpoint with half of its files.
+                doomed = path.with_name(f".{path.name}{PARTIAL}")
+                path.replace(doomed)
+                shutil.rmtree(doomed, ignore_errors=True)
+        return sorted(kept)
+
+
+def _score_of(path: Path) -> float | None:
+    file = path / METRICS
+    return float(json.loads(file.read_text(encoding="utf-8"))[METRIC]) if file.is_file() else None
+
+
+def save_student(student: Any, tokenizer_files: Sequence[Path], place: Path) -> None:
+    """Weights, or adapters, as transformers and peft store them, with the tokenizer beside them."""
+    student.save_pretrained(place)
+    (place / "generation_config.json").unlink(missing_ok=True)
+    for file in tokenizer_files:
+        shutil.copyfile(file, place / file.name)
+
+
+def save_table(student: Any, tokenizer_files: Sequence[Path], place: Path) -> None:
+    """The embedding table alone, in float16, as a model directory from which a probe can read rows."""
+    from safetensors.torch import save
+
+    place.mkdir()
+    table = student.get_input_embeddings().weight
+    name = next(key for key, parameter in student.named_parameters() if parameter is table)
+    (place / "model.safetensors").write_bytes(save({name: table.detach().to(torch.float16).contiguous()}))
+    student.config.save_pretrained(place)
+    for file in tokenizer_files:
+        shutil.copyfile(file, place / file.name)
+
+
+def load_student(student: Any, place: Path) -> None:
+    """Weights or adapters of `save_student`.
+
+    Raises:
+        TrainingError: they are not those of this student.
+    """
+    if hasattr(student, "peft_config"):
+        from peft import load_peft_weights, set_peft_model_state_dict
+
+        set_peft_model_state_dict(student, load_peft_weights(str(place), device="cpu"))
+        return
+    from transformers import AutoModelForCausalLM
+
+    dtype = next(student.parameters()).dtype
+    stored: Any = AutoModelForCausalLM.from_pretrained(place, dtype=dtype)
+    try:
+        student.load_state_dict(stored.state_dict())
+    except RuntimeError as error:
+        expected, got = "weights of the recipe's student", str(error).splitlines()[0]
+        raise TrainingError(Problem(str(place), expected, got, "Name its directory.")) from error

@@ -1,0 +1,128 @@
+"""From a recipe to a run before its first step."""
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from probe.adopt import PROMPT
+from probe.checkpoint import Checkpoint, ModelRecord, Scales, VerifiedSource
+from probe.embeddings import open_table
+from probe.errors import Problem, TrainingError
+from probe.training.data import digest
+from probe.training.model_files import record_of
+from probe.training.recipe import Recipe
+from probe.training.rows import read_rows
+from probe.training.trainer.alignment import links_of
+from probe.training.trainer.batches import Rows
+from probe.training.trainer.distiller import Distiller
+from probe.training.trainer.models import build_criterion, freeze_teacher, load_student, teacher_source
+from probe.training.trainer.saving import STUDENT
+from probe.training.trainer.sides import Cut, cut_rows
+
+SAME_TOKENIZER = frozenset({"kd", "dskd"})
+TWO_TOKENIZERS = frozenset({"cma", "cla", "clp", "cma-ga", "cma-ct", "mined", "eta"})
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run before its first step."""
+
+    recipe: Recipe
+    distiller: Distiller
+    train: Rows
+    dev: Rows | None
+    dev_bytes: int
+    """UTF-8 bytes of the dev responses."""
+    student: ModelRecord
+    teacher: ModelRecord | None
+    tokenizer_files: tuple[Path, ...]
+    data_sha256: str
+
+    def describe(self, distiller: Distiller, step: int, place: Path) -> Checkpoint | None:
+        """The checkpoint of a step; where the embedding table is trained, it is the one in ``place``."""
+        if self.teacher is None:
+            return None
+        student, part = self.student, self.recipe.objective
+        if self.recipe.student.train == "all":
+            identity = open_table(place / STUDENT).identity()
+            student = replace(student, sources=(VerifiedSource(STUDENT, identity.sha256),))
+        return Checkpoint(
+            name=self.recipe.name,
+            path=place,
+            method=part.method,
+            criterion=f"{part.method}, {part.divergence}",
+            steps=step,
+            student=student,
+            teacher=self.teacher,
+            scales=distiller.criterion.scales or Scales(key=1.0),
+            prompt=self.recipe.data.prompt or PROMPT,
+            projectors=distiller.criterion.projectors.to_numpy(),
+            recipe={
+                "sha256": self.recipe.digest(),
+                "data_sha256": self.data_sha256,
+                **self.recipe.model_dump(mode="json"),
+            },
+        )
+
+
+def prepare(recipe: Recipe, main_first: AbstractContextManager[None] | None = None) -> Prepared:
+    """Read, check, cache and build everything.
+
+    Args:
+        recipe: one run.
+        main_first: in it, the main process makes the caches and the others then read them; None if there is but one.
+
+    Raises:
+        TrainingError: data, models or the recipe do not fit each other.
+        TableError, CheckpointError: a model or a checkpoint cannot be read.
+    """
+    rows = read_rows(recipe.data, recipe.seed)
+    student = cut_rows(recipe, recipe.student.source, rows)
+    teacher = None if recipe.objective.method == "sft" else cut_rows(recipe, teacher_source(recipe), rows)
+    if teacher is not None:
+        _check_tokenizers(recipe, student, teacher)
+    prompt = recipe.data.prompt or PROMPT
+    student_record = record_of(student.source, student.tokenizer, prompt)
+    teacher_record = None if teacher is None else record_of(teacher.source, teacher.tokenizer, prompt)
+    torch.manual_seed(recipe.seed)
+    model = load_student(recipe.student)
+    frozen = None
+    if teacher is not None and teacher_record is not None:
+        with main_first or nullcontext():
+            frozen = freeze_teacher(recipe, teacher, teacher_record)
+    criterion = build_criterion(recipe, model, student, teacher, frozen)
+    pads = student.tokenizer.eos_id, (teacher or student).tokenizer.eos_id
+    return Prepared(
+        recipe=recipe,
+        distiller=Distiller(model, criterion, None if frozen is None else frozen.teacher),
+        train=Rows(
+            student=student.train,
+            teacher=None if teacher is None else teacher.train,
+            states=None if frozen is None else frozen.states,
+            expected=None if frozen is None else frozen.expected,
+            links=None if teacher is None else links_of(recipe, rows.train, student, teacher),
+            padded=(recipe.data.max_length, *pads) if recipe.objective.reference else None,
+        ),
+        dev=Rows(student.dev) if student.dev else None,
+        dev_bytes=sum(len(row.output.encode()) for row in rows.dev),
+        student=student_record,
+        teacher=teacher_record,
+        tokenizer_files=tuple(
+            file for name in TOKENIZER_FILES if (file := student.tokenizer.path.with_name(name)).is_file()
+        ),
+        data_sha256=digest(rows.train),
+    )
+
+
+def _check_tokenizers(recipe: Recipe, student: Cut, teacher: Cut) -> None:
+    method = recipe.objective.method
+    same = student.tokenizer.vocabulary_sha256() == teacher.tokenizer.vocabulary_sha256()
+    if same and method in TWO_TOKENIZERS:
+        remedy = "Use kd or dskd for models that share one."
+        raise TrainingError(Problem(f"method {method}", "two tokenizers", "one and the same", remedy))
+    if not same and method in SAME_TOKENIZER:
+        remedy = "Use cma, uld or mined for models that do not share one."
+        raise TrainingError(Problem(f"method {method}", "one tokenizer", "two that differ", remedy))

@@ -1,0 +1,35 @@
+"""One model's part of a run: its tokenizer, and the rows as it cuts them."""
+
+from dataclasses import dataclass
+
+from probe.tokenizer import Tokenizer
+from probe.training.data import Encoded, tokenize
+from probe.training.model_files import directory_of
+from probe.training.recipe import Recipe
+from probe.training.rows import SplitRows
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Rows in the tokens of one model."""
+
+    source: str
+    tokenizer: Tokenizer
+    train: list[Encoded]
+    dev: list[Encoded]
+
+
+def cut_rows(recipe: Recipe, source: str, rows: SplitRows) -> Cut:
+    """Tokenise all rows for one model.
+
+    Raises:
+        CheckpointError: the model has no tokenizer.
+        TrainingError: a row has an empty prompt.
+    """
+    tokenizer = Tokenizer.load(directory_of(source))
+    part = recipe.data
+    train, dev = (
+        [tokenize(row, tokenizer, max_prompt=part.max_prompt, max_length=part.max_length) for row in each]
+        for each in rows
+    )
+    return Cut(source, tokenizer, train, dev)

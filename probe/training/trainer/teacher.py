@@ -1,0 +1,40 @@
+"""The frozen teacher of a run: run at every step, or replaced by what was cached of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from probe.training.criteria.views import Positions, View, at_least_float32, embed, frozen_view
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """Table and head of a teacher, and the model itself if it runs at every step."""
+
+    table: Float[Tensor, "vocabulary width"]
+    """What the embedding module returns for every id."""
+    head: Float[Tensor, "vocabulary width"]
+    model: Any | None = None
+
+    def view(self, positions: Positions, states: Float[Tensor, "batch positions width"] | None) -> View:
+        """The teacher's side of a batch; ``states`` are the cached ones."""
+        if states is None:
+            return frozen_view(self.model, positions)
+        tokens = embed(self.table, positions)
+        return View(tokens, at_least_float32(states), self.head)
+
+    def to(self, device: torch.device) -> "Teacher":
+        """The same on a device. A model that accelerate has spread over several stays where it is."""
+        model = self.model
+        if model is not None and getattr(model, "hf_device_map", None) is None:
+            model = model.to(device)
+        return Teacher(self.table.to(device), self.head.to(device), model)
+
+
+def pad_rows(rows: Sequence[Float[Tensor, "_ width"]]) -> Float[Tensor, "batch positions width"]:
+    """Stack rows of different length, zeros at the end."""
+    return torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True)
