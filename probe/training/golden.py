@@ -10,6 +10,7 @@ the alias is broken is the number to match.
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -149,7 +150,7 @@ class Golden:
         """One side's padded batch."""
         inputs = self.weights(f"inputs.{case}.{prefix}")
         return padded_positions(
-            inputs["input_ids"], inputs["attention_mask"], inputs["label"], inputs.get("position_ids")
+            inputs["input_ids"], inputs["attention_mask"].long(), inputs["label"], inputs.get("position_ids")
         )
 
 
@@ -399,7 +400,8 @@ def main(argv: list[str] | None = None) -> int:
         for name in golden.runs:
             found = list(deviations(golden, name))
             largest = {kind: max((d.value for d in found if d.kind == kind), default=None) for kind in kinds}
-            worst = max(worst, *(d.value / LIMITS[d.kind] for d in found))
+            # A number that is none is as far off as can be; max would pass over it.
+            worst = max(worst, *(math.inf if math.isnan(d.value) else d.value / LIMITS[d.kind] for d in found))
             cells = ("–" if value is None else f"{value:.1e}" for value in largest.values())
             print(f"| {name.run} | {name.objective} |", " | ".join(cells), "|")
     except ProbeError as error:

@@ -192,6 +192,12 @@ def read_recipe(named: str, overrides: Sequence[str] = ()) -> Recipe:
         raise TrainingError(Problem(str(path), "TOML", str(error), "Mend the line.")) from error
     for override in overrides:
         _set(content, override)
+    # Whoever sets one of the two lengths on the command line means it instead of the recipe's other one.
+    lengths = {"epochs": "steps", "steps": "epochs"}
+    keys = {override.partition("=")[0] for override in overrides}
+    for key, other in lengths.items():
+        if f"training.{key}" in keys and f"training.{other}" not in keys:
+            content["training"].pop(other, None)
     try:
         # Integers are allowed where a float is meant, which strictness would forbid for nobody's good.
         return Recipe.model_validate_json(json.dumps(content))
@@ -204,14 +210,15 @@ def _set(content: dict[str, Any], override: str) -> None:
     *parents, last = key.split(".")
     if not sign or not all([*parents, last]):
         raise TrainingError(Problem(override, "key.of.part=value", "something else", "Write objective.method=cla."))
+    part: Any = content
     for parent in parents:
-        content = content.setdefault(parent, {})
-        if not isinstance(content, dict):
+        part = part.setdefault(parent, {})
+        if not isinstance(part, dict):
             raise TrainingError(Problem(override, "a part of a recipe", f"a value, {parent}", "Name the key alone."))
     try:
-        content[last] = tomllib.loads(f"value = {value}")["value"]
+        part[last] = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
-        content[last] = value
+        part[last] = value
 
 
 def _problem(where: str, error: Any) -> Problem:
@@ -224,7 +231,8 @@ def _problem(where: str, error: Any) -> Problem:
         return Problem(f"{where}: {place}", f"one of {', '.join(known)}", "an unknown key", remedy)
     if error["type"] == "missing":
         return Problem(f"{where}: {place}", "a value", "none", f"Set {place}.")
-    return Problem(f"{where}: {place or 'training'}", error["msg"], got, "Mend the value.")
+    expected = error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    return Problem(f"{where}: {place}", expected, got, "Mend the value.")
 
 
 def _keys(place: Sequence[Any]) -> list[str]:

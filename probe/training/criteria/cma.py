@@ -69,11 +69,11 @@ def attend(
 
 
 def chunk_average(
-    links: Links, student: Bool[Tensor, "batch student"], teacher: Bool[Tensor, "batch teacher"]
+    links: Links, student: Bool[Tensor, "batch student"], teacher: Bool[Tensor, "batch teacher"], dtype: torch.dtype
 ) -> CrossModelAttention:
     """Equal weight on all positions that a position is linked to: attention whose logits are all alike."""
     links = links & student[:, :, None] & teacher[:, None, :]
-    return cross_model_attention(torch.zeros(links.shape, device=links.device), links=links)
+    return cross_model_attention(torch.zeros(links.shape, dtype=dtype, device=links.device), links=links)
 
 
 def cma(
@@ -89,11 +89,14 @@ def cma(
     links: Links | None = None,
     expected: Expectations | None = None,
 ) -> Terms:
-    """The full objective under an attention; ``links`` say which student targets it can serve at all."""
-    mask = student.tokens.mask
+    """The full objective under an attention; ``links`` say which targets of either side it can serve at all."""
+    mask, teacher_mask = student.tokens.mask, teacher.tokens.mask
     t2s = attention.over_teacher @ teacher_values(teacher.tokens, teacher.states, projectors, scales)
     s2t = attention.over_student.mT @ project(projectors[S2T], student.states)
-    has_partner = None if links is None else (links & teacher.tokens.mask[:, None]).any(-1)[mask]
-    mixed = Mixed(t2s[mask], s2t[teacher.tokens.mask], has_partner)
+    served = None, None
+    if links is not None and not objective.reference:
+        links = links & mask[:, :, None] & teacher_mask[:, None, :]
+        served = links.any(-1)[mask], links.any(-2)[teacher_mask]
+    mixed = Mixed(t2s[mask], s2t[teacher_mask], *served)
     terms = dual_space_terms(student, teacher, mixed, objective, counts, workspace, expected, only_hits=True)
     return terms._replace(attention=attention)

@@ -97,7 +97,7 @@ class Criterion(nn.Module):
         if objective.method == "sft":
             return sft(student, counts or Counts(int(student.tokens.mask.sum()), 0), workspace)
         side = self._need(teacher, "a teacher", "Give the teacher's side.")
-        counts = counts or Counts(int(student.tokens.mask.sum()), int(side.view.tokens.mask.sum()))
+        counts = counts or _counts(student, side)
         match objective.method:
             case "kd":
                 return kd(student, side.view, objective, counts, workspace)
@@ -120,7 +120,7 @@ class Criterion(nn.Module):
         masks = student.tokens.mask, teacher.tokens.mask
         links = self._links(side) if objective.method in ("cla", "clp") else None
         if links is not None and objective.method == "clp":
-            attention = chunk_average(links, *masks)
+            attention = chunk_average(links, *masks, dtype=student.states.dtype)
             q = k = None
         else:
             q, k = queries(student.tokens, self.projectors), keys(teacher.tokens, scales)
@@ -155,6 +155,11 @@ class Criterion(nn.Module):
         return value
 
 
+def _counts(student: View, side: Side) -> Counts:
+    pairs = 0 if side.links is None else int(side.links.sum())
+    return Counts(int(student.tokens.mask.sum()), int(side.view.tokens.mask.sum()), pairs)
+
+
 def _networks(objective: Objective, width: int) -> Adversary | Transport | None:
     if objective.critic == "norm-only":
         return None
@@ -162,6 +167,6 @@ def _networks(objective: Objective, width: int) -> Adversary | Transport | None:
         case "cma-ga":
             return Adversary(width, objective.kq_hidden)
         case "cma-ct":
-            return Transport(width, objective.kq_hidden)
+            return Transport(width, objective.kq_hidden, between_features=objective.critic == "released")
         case _:
             return None

@@ -41,10 +41,10 @@ def skewed_forward_kl(
 ) -> Values:
     """KL(p ‖ m), m = skew · p + (1 - skew) · q, nats (Ko et al. 2024, DistiLLM)."""
     mixed = _log_mixture(guide, student, skew)
-    p = guide.exp()
-    value = torch.linalg.vecdot(p, guide.sub_(mixed))
-    torch.div(p, mixed.exp_(), out=gradient)
-    _through_softmax(student.exp_(), gradient.mul_(skew - 1))
+    # q ∂d/∂q = -(1 - skew) p q / m, of logarithms: p, q and m may all be too small for numbers.
+    torch.sub(student, mixed, out=gradient).add_(guide).exp_().mul_(skew - 1)
+    value = torch.linalg.vecdot(guide.exp(), guide.sub_(mixed))
+    gradient.addcmul_(student.exp_(), gradient.sum(-1, keepdim=True), value=-1)
     return value
 
 
@@ -54,10 +54,12 @@ def skewed_reverse_kl(
     """KL(q ‖ m), m = (1 - skew) · p + skew · q, nats (Ko et al. 2024, DistiLLM)."""
     mixed = _log_mixture(guide, student, 1 - skew)
     torch.sub(student, mixed, out=gradient)
+    # q ∂d/∂q = q (ln q - ln m) - skew q² / m, of logarithms: q and m may both be too small for numbers.
+    share = mixed.neg_().add_(student, alpha=2).add_(math.log(skew) if skew > 0 else -math.inf).exp_()
     q = student.exp_()
     value = torch.linalg.vecdot(q, gradient)
-    gradient.sub_(torch.div(q, mixed.exp_()).mul_(skew))
-    _through_softmax(q, gradient)
+    gradient.mul_(q).sub_(share)
+    gradient.addcmul_(q, gradient.sum(-1, keepdim=True), value=-1)
     return value
 
 

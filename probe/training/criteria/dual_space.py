@@ -21,7 +21,7 @@ from probe.errors import Problem, TrainingError
 from probe.projectors import S2T, T2S, project
 from probe.training.criteria.divergences import divergence
 from probe.training.criteria.settings import Objective
-from probe.training.criteria.teacher_space import Expectations, teacher_space_losses
+from probe.training.criteria.teacher_space import Expectations, TeacherSpaceLosses, teacher_space_losses
 from probe.training.criteria.views import IGNORED, Counts, View
 from probe.training.criteria.vocabulary import Guide, Workspace, vocabulary_losses
 from probe.training.modules import Projectors
@@ -40,8 +40,10 @@ class Mixed(NamedTuple):
 
     t2s: Float[Tensor, "student_targets student_width"]
     s2t: Float[Tensor, "teacher_targets teacher_width"]
-    has_partner: Bool[Tensor, " student_targets"] | None = None
+    student_served: Bool[Tensor, " student_targets"] | None = None
     """Where False, no teacher position reached a student target, and t2s has nothing to say there."""
+    teacher_served: Bool[Tensor, " teacher_targets"] | None = None
+    """The same for s2t at the teacher's targets."""
 
 
 def dskd(
@@ -88,7 +90,7 @@ def dual_space_terms(
     """
     targets, rate = student.targets, objective.kd_rate
     guide_temperature = objective.teacher_temperature if only_hits else 1.0
-    has_partner = None if objective.reference else mixed.has_partner
+    served = mixed.student_served
     guide = Guide(
         states=mixed.t2s,
         head=student.head.detach(),
@@ -96,9 +98,9 @@ def dual_space_terms(
         weight=0.0 if objective.only_projectors else rate / counts.student,
         temperature=objective.temperature,
         guide_temperature=guide_temperature,
-        rows=has_partner,
+        rows=served,
         only_hits=only_hits,
-        labels=targets if has_partner is None else torch.where(has_partner, targets, IGNORED),
+        labels=targets if served is None else torch.where(served, targets, IGNORED),
         label_weight=rate / counts.student,
     )
     label_weight = (1 - rate) / counts.student
@@ -115,21 +117,28 @@ def dual_space_terms(
         log["max_t2s_prob"] = space.guide_confidence / counts.student
     loss, kd = space.loss, log["t2s_ce_loss"]
     if not objective.only_projectors:
-        other = teacher_space_losses(
-            mixed.s2t,
-            teacher.flat_states,
-            teacher.head,
-            teacher.targets,
-            objective.temperature,
-            workspace,
-            expected,
-        )
+        other = _teacher_space(teacher, mixed, objective, workspace, expected)
         loss = loss + rate * other.divergence / counts.student
         log["t2s_kd_loss"] = space.divergence / counts.student
         log["s2t_kd_loss"] = other.divergence.detach() / counts.student
         log["s2t_acc"] = other.hits / counts.teacher
         kd = kd + log["t2s_kd_loss"] + log["s2t_kd_loss"]
     return Terms(loss, {"loss": loss.detach(), **log, "kd_loss": kd})
+
+
+def _teacher_space(
+    teacher: View, mixed: Mixed, objective: Objective, workspace: Workspace, expected: Expectations | None
+) -> TeacherSpaceLosses:
+    rows = slice(None) if mixed.teacher_served is None else mixed.teacher_served
+    return teacher_space_losses(
+        mixed.s2t[rows],
+        teacher.flat_states[rows],
+        teacher.head,
+        teacher.targets[rows],
+        objective.temperature,
+        workspace,
+        None if expected is None else Expectations(expected.rows[rows], expected.entropies[rows]),
+    )
 
 
 def check_same_tokens(student: View, teacher: View) -> None:

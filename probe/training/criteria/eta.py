@@ -2,13 +2,14 @@
 
 The two sides meet only where a target is the same bytes of the text. There the teacher's own prediction y^_j, moved to
 the student's vocabulary, is what t2s learns; elsewhere, and where the student has no such token, nothing but the
-student's cross-entropy counts. M is the set of pairs that remain:
+student's cross-entropy counts. M is the set of pairs that meet:
 
     KD   = mean_M CE(t2s h_j, y^_j) + mean_M D(t2s h_j, student_i) · [t2s argmax is y^_j] + mean_M D(teacher_j, s2t h_i)
     loss = (1 - kd_rate) · mean CE + kd_rate · KD
 
 Unlike in `dual_space`, terms are divided by their own counts, and D acts in both spaces. DSKDv2 divides the second term
-by the number of agreeing pairs; here all three are means over M, so that they add up over the processes of a batch.
+by the number of agreeing pairs, and all by those that remain; here all three are divided by the pairs that meet, a
+number that is known before any model runs, so that sums add up over parts and processes of a batch.
 """
 
 import torch
@@ -45,14 +46,14 @@ def eta(
     linked = links.any(-1)[mask]
     predicted = student_of_teacher[predictions(beside, teacher.head, workspace)]
     kept = linked & (predicted >= 0)
-    pairs = kept.sum().clamp(min=1)
-    share = objective.kd_rate / pairs.item()
+    pairs = max(counts.pairs, 1)
+    share = objective.kd_rate / pairs
     drawn = divergence(objective)
     guide = Guide(
         states=project(projectors[T2S], beside),
         head=student.head.detach(),
         divergence=drawn,
-        weight=share,
+        weight=0.0 if objective.only_projectors else share,
         temperature=objective.temperature,
         rows=kept,
         only_hits=True,
@@ -63,6 +64,16 @@ def eta(
     space = vocabulary_losses(
         student.flat_states, student.head, student.targets, workspace, label_weight=label_weight, guide=guide
     )
+    log = {
+        "nll_loss": space.nll / counts.student,
+        "accuracy": space.hits / counts.student,
+        "t2s_ce_loss": space.guide_nll / pairs,
+        "t2s_agreement": space.guide_hits / pairs,
+        "align_ratio": linked.sum() / counts.student,
+        "kept_ratio": kept.sum() / counts.student,
+    }
+    if objective.only_projectors:
+        return Terms(space.loss, {"loss": space.loss.detach(), **log, "kd_loss": log["t2s_ce_loss"]})
     other = vocabulary_losses(
         project(projectors[S2T], student.flat_states[kept]),
         teacher.head,
@@ -72,20 +83,13 @@ def eta(
         guide=Guide(beside[kept], teacher.head, drawn, weight=share, temperature=objective.temperature),
     )
     loss = space.loss + other.loss
-    log = {
-        "loss": loss.detach(),
-        "nll_loss": space.nll / counts.student,
-        "accuracy": space.hits / counts.student,
-        "t2s_ce_loss": space.guide_nll / pairs,
+    log |= {
         "t2s_kd_loss": space.divergence / pairs,
         "s2t_kd_loss": other.divergence / pairs,
-        "t2s_agreement": space.guide_hits / pairs,
         "s2t_acc": other.hits / pairs,
-        "align_ratio": linked.sum() / counts.student,
-        "kept_ratio": kept.sum() / counts.student,
     }
-    log["kd_loss"] = log["t2s_ce_loss"] + log["t2s_kd_loss"] + log["s2t_kd_loss"]
-    return Terms(loss, log)
+    kd = log["t2s_ce_loss"] + log["t2s_kd_loss"] + log["s2t_kd_loss"]
+    return Terms(loss, {"loss": loss.detach(), **log, "kd_loss": kd})
 
 
 def _rows(

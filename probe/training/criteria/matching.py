@@ -33,8 +33,10 @@ from probe.training.criteria.views import Counts
 DROPOUT, SLOPE, NORM_FLOOR = 0.1, 0.1, 1e-6
 """Of the published networks: dropout before the first map, slope of the leaky rectifier, what norms are raised by."""
 
-Vectors = Float[Tensor, "batch positions width"]
-Mask = Bool[Tensor, "batch positions"]
+Queries = Float[Tensor, "batch student width"]
+Keys = Float[Tensor, "batch teacher width"]
+StudentMask = Bool[Tensor, "batch student"]
+TeacherMask = Bool[Tensor, "batch teacher"]
 
 
 class Matching(NamedTuple):
@@ -103,7 +105,9 @@ class Adversary(nn.Module):
         super().__init__()
         self.critic = Network(width, hidden, 1, Highway(width))
 
-    def trained(self, queries: Vectors, keys: Vectors, student: Mask, teacher: Mask, counts: Counts) -> Matching:
+    def trained(
+        self, queries: Queries, keys: Keys, student: StudentMask, teacher: TeacherMask, counts: Counts
+    ) -> Matching:
         """Keys are real (1), queries fake (0); one minimising step trains the critic, and through GRL its opponent."""
         fake = self.critic(reverse_gradient(queries[student]))[:, 0]
         real = self.critic(keys[teacher])[:, 0]
@@ -112,7 +116,7 @@ class Adversary(nn.Module):
         right = (fake < 0).sum() / counts.student, (real > 0).sum() / counts.teacher
         return Matching(on_queries / counts.student + on_keys / counts.teacher, (right[0] + right[1]) / 2)
 
-    def released(self, queries: Vectors, keys: Vectors) -> Matching:
+    def released(self, queries: Queries, keys: Keys) -> Matching:
         """Queries are called real and keys fake, over all positions; no optimizer holds the critic."""
         real = self.critic(reverse_gradient(queries))
         fake = self.critic(keys)
@@ -124,16 +128,19 @@ class Adversary(nn.Module):
 class Transport(nn.Module):
     """Critics and navigators of conditional transport: one pair between positions, one between features."""
 
-    def __init__(self, width: int, hidden: int) -> None:
+    def __init__(self, width: int, hidden: int, *, between_features: bool) -> None:
         super().__init__()
         self.critic = Network(width, hidden, hidden, Highway(width))
         self.navigator = Network(width, hidden, hidden)
-        # Between features, the released variant alone: a feature is the vector of its values at all positions, which
-        # has a meaning only where both sides are padded to one length.
-        self.feature_critic = Network(width, hidden, hidden, Highway(width))
-        self.feature_navigator = Network(width, hidden, hidden)
+        # The released variant alone: a feature is the vector of its values at all positions, which has a meaning only
+        # where both sides are padded to one length.
+        if between_features:
+            self.feature_critic = Network(width, hidden, hidden, Highway(width))
+            self.feature_navigator = Network(width, hidden, hidden)
 
-    def trained(self, queries: Vectors, keys: Vectors, student: Mask, teacher: Mask, counts: Counts) -> Matching:
+    def trained(
+        self, queries: Queries, keys: Keys, student: StudentMask, teacher: TeacherMask, counts: Counts
+    ) -> Matching:
         """Transport between the positions of each sentence; critics raise its cost, navigators and queries lower it."""
         cost = torch.cdist(self.critic.unit(reverse_gradient(queries)), self.critic.unit(keys))
         # The plan's own gradient is reversed once more: what lowers the cost raises the loss, which is its negative.
@@ -143,7 +150,7 @@ class Transport(nn.Module):
         means = (to_queries * teacher).sum() / counts.teacher, (to_keys * student).sum() / counts.student
         return Matching(-(means[0] + means[1]) / 2)
 
-    def released(self, queries: Vectors, keys: Vectors) -> Matching:
+    def released(self, queries: Queries, keys: Keys) -> Matching:
         """Over all positions, between positions and between features; queries stand first, as keys should.
 
         Raises:
@@ -164,7 +171,7 @@ def _transport(first: Tensor, second: Tensor, plan_first: Tensor, plan_second: T
     return ((cost * backward).sum(-2).mean() + (cost * forward).sum(-1).mean()) / 2
 
 
-def match_norms(queries: Vectors, keys: Vectors, student: Mask, teacher: Mask) -> Matching:
+def match_norms(queries: Queries, keys: Keys, student: StudentMask, teacher: TeacherMask) -> Matching:
     """(ln rms‖q‖ - ln rms‖k‖)² over response positions: the control that uses lengths alone."""
     lengths = [vectors[mask].square().mean().log() / 2 for vectors, mask in ((queries, student), (keys, teacher))]
     return Matching((lengths[0] - lengths[1]).square())
@@ -172,10 +179,10 @@ def match_norms(queries: Vectors, keys: Vectors, student: Mask, teacher: Mask) -
 
 def key_query_loss(
     networks: Adversary | Transport | None,
-    queries: Vectors,
-    keys: Vectors,
-    student: Mask,
-    teacher: Mask,
+    queries: Queries,
+    keys: Keys,
+    student: StudentMask,
+    teacher: TeacherMask,
     objective: Objective,
     counts: Counts,
 ) -> Matching:

@@ -1,5 +1,6 @@
 """What an objective depends on beside models and data; names and values of the published run are the defaults."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -38,6 +39,8 @@ class Objective:
 
     def __post_init__(self) -> None:
         inside = 0 <= self.kd_rate <= 1 and 0 <= self.skew <= 1 and 0 <= self.alpha <= 1
+        numbers = (self.temperature, self.teacher_temperature, self.kq_rate)
+        inside = inside and all(map(math.isfinite, numbers))
         if not inside or min(self.temperature, self.teacher_temperature) <= 0 or self.kq_rate < 0 or self.kq_hidden < 1:
             expected = "rates, skew and alpha from 0 to 1, temperatures above 0, kq_rate and kq_hidden not negative"
             raise TrainingError(Problem("objective", expected, str(self), "Mend the number that is out of range."))

@@ -18,6 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from probe.training.criteria.divergences import forward_kl
+from probe.training.criteria.views import at_least_float32
 from probe.training.criteria.vocabulary import Guide, Workspace, logits_into, through_head, vocabulary_losses
 
 
@@ -46,6 +47,7 @@ def expectations(
     workspace: Workspace,
 ) -> Expectations:
     """Expected head rows and entropies of a teacher's predictions, in chunks."""
+    states = at_least_float32(states)
     rows, entropies = torch.empty_like(states), states.new_empty(len(states))
     step = workspace.rows([len(head)], states.dtype)
     with torch.no_grad():
@@ -88,6 +90,7 @@ def teacher_space_losses(
         losses = vocabulary_losses(projected, head.detach(), targets, workspace, label_weight=None, guide=guide)
         return TeacherSpaceLosses(losses.loss, losses.hits)
     # The cross-entropy to a soft target is linear in it, so the target's own row stands for a whole distribution.
+    projected = at_least_float32(projected)
     cross, hits = _SoftCrossEntropy.apply(projected, head.detach(), expected.rows, targets, temperature, workspace)  # type: ignore[misc]
     return TeacherSpaceLosses(cross - expected.entropies.sum(), hits)
 

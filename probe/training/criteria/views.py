@@ -73,6 +73,8 @@ class Counts(NamedTuple):
 
     student: int
     teacher: int
+    pairs: int = 0
+    """Links between the two sides, for methods that have them."""
 
 
 def response_positions(examples: Sequence[Encoded]) -> Positions:

@@ -41,7 +41,9 @@ class Workspace:
         key = (slot, like.device, dtype)
         size = rows * vocabulary
         if key not in self._buffers or self._buffers[key].numel() < size:
-            self._buffers[key] = torch.empty(size, dtype=dtype, device=like.device)
+            # Memory taken in inference mode could not be written to outside it.
+            with torch.inference_mode(False):
+                self._buffers[key] = torch.empty(size, dtype=dtype, device=like.device)
         return self._buffers[key][:size].view(rows, vocabulary)
 
 
@@ -240,7 +242,7 @@ def _cross_entropy(
     at_label = gradient.gather(-1, safe)
     confidence = (gradient.gather(-1, argmax[:, None]).exp()[:, 0] * counts).sum()
     nll = -(at_label[:, 0] * counts).sum()
-    gradient.exp_().scatter_add_(-1, safe, -torch.ones_like(at_label)).mul_(weight * counts[:, None])
+    gradient.exp_().scatter_add_(-1, safe, -torch.ones_like(at_label)).mul_(counts[:, None].to(gradient.dtype) * weight)
     return hit, nll, confidence
 
 

@@ -65,11 +65,13 @@ class DistillationTrainer(Trainer):
         return self.sampler
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Tensor:
-        counts = torch.zeros(2, dtype=torch.long, device=device)
+        counts = torch.zeros(len(Counts._fields), dtype=torch.long, device=device)
         for batch in batch_samples:
             counts[0] += batch["student_mask"].sum()
             if "teacher_mask" in batch:
                 counts[1] += batch["teacher_mask"].sum()
+            if "links" in batch:
+                counts[2] += batch["links"].sum()
         total: Any = self.accelerator.reduce(counts)
         self.targets_seen += int(total[0])
         return total
