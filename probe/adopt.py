@@ -72,23 +72,23 @@ def adopt(
         MissingExtraError: torch, which reads ``projector.pt``, is not installed.
     """
     directory = directory.resolve()  # "." has neither a name nor a parent that could tell anything
-    arguments = _arguments(directory)
-    criterion = _criterion(directory, arguments)
+    arguments = run_arguments(directory)
+    criterion = run_criterion(directory, arguments)
     if criterion is not None and criterion not in TRAINED_QUERY:
         raise _untrained(directory, f"criterion {criterion}, which saves its initial, random query")
     sides = {
-        "student": _open(student or _student(directory, arguments)),
+        "student": _open(student or student_source(directory, arguments)),
         "teacher": _open(teacher or _named(arguments.get("teacher_model_path"), "teacher", directory)),
     }
     widths = sides["student"].table.width, sides["teacher"].table.width
     tensors = read_projector_file(directory / PROJECTORS)
-    structures = _structures(directory, arguments, tensors)
+    structures = projector_structures(directory, arguments, tensors)
     projectors = group_projectors(tensors, structures, *widths, str(directory / PROJECTORS))
     if QUERY not in projectors:
         raise _untrained(directory, f"projectors {', '.join(projectors)} alone")
     if criterion is None:
         _check_trained(directory, projectors[QUERY])
-    batches = Batches(_batch_size(directory, arguments), int(arguments.get("max_length") or 512))
+    batches = Batches(run_batch_size(directory, arguments), int(arguments.get("max_length") or 512))
     estimated = key_scale is None
     scale = simulated_key_scale(sides["teacher"], texts, batches) if key_scale is None else key_scale
     return Checkpoint(
@@ -136,7 +136,12 @@ def read_projector_file(path: Path) -> dict[str, np.ndarray]:
     return {str(key): value.detach().float().numpy() for key, value in cast(Mapping[str, Any], loaded).items()}
 
 
-def _arguments(directory: Path) -> dict[str, Any]:
+def run_arguments(directory: Path) -> dict[str, Any]:
+    """The run's ``args.json``, here or in the parent; of one that an evaluation wrote, what it took from the run.
+
+    Raises:
+        TableError: it is not a JSON object.
+    """
     for place in (directory, directory.parent):
         if (place / ARGUMENTS).is_file():
             arguments = read_json(place / ARGUMENTS)
@@ -145,7 +150,8 @@ def _arguments(directory: Path) -> dict[str, Any]:
     return {}
 
 
-def _criterion(directory: Path, arguments: Mapping[str, Any]) -> str | None:
+def run_criterion(directory: Path, arguments: Mapping[str, Any]) -> str | None:
+    """The criterion by the arguments, else by the path; None where neither says."""
     named = arguments.get("criterion")
     if named is None:
         match = re.search(r"criterion=([a-z_]+?)__", str(directory))
@@ -153,12 +159,18 @@ def _criterion(directory: Path, arguments: Mapping[str, Any]) -> str | None:
     return named
 
 
-def _batch_size(directory: Path, arguments: Mapping[str, Any]) -> int:
+def run_batch_size(directory: Path, arguments: Mapping[str, Any]) -> int:
+    """Sentences that shared one standard deviation, by the arguments, else by the path, else 8."""
     match = re.search(r"__bsz=([0-9]+)x", str(directory))  # before accumulation, and of one process
     return int(arguments.get("batch_size") or (match[1] if match else 8))
 
 
-def _student(directory: Path, arguments: Mapping[str, Any]) -> str:
+def student_source(directory: Path, arguments: Mapping[str, Any]) -> str:
+    """Where the student lies: in the directory, or where a run that trained projectors alone began.
+
+    Raises:
+        CheckpointError: it is at neither place.
+    """
     if any((directory / name).is_file() for name in ("config.json", "adapter_config.json")):
         return str(directory)
     # A run that trains projectors alone saves no student: it is the one that the run began with.
@@ -173,7 +185,15 @@ def _named(path: str | None, role: str, directory: Path) -> str:
     raise CheckpointError(Problem(str(directory), f"the {role}'s directory", got, f"Name it with --{role}."))
 
 
-def _structures(directory: Path, arguments: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> dict[str, str]:
+def projector_structures(
+    directory: Path, arguments: Mapping[str, Any], tensors: Mapping[str, np.ndarray]
+) -> dict[str, str]:
+    """Structures of the enabled projectors: from a configuration, or the published ones where the tensors fit them.
+
+    Raises:
+        CheckpointError: there is no configuration, and the tensors need one, or it is malformed.
+        TableError: it is not a JSON object.
+    """
     named = arguments.get("projector_config_path")
     places = [directory / CONFIG, directory.parent / CONFIG, *([Path(named)] if named else [])]
     for place in places:
@@ -199,12 +219,17 @@ def _enabled(path: Path) -> dict[str, str]:
 
 
 def _check_trained(directory: Path, query: Projector) -> None:
-    weight = next(value for key, value in query.tensors.items() if key.endswith("weight")).astype(np.float64)
-    kurtosis = float(np.mean(weight**4) / np.mean(weight**2) ** 2)
+    kurtosis = weight_kurtosis(query)
     if kurtosis < TRAINED_KURTOSIS:
         ratio = f"E[w⁴]/E[w²]² = {kurtosis:.2f}; {UNIFORM_KURTOSIS} if uniform"
         got = f"weights spread as evenly as at initialisation ({ratio})"
         raise _untrained(directory, got)
+
+
+def weight_kurtosis(query: Projector) -> float:
+    """E[w⁴] / E[w²]² over the first weight matrix: what tells a trained W_q from an initial one."""
+    weight = next(value for key, value in query.tensors.items() if key.endswith("weight")).astype(np.float64)
+    return float(np.mean(weight**4) / np.mean(weight**2) ** 2)
 
 
 def _untrained(directory: Path, got: str) -> CheckpointError:

@@ -1,22 +1,44 @@
-"""``probe-models``: which checkpoints and models are at hand, and how to get the others."""
+"""``probe-models``: which checkpoints and models are at hand, how to get the others, and what is wrong with one."""
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from probe.cli.run import run
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from probe.doctor import Diagnosis, Epoch
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point."""
-    parser = ArgumentParser("probe-models", description="List checkpoints and models at hand, or fetch others.")
+    parser = ArgumentParser("probe-models", description="List checkpoints and models, fetch some, or explain one.")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     commands.add_parser("list", help="bundled checkpoints, and whether their models are here (the default)")
     fetch = commands.add_parser("fetch", help="download, check and convert the models of a pair into the cache")
     fetch.add_argument("name", help="smollm2-gemma3")
-    return run(parser, lambda arguments: _fetch(arguments) if arguments.command == "fetch" else _list(), argv)
+    _add_doctor(commands.add_parser("doctor", help="explain a checkpoint directory: what is there, and what is wrong"))
+    bodies = {"fetch": _fetch, "doctor": _doctor}
+    return run(parser, lambda arguments: bodies.get(arguments.command, _list)(arguments), argv)
 
 
-def _list() -> None:
+def _add_doctor(parser: ArgumentParser) -> None:
+    parser.description = "Explain a directory written by DSKD or DSKD-KQ, or a checkpoint of this project."
+    parser.add_argument("directory", metavar="DIR", help="an epoch's directory, or the run's above it")
+    parser.add_argument("--student", metavar="MODEL", help="directory, .gguf file or hub id of the student, if moved")
+    parser.add_argument("--teacher", metavar="MODEL", help="the same for the teacher")
+    parser.add_argument(
+        "--align", type=Path, metavar="FILE", help="the run's align.jsonl, to measure the key scale and check models by"
+    )
+    parser.add_argument("--pairs", type=Path, metavar="FILE", help="gold pairs, to simulate the key scale with")
+    parser.add_argument("--hash", action="store_true", help="SHA-256 of both embedding tables, which takes seconds")
+
+
+def _list(_: Namespace) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -49,3 +71,78 @@ def _fetch(arguments: Namespace) -> None:
 
     for line in fetch(arguments.name):
         print(line, flush=True)
+
+
+def _doctor(arguments: Namespace) -> None:
+    from rich.console import Console
+
+    from probe.doctor import diagnose
+    from probe.errors import CheckpointError, Problem
+    from probe.pairs import read_pairs
+
+    found = diagnose(
+        arguments.directory,
+        student=arguments.student,
+        teacher=arguments.teacher,
+        align=arguments.align,
+        texts=[row.text for row in read_pairs(arguments.pairs).rows] if arguments.pairs else (),
+        hash_tables=arguments.hash,
+    )
+    _print(Console(highlight=False, markup=False), found)
+    if found.problems:
+        remedy = "Do what the arrows (→) say, from the top."
+        got = f"problems with {', '.join(found.problems)}"
+        raise CheckpointError(Problem(found.directory.name, "a checkpoint to probe", got, remedy))
+
+
+def _print(console: "Console", found: "Diagnosis") -> None:
+    # Paths must stay whole to be copied: a terminal wraps them without breaking them.
+    if found.epochs:
+        console.print(f"{found.directory.parent}", soft_wrap=True)
+        console.print(_epochs(found.epochs, found.directory))
+        console.print(f"Explained below: {found.choice}.")
+        console.print()
+    console.print(f"{found.directory}", soft_wrap=True)
+    console.print()
+    console.print(_findings(found))
+    console.print()
+    for role, sha256 in found.table_hashes.items():
+        console.print(f"{role}  {sha256}", soft_wrap=True)
+
+
+def _epochs(epochs: "Sequence[Epoch]", chosen: Path) -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
+    table.add_column("")
+    for header in ("epoch", "step", "loss", "ROUGE-L"):
+        table.add_column(header, justify="right")
+    for epoch in epochs:
+        cells = (
+            epoch.path.name if epoch.number is None else f"{epoch.number}",
+            "–" if epoch.step is None else f"{epoch.step}",
+            *("–" if value is None else f"{value:.4f}" for value in (epoch.loss, epoch.rougel)),
+        )
+        table.add_row("→" if epoch.path == chosen else "", *cells)
+    return table
+
+
+def _findings(found: "Diagnosis") -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    colours = {"ok": "green", "unverified": "yellow", "problem": "bold red"}
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)  # marks of their own column, so that what wraps is indented
+    table.add_column(overflow="fold")
+    for finding in found.findings:
+        heading = Text(finding.verdict, colours[finding.verdict]), finding.topic
+        marks = "·" * len(finding.facts) + "→"
+        for mark, line in zip(marks, [*finding.facts, finding.remedy], strict=True):
+            if line:
+                table.add_row(*heading, mark, line)
+                heading = "", ""
+    return table

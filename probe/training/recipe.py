@@ -57,6 +57,9 @@ class TeacherPart(_Part):
     """A directory of LoRA weights, merged when the teacher is loaded."""
     cached: bool = True
     """Run it once over the corpus and keep its states on disk, rather than at every step."""
+    expectations: bool = False
+    """Keep what its predictions amount to as well: two products with its head for each target once, which saves one at
+    every step, so that it pays from the third epoch on (see `probe.training.criteria.teacher_space`)."""
     device_map: str | None = None
     """For teachers that do not fit one device, as accelerate knows it."""
 

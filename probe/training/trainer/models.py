@@ -123,7 +123,8 @@ def freeze_teacher(recipe: Recipe, cut: Cut, record: ModelRecord) -> Frozen:
     stem = record.sources[0].sha256[:16]
     states = teacher_states(model.get_decoder(), identity, cut.train, folder / f"{stem}.npy")
     expected = None
-    if recipe.objective.method in CROSS_MODEL | {"dskd"} and not recipe.objective.only_projectors:
+    in_teacher_space = recipe.objective.method in CROSS_MODEL | {"dskd"} and not recipe.objective.only_projectors
+    if recipe.teacher.expectations and in_teacher_space:
         temperature = recipe.objective.temperature
         path = folder / f"{stem}-expected-{temperature:g}.npy"
         expected = teacher_expectations(states, head, temperature, identity, path)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ def train(recipe: Recipe, run: Path, say: Callable[[str], None] = print) -> Path
     """
     if recipe.training.threads is not None:
         torch.set_num_threads(recipe.training.threads)
-    arguments = _arguments(recipe, run)
+    arguments = training_arguments(recipe, run)
     is_main = arguments.process_index == 0
     _remember(recipe, run, is_main=is_main)
     prepared = prepare(recipe, arguments.main_process_first(desc="teacher states"))
@@ -50,7 +51,7 @@ def train(recipe: Recipe, run: Path, say: Callable[[str], None] = print) -> Path
             say(f"skipped {skipped}")
         if found.path is not None:
             say(f"going on from {found.path.name}")
-    trainer = _trainer(prepared, arguments)
+    trainer = trainer_of(prepared, arguments)
     trainer.train(resume_from_checkpoint=None if found.path is None else str(found.path))
     last = newest_complete(run).path
     if last is None:
@@ -58,9 +59,14 @@ def train(recipe: Recipe, run: Path, say: Callable[[str], None] = print) -> Path
     return last
 
 
-def _arguments(recipe: Recipe, run: Path) -> TrainingArguments:
+def training_arguments(recipe: Recipe, run: Path) -> TrainingArguments:
+    """The recipe in transformers' words.
+
+    Raises:
+        TrainingError: the batch cannot be cut evenly.
+    """
     part = recipe.training
-    processes = int(_environment("WORLD_SIZE", "1"))
+    processes = int(os.environ.get("WORLD_SIZE", "1"))  # as accelerate and torchrun set it
     share = part.batch_size // processes
     micro = min(part.micro_batch_size or share, share)
     if share * processes != part.batch_size or share % micro:
@@ -94,12 +100,6 @@ def _arguments(recipe: Recipe, run: Path) -> TrainingArguments:
     )
 
 
-def _environment(name: str, default: str) -> str:
-    import os
-
-    return os.environ.get(name, default)
-
-
 def _remember(recipe: Recipe, run: Path, *, is_main: bool) -> None:
     """The resolved recipe, written once; another one is refused."""
     file = run / RECIPE
@@ -127,7 +127,8 @@ def _differences(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "")
     return found
 
 
-def _trainer(prepared: Prepared, arguments: TrainingArguments) -> DistillationTrainer:
+def trainer_of(prepared: Prepared, arguments: TrainingArguments) -> DistillationTrainer:
+    """The trainer of a prepared run, with its callbacks."""
     recipe = prepared.recipe
     part = recipe.training
     lengths = [len(example.ids) for example in prepared.train.student]
