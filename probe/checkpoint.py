@@ -215,9 +215,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path, *, dtype: type[np.floati
         write_checkpoint(checkpoint, temporary, dtype=dtype)
 
 
-def write_checkpoint(
-    checkpoint: Checkpoint, directory: Path, *, dtype: type[np.floating[Any]] = np.float32
-) -> None:
+def write_checkpoint(checkpoint: Checkpoint, directory: Path, *, dtype: type[np.floating[Any]] = np.float32) -> None:
     """Write manifest and projectors into a directory that somebody else makes whole."""
     from safetensors.numpy import save
 

@@ -20,6 +20,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "settings", nargs="*", metavar="KEY=VALUE", help="any key of the recipe, as objective.method=cla"
     )
     parser.add_argument("--out", type=Path, help="directory of the run (default: runs/NAME)")
+    parser.add_argument(
+        "--export", choices=["dskd"], help="also write the last checkpoint in DSKD's layout, beside the run: OUT-dskd"
+    )
     return run(parser, _train, argv)
 
 
@@ -38,7 +41,15 @@ def _train(arguments: Namespace) -> None:
         if len(runs) > 1:
             place = place / one.name.removeprefix(f"{recipe.name}/")
             print(one.name, flush=True)
-        print(train(one, place), flush=True)
+        checkpoint = train(one, place)
+        print(checkpoint, flush=True)
+        if arguments.export == "dskd":
+            from probe.training.export import RunInfo, export_dskd
+
+            for note in export_dskd(
+                checkpoint, place.with_name(f"{place.name}-dskd"), teacher_path=None, run=RunInfo()
+            ):
+                print(note, flush=True)
 
 
 if __name__ == "__main__":

@@ -55,6 +55,8 @@ class TeacherPart(_Part):
     source: str | None = None
     adapter: str | None = None
     """A directory of LoRA weights, merged when the teacher is loaded."""
+    precision: Literal["float32", "bfloat16"] | None = None
+    """Of its weights; None for that of the training."""
     cached: bool = True
     """Run it once over the corpus and keep its states on disk, rather than at every step."""
     expectations: bool = False

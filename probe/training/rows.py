@@ -1,9 +1,11 @@
 """The rows that a recipe names: for training, and held out."""
 
 import random
+from pathlib import Path
 from typing import NamedTuple
 
 from probe.errors import Problem, TrainingError
+from probe.training.corpus import ColumnMap, hold_out, read_corpus
 from probe.training.data import Example
 from probe.training.recipe import DataPart
 
@@ -23,27 +25,24 @@ def read_rows(part: DataPart, seed: int) -> SplitRows:
     Raises:
         TrainingError: they cannot be read, or there are none.
     """
-    if part.source == DOCSTRINGS:
-        from probe.training.demo.corpus import docstring_examples
-
-        rows = docstring_examples()
-        # The bundled demo held out the same rows.
-        random.Random(DOCSTRING_SEED).shuffle(rows)
-        return _cut(SplitRows(rows[part.held_out :], rows[: part.held_out]), part)
-    from pathlib import Path
-
-    from probe.training.data import read_examples
-
-    source = Path(part.source)
-    if source.is_dir():
-        dev = source / "dev.jsonl"
-        return _cut(SplitRows(read_examples(source / "train.jsonl"), read_examples(dev) if dev.is_file() else []), part)
-    rows = read_examples(source)
-    random.Random(seed).shuffle(rows)
-    return _cut(SplitRows(rows[part.held_out :], rows[: part.held_out]), part)
-
-
-def _cut(rows: SplitRows, part: DataPart) -> SplitRows:
-    if not rows.train:
+    found = _docstrings(part) if part.source == DOCSTRINGS else _corpus(part, seed)
+    if not found.train:
         raise TrainingError(Problem(part.source, "rows to train on", "none", "Add rows, or hold out fewer."))
-    return rows._replace(train=rows.train[: part.max_rows])
+    return found._replace(train=found.train[: part.max_rows])
+
+
+def _docstrings(part: DataPart) -> SplitRows:
+    from probe.training.demo.corpus import docstring_examples
+
+    rows = docstring_examples()
+    # The bundled demo held out the same rows.
+    random.Random(DOCSTRING_SEED).shuffle(rows)
+    return SplitRows(rows[part.held_out :], rows[: part.held_out])
+
+
+def _corpus(part: DataPart, seed: int) -> SplitRows:
+    columns = None if part.columns is None else ColumnMap(**part.columns.model_dump())
+    rows = read_corpus(part.source, "train", columns)
+    if (Path(part.source) / "dev.jsonl").is_file():
+        return SplitRows(rows, read_corpus(part.source, "dev", columns))
+    return SplitRows(*hold_out(rows, part.held_out, seed)) if part.held_out else SplitRows(rows, [])

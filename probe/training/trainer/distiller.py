@@ -29,7 +29,7 @@ class Distiller(nn.Module):
         if self._teacher is None:
             return None
         device = batch["student_ids"].device
-        if self._teacher.table.device != device:
+        if self._teacher.head.device != device:
             self._teacher = self._teacher.to(device)
         positions = positions_of(batch, "teacher")
         seen = self._teacher.view(positions, batch.get("states"))

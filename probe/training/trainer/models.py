@@ -1,5 +1,6 @@
 """The two models of a run, loaded and checked; the teacher's caches; projectors and where they start."""
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -74,7 +75,7 @@ def load_teacher(recipe: Recipe) -> Any:
 
     part = recipe.teacher
     options: dict[str, Any] = {} if part.device_map is None else {"device_map": part.device_map}
-    dtype = torch.bfloat16 if recipe.training.precision == "bfloat16" else torch.float32
+    dtype = getattr(torch, part.precision or recipe.training.precision)
     model: Any = AutoModelForCausalLM.from_pretrained(directory_of(teacher_source(recipe)), dtype=dtype, **options)
     if part.adapter is not None:
         from peft import PeftModel
@@ -112,15 +113,14 @@ def freeze_teacher(recipe: Recipe, cut: Cut, record: ModelRecord) -> Frozen:
     """
     model = load_teacher(recipe)
     head = model.get_output_embeddings().weight.detach()
-    with torch.no_grad():
-        table = model.get_input_embeddings()(torch.arange(model.config.vocab_size, device=head.device)).clone()
+    embeddings = model.get_input_embeddings()
     # In reference mode the padded length is part of the teacher's states.
     if not recipe.teacher.cached or recipe.objective.reference:
-        return Frozen(Teacher(table, head, model), None, None)
-    identity = f"{record.sources[0].sha256}, adapter {recipe.teacher.adapter}, {recipe.training.precision}"
+        return Frozen(Teacher(embeddings, head, model), None, None)
+    identity = f"{record.sources[0].sha256}, adapter {recipe.teacher.adapter}, {head.dtype}"
     folder = cache_dir() / "states" / token_digest(cut.train)[:16]
     folder.mkdir(parents=True, exist_ok=True)
-    stem = record.sources[0].sha256[:16]
+    stem = hashlib.sha256(identity.encode()).hexdigest()[:16]
     states = teacher_states(model.get_decoder(), identity, cut.train, folder / f"{stem}.npy")
     expected = None
     in_teacher_space = recipe.objective.method in CROSS_MODEL | {"dskd"} and not recipe.objective.only_projectors
@@ -128,7 +128,7 @@ def freeze_teacher(recipe: Recipe, cut: Cut, record: ModelRecord) -> Frozen:
         temperature = recipe.objective.temperature
         path = folder / f"{stem}-expected-{temperature:g}.npy"
         expected = teacher_expectations(states, head, temperature, identity, path)
-    return Frozen(Teacher(table, head), states, expected)
+    return Frozen(Teacher(embeddings, head), states, expected)
 
 
 def starting_checkpoint(recipe: Recipe) -> Checkpoint | None:
@@ -147,10 +147,11 @@ def scales_of(recipe: Recipe, cut: Cut, frozen: Frozen) -> Scales | None:
     if start is not None:
         return start.scales
     examples = cut.train if frozen.states is not None else cut.train[:SCALE_ROWS]
-    table = frozen.teacher.table
+    embeddings = frozen.teacher.embeddings
 
     def embed(ids: Int[np.ndarray, " positions"]) -> Float[np.ndarray, "positions width"]:
-        return table[torch.from_numpy(ids)].float().cpu().numpy()
+        with torch.no_grad():
+            return embeddings(torch.from_numpy(ids).to(embeddings.weight.device)).float().cpu().numpy()
 
     return estimate_scales(examples, embed, _states_of(examples, frozen))
 

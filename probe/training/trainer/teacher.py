@@ -13,10 +13,10 @@ from probe.training.criteria.views import Positions, View, at_least_float32, emb
 
 @dataclass(frozen=True)
 class Teacher:
-    """Table and head of a teacher, and the model itself if it runs at every step."""
+    """Embeddings and head of a teacher, and the model itself if it runs at every step."""
 
-    table: Float[Tensor, "vocabulary width"]
-    """What the embedding module returns for every id."""
+    embeddings: Any
+    """The embedding module, whose weights may be the head's."""
     head: Float[Tensor, "vocabulary width"]
     model: Any | None = None
 
@@ -24,7 +24,7 @@ class Teacher:
         """The teacher's side of a batch; ``states`` are the cached ones."""
         if states is None:
             return frozen_view(self.model, positions)
-        tokens = embed(self.table, positions)
+        tokens = embed(self.embeddings, positions)
         return View(tokens, at_least_float32(states), self.head)
 
     def to(self, device: torch.device) -> "Teacher":
@@ -32,7 +32,10 @@ class Teacher:
         model = self.model
         if model is not None and getattr(model, "hf_device_map", None) is None:
             model = model.to(device)
-        return Teacher(self.table.to(device), self.head.to(device), model)
+        # A tied head is the weight of the embedding module, and moves with it.
+        tied = self.head.data_ptr() == self.embeddings.weight.data_ptr()
+        embeddings = self.embeddings.to(device)
+        return Teacher(embeddings, embeddings.weight if tied else self.head.to(device), model)
 
 
 def pad_rows(rows: Sequence[Float[Tensor, "_ width"]]) -> Float[Tensor, "batch positions width"]:
