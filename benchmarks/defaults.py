@@ -8,6 +8,7 @@ lies on the chunk of the target. Trainings are repeated over seeds of the order 
 """
 
 import argparse
+import math
 import random
 import statistics
 from dataclasses import replace
@@ -240,7 +241,9 @@ def main() -> None:
 
 
 def spread(values: list[float]) -> str:
-    """Mean and deviation."""
+    """Mean and deviation; a dash where there is nothing to measure."""
+    if any(math.isnan(value) for value in values):
+        return "–"
     deviation = statistics.stdev(values) if len(values) > 1 else 0.0
     return f"{statistics.mean(values):.3f} ± {deviation:.3f}"
 

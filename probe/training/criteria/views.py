@@ -16,6 +16,8 @@ from probe.attention import bigrams
 from probe.errors import Problem, TrainingError
 from probe.training.data import Encoded
 
+ROUNDING = 0.02
+"""Relative difference of two logit vectors that bfloat16 explains."""
 IGNORED = -100
 """The label of positions without one, as transformers spells it."""
 
@@ -171,9 +173,9 @@ def plain_head(model: Any) -> Float[Tensor, "vocabulary width"]:
     positions = padded_positions(*(torch.ones((1, 1), dtype=torch.long) for _ in range(3)))
     head = model.get_output_embeddings().weight
     with torch.no_grad():
-        ours = last_states(model, positions) @ head.T
-        theirs = model(input_ids=positions.ids, attention_mask=positions.attention_mask).logits
-    if not torch.allclose(ours.float(), theirs.float(), rtol=1e-2, atol=1e-2):
+        ours = (last_states(model, positions).to(head.dtype) @ head.T).float()
+        theirs = model(input_ids=positions.ids, attention_mask=positions.attention_mask).logits.float()
+    if (ours - theirs).norm() > ROUNDING * theirs.norm():
         got = "logits that are something else: a bias, a soft cap or a multiplier lies between"
         raise TrainingError(Problem(type(model).__name__, "logits = states @ head", got, "Use a model without it."))
     return head

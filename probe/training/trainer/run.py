@@ -24,7 +24,7 @@ from probe.training.trainer.setup import Prepared, prepare
 from probe.training.trainer.trainer import DistillationTrainer, unwrapped
 
 RECIPE = "recipe.json"
-EVALUATION_ROWS = 16
+EVALUATION_ROWS = 4
 
 
 def train(recipe: Recipe, run: Path, say: Callable[[str], None] = print) -> Path:
