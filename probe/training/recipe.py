@@ -33,7 +33,7 @@ class Lora(_Part):
     """Low-rank adapters, as peft knows them."""
 
     r: int = Field(default=256, gt=0)
-    alpha: float = Field(default=8, gt=0)
+    alpha: int = Field(default=8, gt=0)
     dropout: float = Field(default=0.1, ge=0, lt=1)
     targets: list[str] | None = None
     """Names of the layers; None for peft's choice for the architecture."""
@@ -85,6 +85,7 @@ class DataPart(_Part):
     max_rows: int | None = Field(default=None, gt=0)
     max_prompt: int = Field(default=MAX_PROMPT, gt=0)
     max_length: int = Field(default=MAX_LENGTH, gt=1)
+
     prompt: str | None = None
     """The template whose last token is the first input of a probe; None for the published one."""
 
@@ -93,15 +94,15 @@ class ObjectivePart(_Part):
     """The method; see `probe.training.criteria.settings.Objective`."""
 
     method: Method = "cma"
-    kd_rate: float = 0.5
-    temperature: float = 2.0
-    teacher_temperature: float = 1.0
+    kd_rate: float = Field(default=0.5, ge=0, le=1)
+    temperature: float = Field(default=2.0, gt=0, allow_inf_nan=False)
+    teacher_temperature: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     divergence: DivergenceName = "forward_kl"
-    skew: float = 0.1
-    alpha: float = 0.5
+    skew: float = Field(default=0.1, ge=0, le=1)
+    alpha: float = Field(default=0.5, ge=0, le=1)
     critic: CriticName = "trained"
-    kq_rate: float = 1.0
-    kq_hidden: int = 768
+    kq_rate: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    kq_hidden: int = Field(default=768, gt=0)
     only_projectors: bool = False
     reference: bool = False
     chunk_side: Side = "target"
@@ -124,7 +125,7 @@ class TrainingPart(_Part):
     """Rows of an optimizer step, over all processes and accumulated parts."""
     micro_batch_size: int | None = Field(default=None, gt=0)
     """Rows that a process runs at once; None for as many as there are."""
-    learning_rate: float = Field(default=5e-4, gt=0)
+    learning_rate: float = Field(default=5e-4, gt=0, allow_inf_nan=False)
     projector_learning_rate: float = Field(default=1e-3, gt=0)
     critic_learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)
@@ -154,7 +155,7 @@ class Recipe(_Part):
     """A run, or several that differ in method and seed."""
 
     name: str
-    seed: int = 10
+    seed: int = Field(default=10, ge=0)
     methods: list[Method] | None = None
     """Run each of these instead of ``objective.method``."""
     seeds: list[int] | None = None
@@ -221,9 +222,11 @@ def _set(content: dict[str, Any], override: str) -> None:
         if not isinstance(part, dict):
             raise TrainingError(Problem(override, "a part of a recipe", f"a value, {parent}", "Name the key alone."))
     try:
-        part[last] = tomllib.loads(f"value = {value}")["value"]
+        found: Any = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
-        part[last] = value
+        found = value
+    # TOML knows dates; here, one is a name that looks like it.
+    part[last] = found if isinstance(found, str | int | float | list | dict) else value
 
 
 def _problem(where: str, error: Any) -> Problem:

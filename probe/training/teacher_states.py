@@ -134,6 +134,8 @@ def _pass(
         stored = json.loads(note.read_text(encoding="utf-8"))
         done = stored.pop("done")
         _check(partial, key, stored)
+    if not done:
+        note.unlink(missing_ok=True)  # of an earlier pass
     array: Any = np.lib.format.open_memmap(partial, "r+" if done else "w+", np.float32, shape)
     for number, block in enumerate(track(blocks, title, disable=not sys.stderr.isatty())):
         if number >= done:

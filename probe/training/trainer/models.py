@@ -58,7 +58,7 @@ def load_student(part: StudentPart) -> Any:
             config = LoraConfig(
                 task_type="CAUSAL_LM",
                 r=lora.r,
-                lora_alpha=int(lora.alpha),
+                lora_alpha=lora.alpha,
                 lora_dropout=lora.dropout,
                 target_modules=lora.targets,
             )

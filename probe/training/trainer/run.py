@@ -52,6 +52,8 @@ def train(recipe: Recipe, run: Path, say: Callable[[str], None] = print) -> Path
         if found.path is not None:
             say(f"going on from {found.path.name}")
     trainer = trainer_of(prepared, arguments)
+    if found.path is not None and found.path.name == f"checkpoint-{recipe.training.steps}":
+        return found.path
     trainer.train(resume_from_checkpoint=None if found.path is None else str(found.path))
     last = newest_complete(run).path
     if last is None:
@@ -111,6 +113,8 @@ def _remember(recipe: Recipe, run: Path, *, is_main: bool) -> None:
             remedy = "Name an empty directory, or give that run's settings to go on with it."
             raise TrainingError(Problem(str(run), "a run of this recipe", f"other {', '.join(changed)}", remedy))
     elif is_main:
+        if run.exists() and not run.is_dir():
+            raise TrainingError(Problem(str(run), "a directory", "a file", "Name another place."))
         run.mkdir(parents=True, exist_ok=True)
         with replacing_file(file) as temporary:
             temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

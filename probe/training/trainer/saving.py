@@ -5,6 +5,7 @@ that it can be probed as it is, and what a resume needs beside it. ``files.json`
 """
 
 import json
+import math
 import os
 import re
 import shutil
@@ -12,7 +13,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 
@@ -59,7 +60,7 @@ def whole_directory(target: Path, *, is_main: bool, wait: Callable[[], None]) ->
 
 def _is_about_space(error: Exception) -> bool:
     """Whether writing failed; libraries wrap the system's error in their own."""
-    wrapped = ("SafetensorError", "PytorchStreamWriter", "unexpected pos", "file write failed")
+    wrapped = ("SafetensorError", "PytorchStreamWriter", "unexpected pos", "file write failed", "iostream error")
     return isinstance(error, OSError) or any(name in f"{type(error).__name__}: {error}" for name in wrapped)
 
 
@@ -110,10 +111,12 @@ def checkpoints(run: Path) -> list[Path]:
 
 def _what_is_wrong(path: Path) -> str | None:
     try:
-        sizes: dict[str, int] = json.loads((path / FILES).read_text(encoding="utf-8"))
+        sizes: Any = json.loads((path / FILES).read_text(encoding="utf-8"))
     except (OSError, ValueError):
+        sizes = None
+    if not isinstance(sizes, dict):
         return f"no readable {FILES}"
-    for name, size in sizes.items():
+    for name, size in cast(dict[str, int], sizes).items():
         file = path / name
         if not file.is_file():
             return f"{name} is missing"
@@ -184,10 +187,12 @@ class Saver:
 
     def rotate(self, run: Path) -> list[Path]:
         """Remove all checkpoints but the last ones and the best ones; returns those that stay."""
-        present = checkpoints(run)
+        # A damaged one was skipped by this very run; it must not stand for the last.
+        damaged = {path for path in checkpoints(run) if _what_is_wrong(path) is not None}
+        present = [path for path in checkpoints(run) if path not in damaged]
         ranked = sorted((p for p in present if _score_of(p) is not None), key=lambda p: _score_of(p) or 0.0)
         kept = {*present[-self.keep_last :], *ranked[: self.keep_best]}
-        for path in present:
+        for path in [*present, *sorted(damaged)]:
             if path not in kept:
                 # Renamed first, so that a kill leaves no checkpoint with half of its files.
                 doomed = path.with_name(f".{path.name}{PARTIAL}")
@@ -197,8 +202,11 @@ class Saver:
 
 
 def _score_of(path: Path) -> float | None:
-    file = path / METRICS
-    return float(json.loads(file.read_text(encoding="utf-8"))[METRIC]) if file.is_file() else None
+    try:
+        score = float(json.loads((path / METRICS).read_text(encoding="utf-8"))[METRIC])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return score if math.isfinite(score) else None
 
 
 def save_student(student: Any, tokenizer_files: Sequence[Path], place: Path) -> None:

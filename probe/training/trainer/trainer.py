@@ -60,6 +60,7 @@ class DistillationTrainer(Trainer):
         """Student targets of all processes since the run was started."""
         self._parts: dict[str, Tensor] = {}
         self._steps_logged = 0
+        self._saved = -1
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         return self.sampler
@@ -123,16 +124,19 @@ class DistillationTrainer(Trainer):
 
     def _clip_grad_norm(self, model: nn.Module) -> Any:
         distiller = unwrapped(model)
-        critic = set(distiller.criterion.trained_networks)
+        critic = distiller.criterion.trained_networks
         networks = set(distiller.criterion.networks.parameters()) if distiller.criterion.networks is not None else set()
         if critic:
-            self.accelerator.clip_grad_norm_(list(critic), self.part.critic_clip)
+            self.accelerator.clip_grad_norm_(critic, self.part.critic_clip)
         rest = [parameter for parameter in model.parameters() if parameter not in networks]
         return self.accelerator.clip_grad_norm_(rest, self.part.clip)
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         run = Path(str(self.args.output_dir))
         target = run / f"checkpoint-{self.state.global_step}"
+        if self._saved == self.state.global_step:  # the end of an epoch can be the last step as well
+            return
+        self._saved = self.state.global_step
         with whole_directory(target, is_main=self.args.should_save, wait=self.accelerator.wait_for_everyone) as place:
             if self.args.should_save:
                 self.saver.save(unwrapped(model), self.state.global_step, place)
