@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import random
 import shutil
 import signal
@@ -46,7 +45,7 @@ from probe.training.criteria.settings import Method
 from probe.training.criteria.views import embed, response_positions
 from probe.training.data import epoch_batches, read_examples, tokenize
 from probe.training.modules import Projectors
-from probe.training.recipe import Recipe, read_recipe
+from probe.training.recipe import Recipe
 from probe.training.teacher_states import teacher_states
 from probe.training.trainer.batches import GlobalBatches
 from probe.training.trainer.run import train
@@ -608,26 +607,6 @@ def test_a_killed_pass_of_the_teacher_goes_on_and_ends_with_the_same_bits(
         np.testing.assert_array_equal(array, theirs[name])
     assert not list(killed.rglob("*.partial*"))
     assert_same_bits(tmp_path / "whole" / "checkpoint-1", tmp_path / "run" / "checkpoint-1")
-
-
-@pytest.mark.slow
-def test_a_run_overtaken_by_another_on_the_same_cache_ends_well(
-    many_rows: Path, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    """One is stopped in its pass; the other comes, makes the cache whole and trains; the first goes on."""
-    cache = tmp_path / "cache"
-    monkeypatch.setenv("PROBE_CACHE", str(cache))
-    first = server.start(many_rows, tmp_path / "first", cache=str(cache))
-    while not any(cache.rglob("*.partial.json")):
-        assert not server.has_line()
-    os.kill(first.pid, signal.SIGSTOP)
-    try:
-        train(read_recipe(str(many_rows)), tmp_path / "second", say=lambda _: None)
-    finally:
-        os.kill(first.pid, signal.SIGCONT)
-    ended = first.end()
-    assert ended.code == 0, ended.log
-    assert_same_bits(tmp_path / "first" / "checkpoint-1", tmp_path / "second" / "checkpoint-1")
 
 
 def test_a_note_of_an_earlier_pass_does_not_speak_for_a_later_one(place: Path, tmp_path: Path):
