@@ -32,6 +32,7 @@ def write(run: Path, step: int, *, score: float | None = None, text: str = "weig
 
 def saver(keep_last: int = 1, keep_best: int = 1) -> Saver:
     return Saver(
+        recipe={},
         describe=lambda *_: None,
         score=None,
         tokenizer_files=(),
@@ -351,3 +352,22 @@ def test_a_place_that_is_a_file_is_one_message(place: Path, tmp_path: Path, serv
     ended = server.run(recipe, tmp_path / "run")
     assert ended.code == 2, ended.log
     assert len(messages(ended.log)) == 1
+
+
+@needs_mount
+def test_a_full_disk_of_the_teachers_cache_is_one_message_too(place: Path, tmp_path: Path):
+    """A memory map on a full disk ends in a signal without a word, unless its room was taken before."""
+    recipe = write_recipe(tmp_path / "tiny.toml", content(place))
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    script = f"mount -t tmpfs -o size=16k tmpfs {disk} && {' '.join(command(recipe, tmp_path / 'run'))}"
+    done = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", script],
+        env=environment(PROBE_CACHE=str(disk)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2, (done.returncode, done.stderr)
+    assert len(messages(done.stderr)) == 1
+    assert "Traceback" not in done.stderr

@@ -16,12 +16,13 @@ import numpy as np
 import pytest
 import torch
 from accelerate.data_loader import BatchSamplerShard
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 from torch.utils.data import BatchSampler
 from trainer_runs import (
     TESTS,
     Server,
     assert_same_bits,
+    command,
     content,
     environment,
     leftovers,
@@ -35,6 +36,7 @@ from trainer_runs import (
 )
 from transformers import AutoModel, AutoModelForCausalLM
 
+import probe
 from probe.checkpoint import Checkpoint, load_checkpoint
 from probe.cli.train import main
 from probe.find import find_checkpoint
@@ -50,6 +52,7 @@ from probe.training.teacher_states import teacher_states
 from probe.training.trainer.batches import GlobalBatches
 from probe.training.trainer.run import train
 from probe.training.trainer.saving import FILES, METRICS, NETWORKS, checkpoints, newest_complete
+from probe.training.trainer.setup import prepare
 from probe.training.vocabulary_map import main as map_vocabularies
 
 SAME_TOKENIZER = ("kd", "dskd")
@@ -269,17 +272,17 @@ def distance(ours: torch.Tensor, theirs: torch.Tensor) -> float:
     return ((ours - theirs).norm() / theirs.norm()).item()
 
 
-# Without --cpu, with which accelerate starts one process alone; the run itself asks for the CPU, and so for gloo.
-ACCELERATE = [str(Path(sys.executable).with_name("accelerate")), "launch", "--multi_gpu", "--num_processes", "2"]
-ACCELERATE += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+LAUNCH = Path(probe.__file__).parent / "training" / "launch" / "one-node.yaml"
+ACCELERATE = [str(Path(sys.executable).with_name("accelerate")), "launch", "--config_file", str(LAUNCH)]
+ACCELERATE += ["--dynamo_backend", "no", "--main_process_port", "0"]
 
 
 @pytest.mark.slow
 def test_one_batch_four_parts_and_two_processes_have_the_same_gradients(place: Path, tmp_path: Path):
-    """For sums over tokens. Those of a control and of the released critic are means over whatever is at hand."""
+    """For sums over tokens. A control, the released critic and scales of a batch are means over whatever is at hand."""
     runs = {method: parts_of(place, method) for method in SUMS}
-    runs["cma-reference"] = parts_of(place, "cma", reference=True)
     others = {
+        "reference": parts_of(place, "cma", reference=True),
         "norm-only": parts_of(place, "cma-ga", critic="norm-only"),
         "released": parts_of(place, "cma-ga", critic="released", reference=True),
     }
@@ -506,6 +509,7 @@ def test_a_missing_column_and_an_empty_response_are_named_with_their_row(
         (["data.source=./nowhere"], "nowhere"),
         (["objective.start=./nowhere"], "nowhere"),
         (["objective.start=demo"], "shape"),
+        (["data.max_prompt=3", "data.max_length=3"], "room for a response"),
         (["seed=-1"], "seed"),
     ],
 )
@@ -628,3 +632,76 @@ def test_a_note_of_an_earlier_pass_does_not_speak_for_a_later_one(place: Path, t
         teacher_states(teacher, "tiny", encoded, path)
     handle.remove()
     np.testing.assert_array_equal(teacher_states(teacher, "tiny", encoded, path).states, states)
+
+
+def test_weights_that_are_no_numbers_never_become_a_checkpoint(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """The last step's loss is finite; what it makes of the weights is not."""
+    recipe = write_recipe(tmp_path / "a.toml", content(place, training={"steps": 1, "learning_rate": 1e38}))
+    assert "finite weights" in messages(capsys, str(recipe), "training.weight_decay=1e38", "--out", str(tmp_path / "r"))
+    assert not checkpoints(tmp_path / "r")
+    assert not leftovers(tmp_path / "r")
+
+
+def test_a_teacher_with_another_body_and_the_same_table_has_a_cache_of_its_own(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """As fine-tuning with adapters leaves it."""
+    other = shutil.copytree(place / "teacher", tmp_path / "teacher")
+    tensors = base_weights(other)
+    changed = {key: value if "embed" in key or "lm_head" in key else value * 1.5 for key, value in tensors.items()}
+    save_file(changed, other / "model.safetensors", metadata={"format": "pt"})
+    found = []
+    for name, teachers in (("alone", [other]), ("after", [place / "teacher", other])):
+        monkeypatch.setenv("PROBE_CACHE", str(tmp_path / name))
+        for number, teacher in enumerate(teachers):
+            recipe = recipe_of(place, tmp_path / "a.toml", teacher={"source": str(teacher)})
+            last = train(recipe, tmp_path / f"run-{name}-{number}", say=lambda _: None)
+        found.append(last)
+    assert_same_bits(*found)
+
+
+@pytest.mark.slow
+def test_two_runs_that_want_one_cache_at_once_both_end_well(place: Path, tmp_path: Path):
+    recipe = write_recipe(tmp_path / "a.toml", content(place, training={"steps": 1}))
+    cache = tmp_path / "cache"
+    own = environment(PROBE_CACHE=str(cache))
+    runs = [subprocess.Popen(command(recipe, tmp_path / name), env=own) for name in ("first", "second")]
+    assert [run.wait() for run in runs] == [0, 0]
+    assert_same_bits(*(tmp_path / name / "checkpoint-1" for name in ("first", "second")))
+    assert len(list(cache.rglob("*.npy"))) == 1
+
+
+def test_a_student_that_does_not_learn_has_no_dropout(place: Path, tmp_path: Path):
+    recipe = recipe_of(place, tmp_path / "a.toml", student={"train": "nothing"})
+    distiller = prepare(recipe).distiller.train()
+    assert distiller.training
+    assert distiller.criterion.training
+    assert not distiller.student.training
+
+
+def test_scales_of_reference_mode_are_those_of_each_batch(place: Path, tmp_path: Path):
+    """The checkpoint says of its own that they are an estimate."""
+    recipe = recipe_of(place, tmp_path / "a.toml", objective={"reference": True}, training={"steps": 1})
+    prepared = prepare(recipe)
+    assert prepared.distiller.criterion.scales is None
+    assert prepared.scales is not None
+    assert prepared.scales.key_is_estimate
+    assert load_checkpoint(train(recipe, tmp_path / "run", say=lambda _: None)).scales.key_is_estimate
+
+
+def test_a_trained_checkpoint_is_exported_to_dskds_layout(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    recipe = write_recipe(tmp_path / "a.toml", content(place, training={"steps": 1}))
+    assert main([str(recipe), "--out", str(tmp_path / "run"), "--export", "dskd"]) == 0
+    capsys.readouterr()
+    (projectors,) = (tmp_path / "run-dskd").rglob("projector.pt")
+    assert (projectors.parent / "model.safetensors").is_file()
+
+
+def test_a_sft_checkpoint_holds_its_recipe(place: Path, tmp_path: Path):
+    recipe = recipe_of(place, tmp_path / "a.toml", objective={"method": "sft"}, training={"steps": 1})
+    last = train(recipe, tmp_path / "run", say=lambda _: None)
+    assert json.loads((last / "recipe.json").read_text()) == recipe.model_dump(mode="json")

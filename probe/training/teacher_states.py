@@ -6,19 +6,22 @@ teacher's weights and the token ids: other data or another teacher are refused, 
 
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from filelock import FileLock
 from jaxtyping import Float
+from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from probe.errors import Problem, TrainingError
+from probe.errors import OutputError, Problem, TrainingError
 from probe.files import replacing_file
 from probe.training.data import Encoded
 
@@ -124,10 +127,20 @@ def _pass(
     fill: Fill,
     title: str,
 ) -> Float[np.ndarray, "positions width"]:
-    key_file, partial = path.with_suffix(".json"), path.with_suffix(".partial.npy")
-    if path.is_file() and key_file.is_file():
-        _check(path, key, json.loads(key_file.read_text(encoding="utf-8")))
+    """Read an array, or make it; of several runs that want the same one, the first makes it and the others wait."""
+    with FileLock(path.with_suffix(".lock")):
+        key_file = path.with_suffix(".json")
+        if path.is_file() and key_file.is_file():
+            _check(path, key, json.loads(key_file.read_text(encoding="utf-8")))
+        else:
+            _make(path, key, shape, blocks, fill, title)
         return np.load(path, mmap_mode="r")
+
+
+def _make(
+    path: Path, key: dict[str, Any], shape: tuple[int, int], blocks: Sequence[Sequence[int]], fill: Fill, title: str
+) -> None:
+    partial = path.with_suffix(".partial.npy")
     note = partial.with_suffix(".json")
     done = 0
     if partial.is_file() and note.is_file():
@@ -136,18 +149,30 @@ def _pass(
         _check(partial, key, stored)
     if not done:
         note.unlink(missing_ok=True)  # of an earlier pass
-    array: Any = np.lib.format.open_memmap(partial, "r+" if done else "w+", np.float32, shape)
-    for number, block in enumerate(track(blocks, title, disable=not sys.stderr.isatty())):
+    array = _open(partial, "r+" if done else "w+", shape)
+    for number, block in enumerate(track(blocks, title, console=Console(stderr=True), disable=not sys.stderr.isatty())):
         if number >= done:
             fill(array, block)
             if number % NOTE_EVERY == NOTE_EVERY - 1:
                 array.flush()
                 _write_json(note, key | {"done": number + 1})
     array.flush()
-    _write_json(key_file, key)
+    _write_json(path.with_suffix(".json"), key)
     partial.replace(path)
     note.unlink(missing_ok=True)
-    return np.load(path, mmap_mode="r")
+
+
+def _open(path: Path, mode: Literal["r+", "w+"], shape: tuple[int, int]) -> Any:
+    """Map the file. A map that finds the disk full ends the process with a signal, so its room is taken before."""
+    try:
+        array: Any = np.lib.format.open_memmap(path, mode, np.float32, shape)
+        with path.open("rb+") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        remedy = "Make room, or set PROBE_CACHE to another directory."
+        raise OutputError(Problem(str(path), "room for the teacher's states", str(error), remedy)) from error
+    return array
 
 
 def _check(path: Path, key: dict[str, Any], stored: dict[str, Any]) -> None:

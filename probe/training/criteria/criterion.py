@@ -13,6 +13,7 @@ from probe.training.criteria.dual_space import Terms, dskd
 from probe.training.criteria.eta import eta
 from probe.training.criteria.logit_matching import MappedHead, mined, uld
 from probe.training.criteria.matching import Adversary, Transport, key_query_loss
+from probe.training.criteria.published import batch_scales
 from probe.training.criteria.same_vocabulary import kd, sft
 from probe.training.criteria.settings import Method, Objective
 from probe.training.criteria.teacher_space import Expectations
@@ -51,6 +52,8 @@ class Side(NamedTuple):
 class Criterion(nn.Module):
     """A method's loss. Its parameters are what trains beside the student; `networks` take a group of their own."""
 
+    student_of_teacher: Int[Tensor, " teacher_vocabulary"] | None
+
     def __init__(
         self,
         objective: Objective,
@@ -69,13 +72,14 @@ class Criterion(nn.Module):
             student: width.
             teacher: width.
             seed: of the projectors; networks draw from torch's generator.
-            scales: for cross-model attention; see `probe.checkpoint`.
+            scales: for cross-model attention; see `probe.checkpoint`. None in reference mode for those of each batch.
             mapped_head: for mined.
             student_of_teacher: for eta.
         """
         super().__init__()
         self.objective, self.scales, self.workspace = objective, scales, Workspace()
-        self.mapped_head, self.student_of_teacher = mapped_head, student_of_teacher
+        self.mapped_head = mapped_head
+        self.register_buffer("student_of_teacher", student_of_teacher, persistent=False)
         structures = {name: STRUCTURES[name] for name in PROJECTORS[objective.method]}
         self.projectors = Projectors(structures, student=student, teacher=teacher, seed=seed)
         self.networks = _networks(objective, 2 * teacher)
@@ -109,14 +113,19 @@ class Criterion(nn.Module):
                 head = self._need(self.mapped_head, "the teacher's head in the student's vocabulary", "Map it first.")
                 return mined(student, side.view, self._links(side), head, objective, counts, workspace)
             case "eta":
-                ids = self._need(self.student_of_teacher, "a map of teacher to student tokens", "Make it first.")
+                ids: Tensor = self._need(
+                    self.student_of_teacher, "a map of teacher to student tokens", "Make it first."
+                )
                 return eta(student, side.view, self._links(side), self.projectors, ids, objective, counts, workspace)
             case _:
                 return self._cross_model(student, side, counts)
 
     def _cross_model(self, student: View, side: Side, counts: Counts) -> Terms:
         objective, teacher = self.objective, side.view
-        scales = self._need(self.scales, "scales", "Estimate them on the training set first.")
+        scales = self.scales
+        if scales is None and objective.reference:
+            scales = batch_scales(teacher)
+        scales = self._need(scales, "scales", "Estimate them on the training set first.")
         masks = student.tokens.mask, teacher.tokens.mask
         links = self._links(side) if objective.method in ("cla", "clp") else None
         if links is not None and objective.method == "clp":

@@ -8,7 +8,7 @@ loss = (1 - kd_rate) · CE + kd_rate · KD
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from probe.training.criteria.divergences import forward_kl, sorted_distance
 from probe.training.criteria.dual_space import Terms
@@ -75,12 +75,15 @@ def mined(
     return _terms(student, guide, objective, counts, workspace, "forward_kl")
 
 
-class MappedHead:
+class MappedHead(nn.Module):
     """A teacher's head with one row for each token of the student's vocabulary, from a vocabulary map.
 
     Of several teacher tokens that map to one student token, the first speaks for it. Student tokens that none maps to
     have no probability.
     """
+
+    weight: Tensor
+    offset: Tensor
 
     def __init__(
         self,
@@ -88,13 +91,17 @@ class MappedHead:
         student_of_teacher: Int[Tensor, " teacher_vocabulary"],
         student_rows: int,
     ) -> None:
+        super().__init__()
         mapped = student_of_teacher >= 0
         student_ids, first = np.unique(student_of_teacher[mapped].numpy(), return_index=True)
         teacher_ids = mapped.nonzero()[:, 0][torch.from_numpy(first)]
-        self.weight = head.new_zeros((student_rows, head.shape[1]))
-        self.weight[student_ids] = head[teacher_ids]
-        self.offset = head.new_full((student_rows,), NOWHERE)
-        self.offset[student_ids] = 0.0
+        weight = head.new_zeros((student_rows, head.shape[1]))
+        weight[student_ids] = head[teacher_ids]
+        offset = head.new_full((student_rows,), NOWHERE)
+        offset[student_ids] = 0.0
+        # Buffers, to go where the criterion goes; the teacher is at hand, so nobody need save them.
+        self.register_buffer("weight", weight, persistent=False)
+        self.register_buffer("offset", offset, persistent=False)
 
 
 def _terms(student: View, guide: Guide, objective: Objective, counts: Counts, workspace: Workspace, name: str) -> Terms:

@@ -19,6 +19,13 @@ class Distiller(nn.Module):
         self.student, self.criterion = student, criterion
         self._teacher = teacher
 
+    def train(self, mode: bool = True) -> "Distiller":
+        """As ever; a student that does not learn has no dropout either."""
+        super().train(mode)
+        if not any(parameter.requires_grad for parameter in self.student.parameters()):
+            self.student.eval()
+        return self
+
     def forward(self, batch: dict[str, Tensor], counts: Counts) -> dict[str, Any]:
         """The loss of (a part of) a batch, with means over the counts of all of it."""
         student = view(self.student, positions_of(batch, "student"))

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from probe.checkpoint import Checkpoint, ModelRecord, Scales, load_checkpoint
+from probe.checkpoint import Checkpoint, Scales, load_checkpoint
 from probe.errors import Problem, TrainingError
 from probe.sources import bundled_dir, bundled_names, cache_dir
 from probe.training.criteria.criterion import PROJECTORS, Criterion
@@ -28,6 +29,8 @@ from probe.training.trainer.teacher import Teacher
 from probe.training.vocabulary_map import Vocabulary, exact_map, read_vocabulary_map
 
 CROSS_MODEL: frozenset[Method] = frozenset({"cma", "cla", "clp", "cma-ga", "cma-ct"})
+SAMPLED = 64
+"""Values of each weight that tell one teacher from another."""
 SCALE_ROWS = 256
 """Rows on which scales are estimated where the teacher's states are not cached."""
 
@@ -53,10 +56,13 @@ def load_student(part: StudentPart) -> Any:
             return model.train()
         case "lora":
             from peft import LoraConfig, get_peft_model
+            from transformers.pytorch_utils import Conv1D
 
             lora = part.lora
             config = LoraConfig(
                 task_type="CAUSAL_LM",
+                # GPT-2 keeps the weights of its layers transposed.
+                fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
                 r=lora.r,
                 lora_alpha=lora.alpha,
                 lora_dropout=lora.dropout,
@@ -105,7 +111,20 @@ class Frozen(NamedTuple):
     expected: TeacherStates | None
 
 
-def freeze_teacher(recipe: Recipe, cut: Cut, record: ModelRecord) -> Frozen:
+def weights_digest(model: Any) -> str:
+    """SHA-256 of names, shapes, precisions and some evenly spaced values of all weights.
+
+    Any training moves them all, adapters that were merged too; hashing them whole would take minutes for a large model.
+    """
+    found = hashlib.sha256()
+    for name, parameter in model.named_parameters():
+        flat = parameter.detach().flatten()
+        some = flat[:: max(1, len(flat) // SAMPLED)].float().cpu().numpy()
+        found.update(f"{name} {tuple(parameter.shape)} {parameter.dtype}".encode() + some.tobytes())
+    return found.hexdigest()
+
+
+def freeze_teacher(recipe: Recipe, cut: Cut) -> Frozen:
     """Load the teacher; run it over the corpus once, unless it is to run at every step.
 
     Raises:
@@ -117,10 +136,10 @@ def freeze_teacher(recipe: Recipe, cut: Cut, record: ModelRecord) -> Frozen:
     # In reference mode the padded length is part of the teacher's states.
     if not recipe.teacher.cached or recipe.objective.reference:
         return Frozen(Teacher(embeddings, head, model), None, None)
-    identity = f"{record.sources[0].sha256}, adapter {recipe.teacher.adapter}, {head.dtype}"
+    identity = weights_digest(model)
     folder = cache_dir() / "states" / token_digest(cut.train)[:16]
     folder.mkdir(parents=True, exist_ok=True)
-    stem = hashlib.sha256(identity.encode()).hexdigest()[:16]
+    stem = identity[:16]
     states = teacher_states(model.get_decoder(), identity, cut.train, folder / f"{stem}.npy")
     expected = None
     in_teacher_space = recipe.objective.method in CROSS_MODEL | {"dskd"} and not recipe.objective.only_projectors
@@ -140,12 +159,18 @@ def starting_checkpoint(recipe: Recipe) -> Checkpoint | None:
 
 
 def scales_of(recipe: Recipe, cut: Cut, frozen: Frozen) -> Scales | None:
-    """Those of the starting checkpoint, for its projectors know no others; else estimated on the training rows."""
+    """Those of the starting checkpoint, for its projectors know no others; else estimated on the training rows.
+
+    In reference mode they do not serve training, where every batch has its own, and are marked as an estimate.
+    """
     if recipe.objective.method not in CROSS_MODEL:
         return None
     start = starting_checkpoint(recipe)
-    if start is not None:
-        return start.scales
+    scales = _estimate(cut, frozen) if start is None else start.scales
+    return replace(scales, key_is_estimate=True) if recipe.objective.reference else scales
+
+
+def _estimate(cut: Cut, frozen: Frozen) -> Scales:
     examples = cut.train if frozen.states is not None else cut.train[:SCALE_ROWS]
     embeddings = frozen.teacher.embeddings
 
@@ -165,7 +190,9 @@ def _states_of(examples: Sequence[Encoded], frozen: Frozen) -> Iterable[Float[np
         ]
 
 
-def build_criterion(recipe: Recipe, model: Any, student: Cut, teacher: Cut | None, frozen: Frozen | None) -> Criterion:
+def build_criterion(
+    recipe: Recipe, model: Any, student: Cut, teacher: Cut | None, frozen: Frozen | None, scales: Scales | None
+) -> Criterion:
     """The criterion, its projectors where the recipe has them start.
 
     Raises:
@@ -175,7 +202,7 @@ def build_criterion(recipe: Recipe, model: Any, student: Cut, teacher: Cut | Non
     head: Tensor = model.get_output_embeddings().weight
     options: dict[str, Any] = {}
     if teacher is not None and frozen is not None:
-        options["scales"] = scales_of(recipe, teacher, frozen)
+        options["scales"] = None if objective.reference else scales
         if objective.method == "mined":
             options["mapped_head"] = _mapped_head(recipe, frozen.teacher, head)
         elif objective.method == "eta":

@@ -19,11 +19,10 @@ from probe.training.recipe import Recipe
 from probe.training.trainer.batches import Collate, GlobalBatches, Rows, positions_of
 from probe.training.trainer.console import Console
 from probe.training.trainer.distiller import Distiller
-from probe.training.trainer.saving import Saver, newest_complete
+from probe.training.trainer.saving import RECIPE, Saver, is_done, newest_complete
 from probe.training.trainer.setup import Prepared, prepare
 from probe.training.trainer.trainer import DistillationTrainer, unwrapped
 
-RECIPE = "recipe.json"
 EVALUATION_ROWS = 4
 
 
@@ -44,16 +43,15 @@ def train(recipe: Recipe, run: Path, say: Callable[[str], None] = print) -> Path
     arguments = training_arguments(recipe, run)
     is_main = arguments.process_index == 0
     _remember(recipe, run, is_main=is_main)
-    prepared = prepare(recipe, arguments.main_process_first(desc="teacher states"))
     found = newest_complete(run)
     if is_main:
         for skipped in found.skipped:
             say(f"skipped {skipped}")
-        if found.path is not None:
-            say(f"going on from {found.path.name}")
-    trainer = trainer_of(prepared, arguments)
-    if found.path is not None and found.path.name == f"checkpoint-{recipe.training.steps}":
+    if found.path is not None and is_done(found.path):
         return found.path
+    if is_main and found.path is not None:
+        say(f"going on from {found.path.name}")
+    trainer = trainer_of(prepare(recipe, arguments.main_process_first(desc="teacher states")), arguments)
     trainer.train(resume_from_checkpoint=None if found.path is None else str(found.path))
     last = newest_complete(run).path
     if last is None:
@@ -138,6 +136,7 @@ def trainer_of(prepared: Prepared, arguments: TrainingArguments) -> Distillation
     lengths = [len(example.ids) for example in prepared.train.student]
     dev = prepared.dev
     saver = Saver(
+        recipe=recipe.model_dump(mode="json"),
         describe=prepared.describe,
         score=None if dev is None else lambda distiller: bits_per_byte(distiller, dev, prepared.dev_bytes),
         tokenizer_files=prepared.tokenizer_files,

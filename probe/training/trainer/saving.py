@@ -9,7 +9,7 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from probe.files import replacing_directory
 from probe.training.trainer.distiller import Distiller
 
 FILES, METRICS, NETWORKS, STUDENT = "files.json", "metrics.json", "networks.safetensors", "student"
+RECIPE, TRAINER_STATE = "recipe.json", "trainer_state.json"
 PARTIAL, PROJECTORS = ".partial", "projectors"
 METRIC = "bits_per_byte"
 _NAME = re.compile(r"checkpoint-([0-9]+)")
@@ -103,6 +104,12 @@ def newest_complete(run: Path) -> Found:
     return Found(None, tuple(skipped))
 
 
+def is_done(checkpoint: Path) -> bool:
+    """Whether the run had no further step to take."""
+    state = json.loads((checkpoint / TRAINER_STATE).read_text(encoding="utf-8"))
+    return state["global_step"] >= state["max_steps"]
+
+
 def checkpoints(run: Path) -> list[Path]:
     """Checkpoints of a run, oldest first."""
     found = [(int(match[1]), path) for path in run.glob("checkpoint-*") if (match := _NAME.fullmatch(path.name))]
@@ -129,6 +136,8 @@ def _what_is_wrong(path: Path) -> str | None:
 class Saver:
     """What of a distiller is written, and how much of it stays."""
 
+    recipe: Mapping[str, Any]
+    """The resolved recipe, which every checkpoint holds."""
     describe: Callable[[Distiller, int, Path], Checkpoint | None]
     """The checkpoint of a step, with the projectors as they are and the student's table as the place has it; None where
     there is no teacher, and so nothing to probe."""
@@ -143,9 +152,18 @@ class Saver:
     keep_best: int
 
     def save(self, distiller: Distiller, step: int, place: Path) -> None:
-        """Everything but the optimizer and random numbers."""
+        """Everything but the optimizer and random numbers.
+
+        Raises:
+            TrainingError: weights are not finite, as the last step can leave them without a loss to tell.
+        """
         from safetensors.torch import save
 
+        for name, parameter in distiller.named_parameters():
+            if parameter.requires_grad and not bool(torch.isfinite(parameter).all()):
+                remedy = "Lower the learning rate."
+                raise TrainingError(Problem(f"step {step}: {name}", "finite weights", "others", remedy))
+        (place / RECIPE).write_text(json.dumps(dict(self.recipe), indent=2) + "\n", encoding="utf-8")
         if self.trains_student:
             save_student(distiller.student, self.tokenizer_files, place / STUDENT)
         checkpoint = self.describe(distiller, step, place)

@@ -17,7 +17,7 @@ from probe.training.rows import read_rows
 from probe.training.trainer.alignment import links_of
 from probe.training.trainer.batches import Rows
 from probe.training.trainer.distiller import Distiller
-from probe.training.trainer.models import build_criterion, freeze_teacher, load_student, teacher_source
+from probe.training.trainer.models import build_criterion, freeze_teacher, load_student, scales_of, teacher_source
 from probe.training.trainer.saving import STUDENT
 from probe.training.trainer.sides import Cut, cut_rows
 
@@ -38,6 +38,8 @@ class Prepared:
     """UTF-8 bytes of the dev responses."""
     student: ModelRecord
     teacher: ModelRecord | None
+    scales: Scales | None
+    """What checkpoints record; in reference mode every batch has its own, and these are an estimate."""
     tokenizer_files: tuple[Path, ...]
     data_sha256: str
 
@@ -57,7 +59,7 @@ class Prepared:
             steps=step,
             student=student,
             teacher=self.teacher,
-            scales=distiller.criterion.scales or Scales(key=1.0),
+            scales=self.scales or Scales(key=1.0),
             prompt=self.recipe.data.prompt or PROMPT,
             projectors=distiller.criterion.projectors.to_numpy(),
             recipe={
@@ -90,10 +92,11 @@ def prepare(recipe: Recipe, main_first: AbstractContextManager[None] | None = No
     torch.manual_seed(recipe.seed)
     model = load_student(recipe.student)
     frozen = None
-    if teacher is not None and teacher_record is not None:
+    if teacher is not None:
         with main_first or nullcontext():
-            frozen = freeze_teacher(recipe, teacher, teacher_record)
-    criterion = build_criterion(recipe, model, student, teacher, frozen)
+            frozen = freeze_teacher(recipe, teacher)
+    scales = None if teacher is None or frozen is None else scales_of(recipe, teacher, frozen)
+    criterion = build_criterion(recipe, model, student, teacher, frozen, scales)
     pads = student.tokenizer.eos_id, (teacher or student).tokenizer.eos_id
     return Prepared(
         recipe=recipe,
@@ -110,6 +113,7 @@ def prepare(recipe: Recipe, main_first: AbstractContextManager[None] | None = No
         dev_bytes=sum(len(row.output.encode()) for row in rows.dev),
         student=student_record,
         teacher=teacher_record,
+        scales=scales,
         tokenizer_files=tuple(
             file for name in TOKENIZER_FILES if (file := student.tokenizer.path.with_name(name)).is_file()
         ),

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from probe.errors import Problem, TrainingError
 from probe.tokenizer import Tokenizer
 from probe.training.data import Encoded, tokenize
 from probe.training.model_files import directory_of
@@ -24,7 +25,7 @@ def cut_rows(recipe: Recipe, source: str, rows: SplitRows) -> Cut:
 
     Raises:
         CheckpointError: the model has no tokenizer.
-        TrainingError: a row has an empty prompt.
+        TrainingError: a row has an empty prompt, or one that leaves no room for a response.
     """
     tokenizer = Tokenizer.load(directory_of(source))
     part = recipe.data
@@ -32,4 +33,9 @@ def cut_rows(recipe: Recipe, source: str, rows: SplitRows) -> Cut:
         [tokenize(row, tokenizer, max_prompt=part.max_prompt, max_length=part.max_length) for row in each]
         for each in rows
     )
+    full = sum(not len(example.targets) for example in (*train, *dev))
+    if full:
+        expected = f"room for a response within data.max_length = {part.max_length}"
+        got = f"{full} of {len(train) + len(dev)} rows whose prompt fills it (data.max_prompt = {part.max_prompt})"
+        raise TrainingError(Problem("data", expected, got, "Raise max_length, or lower max_prompt."))
     return Cut(source, tokenizer, train, dev)

@@ -1,6 +1,5 @@
 """The frozen teacher of a run: run at every step, or replaced by what was cached of it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,8 +35,3 @@ class Teacher:
         tied = self.head.data_ptr() == self.embeddings.weight.data_ptr()
         embeddings = self.embeddings.to(device)
         return Teacher(embeddings, embeddings.weight if tied else self.head.to(device), model)
-
-
-def pad_rows(rows: Sequence[Float[Tensor, "_ width"]]) -> Float[Tensor, "batch positions width"]:
-    """Stack rows of different length, zeros at the end."""
-    return torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True)

@@ -14,7 +14,7 @@ from probe.training.criteria.views import Counts
 from probe.training.recipe import TrainingPart
 from probe.training.trainer.batches import Collate, Corpus, GlobalBatches
 from probe.training.trainer.distiller import Distiller
-from probe.training.trainer.saving import Saver, whole_directory
+from probe.training.trainer.saving import TRAINER_STATE, Saver, whole_directory
 
 
 class EpochOrder(TrainerCallback):
@@ -143,7 +143,7 @@ class DistillationTrainer(Trainer):
             self._save_optimizer_and_scheduler(str(place))
             self._save_rng_state(str(place))
             if self.args.should_save:
-                self.state.save_to_json(str(place / "trainer_state.json"))
+                self.state.save_to_json(str(place / TRAINER_STATE))
         if self.args.should_save:
             self.saver.rotate(run)
 
