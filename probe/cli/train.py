@@ -46,10 +46,9 @@ def _train(arguments: Namespace) -> None:
         if arguments.export == "dskd":
             from probe.training.export import RunInfo, export_dskd
 
-            for note in export_dskd(
-                checkpoint, place.with_name(f"{place.name}-dskd"), teacher_path=None, run=RunInfo()
-            ):
-                print(note, flush=True)
+            out = place.with_name(f"{place.name}-dskd")
+            notes = export_dskd(checkpoint, out, teacher_path=None, run=RunInfo())
+            print(f"{out}; {len(notes)} things that DSKD cannot represent are in its NOTES.txt", flush=True)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ by the number of agreeing pairs, and all by those that remain; here all three ar
 number that is known before any model runs, so that sums add up over parts and processes of a batch.
 """
 
+from typing import NamedTuple
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -40,17 +42,14 @@ def eta(
 
     ``student_of_teacher`` holds the student token with the same bytes, EOS for EOS, and -1 for teacher tokens without.
     """
-    mask = student.tokens.mask
-    partner = links.to(torch.int8).argmax(-1)
-    beside = _rows(teacher.states, partner)[mask]
-    linked = links.any(-1)[mask]
-    predicted = student_of_teacher[predictions(beside, teacher.head, workspace)]
-    kept = linked & (predicted >= 0)
+    beside = _beside(student, teacher, links)
+    predicted = student_of_teacher[predictions(beside.states, teacher.head, workspace)]
+    kept = beside.linked & (predicted >= 0)
     pairs = max(counts.pairs, 1)
     share = objective.kd_rate / pairs
     drawn = divergence(objective)
     guide = Guide(
-        states=project(projectors[T2S], beside),
+        states=project(projectors[T2S], beside.states),
         head=student.head.detach(),
         divergence=drawn,
         weight=0.0 if objective.only_projectors else share,
@@ -69,7 +68,7 @@ def eta(
         "accuracy": space.hits / counts.student,
         "t2s_ce_loss": space.guide_nll / pairs,
         "t2s_agreement": space.guide_hits / pairs,
-        "align_ratio": linked.sum() / counts.student,
+        "align_ratio": beside.linked.sum() / counts.student,
         "kept_ratio": kept.sum() / counts.student,
     }
     if objective.only_projectors:
@@ -77,10 +76,10 @@ def eta(
     other = vocabulary_losses(
         project(projectors[S2T], student.flat_states[kept]),
         teacher.head,
-        _rows(teacher.tokens.targets[..., None], partner)[mask][kept, 0],
+        beside.targets[kept],
         workspace,
         label_weight=None,
-        guide=Guide(beside[kept], teacher.head, drawn, weight=share, temperature=objective.temperature),
+        guide=Guide(beside.states[kept], teacher.head, drawn, weight=share, temperature=objective.temperature),
     )
     loss = space.loss + other.loss
     log |= {
@@ -92,8 +91,15 @@ def eta(
     return Terms(loss, {"loss": loss.detach(), **log, "kd_loss": kd})
 
 
-def _rows(
-    values: Float[Tensor, "batch teacher width"] | Int[Tensor, "batch teacher width"],
-    partner: Int[Tensor, "batch student"],
-) -> Tensor:
-    return values.take_along_dim(partner[..., None], dim=1)
+class _Beside(NamedTuple):
+    """The teacher's part of each student target's pair; of no meaning where there is none."""
+
+    states: Float[Tensor, "student_targets teacher_width"]
+    targets: Int[Tensor, " student_targets"]
+    linked: Bool[Tensor, " student_targets"]
+
+
+def _beside(student: View, teacher: View, links: Bool[Tensor, "batch student teacher"]) -> _Beside:
+    mask, partner = student.tokens.mask, links.to(torch.int8).argmax(-1)
+    states = teacher.states.take_along_dim(partner[..., None], dim=1)
+    return _Beside(states[mask], teacher.tokens.targets.take_along_dim(partner, dim=1)[mask], links.any(-1)[mask])

@@ -12,7 +12,7 @@ from probe.embeddings import open_table
 from probe.errors import Problem, TrainingError
 from probe.training.data import digest
 from probe.training.model_files import record_of
-from probe.training.recipe import Recipe
+from probe.training.recipe import ObjectivePart, Recipe
 from probe.training.rows import read_rows
 from probe.training.trainer.alignment import links_of
 from probe.training.trainer.batches import Rows
@@ -55,7 +55,7 @@ class Prepared:
             name=self.recipe.name,
             path=place,
             method=part.method,
-            criterion=f"{part.method}, {part.divergence}",
+            criterion=_criterion_name(part),
             steps=step,
             student=student,
             teacher=self.teacher,
@@ -119,6 +119,14 @@ def prepare(recipe: Recipe, main_first: AbstractContextManager[None] | None = No
         ),
         data_sha256=digest(rows.train),
     )
+
+
+def _criterion_name(part: ObjectivePart) -> str:
+    """What the method's name does not say."""
+    parts = ["projectors alone" if part.only_projectors else part.divergence]
+    if part.method in ("cma-ga", "cma-ct"):
+        parts.append(f"{part.critic}, rate {part.kq_rate:g}")
+    return ", ".join([*parts, *(["reference mode"] if part.reference else [])])
 
 
 def _check_tokenizers(recipe: Recipe, student: Cut, teacher: Cut) -> None:
