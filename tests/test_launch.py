@@ -1,7 +1,6 @@
 from pathlib import Path
 
 import pytest
-import yaml
 from accelerate.commands.config.config_args import ClusterConfig
 
 LAUNCH = Path(__file__).parent.parent / "probe" / "training" / "launch"
@@ -16,8 +15,9 @@ def test_accelerate_takes_the_configuration(path: Path):
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_configuration_says_whether_anybody_ran_it(path: Path):
+    """`test_trainer` starts its two processes from ``one-node``; the others want GPUs."""
     first = path.read_text(encoding="utf-8").splitlines()[0]
-    assert ("Not run here" in first) == (yaml.safe_load(path.read_text())["use_cpu"] is False)
+    assert ("Not run here" in first) == (path.stem != "one-node")
 
 
 def test_there_is_one_for_each_way():
