@@ -34,7 +34,7 @@ def saver(keep_last: int = 1, keep_best: int = 1) -> Saver:
     return Saver(
         recipe={},
         describe=lambda *_: None,
-        score=None,
+        scores=None,
         tokenizer_files=(),
         trains_student=True,
         trains_table=True,

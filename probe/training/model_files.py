@@ -1,5 +1,7 @@
 """The files of a run's models: where they lie, and what a checkpoint records of them."""
 
+import hashlib
+import json
 import re
 from pathlib import Path
 
@@ -8,6 +10,10 @@ from probe.embeddings import open_table
 from probe.errors import Problem, TrainingError
 from probe.sources import BUNDLED, CACHE, resolve
 from probe.tokenizer import Tokenizer
+
+NAMES = frozenset({"config.json", "tokenizer.json", "adapter_config.json"})
+SUFFIXES = frozenset({".safetensors", ".bin", ".gguf"})
+"""Files that make a model what it is."""
 
 
 def directory_of(source: str) -> Path:
@@ -30,6 +36,19 @@ def directory_of(source: str) -> Path:
         got = str(error).splitlines()[0]
         remedy = "Check the name and the connection, or download it: hf download."
         raise TrainingError(Problem(source, "a model of the hub", got, remedy)) from error
+
+
+def files_digest(directory: Path) -> str:
+    """SHA-256 of a model's files by name and content; of adapters, those of the model they name as well."""
+    found = hashlib.sha256()
+    for file in sorted(file for file in directory.iterdir() if file.name in NAMES or file.suffix in SUFFIXES):
+        with file.open("rb") as content:
+            found.update(f"{file.name}\n".encode() + hashlib.file_digest(content, "sha256").digest())
+    adapter = directory / "adapter_config.json"
+    if adapter.is_file():
+        base = json.loads(adapter.read_text(encoding="utf-8"))["base_model_name_or_path"]
+        found.update(files_digest(directory_of(base)).encode())
+    return found.hexdigest()
 
 
 def record_of(source: str, tokenizer: Tokenizer, prompt: str) -> ModelRecord:

@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -27,6 +27,9 @@ NotNegative = Field(ge=0)
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+Part = TypeVar("Part", bound=_Part)
 
 
 class Lora(_Part):
@@ -139,6 +142,9 @@ class TrainingPart(_Part):
     save_projectors_every: int | None = Field(default=None, gt=0)
     keep_last: int = Field(default=1, gt=0)
     keep_best: int = Field(default=1, ge=0)
+    keep_by: Literal["bits_per_byte", "rouge_l"] = "bits_per_byte"
+    """What best means, on the dev rows. ROUGE-L is of responses sampled as in ``evaluation``, with its first seed and
+    without its rule on n-grams, as published."""
     log_every: int = Field(default=10, gt=0)
     report_to: list[str] = []
     """``tensorboard``, ``wandb``, as transformers knows them."""
@@ -149,6 +155,35 @@ class TrainingPart(_Part):
         if (self.epochs is None) == (self.steps is None):
             raise ValueError("give either epochs or steps")
         return self
+
+
+class EvaluationPart(_Part):
+    """How responses are sampled and on which prompts."""
+
+    sets: dict[str, str] = {}
+    """Directories or files by name, the first of them in-domain; without any, the dev rows are the set."""
+    seeds: list[int] = Field(default=[10, 20, 30, 40, 50], min_length=1)
+    temperature: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    no_repeat_ngram_size: int = Field(default=6, ge=0)
+    max_prompt: int = Field(default=MAX_PROMPT, gt=0)
+    max_length: int = Field(default=MAX_LENGTH, gt=1)
+    batch_size: int = Field(default=32, gt=0)
+    max_rows: int | None = Field(default=None, gt=0)
+    """The first rows of each set alone."""
+
+
+class ReproductionPart(_Part):
+    """What `probe-reproduce` compares."""
+
+    teacher: Literal["raw", "sft"] = "raw"
+    """As it is, or fine-tuned on the training rows first."""
+    teacher_train: Literal["all", "lora"] = "all"
+    """What of it is fine-tuned."""
+    methods: list[str] = Field(default=["sft", "cma"], min_length=1)
+    """Names of methods or of variants."""
+    seeds: list[int] = Field(default=[10, 20, 30], min_length=1)
+    variants: dict[str, ObjectivePart] = {}
+    """Settings of the objective under a name; what they leave out is as in ``objective``."""
 
 
 class Recipe(_Part):
@@ -165,6 +200,8 @@ class Recipe(_Part):
     data: DataPart
     objective: ObjectivePart = ObjectivePart()
     training: TrainingPart
+    evaluation: EvaluationPart = EvaluationPart()
+    reproduction: ReproductionPart = ReproductionPart()
 
     def runs(self) -> Iterator["Recipe"]:
         """The runs one by one, every method on the same seeds."""
@@ -174,11 +211,44 @@ class Recipe(_Part):
                 name = f"{self.name}/{method}-seed{seed}" if several else self.name
                 changed = {"name": name, "seed": seed, "methods": None, "seeds": None}
                 objective = self.objective.model_copy(update={"method": method})
-                yield self.model_copy(update=changed | {"objective": objective})
+                yield self.model_copy(update=changed | {"objective": objective}).for_training()
+
+    def for_training(self) -> "Recipe":
+        """Without what training does not read, so that another evaluation does not make it another run."""
+        unread: dict[str, Any] = {"reproduction": ReproductionPart()}
+        if self.training.keep_by != "rouge_l":
+            unread["evaluation"] = EvaluationPart()
+        return self.model_copy(update=unread)
 
     def digest(self) -> str:
         """SHA-256 of the resolved recipe."""
         return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+
+
+def part_of(kind: type[Part], values: dict[str, Any], where: str) -> Part:
+    """One part of a recipe, on its own.
+
+    Raises:
+        TrainingError: keys or values are wrong; all of them are listed.
+    """
+    try:
+        return kind.model_validate_json(json.dumps(values))
+    except ValidationError as error:
+        raise TrainingError(*(_problem(where, each) for each in error.errors())) from error
+
+
+def read_recipe_of_run(file: Path) -> Recipe:
+    """The recipe that a run wrote down.
+
+    Raises:
+        TrainingError: the file is none.
+    """
+    try:
+        return Recipe.model_validate_json(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:  # pydantic's error is a ValueError
+        got = str(error).splitlines()[0]
+        remedy = "Name a checkpoint of a run, or a model directory."
+        raise TrainingError(Problem(str(file), "the recipe of a run", got, remedy)) from error
 
 
 def read_recipe(named: str, overrides: Sequence[str] = ()) -> Recipe:
@@ -245,8 +315,11 @@ def _problem(where: str, error: Any) -> Problem:
 
 def _keys(place: Sequence[Any]) -> list[str]:
     model: Any = Recipe
-    for part in place:
+    parts = iter(place)
+    for part in parts:
         model = model.model_fields[part].annotation
-        if not hasattr(model, "model_fields"):  # a part that may be left out
+        if not hasattr(model, "model_fields"):  # a part that may be left out, or one for each of several names
+            if next(iter(model.__args__)) is str:
+                next(parts)
             model = next(choice for choice in model.__args__ if hasattr(choice, "model_fields"))
     return sorted(model.model_fields)

@@ -31,6 +31,13 @@ class Score(NamedTuple):
     exact_match: float
 
 
+class RowScore(NamedTuple):
+    """Of one prediction, each the best of its references: an f-measure between 0 and 1, and whether one is met."""
+
+    rouge_l: float
+    exact_match: bool
+
+
 def score(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> Score:
     """Both figures of a corpus, given all references of each prediction.
 
@@ -39,12 +46,20 @@ def score(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> Sc
             predictions are listed, counted from 1.
         MissingExtraError: rouge-score is not installed.
     """
+    rows = score_each(predictions, references)
+    return Score(100 * fmean(row.rouge_l for row in rows), 100 * fmean(row.exact_match for row in rows))
+
+
+def score_each(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> list[RowScore]:
+    """Both figures of each prediction; errors are those of `score`."""
     _check(predictions, references)
-    pairs = list(zip(predictions, references, strict=True))
-    return Score(
-        rouge_l=100 * fmean(max(rouge_l(prediction, one) for one in several) for prediction, several in pairs),
-        exact_match=100 * fmean(any(exact_match(prediction, one) for one in several) for prediction, several in pairs),
-    )
+    return [
+        RowScore(
+            rouge_l=max(rouge_l(prediction, one) for one in several),
+            exact_match=any(exact_match(prediction, one) for one in several),
+        )
+        for prediction, several in zip(predictions, references, strict=True)
+    ]
 
 
 def rouge_l(prediction: str, reference: str) -> float:

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -13,9 +14,9 @@ SHOWN = {"loss": "loss", "t2s_acc": "t2s", "critic_accuracy": "critic", "accurac
 class Console(TrainerCallback):
     """Loss, accuracies, tokens a second and time left."""
 
-    def __init__(self, tokens: Any) -> None:
-        self.tokens = tokens
-        """Student targets that the process has trained on since it began."""
+    def __init__(self, tokens: Callable[[], int], say: Callable[[str], None]) -> None:
+        self.tokens, self.say = tokens, say
+        """Student targets that the process has trained on since it began; takes a line where there is no bar."""
         self._bar: Progress | None = None
         self._task: Any = None
         self._began = (0.0, 0)
@@ -46,7 +47,7 @@ class Console(TrainerCallback):
             self._bar.update(self._task, description=line)
         else:
             left = seconds / max(steps, 1) * (state.max_steps - state.global_step)
-            print(f"step {state.global_step}/{state.max_steps}: {line}, {clock(left)} left", flush=True)
+            self.say(f"step {state.global_step}/{state.max_steps}: {line}, {clock(left)} left")
 
     def on_train_end(self, args: TrainingArguments, state: Any, control: Any, **_: Any) -> None:
         """Stop the bar."""

@@ -1,7 +1,6 @@
 """One run, from a recipe to its last checkpoint; a killed run goes on where its last whole checkpoint left it."""
 
 import json
-import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -12,21 +11,25 @@ from transformers import TrainerCallback, TrainingArguments
 
 from probe.errors import Problem, TrainingError
 from probe.files import replacing_file
-from probe.training.criteria.same_vocabulary import sft
-from probe.training.criteria.views import Counts, view
-from probe.training.criteria.vocabulary import Workspace
+from probe.training.evaluation.likelihood import bits_per_byte
+from probe.training.evaluation.respond import generation_settings
+from probe.training.generate import generate
 from probe.training.recipe import Recipe
-from probe.training.trainer.batches import Collate, GlobalBatches, Rows, positions_of
+from probe.training.rouge import score
+from probe.training.trainer.batches import Collate, GlobalBatches
 from probe.training.trainer.console import Console
 from probe.training.trainer.distiller import Distiller
-from probe.training.trainer.saving import RECIPE, Saver, is_done, newest_complete
+from probe.training.trainer.saving import BITS, RECIPE, ROUGE, Saver, is_done, newest_complete
 from probe.training.trainer.setup import Prepared, prepare
 from probe.training.trainer.trainer import DistillationTrainer, unwrapped
 
-EVALUATION_ROWS = 4
+
+def tell(line: str) -> None:
+    """Print a line at once."""
+    print(line, flush=True)
 
 
-def train(recipe: Recipe, run: Path, say: Callable[[str], None] = print) -> Path:
+def train(recipe: Recipe, run: Path, say: Callable[[str], None] = tell) -> Path:
     """Train in ``run`` and return the last checkpoint.
 
     Args:
@@ -51,7 +54,7 @@ def train(recipe: Recipe, run: Path, say: Callable[[str], None] = print) -> Path
         return found.path
     if is_main and found.path is not None:
         say(f"going on from {found.path.name}")
-    trainer = trainer_of(prepare(recipe, arguments.main_process_first(desc="teacher states")), arguments)
+    trainer = trainer_of(prepare(recipe, arguments.main_process_first(desc="teacher states")), arguments, say)
     trainer.train(resume_from_checkpoint=None if found.path is None else str(found.path))
     last = newest_complete(run).path
     if last is None:
@@ -129,25 +132,27 @@ def _differences(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "")
     return found
 
 
-def trainer_of(prepared: Prepared, arguments: TrainingArguments) -> DistillationTrainer:
+def trainer_of(
+    prepared: Prepared, arguments: TrainingArguments, say: Callable[[str], None] = tell
+) -> DistillationTrainer:
     """The trainer of a prepared run, with its callbacks."""
     recipe = prepared.recipe
     part = recipe.training
     lengths = [len(example.ids) for example in prepared.train.student]
-    dev = prepared.dev
     saver = Saver(
         recipe=recipe.model_dump(mode="json"),
         describe=prepared.describe,
-        score=None if dev is None else lambda distiller: bits_per_byte(distiller, dev, prepared.dev_bytes),
+        scores=(lambda distiller: dev_scores(prepared, distiller)) if prepared.dev else None,
         tokenizer_files=prepared.tokenizer_files,
         trains_student=recipe.student.train != "nothing",
         trains_table=recipe.student.train == "all",
         keep_last=part.keep_last,
         keep_best=part.keep_best,
+        keep_by=part.keep_by,
     )
     sampler = GlobalBatches(lengths, part.batch_size, recipe.seed)
     trainer = DistillationTrainer(prepared.distiller, arguments, part, Collate(prepared.train), sampler, saver)
-    trainer.add_callback(Console(lambda: trainer.targets_seen))
+    trainer.add_callback(Console(lambda: trainer.targets_seen, say))
     trainer.add_callback(_LastStep())
     if part.save_projectors_every is not None:
         trainer.add_callback(_Projectors(saver, part.save_projectors_every))
@@ -173,18 +178,18 @@ class _Projectors(TrainerCallback):
             self.saver.save_projectors(unwrapped(others["model"]), state.global_step, Path(str(args.output_dir)))
 
 
-def bits_per_byte(distiller: Distiller, dev: Rows, size: int) -> float:
-    """The student's cross-entropy on held-out responses, EOS included, over their UTF-8 bytes: for any tokenizer."""
-    was_training = distiller.student.training
-    distiller.student.eval()
-    collate, workspace = Collate(dev), Workspace()
-    device = next(distiller.parameters()).device
-    nats = 0.0
-    with torch.no_grad():
-        for begin in range(0, len(dev.student), EVALUATION_ROWS):
-            numbers = range(begin, min(begin + EVALUATION_ROWS, len(dev.student)))
-            batch = {key: value.to(device) for key, value in collate(list(numbers)).items()}
-            seen = view(distiller.student, positions_of(batch, "student"))
-            nats += sft(seen, Counts(1, 0), workspace).log["nll_loss"].item()
-    distiller.student.train(was_training)
-    return nats / math.log(2) / max(size, 1)
+def dev_scores(prepared: Prepared, distiller: Distiller) -> dict[str, float]:
+    """Bits per byte of the student on the dev rows, and ROUGE-L where checkpoints are kept by it."""
+    student, dev = distiller.student, prepared.dev
+    data = prepared.recipe.data
+    lengths = {"max_prompt": data.max_prompt, "max_length": data.max_length}
+    found = {BITS: bits_per_byte(student, prepared.tokenizer, dev, **lengths)}
+    if prepared.recipe.training.keep_by == ROUGE:
+        part = prepared.recipe.evaluation
+        settings = generation_settings(part, no_repeat_ngram_size=0)
+        prompts = [row.prompt for row in dev]
+        responses = generate(
+            student, prepared.tokenizer, prompts, settings, batch_size=part.batch_size, seed=part.seeds[0]
+        )
+        found[ROUGE] = score(responses, [[row.output] for row in dev]).rouge_l
+    return found

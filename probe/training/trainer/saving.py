@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import torch
 
@@ -25,7 +25,7 @@ from probe.training.trainer.distiller import Distiller
 FILES, METRICS, NETWORKS, STUDENT = "files.json", "metrics.json", "networks.safetensors", "student"
 RECIPE, TRAINER_STATE = "recipe.json", "trainer_state.json"
 PARTIAL, PROJECTORS = ".partial", "projectors"
-METRIC = "bits_per_byte"
+BITS, ROUGE = "bits_per_byte", "rouge_l"
 _NAME = re.compile(r"checkpoint-([0-9]+)")
 
 
@@ -141,8 +141,8 @@ class Saver:
     describe: Callable[[Distiller, int, Path], Checkpoint | None]
     """The checkpoint of a step, with the projectors as they are and the student's table as the place has it; None where
     there is no teacher, and so nothing to probe."""
-    score: Callable[[Distiller], float] | None
-    """Dev bits per byte of the student, lower is better; None where there are no dev rows."""
+    scores: Callable[[Distiller], Mapping[str, float]] | None
+    """Figures of the student on the dev rows, by name; None where there are no dev rows."""
     tokenizer_files: Sequence[Path]
     """Copied beside a trained student."""
     trains_student: bool
@@ -150,6 +150,8 @@ class Saver:
     """The embedding table too, so that a probe must read the checkpoint's own."""
     keep_last: int
     keep_best: int
+    keep_by: Literal["bits_per_byte", "rouge_l"] = BITS
+    """The figure that says which is best: bits per byte are best when low, ROUGE-L when high."""
 
     def save(self, distiller: Distiller, step: int, place: Path) -> None:
         """Everything but the optimizer and random numbers.
@@ -169,9 +171,8 @@ class Saver:
         checkpoint = self.describe(distiller, step, place)
         if checkpoint is not None:
             write_checkpoint(checkpoint, place)
-        if self.score is not None:
-            metrics = {METRIC: self.score(distiller)}
-            (place / METRICS).write_text(json.dumps(metrics) + "\n", encoding="utf-8")
+        if self.scores is not None:
+            (place / METRICS).write_text(json.dumps(dict(self.scores(distiller))) + "\n", encoding="utf-8")
         if distiller.criterion.networks is not None:
             tensors = {key: value.contiguous() for key, value in distiller.criterion.networks.state_dict().items()}
             (place / NETWORKS).write_bytes(save(tensors))
@@ -208,7 +209,8 @@ class Saver:
         # A damaged one was skipped by this very run; it must not stand for the last.
         damaged = {path for path in checkpoints(run) if _what_is_wrong(path) is not None}
         present = [path for path in checkpoints(run) if path not in damaged]
-        ranked = sorted((p for p in present if _score_of(p) is not None), key=lambda p: _score_of(p) or 0.0)
+        scores = {path: score for path in present if (score := _score_of(path, self.keep_by)) is not None}
+        ranked = sorted(scores, key=scores.__getitem__, reverse=self.keep_by == ROUGE)
         kept = {*present[-self.keep_last :], *ranked[: self.keep_best]}
         for path in [*present, *sorted(damaged)]:
             if path not in kept:
@@ -219,9 +221,9 @@ class Saver:
         return sorted(kept)
 
 
-def _score_of(path: Path) -> float | None:
+def _score_of(path: Path, name: str) -> float | None:
     try:
-        score = float(json.loads((path / METRICS).read_text(encoding="utf-8"))[METRIC])
+        score = float(json.loads((path / METRICS).read_text(encoding="utf-8"))[name])
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return score if math.isfinite(score) else None

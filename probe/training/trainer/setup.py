@@ -1,5 +1,6 @@
 """From a recipe to a run before its first step."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +11,8 @@ from probe.adopt import PROMPT
 from probe.checkpoint import Checkpoint, ModelRecord, Scales, VerifiedSource
 from probe.embeddings import open_table
 from probe.errors import Problem, TrainingError
-from probe.training.data import digest
+from probe.tokenizer import Tokenizer
+from probe.training.data import Example, digest
 from probe.training.model_files import record_of
 from probe.training.recipe import ObjectivePart, Recipe
 from probe.training.rows import read_rows
@@ -33,9 +35,9 @@ class Prepared:
     recipe: Recipe
     distiller: Distiller
     train: Rows
-    dev: Rows | None
-    dev_bytes: int
-    """UTF-8 bytes of the dev responses."""
+    dev: Sequence[Example]
+    tokenizer: Tokenizer
+    """The student's."""
     student: ModelRecord
     teacher: ModelRecord | None
     scales: Scales | None
@@ -109,8 +111,8 @@ def prepare(recipe: Recipe, main_first: AbstractContextManager[None] | None = No
             links=None if teacher is None else links_of(recipe, rows.train, student, teacher),
             padded=(recipe.data.max_length, *pads) if recipe.objective.reference else None,
         ),
-        dev=Rows(student.dev) if student.dev else None,
-        dev_bytes=sum(len(row.output.encode()) for row in rows.dev),
+        dev=rows.dev,
+        tokenizer=student.tokenizer,
         student=student_record,
         teacher=teacher_record,
         scales=scales,

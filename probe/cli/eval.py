@@ -1,0 +1,106 @@
+"""``probe-eval``: what students write, and how near it is to the references."""
+
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from probe.cli.run import run
+
+if TYPE_CHECKING:
+    from probe.training.evaluation.summary import System
+    from probe.training.recipe import EvaluationPart
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point."""
+    parser = ArgumentParser(
+        "probe-eval",
+        description="Sample responses, score them by ROUGE-L and exact match, and measure bits per byte.",
+        epilog="Models with the same LABEL are training seeds of one system: sft=runs/a/checkpoint-9 sft=runs/b/…",
+    )
+    parser.add_argument(
+        "models", nargs="+", metavar="[LABEL=]MODEL", help="a run's checkpoint, a model directory, or a source"
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="[NAME=]PATH",
+        help="directory with test.jsonl or valid.jsonl, or a file; repeatable, the first is in-domain; without any, "
+        "the rows that the run of each checkpoint held out",
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="of decoding; default 10 20 30 40 50")
+    parser.add_argument("--temperature", type=float, help="default 1; 0 takes the likeliest token")
+    parser.add_argument("--no-repeat-ngram", type=int, metavar="N", help="default 6, as published; 0 allows repeats")
+    parser.add_argument("--max-prompt", type=int, metavar="N", help="tokens; default 256")
+    parser.add_argument("--max-length", type=int, metavar="N", help="tokens of prompt and response; default 512")
+    parser.add_argument("--max-rows", type=int, metavar="N", help="the first rows of each set alone")
+    parser.add_argument("--batch-size", type=int, metavar="N", help="changes no response; default 32")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
+    parser.add_argument("--latex", type=Path, metavar="FILE", help="write a booktabs table")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="keep responses here; what is done is not done again, even after a kill"
+    )
+    return run(parser, _evaluate, argv)
+
+
+def _evaluate(arguments: Namespace) -> None:
+    from probe.training.terminal import quiet_transformers, require_train
+
+    require_train()
+    quiet_transformers()
+    from rich.console import Console
+
+    from probe.files import replacing_file
+    from probe.training.evaluation.report import latex, reading, table, to_json
+
+    systems = _systems(arguments, _settings(arguments))
+    for path, write in ((arguments.json, to_json), (arguments.latex, latex)):
+        if path is not None:
+            with replacing_file(path) as temporary:
+                temporary.write_text(write(systems), encoding="utf-8")
+    console = Console(highlight=False, markup=False)
+    console.print(table(systems))
+    console.print("\n".join(reading(systems)))
+
+
+def _settings(arguments: Namespace) -> "EvaluationPart":
+    from probe.errors import Problem, TrainingError
+    from probe.training.recipe import EvaluationPart, part_of
+
+    sets: dict[str, str] = {}
+    for named in arguments.set:
+        name, path = _named(named, Path(named).resolve().stem)
+        if name in sets:
+            raise TrainingError(Problem(f"--set {named}", "a name for each set", f"{name} twice", "Write NAME=PATH."))
+        sets[name] = path
+    given = {
+        "sets": sets,
+        "seeds": arguments.seeds,
+        "temperature": arguments.temperature,
+        "no_repeat_ngram_size": arguments.no_repeat_ngram,
+        "max_prompt": arguments.max_prompt,
+        "max_length": arguments.max_length,
+        "max_rows": arguments.max_rows,
+        "batch_size": arguments.batch_size,
+    }
+    return part_of(EvaluationPart, {key: value for key, value in given.items() if value is not None}, "probe-eval")
+
+
+def _systems(arguments: Namespace, part: "EvaluationPart") -> "list[System]":
+    from probe.training.evaluation.run import asked_models, evaluate_models
+
+    labelled = [_named(model, model) for model in arguments.models]
+    return evaluate_models(asked_models(labelled), part, arguments.out)
+
+
+def _named(argument: str, name: str) -> tuple[str, str]:
+    """Name and path of ``NAME=PATH``, or of a path that comes without a name."""
+    before, sign, after = argument.partition("=")
+    return (before, after) if sign and not Path(argument).exists() else (name, argument)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,77 @@
+"""``probe-reproduce``: train every method with every seed, evaluate, probe, compare."""
+
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from probe.cli.run import run
+
+if TYPE_CHECKING:
+    from probe.training.stages import Outcome
+
+TABLE, LATEX, RESULTS = "table.md", "table.tex", "results.json"
+SOME_FAILED = 1
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point."""
+    parser = ArgumentParser(
+        "probe-reproduce",
+        description="Train every method with every seed from the raw student, evaluate, probe, and compare. What is "
+        "done is kept under a digest of its inputs: a second run does nothing, a killed one goes on.",
+        epilog="Exit code 1: some stages failed; their directories say why, and the others are kept.",
+    )
+    parser.add_argument("recipe", help="name of a shipped recipe, or a TOML file")
+    parser.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="any key of the recipe, as training.steps=20")
+    parser.add_argument("--methods", nargs="+", metavar="NAME", help="methods or variants of the recipe; all for all")
+    parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="of training; default: the recipe's")
+    parser.add_argument("--pairs", type=Path, default=Path("alignments/gold.tsv"), help="default %(default)s")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="default runs/reproduce-NAME")
+    return run(parser, _reproduce, argv)
+
+
+def _reproduce(arguments: Namespace) -> int:
+    from probe.training.terminal import quiet_transformers, require_train
+
+    require_train()
+    quiet_transformers()
+    from rich.console import Console
+
+    from probe.files import replacing_file
+    from probe.training.evaluation.report import latex
+    from probe.training.recipe import read_recipe
+    from probe.training.reproduction.plan import Planner
+    from probe.training.reproduction.report import document, markdown, reading, stages, table
+    from probe.training.reproduction.results import collect
+    from probe.training.reproduction.systems import compared
+    from probe.training.stages import Store
+
+    recipe = read_recipe(arguments.recipe, arguments.settings)
+    out: Path = arguments.out or Path("runs") / f"reproduce-{recipe.name}"
+    store = Store(out / "stages")
+    plan = Planner(recipe, arguments.pairs, store).plan(
+        compared(recipe, arguments.methods), arguments.seeds or recipe.reproduction.seeds
+    )
+    with store.held():
+        results = collect(plan, store.run(plan.stages, _tell), store)
+    for name, text in ((TABLE, markdown(results)), (LATEX, latex(results.systems)), (RESULTS, document(results))):
+        with replacing_file(out / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    console = Console(highlight=False, markup=False)
+    console.print(stages(results))
+    console.print(table(results))
+    console.print("\n".join(reading(results)))
+    console.print(f"\n{out}: {TABLE}, {LATEX}, {RESULTS}")
+    return SOME_FAILED if any(outcome.state in ("failed", "not reached") for outcome in results.outcomes) else 0
+
+
+def _tell(outcome: "Outcome") -> None:
+    took = f" {outcome.seconds:.0f} s" if outcome.state == "made" and outcome.seconds is not None else ""
+    trouble = f": {outcome.trouble}" if outcome.trouble else ""
+    print(f"{outcome.state} {outcome.stage.name}{took}{trouble}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,104 @@
+"""One model on one set: the scores of its responses, one row a decoding seed, and its bits per byte."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from probe.errors import Problem, TrainingError
+from probe.training.evaluation.likelihood import bits_per_byte
+from probe.training.evaluation.questions import QuestionSet
+from probe.training.evaluation.respond import Model, generation_settings
+from probe.training.generate import generate
+from probe.training.recipe import EvaluationPart
+from probe.training.rouge import score_each
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What one model got for one set; scores are between 0 and 1, the best of each question's references."""
+
+    questions: QuestionSet
+    seeds: tuple[int, ...]
+    """Of decoding, one for each row of the scores; a single one where decoding was greedy."""
+    responses: tuple[tuple[str, ...], ...]
+    """By seed and question."""
+    rouge_l: Float[np.ndarray, "seeds questions"]
+    exact_match: Float[np.ndarray, "seeds questions"]
+    bits_per_byte: float
+    """Of the first references."""
+
+    def to_json(self) -> str:
+        """Everything, with prompts and responses."""
+        document = {
+            "schema": SCHEMA,
+            "set": self.questions.name,
+            "set_sha256": self.questions.digest(),
+            "bits_per_byte": self.bits_per_byte,
+            "seeds": self.seeds,
+            "questions": [
+                {
+                    "prompt": question.prompt,
+                    "references": question.references,
+                    "responses": [of_seed[n] for of_seed in self.responses],
+                    "rouge_l": self.rouge_l[:, n].tolist(),
+                    "exact_match": self.exact_match[:, n].tolist(),
+                }
+                for n, question in enumerate(self.questions.questions)
+            ],
+        }
+        return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
+
+
+def read_evaluation(text: str, questions: QuestionSet, where: str) -> Evaluation:
+    """The inverse of `Evaluation.to_json`, for the same set.
+
+    Raises:
+        TrainingError: it is of another set, or of another version of this package.
+    """
+    document: Any = json.loads(text)
+    if document.get("schema") != SCHEMA or document.get("set_sha256") != questions.digest():
+        expected = f"an evaluation on {questions.name}, schema {SCHEMA}"
+        got = f"one on {document.get('set')}, schema {document.get('schema')}"
+        raise TrainingError(Problem(where, expected, got, "Delete it to evaluate again."))
+    rows = document["questions"]
+    return Evaluation(
+        questions=questions,
+        seeds=tuple(document["seeds"]),
+        responses=tuple(zip(*(row["responses"] for row in rows), strict=True)),
+        rouge_l=np.array([row["rouge_l"] for row in rows], dtype=np.float64).T,
+        exact_match=np.array([row["exact_match"] for row in rows], dtype=np.float64).T,
+        bits_per_byte=document["bits_per_byte"],
+    )
+
+
+def evaluate(asked: Model, questions: QuestionSet, part: EvaluationPart) -> Evaluation:
+    """Let a model respond with each decoding seed, and score the responses and its likelihood of the references.
+
+    Raises:
+        TrainingError: the settings do not fit the model, or a prompt leaves no room for its reference.
+        MissingExtraError: rouge-score is not installed.
+    """
+    model, tokenizer = asked
+    settings = generation_settings(part)
+    seeds = tuple(part.seeds) if settings.temperature else (0,)
+    prompts = [question.prompt for question in questions.questions]
+    responses = tuple(
+        tuple(generate(model, tokenizer, prompts, settings, batch_size=part.batch_size, seed=seed)) for seed in seeds
+    )
+    rouge_l, exact_match = (np.stack(each) for each in zip(*(_scores(questions, r) for r in responses), strict=True))
+    lengths = {"max_prompt": part.max_prompt, "max_length": part.max_length}
+    bits = bits_per_byte(model, tokenizer, questions.examples, **lengths)
+    return Evaluation(questions, seeds, responses, rouge_l, exact_match, bits)
+
+
+def _scores(
+    questions: QuestionSet, responses: Sequence[str]
+) -> tuple[Float[np.ndarray, " questions"], Float[np.ndarray, " questions"]]:
+    found = score_each(responses, [question.references for question in questions.questions])
+    return np.array([one.rouge_l for one in found]), np.array([one.exact_match for one in found])

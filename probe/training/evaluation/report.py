@@ -1,0 +1,123 @@
+"""What an evaluation found, as a table of 80 columns, as JSON, and as LaTeX for a paper."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from probe.training.evaluation.summary import OUT_OF_DOMAIN, Figure, System
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+METRICS = ("rouge_l", "exact_match")
+SCHEMA = 1
+
+
+def to_json(systems: Sequence[System]) -> str:
+    """Every figure of every system, numbers that are not known as null."""
+    document = {"schema": SCHEMA, "unit": "percent", "systems": {system.name: _document(system) for system in systems}}
+    return json.dumps(_without_nan(document), ensure_ascii=False, indent=1) + "\n"
+
+
+def _document(system: System) -> dict[str, Any]:
+    rows: dict[str, Any] = {}
+    for name in system.sets:
+        rows[name] = {metric: asdict(system.figure(metric, name)) for metric in METRICS}
+        mean, over_training = system.bits_per_byte(name)
+        rows[name]["bits_per_byte"] = {"mean": mean, "over_training": over_training}
+    if len(system.sets) > 1:
+        figures = ((metric, system.out_of_domain(metric)) for metric in METRICS)
+        rows[OUT_OF_DOMAIN] = {metric: asdict(found) for metric, found in figures if found is not None}
+    runs = [run[0].seeds for run in system.runs.values()]
+    return {"training_seeds": list(system.runs), "decoding_seeds": list(runs[0]), "sets": rows}
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(one) for one in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def table(systems: Sequence[System]) -> "RenderableType":
+    """One row for each system and set, 80 columns wide."""
+    from rich import box
+    from rich.table import Table
+
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    made.add_column("model", overflow="fold")
+    made.add_column("set", overflow="fold")
+    for header in ("ROUGE-L\n% [95 %]", "± decoding\nseeds", "± training\nseeds", "exact\n%", "bits a\nbyte"):
+        made.add_column(header, justify="right")
+    for system in systems:
+        for name in system.sets:
+            bits, _ = system.bits_per_byte(name)
+            made.add_row(*_cells(system, name, system.figure("rouge_l", name)), _percent(system, name), f"{bits:.3f}")
+        average = system.out_of_domain("rouge_l")
+        if average is not None:
+            made.add_row(*_cells(system, OUT_OF_DOMAIN, average), _percent(system, *system.sets[1:]), "")
+    return made
+
+
+def _cells(system: System, name: str, found: Figure) -> tuple[str, ...]:
+    value = f"{found.mean:.1f} [{found.low:.1f}, {found.high:.1f}]"
+    return system.name, name, value, number(found.over_decoding, 2), number(found.over_training, 2)
+
+
+def _percent(system: System, *sets: str) -> str:
+    return f"{system.figure('exact_match', *sets).mean:.1f}"
+
+
+def reading(systems: Sequence[System]) -> list[str]:
+    """How to read the table."""
+    run = next(iter(systems[0].runs.values()))
+    seeds = ", ".join(map(str, run[0].seeds))
+    return [
+        f"Decoding seeds {seeds}; training seeds: {'; '.join(_training(system) for system in systems)}.",
+        "± is a standard deviation of the mean over a set; – where there is one seed.",
+        "Brackets: 2000 resamples of questions, for these models and samples alone.",
+        "Bits a byte: cross-entropy of the references, comparable across tokenizers.",
+    ]
+
+
+def _training(system: System) -> str:
+    seeds = [str(seed) for seed in system.runs if seed is not None]
+    return f"{system.name} {', '.join(seeds) if seeds else 'none'}"
+
+
+def latex(systems: Sequence[System]) -> str:
+    r"""A booktabs table of ROUGE-L: a line for each system, a column for each set, ± over training seeds."""
+    names = systems[0].sets
+    average = len(names) > 1
+    columns = [*names, *(["OOD avg."] if average else [])]
+    lines = [
+        r"\begin{tabular}{l" + "r" * len(columns) + "}",
+        r"\toprule",
+        " & ".join(["Method", *map(escape_latex, columns)]) + r" \\",
+        r"\midrule",
+    ]
+    for system in systems:
+        found = [system.figure("rouge_l", name) for name in names]
+        other = system.out_of_domain("rouge_l")
+        cells = [escape_latex(system.name), *map(_latex_cell, [*found, *([other] if other else [])])]
+        lines.append(" & ".join(cells) + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+
+def _latex_cell(found: Figure) -> str:
+    spread = found.over_training if not math.isnan(found.over_training) else found.over_decoding
+    return f"{found.mean:.2f}" + ("" if math.isnan(spread) else rf" {{\small $\pm$ {spread:.2f}}}")
+
+
+def escape_latex(text: str) -> str:
+    """Text in which no character is a command."""
+    replaced = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    return "".join(replaced.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in text)
+
+
+def number(value: float, digits: int) -> str:
+    """The number, or a dash where there is none."""
+    return "–" if math.isnan(value) else f"{value:.{digits}f}"

@@ -1,0 +1,77 @@
+"""Who is asked, and how: the model of a run or of a directory, and its responses to a set."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from probe.checkpoint import MANIFEST, load_checkpoint
+from probe.errors import Problem, TrainingError
+from probe.tokenizer import Tokenizer
+from probe.training.criteria.views import plain_head
+from probe.training.generate import GenerationSettings
+from probe.training.model_files import directory_of
+from probe.training.recipe import EvaluationPart
+from probe.training.trainer.saving import STUDENT
+
+ADAPTER = "adapter_config.json"
+
+
+class Model(NamedTuple):
+    """A causal language model without dropout, and its tokenizer."""
+
+    model: Any
+    tokenizer: Tokenizer
+
+
+def generation_settings(part: EvaluationPart, **changes: Any) -> GenerationSettings:
+    """How the recipe has responses sampled.
+
+    Raises:
+        TrainingError: a number is out of range.
+    """
+    settings: dict[str, Any] = {
+        name: getattr(part, name) for name in ("temperature", "no_repeat_ngram_size", "max_prompt", "max_length")
+    }
+    return GenerationSettings(**(settings | changes))
+
+
+def model_directory(source: str) -> Path:
+    """Where the model of a source lies: a run's checkpoint holds its student, or names it where it was not trained.
+
+    Raises:
+        TrainingError: there is no such directory.
+        CheckpointError: the checkpoint cannot be read.
+    """
+    place = directory_of(source)
+    if (place / STUDENT).is_dir():
+        return place / STUDENT
+    if (place / MANIFEST).is_file():
+        return directory_of(load_checkpoint(place).student.sources[0].source)
+    return place
+
+
+def load_model(directory: Path) -> Model:
+    """A model directory, or one of LoRA weights, which are merged into the model that they name.
+
+    Raises:
+        TrainingError: it holds no causal language model, or one whose logits are not states times weights.
+        CheckpointError: its tokenizer cannot be read.
+    """
+    from transformers import AutoModelForCausalLM
+
+    tokenizer = Tokenizer.load(directory)
+    dtype, device = ("auto", "cuda") if torch.cuda.is_available() else (torch.float32, "cpu")
+    try:
+        if (directory / ADAPTER).is_file():
+            from peft import AutoPeftModelForCausalLM
+
+            model: Any = AutoPeftModelForCausalLM.from_pretrained(directory, dtype=dtype).merge_and_unload()
+        else:
+            model = AutoModelForCausalLM.from_pretrained(directory, dtype=dtype)
+    except (OSError, ValueError) as error:
+        got = str(error).partition("\n")[0]
+        remedy = "Name a checkpoint of a run, or a directory that save_pretrained wrote."
+        raise TrainingError(Problem(str(directory), "a causal language model", got, remedy)) from error
+    plain_head(model)
+    return Model(model.to(device).eval().requires_grad_(False), tokenizer)

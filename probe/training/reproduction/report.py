@@ -1,0 +1,157 @@
+"""The tables of a reproduction: what the systems are worth, and what was made, when and at what cost."""
+
+import json
+import math
+import platform
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from probe import __version__
+from probe.training.evaluation.report import number, to_json
+from probe.training.evaluation.summary import System, difference
+from probe.training.reproduction.results import BEFORE, Results
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+ENOUGH_SEEDS = 5
+SCHEMA = 1
+PACKAGES = ("torch", "transformers", "numpy", "tokenizers")
+
+
+def rows(results: Results) -> list[tuple[str, ...]]:
+    """The cells of the table: system, ROUGE-L, its spread, bits a byte, top-1, difference to the baseline."""
+    found: list[tuple[str, ...]] = []
+    if BEFORE in results.probes:
+        found.append((BEFORE, "", "", "", _top_1(results, BEFORE), ""))
+    found += [_row(results, system) for system in results.systems]
+    return found
+
+
+def _row(results: Results, system: System) -> tuple[str, ...]:
+    first = system.sets[0]
+    rouge = system.figure("rouge_l", first)
+    bits, spread = system.bits_per_byte(first)
+    return (
+        _name(results, system),
+        f"{rouge.mean:.1f} [{rouge.low:.1f}, {rouge.high:.1f}]",
+        number(rouge.over_training, 2),
+        f"{bits:.3f}" + ("" if math.isnan(spread) else f" ±{spread:.3f}"),
+        _top_1(results, system.name),
+        _difference(results, system),
+    )
+
+
+def _name(results: Results, system: System) -> str:
+    wanted = results.wanted[system.name]
+    return system.name if len(system.runs) == wanted else f"{system.name} ({len(system.runs)} of {wanted} seeds)"
+
+
+def _top_1(results: Results, name: str) -> str:
+    if name not in results.probes:
+        return ""
+    mean, spread = results.probes[name].top_1()
+    return f"{mean:.1f}" + ("" if math.isnan(spread) else f" ±{spread:.1f}")
+
+
+def _difference(results: Results, system: System) -> str:
+    baseline = results.baseline
+    if baseline is None or system is baseline or not results.is_method(system):
+        return ""
+    common = [seed for seed in system.runs if seed in baseline.runs]
+    if not common:
+        return ""
+    ours, theirs = (System(one.name, {seed: one.runs[seed] for seed in common}) for one in (system, baseline))
+    found = difference(ours, theirs, "rouge_l", system.sets[0])
+    return f"{found.mean:+.1f} [{found.low:+.1f}, {found.high:+.1f}]"
+
+
+def headers(results: Results) -> tuple[str, ...]:
+    """The heads of the columns of `rows`."""
+    baseline = results.baseline
+    against = "baseline" if baseline is None else baseline.name
+    return ("system", "ROUGE-L\n% [95 %]", "±\nseeds", "bits a\nbyte", "top-1\n%", f"− {against}, ROUGE-L\n[95 %]")
+
+
+def table(results: Results) -> "RenderableType":
+    """The table of systems, 80 columns wide."""
+    from rich import box
+    from rich.table import Table
+
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for number_, header in enumerate(headers(results)):
+        made.add_column(header, justify="right" if number_ else "left", overflow="fold")
+    for row in rows(results):
+        made.add_row(*row)
+    return made
+
+
+def markdown(results: Results) -> str:
+    """The same for a document."""
+    heads = [header.replace("\n", " ") for header in headers(results)]
+    lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *rows(results)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def reading(results: Results) -> list[str]:
+    """What was compared, and how far the numbers reach."""
+    plan = results.plan
+    recipe = plan.recipe
+    seeds = sorted({trial.seed for trial in plan.trials if trial.training is not None and trial.seed is not None})
+    decoding = recipe.evaluation.seeds if recipe.evaluation.temperature else ["greedy"]
+    sets = ", ".join(f"{one.name} ({len(one.questions)} questions)" for one in plan.sets)
+    lines = [
+        f"Recipe {recipe.name}: students begin raw, projectors begin as {recipe.objective.start};",
+        f"{plan.teacher}; training seeds {_listed(seeds)}; decoding seeds {_listed(decoding)};",
+        f"{sets}; ROUGE-L of the first, top-1 of the gold pairs.",
+        "± is a standard deviation over training seeds; brackets are 95 % over questions,",
+        "for these checkpoints and samples alone.",
+    ]
+    if len(seeds) < ENOUGH_SEEDS:
+        lines.append(f"Checkpoints, not methods: a claim about methods needs {ENOUGH_SEEDS} paired seeds.")
+    return lines
+
+
+def _listed(values: Sequence[Any]) -> str:
+    return ", ".join(map(str, values))
+
+
+def stages(results: Results) -> "RenderableType":
+    """What ran, from when, and at what cost."""
+    from rich import box
+    from rich.table import Table
+
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for name in ("stage", "state", "finished (UTC)", "seconds"):
+        made.add_column(name, justify="right" if name == "seconds" else "left", overflow="fold")
+    for outcome in results.outcomes:
+        finished = outcome.finished.removesuffix("+00:00").replace("T", " ") if outcome.finished else ""
+        seconds = "" if outcome.seconds is None else f"{outcome.seconds:.0f}"
+        made.add_row(outcome.stage.name, outcome.state, finished or outcome.trouble or "", seconds)
+    return made
+
+
+def document(results: Results) -> str:
+    """Everything as JSON: figures, probes, stages, recipe and versions."""
+    content = {
+        "schema": SCHEMA,
+        "recipe": results.plan.recipe.model_dump(mode="json"),
+        "teacher": results.plan.teacher,
+        "evaluation": json.loads(to_json(results.systems)),
+        "probes": {name: {str(seed): r for seed, r in p.reports.items()} for name, p in results.probes.items()},
+        "stages": [
+            {
+                "name": o.stage.name,
+                "digest": o.stage.digest,
+                "state": o.state,
+                "finished": o.finished,
+                "seconds": o.seconds,
+                "trouble": o.trouble,
+            }
+            for o in results.outcomes
+        ],
+        "versions": {"cma-probe": __version__, **{name: version(name) for name in PACKAGES}},
+        "machine": {"system": platform.platform(), "python": platform.python_version()},
+    }
+    return json.dumps(content, ensure_ascii=False, indent=1) + "\n"

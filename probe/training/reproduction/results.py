@@ -1,0 +1,84 @@
+"""What a reproduction found: systems with their evaluations and what the probe says of their attention."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from probe.training.evaluation.evaluate import Evaluation
+from probe.training.evaluation.run import read_result
+from probe.training.evaluation.summary import System, deviation
+from probe.training.reproduction.plan import REPORT, Plan, Trial
+from probe.training.stages import Outcome, Stage, Store
+
+BEFORE = "before training"
+DONE = ("made", "kept")
+
+
+@dataclass(frozen=True)
+class Probed:
+    """The probe's figures of one system, a number for each training seed."""
+
+    reports: Mapping[int | None, Mapping[str, Any]]
+
+    def top_1(self, method: str = "cma") -> tuple[float, float]:
+        """Mean and standard deviation over training seeds of a method's top-1, in percent."""
+        values = np.array([100 * report["figures"][method]["top-1"]["value"] for report in self.reports.values()])
+        return float(values.mean()), deviation(values)
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything that was made or kept."""
+
+    plan: Plan
+    outcomes: Sequence[Outcome]
+    systems: tuple[System, ...]
+    """Those with at least one run that was evaluated on all sets, in the order of the plan."""
+    probes: Mapping[str, Probed]
+    """By system, and `BEFORE` for the projectors that training began with."""
+    wanted: Mapping[str, int]
+    """How many training seeds each system was to have."""
+
+    @property
+    def baseline(self) -> System | None:
+        """What differences are against: sft where it was trained, else the first method."""
+        trained = [system for system in self.systems if self.is_method(system)]
+        return next((one for one in trained if one.name == "sft"), trained[0] if trained else None)
+
+    def is_method(self, system: System) -> bool:
+        """Whether it is no floor or ceiling."""
+        return system.name in {trial.system for trial in self.plan.trials if trial.training is not None}
+
+
+def collect(plan: Plan, outcomes: Sequence[Outcome], store: Store) -> Results:
+    """Read what the stages left."""
+    done = {outcome.stage.digest for outcome in outcomes if outcome.state in DONE}
+    runs: dict[str, dict[int | None, Sequence[Evaluation]]] = {}
+    reports: dict[str, dict[int | None, Mapping[str, Any]]] = {}
+    wanted: dict[str, int] = {}
+    for trial in plan.trials:
+        wanted[trial.system] = wanted.get(trial.system, 0) + 1
+        if all(stage.digest in done for stage in trial.evaluations):
+            runs.setdefault(trial.system, {})[trial.seed] = _evaluations(plan, trial, store)
+        if trial.probe is not None and trial.probe.digest in done:
+            reports.setdefault(trial.system, {})[trial.seed] = _report(trial.probe, store)
+    if plan.start is not None and plan.start.digest in done:
+        reports[BEFORE] = {None: _report(plan.start, store)}
+    return Results(
+        plan=plan,
+        outcomes=outcomes,
+        systems=tuple(System(name, of_seeds) for name, of_seeds in runs.items()),
+        probes={name: Probed(of_seeds) for name, of_seeds in reports.items()},
+        wanted=wanted,
+    )
+
+
+def _evaluations(plan: Plan, trial: Trial, store: Store) -> list[Evaluation]:
+    return [read_result(store, stage, one) for stage, one in zip(trial.evaluations, plan.sets, strict=True)]
+
+
+def _report(stage: Stage, store: Store) -> Mapping[str, Any]:
+    return json.loads((store.place(stage) / REPORT).read_text(encoding="utf-8"))

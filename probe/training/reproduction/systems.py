@@ -1,0 +1,52 @@
+"""What a reproduction compares: methods and variants of them, the teacher, and the student as it was."""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import get_args
+
+from probe.errors import Problem, TrainingError
+from probe.training.criteria.settings import Method
+from probe.training.recipe import ObjectivePart, Recipe
+from probe.training.trainer.setup import SAME_TOKENIZER
+
+ALL = "all"
+RAW_STUDENT = "raw student"
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A method, or a variant of one, under the name that tables give it."""
+
+    name: str
+    objective: ObjectivePart
+
+
+def compared(recipe: Recipe, names: Sequence[str] | None) -> list[Compared]:
+    """Those named, or else the recipe's; ``all`` is every method for two tokenizers and every variant.
+
+    Raises:
+        TrainingError: a name is neither a method nor a variant of the recipe.
+    """
+    part = recipe.reproduction
+    methods: list[str] = [method for method in get_args(Method) if method not in SAME_TOKENIZER]
+    every = [*dict.fromkeys([*methods, *part.variants])]
+    found: list[Compared] = []
+    for name in names or part.methods:
+        chosen = every if name == ALL else [name]
+        found += [Compared(one, _objective(recipe, one, every)) for one in chosen if one not in {f.name for f in found}]
+    return found
+
+
+def _objective(recipe: Recipe, name: str, every: Sequence[str]) -> ObjectivePart:
+    if name in recipe.reproduction.variants:
+        variant = recipe.reproduction.variants[name]
+        changes = {key: getattr(variant, key) for key in variant.model_fields_set}
+        if name in get_args(Method):
+            changes.setdefault("method", name)
+        return recipe.objective.model_copy(update=changes)
+    if name in get_args(Method):
+        return recipe.objective.model_copy(update={"method": name})
+    near = difflib.get_close_matches(name, every, n=1)
+    remedy = f"Did you mean {near[0]}?" if near else "Add it to reproduction.variants."
+    raise TrainingError(Problem(f"method {name}", f"one of {', '.join([*every, ALL])}", "another name", remedy))
