@@ -31,14 +31,8 @@ PROMPT = (
 )
 """The published template; all that attention sees of it is its last token."""
 
-TRAINED_QUERY = frozenset(
-    {
-        "dual_space_kd_with_cma",
-        "dual_space_kd_with_cross_model_attention",
-        "dual_space_kd_with_cla",
-        "dual_space_kd_with_cma_plus_kq_matching",
-    }
-)
+CLA, MATCHING = "dual_space_kd_with_cla", "dual_space_kd_with_cma_plus_kq_matching"
+TRAINED_QUERY = frozenset({"dual_space_kd_with_cma", "dual_space_kd_with_cross_model_attention", CLA, MATCHING})
 """Criteria that train W_q. All others save an untrained one, if their projector configuration enables it."""
 
 OF_THE_RUN = frozenset({"teacher_model_path", "projector_config_path"})
@@ -94,7 +88,7 @@ def adopt(
     return Checkpoint(
         name=directory.name,
         path=directory,
-        method="cla" if criterion == "dual_space_kd_with_cla" else "cma",
+        method=_method(criterion, arguments),
         criterion=criterion or "unknown",
         steps=_steps(directory),
         student=_record(sides["student"]),
@@ -103,6 +97,16 @@ def adopt(
         prompt=PROMPT,
         projectors=projectors,
     )
+
+
+def _method(criterion: str | None, arguments: Mapping[str, Any]) -> str:
+    """The method by our name; where nothing says which, it is cma, for all of them share its attention."""
+    if criterion == CLA:
+        return "cla"
+    if criterion == MATCHING:
+        # The published code trains against a critic unless it is told to use conditional transport.
+        return "cma-ct" if arguments.get("kq_adver_type") == "ct" else "cma-ga"
+    return "cma"
 
 
 def read_projector_file(path: Path) -> dict[str, np.ndarray]:

@@ -51,7 +51,7 @@ class Tokenizer:
                 Problem(str(self.path), "a tokenizer the tokenizers library can read", str(error), "Save it again.")
             ) from error
 
-    @property
+    @cached_property
     def eos_id(self) -> int:
         """Id of the end-of-sequence token, from the configuration files beside the tokenizer.
 

@@ -296,6 +296,8 @@ def adapter(base: str, **changes: Any) -> Callable[[Path], None]:
     [
         ("here", OK, "gpt2: 320 rows × 16, float32; tokenizer of 320 pieces"),
         ("/nowhere/gpt2", PROBLEM, "the base is not on this machine"),
+        ("owner/.name", PROBLEM, "the base is not on this machine"),
+        ("owner/name..git", PROBLEM, "the base is not on this machine"),
         ("openai-community/gpt2", UNVERIFIED, "not in the hub's cache; probing would download it"),
     ],
 )

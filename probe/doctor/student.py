@@ -59,8 +59,9 @@ def _missing(base: str, cached: Download) -> tuple[Verdict, str] | None:
     """How bad it is that an adapter's base is not on this machine; None where it is."""
     try:
         files = find_source(base, where=f"{ADAPTER}: base_model_name_or_path", download=cached)
-    except ProbeError:
+        there = not isinstance(files, Hub) or files.fetch("config.json") is not None
+    except ProbeError:  # no path, or a name that the hub would not take
         return Verdict.PROBLEM, "the base is not on this machine, nor is it owner/name on the hub"
-    if isinstance(files, Hub) and files.fetch("config.json") is None:
+    if not there:
         return Verdict.UNVERIFIED, "the base is not in the hub's cache; probing would download it"
     return None

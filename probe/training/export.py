@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
-from probe.adopt import ARGUMENTS, CONFIG, PROJECTORS, PROMPT, TRAINED_QUERY
+from probe.adopt import ARGUMENTS, CONFIG, MATCHING, PROJECTORS, PROMPT, TRAINED_QUERY
 from probe.checkpoint import MANIFEST, TENSORS, Checkpoint, ModelRecord, load_checkpoint
 from probe.errors import CheckpointError, MissingExtraError, OutputError, ProbeError, Problem, TrainingError
 from probe.files import replacing_directory
@@ -42,7 +42,6 @@ PRETRAINING = "t2s pre-training"
 Dtype = Literal["bfloat16", "float32"]
 SHORT: Mapping[Dtype, str] = {"bfloat16": "bf16", "float32": "fp32"}
 
-MATCHING = "dual_space_kd_with_cma_plus_kq_matching"
 CRITERIA = {
     "dskd": "dual_space_kd",
     "cma": "dual_space_kd_with_cma",

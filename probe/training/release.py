@@ -1,7 +1,8 @@
 """``python -m probe.training.release``: make a bundled checkpoint of a run, and measure what float16 does to it.
 
 Models may be copied into the bundle (the demo's) or named by source (fetched ones). Every source is opened, and its
-embedding table's identity recorded; nothing is listed unseen.
+embedding table's identity recorded; nothing is listed unseen. Of a run whose student was trained, name
+``projectors/step-N``: it holds the student's table without its layers, and that is all a probe reads.
 """
 
 import argparse
@@ -68,7 +69,9 @@ def _release(arguments: argparse.Namespace) -> None:
         save_checkpoint(released, Path(scratch) / arguments.name, dtype=np.float16)
         for name in (MANIFEST, TENSORS):
             shutil.copyfile(Path(scratch) / arguments.name / name, place / name)
-    _thin_log(arguments.checkpoint.with_name(LOG), place / "training_log.csv")
+    log = arguments.checkpoint.with_name(LOG)
+    if log.is_file():  # of a pre-training
+        _thin_log(log, place / "training_log.csv")
     _compare(arguments)
 
 

@@ -1,6 +1,7 @@
 """The rows that a recipe names: for training, and held out."""
 
 import random
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,10 +32,16 @@ def read_rows(part: DataPart, seed: int) -> SplitRows:
     return found._replace(train=found.train[: part.max_rows])
 
 
-def _docstrings(part: DataPart) -> SplitRows:
+@cache
+def _all_docstrings() -> tuple[Example, ...]:
+    """Read once for all runs of a process: it takes seconds."""
     from probe.training.demo.corpus import docstring_examples
 
-    rows = docstring_examples()
+    return tuple(docstring_examples())
+
+
+def _docstrings(part: DataPart) -> SplitRows:
+    rows = list(_all_docstrings())
     # The bundled demo held out the same rows.
     random.Random(DOCSTRING_SEED).shuffle(rows)
     return SplitRows(rows[part.held_out :], rows[: part.held_out])

@@ -8,6 +8,8 @@ from typing import Any
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from transformers import TrainerCallback, TrainingArguments
 
+LONGER = 400
+"""Steps of a usual run on two cores: after a short one, this is what people want to know."""
 SHOWN = {"loss": "loss", "t2s_acc": "t2s", "critic_accuracy": "critic", "accuracy": "accuracy"}
 
 
@@ -50,9 +52,13 @@ class Console(TrainerCallback):
             self.say(f"step {state.global_step}/{state.max_steps}: {line}, {clock(left)} left")
 
     def on_train_end(self, args: TrainingArguments, state: Any, control: Any, **_: Any) -> None:
-        """Stop the bar."""
+        """Stop the bar, and say what longer runs would take."""
         if self._bar is not None:
             self._bar.stop()
+        steps = state.global_step - self._began[1]
+        if state.is_world_process_zero and steps:
+            each = (time.perf_counter() - self._began[0]) / steps
+            self.say(f"{steps} steps at {each:.2f} s; {LONGER} would take {clock(LONGER * each)}")
 
 
 def clock(seconds: float) -> str:
