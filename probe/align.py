@@ -81,6 +81,7 @@ def align_pairs(open_: OpenCheckpoint, gold: GoldFile, path: Path) -> ProbeRepor
         gold_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         sentences=tuple(row.id for row in rows),
         other_sentences=len(gold.rows) - len(rows),
+        phenomena=tuple(row.phenomena for row in rows),
         methods=tuple(scores),
         counts=np.stack([np.stack(of_rows) for of_rows in scores.values()], axis=1),
     )

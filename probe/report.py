@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
+from probe.pair_rows import PHENOMENA
 from probe.scores import COUNTS, METRICS, metrics
 from probe.stats import CONFIDENCE, RESAMPLES, SEED, bootstrap_interval
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 SCHEMA = 1
+
+BESIDE = ("lexical", "diagonal", "bigram")
+"""What top-1 by phenomenon is shown beside."""
 
 NOTES = {
     "cma": "this checkpoint's attention",
@@ -46,6 +50,19 @@ class Intervals:
 
 
 @dataclass(frozen=True)
+class Phenomenon:
+    """What was found on the sentences that have one tag; a sentence may have several."""
+
+    name: str
+    sentences: int
+    rows: int
+    values: Float[np.ndarray, "methods metrics"]
+    low: float
+    high: float
+    """95 % bounds of the first method's top-1."""
+
+
+@dataclass(frozen=True)
 class ProbeReport:
     """Counts per sentence × method and where they come from. The first method is the one that is probed."""
 
@@ -60,6 +77,8 @@ class ProbeReport:
     gold_sha256: str
     sentences: tuple[str, ...]
     other_sentences: int
+    phenomena: tuple[tuple[str, ...], ...]
+    """What the annotators tagged each sentence with."""
     methods: tuple[str, ...]
     counts: Float[np.ndarray, "sentences methods counts"]
 
@@ -83,6 +102,20 @@ class ProbeReport:
     def rows(self) -> int:
         """Student targets with a sure link: what the row metrics are means over."""
         return int(self.counts[:, 0, COUNTS.index("rows")].sum())
+
+    @cached_property
+    def by_phenomenon(self) -> tuple["Phenomenon", ...]:
+        """Sentences with each tag, in the order of the closed list."""
+        found: list[Phenomenon] = []
+        for name in PHENOMENA:
+            chosen = self.counts[[name in tags for tags in self.phenomena]]
+            rows = int(chosen[:, 0, COUNTS.index("rows")].sum())
+            if not rows:
+                continue
+            low, high = bootstrap_interval(chosen[:, 0], lambda summed: metrics(summed)[..., :1])
+            values = metrics(chosen.sum(axis=0))
+            found.append(Phenomenon(name, len(chosen), rows, values, float(low[0]), float(high[0])))
+        return tuple(found)
 
     def to_json(self) -> str:
         """Everything, as JSON: figures with bounds, and the counts of every sentence."""
@@ -113,6 +146,18 @@ class ProbeReport:
                 }
                 for m, name in enumerate(self.methods)
             },
+            "phenomena": {
+                one.name: {
+                    "sentences": one.sentences,
+                    "rows": one.rows,
+                    f"{self.methods[0]} top-1 interval": [_number(one.low), _number(one.high)],
+                    "figures": {
+                        method: {metric: _number(value) for metric, value in zip(METRICS, of_method, strict=True)}
+                        for method, of_method in zip(self.methods, one.values, strict=True)
+                    },
+                }
+                for one in self.by_phenomenon
+            },
             "counts": {"columns": COUNTS, "sentences": dict(zip(self.sentences, self.counts.tolist(), strict=True))},
         }
         return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
@@ -138,6 +183,7 @@ class ProbeReport:
             *(f"{name:<12}{NOTES[name]}" for name in self.methods if name in NOTES),
             "",
             f"Intervals: {RESAMPLES} resamples of sentences, seed {SEED}. One checkpoint is not a method.",
+            "A text may show several phenomena; lexical, diagonal, bigram: their top-1.",
             'Next: probe-heatmap "any text" --checkpoint NAME --out map.pdf draws a sentence,',
             "--json FILE keeps all figures with intervals, probe-models lists checkpoints.",
         ]
@@ -172,6 +218,28 @@ class ProbeReport:
                 f"{100 * values['EOS top-1']:.0f}",
                 difference,
                 style="bold" if m == 0 else None,
+            )
+        return table
+
+    def phenomena_table(self) -> "RenderableType":
+        """Top-1 on the sentences with each tag, 80 columns wide."""
+        from rich import box
+        from rich.table import Table
+
+        beside = [name for name in BESIDE if name in self.methods]
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
+        table.add_column("phenomenon", no_wrap=True)
+        for header in ("texts", "tokens", f"{self.methods[0]} top-1\n% [95 %]", *beside):
+            table.add_column(header, justify="right", no_wrap=True)
+        for one in self.by_phenomenon:
+            top_1 = dict(zip(self.methods, 100 * one.values[:, 0], strict=True))
+            bounds = "" if np.isnan(one.low) else f" [{100 * one.low:.1f}, {100 * one.high:.1f}]"
+            table.add_row(
+                one.name,
+                str(one.sentences),
+                str(one.rows),
+                f"{top_1[self.methods[0]]:.1f}{bounds}",
+                *(f"{top_1[name]:.1f}" for name in beside),
             )
         return table
 

@@ -102,4 +102,5 @@ def _draw(opened: "OpenCheckpoint", rows: "Sequence[GoldRow]", directory: Path) 
 def _print(console: "Console", report: "ProbeReport") -> None:
     console.print("\n".join(report.heading()))
     console.print(report.table())
+    console.print(report.phenomena_table())
     console.print("\n".join(report.reading()))

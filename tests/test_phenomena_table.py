@@ -1,0 +1,55 @@
+"""Figures by phenomenon: of the rows with the tag, and of no others."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from probe.align import align_pairs
+from probe.find import find_checkpoint
+from probe.pair_rows import PHENOMENA
+from probe.pairs import read_pairs
+from probe.report import ProbeReport
+from probe.scores import COUNTS, METRICS, metrics
+
+GOLD = Path(__file__).parent.parent / "alignments" / "gold.tsv"
+
+
+@pytest.fixture(scope="module")
+def report() -> ProbeReport:
+    return align_pairs(find_checkpoint("demo"), read_pairs(GOLD), GOLD)
+
+
+def test_each_phenomenon_is_counted_over_its_own_rows(report: ProbeReport):
+    rows = {row.id: row for row in read_pairs(GOLD).rows}
+    assert [one.name for one in report.by_phenomenon] == list(PHENOMENA)
+    for one in report.by_phenomenon:
+        own = [n for n, id_ in enumerate(report.sentences) if one.name in rows[id_].phenomena]
+        assert 0 < len(own) < len(report.sentences)
+        assert one.sentences == len(own)
+        assert one.rows == sum(report.counts[n, 0, COUNTS.index("rows")] for n in own)
+        np.testing.assert_allclose(one.values, metrics(report.counts[own].sum(axis=0)))
+        assert one.low <= one.values[0, METRICS.index("top-1")] <= one.high
+
+
+def test_the_table_fits_a_terminal_of_80_columns(report: ProbeReport):
+    console = Console(width=80)
+    with console.capture() as capture:
+        console.print(report.phenomena_table())
+    lines = capture.get().splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    assert "…" not in capture.get()
+    for one in report.by_phenomenon:
+        (line,) = (line for line in lines if line.split()[:1] == [one.name])
+        assert line.split()[1:4] == [str(one.sentences), str(one.rows), f"{100 * one.values[0, 0]:.1f}"]
+
+
+def test_json_has_them(report: ProbeReport):
+    document = json.loads(report.to_json())["phenomena"]
+    assert list(document) == list(PHENOMENA)
+    for one in report.by_phenomenon:
+        stored = document[one.name]
+        assert (stored["sentences"], stored["rows"]) == (one.sentences, one.rows)
+        assert stored["figures"]["lexical"]["MRR"] == one.values[report.methods.index("lexical"), METRICS.index("MRR")]
