@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from probe.pair_rows import PHENOMENA
 from probe.scores import COUNTS, METRICS, metrics
-from probe.stats import CONFIDENCE, RESAMPLES, SEED, bootstrap_interval
+from probe.stats import CONFIDENCE, FEW, RESAMPLES, SEED, bootstrap_interval
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -59,7 +59,7 @@ class Phenomenon:
     values: Float[np.ndarray, "methods metrics"]
     low: float
     high: float
-    """95 % bounds of the first method's top-1."""
+    """95 % bounds of the first method's top-1; NaN of few sentences."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,9 @@ class ProbeReport:
             rows = int(chosen[:, 0, COUNTS.index("rows")].sum())
             if not rows:
                 continue
-            low, high = bootstrap_interval(chosen[:, 0], lambda summed: metrics(summed)[..., :1])
+            low = high = np.full(1, np.nan)
+            if len(chosen) >= FEW:
+                low, high = bootstrap_interval(chosen[:, 0], lambda summed: metrics(summed)[..., :1])
             values = metrics(chosen.sum(axis=0))
             found.append(Phenomenon(name, len(chosen), rows, values, float(low[0]), float(high[0])))
         return tuple(found)
@@ -183,7 +185,7 @@ class ProbeReport:
             *(f"{name:<12}{NOTES[name]}" for name in self.methods if name in NOTES),
             "",
             f"Intervals: {RESAMPLES} resamples of sentences, seed {SEED}. One checkpoint is not a method.",
-            "A text may show several phenomena; lexical, diagonal, bigram: their top-1.",
+            f"A text may show several phenomena; of fewer than {FEW} texts there are no bounds.",
             'Next: probe-heatmap "any text" --checkpoint NAME --out map.pdf draws a sentence,',
             "--json FILE keeps all figures with intervals, probe-models lists checkpoints.",
         ]

@@ -14,7 +14,7 @@ LAYERS = [
     "table_sources pairs references stats",
     "embeddings scores",
     "checkpoint report",
-    "models plots",
+    "models plots comparison",
     "cma key_scale",
     "adopt align",
     "doctor find",

@@ -51,6 +51,7 @@ def _align(arguments: Namespace) -> None:
     from rich.console import Console
 
     from probe.align import align_pairs, fitting_rows
+    from probe.comparison import compare_all, reading, table
     from probe.errors import OutputError, Problem
     from probe.files import replacing_file
     from probe.find import Overrides, find_checkpoint
@@ -61,6 +62,7 @@ def _align(arguments: Namespace) -> None:
         raise OutputError(Problem("--json", "one checkpoint", f"{len(names)}", "Run the command once for each."))
     gold = read_pairs(arguments.pairs)
     console = Console(highlight=False, markup=False)
+    reports: dict[str, ProbeReport] = {}
     for name in names:
         overrides = Overrides(arguments.student, arguments.teacher, arguments.key_scale)
         opened = find_checkpoint(name, overrides, [row.text for row in gold.rows])
@@ -70,7 +72,11 @@ def _align(arguments: Namespace) -> None:
                 temporary.write_text(report.to_json(), encoding="utf-8")
         if arguments.heatmaps:
             _draw(opened, fitting_rows(opened, gold, arguments.pairs), arguments.heatmaps)
+        reports[name] = report
         _print(console, report)
+    for comparison in compare_all(reports):
+        console.print(table(comparison))
+        console.print("\n".join(reading(comparison)))
 
 
 def _directory(text: str) -> Path:
