@@ -21,6 +21,7 @@ from probe.pair_rows import GoldRow
 from probe.pairs import GoldFile
 from probe.report import ProbeReport
 from probe.scores import entropy, score
+from probe.triples import mark_of
 
 Counts = Float[np.ndarray, " counts"]
 Weights = Float[np.ndarray, "student_targets teacher_targets"]
@@ -82,6 +83,7 @@ def align_pairs(open_: OpenCheckpoint, gold: GoldFile, path: Path) -> ProbeRepor
         sentences=tuple(row.id for row in rows),
         other_sentences=len(gold.rows) - len(rows),
         phenomena=tuple(row.phenomena for row in rows),
+        triples=tuple(mark_of(row.note) for row in rows),
         methods=tuple(scores),
         counts=np.stack([np.stack(of_rows) for of_rows in scores.values()], axis=1),
     )

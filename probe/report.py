@@ -11,6 +11,7 @@ from jaxtyping import Float
 from probe.pair_rows import PHENOMENA
 from probe.scores import COUNTS, METRICS, metrics
 from probe.stats import CONFIDENCE, FEW, RESAMPLES, SEED, bootstrap_interval
+from probe.triples import KINDS, Mark, TripleScores, score_triples
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -79,6 +80,8 @@ class ProbeReport:
     other_sentences: int
     phenomena: tuple[tuple[str, ...], ...]
     """What the annotators tagged each sentence with."""
+    triples: tuple[Mark | None, ...]
+    """Which minimal triple each sentence belongs to."""
     methods: tuple[str, ...]
     counts: Float[np.ndarray, "sentences methods counts"]
 
@@ -118,6 +121,13 @@ class ProbeReport:
             values = metrics(chosen.sum(axis=0))
             found.append(Phenomenon(name, len(chosen), rows, values, float(low[0]), float(high[0])))
         return tuple(found)
+
+    @cached_property
+    def by_triple(self) -> list[TripleScores]:
+        """The probed method on minimal triples, and what it is shown beside; empty where there are none."""
+        shown = [self.methods[0], *(name for name in BESIDE if name in self.methods)]
+        places = [self.methods.index(name) for name in shown]
+        return score_triples(self.triples, shown, self.counts[:, places])
 
     def to_json(self) -> str:
         """Everything, as JSON: figures with bounds, and the counts of every sentence."""
@@ -159,6 +169,15 @@ class ProbeReport:
                     },
                 }
                 for one in self.by_phenomenon
+            },
+            "triples": {
+                one.method: {
+                    "triples": one.triples,
+                    "top-1": dict(zip(KINDS, one.top_1.tolist(), strict=True)),
+                    "other minus same": [_number(value) for value in one.steps[0]],
+                    "synonym minus other": [_number(value) for value in one.steps[1]],
+                }
+                for one in self.by_triple
             },
             "counts": {"columns": COUNTS, "sentences": dict(zip(self.sentences, self.counts.tolist(), strict=True))},
         }

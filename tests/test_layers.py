@@ -13,6 +13,7 @@ LAYERS = [
     "table_foreign pair_rows tokenizer",
     "table_sources pairs references stats",
     "embeddings scores",
+    "triples",
     "checkpoint report",
     "models plots comparison",
     "cma key_scale",

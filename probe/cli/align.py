@@ -106,7 +106,11 @@ def _draw(opened: "OpenCheckpoint", rows: "Sequence[GoldRow]", directory: Path) 
 
 
 def _print(console: "Console", report: "ProbeReport") -> None:
+    from probe.triples import table as triples_table
+
     console.print("\n".join(report.heading()))
     console.print(report.table())
     console.print(report.phenomena_table())
+    if report.by_triple:
+        console.print(triples_table(report.by_triple))
     console.print("\n".join(report.reading()))
