@@ -9,14 +9,14 @@ from probe import __version__
 from probe.errors import ProbeError
 
 
-def run(parser: ArgumentParser, body: Callable[[Namespace], None], argv: Sequence[str] | None) -> int:
-    """Parse, do, and report; argparse itself exits with 2 on bad usage."""
+def run(parser: ArgumentParser, body: Callable[[Namespace], int | None], argv: Sequence[str] | None) -> int:
+    """Parse, do, and report. A body may return an exit code of its own; argparse itself exits with 2 on bad usage."""
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     arguments = parser.parse_args(argv)
     # Matrices are those of one sentence: threads would wait for each other longer than they work.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
-        body(arguments)
+        return body(arguments) or 0
     except ProbeError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2
