@@ -1,7 +1,6 @@
 """Gold pairs × methods → scores: the alignment probe."""
 
 import hashlib
-import re
 from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
@@ -18,7 +17,7 @@ from probe.errors import PairsError, Problem
 from probe.maps import AttentionMap
 from probe.models import OpenModel
 from probe.pair_rows import GoldRow
-from probe.pairs import GoldFile
+from probe.pairs import GoldFile, declared_vocabularies
 from probe.report import ProbeReport
 from probe.scores import entropy, score
 from probe.triples import mark_of
@@ -46,8 +45,6 @@ REFERENCES: dict[str, Callable[[GoldRow], AttentionMap]] = {
     "target-only": references.target_only,
 }
 """Methods that need no checkpoint; what each is stands in `probe.references`."""
-
-_DECLARED = re.compile(r"tokenizer (\S+): vocabulary sha256 ([0-9a-f]{64})")
 
 
 def align_pairs(open_: OpenCheckpoint, gold: GoldFile, path: Path) -> ProbeReport:
@@ -150,12 +147,6 @@ def _foreign_pieces(row: GoldRow, where: str, pieces: Sequence[str], model: Open
         " ".join(pieces),
         "Tokenise the text again and mend the links.",
     )
-
-
-def declared_vocabularies(gold: GoldFile) -> dict[str, str]:
-    """Vocabulary SHA-256 by tokenizer name, from lines ``# tokenizer NAME: vocabulary sha256 HEX``."""
-    matches = (_DECLARED.match(comment) for comment in gold.comments)
-    return {match[1]: match[2] for match in matches if match}
 
 
 def _random_factors(sample: Sequence[Sequence[CrossModelAttention]]) -> list[float]:

@@ -83,13 +83,43 @@ def overlap_mask(student: TokenizedText, teacher: TokenizedText) -> Bool[np.ndar
 
 def content_mask(student: TokenizedText, teacher: TokenizedText) -> Bool[np.ndarray, "student teacher"]:
     """True where two tokens share a byte that is not white space."""
+    return shared_content(student, teacher) > 0
+
+
+def shared_bytes(student: TokenizedText, teacher: TokenizedText) -> Int[np.ndarray, "student teacher"]:
+    """How many bytes of the text two tokens share."""
     _check_same_text(student, teacher)
-    content = np.concatenate([[0], np.cumsum(_content_bytes(student.text))])
-    return _shared_bytes(content[_bounds(student)], content[_bounds(teacher)]) > 0
+    return np.maximum(_shared_bytes(_bounds(student), _bounds(teacher)), 0)
+
+
+def shared_content(student: TokenizedText, teacher: TokenizedText) -> Int[np.ndarray, "student teacher"]:
+    """How many bytes that are not white space two tokens share."""
+    _check_same_text(student, teacher)
+    return np.maximum(_shared_bytes(_content_bounds(student), _content_bounds(teacher)), 0)
+
+
+def byte_sizes(side: TokenizedText) -> Int[np.ndarray, " tokens"]:
+    """How many bytes of the text each token covers."""
+    return np.diff(_bounds(side), axis=1)[:, 0]
+
+
+def content_sizes(side: TokenizedText) -> Int[np.ndarray, " tokens"]:
+    """How many bytes that are not white space each token covers."""
+    return np.diff(_content_bounds(side), axis=1)[:, 0]
+
+
+def one_to_one(student: TokenizedText, teacher: TokenizedText) -> frozenset[tuple[int, int]]:
+    """The chunks of one token against one, each as its link: cells on which no two readers differ."""
+    chunks = shared_chunks(student, teacher)
+    return frozenset((c.student.start, c.teacher.start) for c in chunks if len(c.student) == len(c.teacher) == 1)
 
 
 def _bounds(side: TokenizedText) -> Int[np.ndarray, "tokens 2"]:
     return np.array([(token.start, token.end) for token in side.tokens], dtype=np.int64).reshape(-1, 2)
+
+
+def _content_bounds(side: TokenizedText) -> Int[np.ndarray, "tokens 2"]:
+    return np.concatenate([[0], np.cumsum(_content_bytes(side.text))]).astype(np.int64)[_bounds(side)]
 
 
 def _shared_bytes(

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 from probe.chunks import chunk_mask, content_mask
-from probe.errors import Problem, TokenError
+from probe.errors import PairsError, Problem, TokenError
 from probe.escapes import escape, is_well_escaped, unescape
 from probe.tokens import TokenizedText
 
@@ -32,7 +32,25 @@ PHENOMENA = (
 """The closed list; alignments/README.md defines each."""
 
 Link = tuple[int, int]
+_PAIR = re.compile(r"[^~\s]+~[^~\s]+")
 _LINK = re.compile(r"(0|[1-9][0-9]*)([-p])(0|[1-9][0-9]*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Sure and possible links of one text; no link is both."""
+
+    sure: frozenset[Link] = frozenset()
+    possible: frozenset[Link] = frozenset()
+
+    @property
+    def either(self) -> frozenset[Link]:
+        """All links, sure or possible."""
+        return self.sure | self.possible
+
+    def kind(self, link: Link) -> str:
+        """``sure``, ``possible`` or ``none``."""
+        return "sure" if link in self.sure else "possible" if link in self.possible else "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +70,11 @@ class GoldRow:
     def text(self) -> str:
         """The text that both sides spell."""
         return self.student.text
+
+    @property
+    def links(self) -> Links:
+        """Sure and possible links together."""
+        return Links(self.sure, self.possible)
 
 
 def parse_row(line: str, where: str) -> GoldRow | list[Problem]:
@@ -88,8 +111,8 @@ def _check_names(id_: str, pair: str, text: str, phenomena: tuple[str, ...], whe
         problems.append(Problem(where, "an id", "an empty one", "Give the row a name."))
     if not text:
         problems.append(Problem(where, "a text", "an empty one", "Drop the row: without tokens there are no links."))
-    if not re.fullmatch(r"[^~\s]+~[^~\s]+", pair):
-        problems.append(Problem(where, "a pair such as smollm2~gemma3", repr(pair), "Name both tokenizers."))
+    if not _PAIR.fullmatch(pair):
+        problems.append(_no_pair(pair, where))
     if len(set(phenomena)) != len(phenomena):
         problems.append(Problem(where, "each phenomenon once", ",".join(phenomena), "Drop the repetition."))
     for name in phenomena:
@@ -97,6 +120,20 @@ def _check_names(id_: str, pair: str, text: str, phenomena: tuple[str, ...], whe
             remedy = f"Choose from {', '.join(PHENOMENA)}."
             problems.append(Problem(where, "phenomena of the closed list", repr(name), remedy))
     return problems
+
+
+def check_pair(pair: str, where: str) -> None:
+    """Refuse what is no name of a pair.
+
+    Raises:
+        PairsError: it does not name two tokenizers.
+    """
+    if not _PAIR.fullmatch(pair):
+        raise PairsError(_no_pair(pair, where))
+
+
+def _no_pair(pair: str, where: str) -> Problem:
+    return Problem(where, "a pair such as smollm2~gemma3", repr(pair), "Name both tokenizers.")
 
 
 def _parse_sides(
@@ -144,15 +181,25 @@ def _check_links(row: GoldRow, where: str) -> list[Problem]:
         return [Problem(where, expected, shown, "Count from zero, student first.")]
     if 0 in size:
         return []
-    content, chunk = content_mask(row.student, row.teacher), chunk_mask(row.student, row.teacher)
-    odd = [f"{i}-{j}" for i, j in sorted(row.sure) if not content[i, j]]
-    odd += [f"{i}p{j}" for i, j in sorted(row.possible) if not chunk[i, j]]
-    unexplained = [link for link in odd if link not in re.findall(r"[0-9]+[-p][0-9]+", row.note)]
-    if unexplained:
+    if unexplained := unexplained_links(row):
         expected = "sure links between tokens that share more than white space, possible links within a chunk"
         remedy = "Mend the link, or name it in the note and say why it stands."
         return [Problem(where, expected, ", ".join(unexplained), remedy)]
     return []
+
+
+def unexplained_links(row: GoldRow) -> tuple[str, ...]:
+    """Links that stand only where the note names them, and that it does not name."""
+    content, chunk = content_mask(row.student, row.teacher), chunk_mask(row.student, row.teacher)
+    odd = [f"{i}-{j}" for i, j in sorted(row.sure) if not content[i, j]]
+    odd += [f"{i}p{j}" for i, j in sorted(row.possible) if not chunk[i, j]]
+    named = links_named(row.note)
+    return tuple(link for link in odd if link not in named)
+
+
+def links_named(note: str) -> frozenset[str]:
+    """Links that a note names, as they are written."""
+    return frozenset(re.findall(r"[0-9]+[-p][0-9]+", note))
 
 
 def format_row(row: GoldRow) -> str:

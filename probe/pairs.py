@@ -9,6 +9,7 @@ control or format character. Lines and columns are split on U+000A, U+0009 and U
 pieces with every other kind of white space.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,8 @@ from pathlib import Path
 from probe.errors import PairsError, Problem
 from probe.files import replacing_file
 from probe.pair_rows import COLUMNS, GoldRow, format_row, parse_row
+
+_DECLARED = re.compile(r"tokenizer (\S+): vocabulary sha256 ([0-9a-f]{64})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,18 @@ def read_pairs(path: str | Path) -> GoldFile:
 
     Raises:
         PairsError: the file cannot be read, or breaks the format; all bad rows are listed, with line numbers.
+    """
+    gold, problems = scan_pairs(path)
+    if problems:
+        raise PairsError(*problems)
+    return gold
+
+
+def scan_pairs(path: str | Path) -> tuple[GoldFile, tuple[Problem, ...]]:
+    """The rows of a gold file that keep the format, and what is wrong with the others.
+
+    Raises:
+        PairsError: the file cannot be read, or has no header.
     """
     path = Path(path)
     lines = _read_lines(path)
@@ -68,11 +83,16 @@ def read_pairs(path: str | Path) -> GoldFile:
             problems.append(
                 Problem(f"{path.name}:{number}", "an id of its own", f"{parsed.id!r}, {first}", "Rename it.")
             )
-        seen.setdefault(parsed.id, number)
+            continue
+        seen[parsed.id] = number
         rows.append(parsed)
-    if problems:
-        raise PairsError(*problems)
-    return GoldFile(tuple(rows), comments, tuple(seen.values()))
+    return GoldFile(tuple(rows), comments, tuple(seen.values())), tuple(problems)
+
+
+def declared_vocabularies(gold: GoldFile) -> dict[str, str]:
+    """Vocabulary SHA-256 by tokenizer name, from lines ``# tokenizer NAME: vocabulary sha256 HEX``."""
+    matches = (_DECLARED.match(comment) for comment in gold.comments)
+    return {match[1]: match[2] for match in matches if match}
 
 
 def _read_lines(path: Path) -> list[str]:
@@ -102,12 +122,20 @@ def write_pairs(path: str | Path, rows: Iterable[GoldRow], comments: Sequence[st
         PairsError: an id or a comment would not be read back.
         OutputError: the place cannot be written to.
     """
+    text = format_pairs(rows, comments, str(path))
+    with replacing_file(Path(path)) as temporary:
+        temporary.write_bytes(text.encode())
+
+
+def format_pairs(rows: Iterable[GoldRow], comments: Sequence[str] = (), where: str = "rows") -> str:
+    """The text of a gold file.
+
+    Raises:
+        PairsError: an id or a comment would not be read back; ``where`` names the file.
+    """
     rows = list(rows)
     if any(row.id.startswith("#") or not row.id for row in rows) or any("\n" in comment for comment in comments):
-        raise PairsError(
-            Problem(str(path), "ids that do not begin with #, comments of one line", "others", "Change them.")
-        )
+        raise PairsError(Problem(where, "ids that do not begin with #, comments of one line", "others", "Change them."))
     lines = [f"# {comment}".rstrip() for comment in comments] + ["\t".join(COLUMNS)]
     lines += [format_row(row) for row in rows]
-    with replacing_file(Path(path)) as temporary:
-        temporary.write_bytes(("\n".join(lines) + "\n").encode())
+    return "\n".join(lines) + "\n"

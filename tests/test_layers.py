@@ -8,13 +8,13 @@ PACKAGE = Path(__file__).parent.parent / "probe"
 # Each module may import those on earlier lines of this list; those on its own line may not import each other.
 LAYERS = [
     "errors",
-    "escapes files sources tokens projectors",
+    "escapes files markdown sources tokens projectors",
     "table_files encodings chunks attention maps",
     "table_foreign pair_rows tokenizer",
-    "table_sources pairs references stats",
-    "embeddings scores",
+    "table_sources pairs references stats half_rule link_formats phenomena",
+    "embeddings scores agreement align_jsonl drafts pair_check pair_stats",
     "triples",
-    "checkpoint report",
+    "checkpoint conversion report",
     "models plots comparison",
     "cma key_scale",
     "adopt align",

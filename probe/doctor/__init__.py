@@ -4,9 +4,9 @@ Probing stops at the first thing that is wrong, for it must not guess. This goes
 directory gets a verdict of its own, and whatever cannot be read becomes a finding, never an error.
 """
 
+from probe.align_jsonl import Alignment, read_alignments
 from probe.doctor.diagnosis import Diagnosis, diagnose
 from probe.doctor.directory import Epoch, find_epochs
-from probe.doctor.exports import Alignment, read_alignments
 from probe.doctor.findings import Finding, Verdict
 from probe.doctor.fit import KeyScaleFit, fit_key_scale
 from probe.doctor.hashes import table_sha256

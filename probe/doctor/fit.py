@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
+from probe.align_jsonl import Alignment
 from probe.attention import attention_logits, bigrams
-from probe.doctor.exports import Alignment
 from probe.errors import MapError, Problem
 from probe.models import OpenModel
 from probe.projectors import Projector

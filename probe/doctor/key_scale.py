@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from probe.adopt import PROMPT
-from probe.doctor.exports import Alignment
+from probe.align_jsonl import Alignment
 from probe.doctor.findings import STUDENT, TEACHER, Notes, Request, Verdict
 from probe.doctor.fit import GOOD_FIT, KeyScaleFit, fit_key_scale
 from probe.key_scale import Batches, simulated_key_scale

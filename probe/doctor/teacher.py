@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from probe.adopt import ARGUMENTS
-from probe.doctor.exports import Alignment
+from probe.align_jsonl import Alignment
 from probe.doctor.findings import TEACHER, Notes, Verdict, unnoted
 from probe.doctor.models import Seen, note_model, see
 from probe.sources import BUNDLED, CACHE, bundled_dir, cache_dir

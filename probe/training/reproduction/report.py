@@ -37,7 +37,7 @@ def _row(results: Results, system: System) -> tuple[str, ...]:
         _name(results, system),
         f"{rouge.mean:.1f} [{rouge.low:.1f}, {rouge.high:.1f}]",
         number(rouge.over_training, 2),
-        f"{bits:.3f}" + ("" if math.isnan(spread) else f" ±{spread:.3f}"),
+        f"{bits:.3f}" + ("" if math.isnan(spread) else f" ±{spread:.3f}".replace("0.", ".")),
         _top_1(results, system.name),
         _difference(results, system),
     )
@@ -79,7 +79,7 @@ def table(results: Results) -> "RenderableType":
     from rich import box
     from rich.table import Table
 
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
     for number_, header in enumerate(headers(results)):
         made.add_column(header, justify="right" if number_ else "left", overflow="fold")
     for row in rows(results):

@@ -1,0 +1,250 @@
+"""``probe-pairs``: check, draft, convert, count and compare annotated token pairs."""
+
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from probe.cli.run import run
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from probe.pairs import GoldFile
+    from probe.tokenizer import Tokenizer
+
+FORMATS = ("pharaoh", "naacl", "simalign", "align-jsonl")  # of probe.conversion, which takes longer than --help may
+DIRECTORY = "PROBE_TOKENIZERS"
+
+EXAMPLES = """examples:
+  probe-pairs check alignments/gold.tsv
+  probe-pairs new --student models/gpt2 --teacher models/qwen < sentences.txt > draft.tsv
+  probe-pairs convert alignments/gold.tsv --to pharaoh --out gold.pharaoh
+  probe-pairs convert gold.pharaoh --from pharaoh --rows alignments/gold.tsv
+  probe-pairs stats alignments/gold.tsv
+  probe-pairs agree alignments/gold.tsv second-reader.tsv --list
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point."""
+    parser = ArgumentParser(
+        "probe-pairs",
+        description="Check, draft, convert, count and compare annotated token pairs.",
+        epilog=EXAMPLES,
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _add_check(commands.add_parser("check", help="every rule of the guidelines that a machine can check"))
+    _add_new(commands.add_parser("new", help="sentences on standard input to rows with proposed links"))
+    convert = commands.add_parser("convert", help="to and from Pharaoh, NAACL 2003, simalign and align.jsonl")
+    _add_convert(convert)
+    _add_stats(commands.add_parser("stats", help="counts by pair and by phenomenon"))
+    _add_agree(commands.add_parser("agree", help="how far two annotations of the same rows agree"))
+    bodies = {"check": _check, "new": _new, "convert": _convert, "stats": _stats, "agree": _agree}
+
+    def body(arguments: Namespace) -> int | None:
+        if arguments.command == "convert":
+            _check_usage(convert, arguments)
+        return bodies[arguments.command](arguments)
+
+    return run(parser, body, argv)
+
+
+def _add_check(parser: ArgumentParser) -> None:
+    parser.description = f"""Check the rows of a gold file. Set {DIRECTORY} to a directory with one subdirectory for
+        each tokenizer, named as in the file, to cut the texts anew. Exit code 1 if a rule is broken."""
+    parser.add_argument("file", type=Path, metavar="FILE", help="gold pairs, a .tsv file")
+    parser.add_argument("--student", metavar="MODEL", help="cut the texts anew with the tokenizer of this model")
+    parser.add_argument("--teacher", metavar="MODEL", help="the same for the teacher")
+
+
+def _add_new(parser: ArgumentParser) -> None:
+    parser.description = r"""Read sentences from standard input, one a line (\n for a line break within one), and write
+        rows with the links that the half rule proposes and the tags that a machine can see."""
+    parser.add_argument("--student", metavar="MODEL", required=True, help="directory or hub id with a tokenizer.json")
+    parser.add_argument("--teacher", metavar="MODEL", required=True, help="the same for the teacher")
+    parser.add_argument("--pair", metavar="NAME~NAME", help="names of both; default: the last parts of the two MODELs")
+    parser.add_argument("--prefix", metavar="ID", default="row-", help="what ids begin with; default row-")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write here; default: standard output")
+
+
+def _add_convert(parser: ArgumentParser) -> None:
+    parser.description = """Convert gold pairs to the format of another tool, or back. Formats of links hold no tokens:
+        --out FILE writes them to FILE.student and FILE.teacher, and the way back reads them from there."""
+    parser.add_argument("file", type=Path, metavar="FILE", help="gold pairs for --to, the other format for --from")
+    way = parser.add_mutually_exclusive_group(required=True)
+    way.add_argument("--to", choices=FORMATS, help="format to write")
+    way.add_argument("--from", choices=FORMATS, dest="from_", help="format to read")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write here; default: links to standard output")
+    parser.add_argument("--rows", type=Path, metavar="FILE", help="--from: gold pairs whose links are to be replaced")
+    parser.add_argument("--pair", metavar="NAME~NAME", help="--from, without --rows: names of both tokenizers")
+    parser.add_argument("--prefix", metavar="ID", help="--from, without --rows: what ids begin with; default row-")
+    parser.add_argument(
+        "--base", type=int, choices=(0, 1), help="--from: what FILE counts from; default 1 for naacl, 0 for the others"
+    )
+
+
+def _add_stats(parser: ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, metavar="FILE", help="gold pairs, a .tsv file")
+    _add_forms(parser)
+
+
+def _add_agree(parser: ArgumentParser) -> None:
+    parser.add_argument("a", type=Path, metavar="A", help="gold pairs, a .tsv file")
+    parser.add_argument("b", type=Path, metavar="B", help="another annotation of the same rows")
+    _add_forms(parser).add_argument("--list", action="store_true", help="print every link that differs")
+
+
+def _add_forms(parser: ArgumentParser):
+    forms = parser.add_mutually_exclusive_group()
+    forms.add_argument("--json", action="store_true", help="print everything as JSON")
+    forms.add_argument("--markdown", action="store_true", help="print the table for a document")
+    return forms
+
+
+def _check_usage(parser: ArgumentParser, arguments: Namespace) -> None:
+    """What the options of convert ask of each other."""
+    named = [name for name in ("rows", "pair", "prefix", "base") if getattr(arguments, name) is not None]
+    if arguments.to and named:
+        parser.error(f"--{named[0]} goes with --from")
+    if arguments.rows and (arguments.pair or arguments.prefix is not None):
+        parser.error("--rows has names of its own: leave out --pair and --prefix")
+    if arguments.from_ and not arguments.rows and not arguments.pair:
+        parser.error("--from needs --rows FILE, or --pair NAME~NAME for rows that are made anew")
+    if arguments.from_ == "align-jsonl" and arguments.base is not None:
+        parser.error("--base: align-jsonl holds weights, no numbers of tokens")
+
+
+def _check(arguments: Namespace) -> int:
+    import os
+
+    from probe.pair_check import check_pieces, check_rows, declared_name, tokenizer_names, tokenizers_in
+    from probe.pairs import scan_pairs
+
+    path: Path = arguments.file
+    gold, problems = scan_pairs(path)
+    directory = os.environ.get(DIRECTORY)
+    tokenizers = tokenizers_in(Path(directory), gold) if directory else {}
+    for side in ("student", "teacher"):
+        if source := getattr(arguments, side):
+            tokenizer = _tokenizer(source)
+            tokenizers[declared_name(gold, tokenizer, side, source)] = tokenizer
+    problems += check_rows(gold, path.name) + check_pieces(gold, path.name, tokenizers)
+    for problem in problems:
+        print(problem)
+    if directory or tokenizers:
+        others = [name for name in tokenizer_names(gold) if name not in tokenizers]
+        print(f"tokenizers checked: {', '.join(sorted(tokenizers)) or 'none'}")
+        print(f"tokenizers not checked: {', '.join(others) or 'none'}")
+    plural = "" if len(problems) == 1 else "s"
+    print(f"{path}: {len(problems)} finding{plural}" if problems else f"{path}: {len(gold.rows)} rows, clean")
+    return 1 if problems else 0
+
+
+def _tokenizer(source: str) -> "Tokenizer":
+    from probe.models import tokenizer_of
+    from probe.sources import resolve
+
+    return tokenizer_of(resolve(source, Path.cwd()))
+
+
+def _new(arguments: Namespace) -> None:
+    import sys
+
+    from probe.drafts import draft_comments, draft_rows, pair_name, read_sentences
+    from probe.pair_rows import check_pair
+    from probe.pairs import format_pairs
+
+    sources: tuple[str, str] = arguments.student, arguments.teacher
+    pair = pair_name(*sources) if arguments.pair is None else arguments.pair
+    check_pair(pair, "--pair")
+    sentences = read_sentences(sys.stdin.buffer.read(), "stdin")
+    student, teacher = map(_tokenizer, sources)
+    rows = draft_rows(sentences, "stdin", student, teacher, pair, arguments.prefix)
+    comments = draft_comments(pair, (student, sources[0]), (teacher, sources[1]))
+    _write({"": format_pairs(rows, comments)}, arguments.out)
+
+
+def _convert(arguments: Namespace) -> None:
+    from probe.pairs import format_pairs, read_pairs
+
+    if arguments.to:
+        _to(read_pairs(arguments.file), arguments)
+        return
+    from probe.conversion import Naming, read_alone, read_onto
+
+    if arguments.rows:
+        gold = read_pairs(arguments.rows)
+        rows = read_onto(arguments.file, arguments.from_, gold.rows, arguments.base)
+        comments = gold.comments
+    else:
+        naming = Naming(arguments.pair, "row-" if arguments.prefix is None else arguments.prefix)
+        rows, comments = read_alone(arguments.file, arguments.from_, naming, arguments.base), ()
+    _write({"": format_pairs(rows, comments)}, arguments.out)
+
+
+def _to(gold: "GoldFile", arguments: Namespace) -> None:
+    import sys
+
+    from probe.conversion import left_out, written
+
+    files = written(gold.rows, arguments.to)
+    _write(files if arguments.out else {"": files[""]}, arguments.out)
+    lines = left_out(gold.rows, arguments.to)
+    if not arguments.out and len(files) > 1:
+        lines.append("Tokens are written beside the links with --out FILE.")
+    print(*lines, sep="\n", file=sys.stderr)
+
+
+def _write(files: dict[str, str], out: Path | None) -> None:
+    """Texts by the ends of their names to files, all of them or none; or the one there is to standard output."""
+    import sys
+    from contextlib import ExitStack
+
+    from probe.files import replacing_file
+
+    if out is None:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(files[""].encode())  # UTF-8 and LF, whatever the terminal is set to
+        sys.stdout.buffer.flush()
+        return
+    with ExitStack() as stack:
+        for end, text in files.items():
+            stack.enter_context(replacing_file(out.with_name(out.name + end))).write_bytes(text.encode())
+
+
+def _stats(arguments: Namespace) -> None:
+    from probe.pair_stats import READING, pair_stats
+    from probe.pairs import read_pairs
+
+    found = pair_stats(read_pairs(arguments.file), str(arguments.file))
+    if arguments.json or arguments.markdown:
+        print(found.to_json() if arguments.json else found.to_markdown(), end="")
+        return
+    console = _console()
+    console.print(found.table())
+    console.print("\n".join(READING))
+
+
+def _agree(arguments: Namespace) -> None:
+    from probe.agreement import READING, compare
+    from probe.pairs import read_pairs
+
+    found = compare(read_pairs(arguments.a), read_pairs(arguments.b), (str(arguments.a), str(arguments.b)))
+    if arguments.json or arguments.markdown:
+        print(found.to_json() if arguments.json else found.to_markdown(), end="")
+    elif arguments.list:
+        for d in found.disagreements:
+            print(f"{d.id}\t{d.link[0]},{d.link[1]}\t{d.student}\t{d.teacher}\tA {d.a}\tB {d.b}")
+    else:
+        console = _console()
+        console.print("\n".join(found.heading()), soft_wrap=True)  # paths must stay whole to be copied
+        console.print(found.table())
+        console.print("\n".join(READING))
+
+
+def _console() -> "Console":
+    from rich.console import Console
+
+    return Console(highlight=False, markup=False)
