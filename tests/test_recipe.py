@@ -1,3 +1,4 @@
+import json
 import re
 import tomllib
 from collections.abc import Sequence
@@ -9,7 +10,15 @@ from trainer_runs import content, write_recipe
 
 from probe.errors import TrainingError
 from probe.training.criteria.settings import Objective
-from probe.training.recipe import SHIPPED, Recipe, read_recipe
+from probe.training.recipe import (
+    SHIPPED,
+    EvaluationPart,
+    Recipe,
+    ReproductionPart,
+    part_of,
+    read_recipe,
+    read_recipe_of_run,
+)
 
 SHIPPED_NAMES = sorted(file.stem for file in SHIPPED.glob("*.toml"))
 
@@ -108,6 +117,12 @@ def test_what_is_not_toml_says_in_which_line(tmp_path: Path):
         ("objective.methods='cma'", "method"),
         ("student.lora.rank_=8", None),
         ("data.columns.instructions='a'", "instruction"),
+        ("training.keepby='rouge_l'", "keep_by"),
+        ("evaluation.seed=[1]", "seeds"),
+        ("evaluation.no_repeat_ngram=6", "no_repeat_ngram_size"),
+        ("reproduction.method=['cma']", "methods"),
+        ("reproduction.variants.x.kd_rat=0.1", "kd_rate"),
+        ("reproduction.variants.kd_rate.temprature=0.1", "temperature"),
     ],
 )
 def test_an_unknown_key_is_refused_with_the_nearest_one(file: Path, override: str, near: str | None):
@@ -140,6 +155,19 @@ def test_all_mistakes_are_listed_at_once(file: Path):
         "training.learning_rate=inf",
         "training.steps=2.5",
         "training.precision='float16'",
+        "training.keep_by='accuracy'",
+        "evaluation.seeds=[]",
+        "evaluation.temperature=-1",
+        "evaluation.temperature=inf",
+        "evaluation.no_repeat_ngram_size=-1",
+        "evaluation.batch_size=0",
+        "evaluation.max_rows=0",
+        "evaluation.sets={a = 3}",
+        "reproduction.seeds=[]",
+        "reproduction.methods=[]",
+        "reproduction.teacher='tuned'",
+        "reproduction.teacher_train='body'",
+        "reproduction.variants.x.kd_rate=7",
     ],
 )
 def test_a_number_out_of_range_is_refused_before_anything_is_loaded(file: Path, override: str):
@@ -287,7 +315,12 @@ training.micro_batch_size = 1
 training.clip = 2.0
 training.save_every = 3
 training.keep_best = 3
+training.keep_by = "rouge_l"
 training.threads = 3
+evaluation.seeds = [1]
+evaluation.sets = {a = "b"}
+reproduction.seeds = [1]
+reproduction.variants.x.kd_rate = 0.1
 """
 
 
@@ -296,3 +329,59 @@ def test_the_digest_changes_with_any_key(file: Path, line: str):
     assert tomllib.loads(line)
     key, _, text = line.partition(" = ")
     assert read_recipe(str(file), [f"{key}={text}"]).digest() != read_recipe(str(file)).digest()
+
+
+# Parts that training does not read
+
+
+@pytest.mark.parametrize("override", ["evaluation.seeds=[1]", "evaluation.sets={a = 'b'}", "reproduction.seeds=[1]"])
+def test_a_run_is_the_same_run_whatever_is_asked_of_it_later(file: Path, override: str):
+    (run,), (other,) = (read_recipe(str(file), overrides).runs() for overrides in ([], [override]))
+    assert other == run
+    assert other.digest() == run.digest()
+    assert run.evaluation == EvaluationPart()
+
+
+def test_where_checkpoints_are_kept_by_rouge_the_decoding_is_part_of_the_run(file: Path):
+    by_rouge = ["training.keep_by=rouge_l", "evaluation.seeds=[7]", "reproduction.seeds=[1]"]
+    (run,) = read_recipe(str(file), by_rouge).runs()
+    assert run.evaluation.seeds == [7]
+    assert run.reproduction == ReproductionPart()
+    assert run == run.for_training()
+
+
+def test_sets_keep_their_order_for_the_first_is_in_domain(file: Path):
+    recipe = read_recipe(str(file), ["evaluation.sets={z = 'a', a = 'b', m = 'c'}"])
+    assert list(recipe.evaluation.sets) == ["z", "a", "m"]
+    assert list(Recipe.model_validate_json(recipe.model_dump_json()).evaluation.sets) == ["z", "a", "m"]
+
+
+def test_a_part_can_be_made_on_its_own_and_all_its_mistakes_are_listed():
+    part = part_of(EvaluationPart, {"seeds": [3], "temperature": 0}, "here")
+    assert (part.seeds, part.temperature, part.batch_size) == ([3], 0, 32)
+    with pytest.raises(TrainingError) as caught:
+        part_of(EvaluationPart, {"batch_size": 0, "max_length": 1, "seeds": ["a"]}, "here")
+    assert [problem.where for problem in caught.value.problems] == [
+        "here: seeds.0",
+        "here: max_length",
+        "here: batch_size",
+    ]
+
+
+def test_an_unknown_key_of_a_part_is_one_problem_with_the_nearest_one():
+    with pytest.raises(TrainingError, match=r"here: batch_sizes: expected one of .*Did you mean batch_size\?"):
+        part_of(EvaluationPart, {"batch_sizes": 3}, "here")
+
+
+@pytest.mark.parametrize("text", ["", "{}", "no json", '{"name": "a", "more": 1}', "[]", None])
+def test_a_file_that_is_no_recipe_of_a_run_is_named(tmp_path: Path, text: str | None):
+    if text is not None:
+        (tmp_path / "recipe.json").write_text(text)
+    with pytest.raises(TrainingError, match=r"recipe\.json: expected the recipe of a run; got .+Name a checkpoint"):
+        read_recipe_of_run(tmp_path / "recipe.json")
+
+
+def test_the_recipe_that_a_run_wrote_is_read(file: Path, tmp_path: Path):
+    (run,) = read_recipe(str(file), ["reproduction.variants.x.kd_rate=0.1"]).runs()
+    (tmp_path / "recipe.json").write_text(json.dumps(run.model_dump(mode="json")))
+    assert read_recipe_of_run(tmp_path / "recipe.json") == run

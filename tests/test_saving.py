@@ -3,8 +3,10 @@
 import json
 import os
 import shutil
+import string
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,13 @@ from safetensors import SafetensorError
 from trainer_runs import Server, assert_same_bits, command, content, environment, leftovers, save_pair, write_recipe
 
 from probe.errors import OutputError
+from probe.training import rouge
+from probe.training.evaluation.likelihood import bits_per_byte
+from probe.training.evaluation.respond import load_model
+from probe.training.generate import GenerationSettings, generate
+from probe.training.recipe import read_recipe
+from probe.training.rows import read_rows
+from probe.training.trainer.run import train
 from probe.training.trainer.saving import FILES, METRICS, Saver, checkpoints, newest_complete, whole_directory
 
 
@@ -261,6 +270,69 @@ def test_a_score_that_is_no_number_is_never_the_best(tmp_path: Path):
         write(tmp_path, step, score=score)
     saver(keep_last=1, keep_best=1).rotate(tmp_path)
     assert steps(tmp_path) == [3, 5]
+
+
+# Which is best
+
+
+def keep_by(name: str, run: Path, *scores: dict[str, float]) -> list[int]:
+    for step, several in enumerate(scores, start=1):
+        path = write(run, step, score=0.0)
+        (path / METRICS).write_text(json.dumps(several))
+        sizes = json.loads((path / FILES).read_text()) | {METRICS: (path / METRICS).stat().st_size}
+        (path / FILES).write_text(json.dumps(sizes))
+    replace(saver(keep_last=1, keep_best=1), keep_by=name).rotate(run)
+    return steps(run)
+
+
+def test_rouge_is_best_when_high_and_bits_per_byte_when_low(tmp_path: Path):
+    scores = [
+        {"bits_per_byte": 2.0, "rouge_l": 9.0},
+        {"bits_per_byte": 1.0, "rouge_l": 5.0},
+        {"bits_per_byte": 3.0, "rouge_l": 30.0},
+        {"bits_per_byte": 2.5, "rouge_l": 7.0},
+    ]
+    assert keep_by("rouge_l", tmp_path / "rouge", *scores) == [3, 4]
+    assert keep_by("bits_per_byte", tmp_path / "bits", *scores) == [2, 4]
+
+
+def test_a_checkpoint_without_the_figure_is_never_the_best(tmp_path: Path):
+    scores = [{"bits_per_byte": 1.0}, {"rouge_l": float("nan")}, {"rouge_l": 0.0}, {"rouge_l": float("inf")}, {}]
+    assert keep_by("rouge_l", tmp_path, *scores) == [3, 5]
+
+
+def test_a_run_kept_by_rouge_writes_it_and_keeps_the_checkpoint_that_has_most(place: Path, tmp_path: Path):
+    """Figures are those of the stored student, scored by hand; decoding is the recipe's, without its n-gram rule."""
+    shutil.copytree(place / "data", tmp_path / "data")
+    words = " ".join([*string.ascii_lowercase, *string.digits, "the", "re", "te", "of", "le"])  # what noise may meet
+    (tmp_path / "data" / "dev.jsonl").write_text(
+        "".join(json.dumps({"prompt": f"{n}\n", "output": words}) + "\n" for n in range(6))
+    )
+    decoding = {"seeds": [7, 8], "max_prompt": 24, "max_length": 48, "no_repeat_ngram_size": 2, "batch_size": 3}
+    parts = {
+        "data": {"source": str(tmp_path / "data")},
+        "objective": {"method": "sft"},
+        "teacher": {"source": None},
+        "training": {"steps": 4, "save_every": 1, "keep_by": "rouge_l", "keep_last": 4, "learning_rate": 0.01},
+    }
+    recipe = content(place, **parts) | {"evaluation": decoding}
+    (run,) = read_recipe(str(write_recipe(tmp_path / "a.toml", recipe))).runs()
+    train(run, tmp_path / "run", say=lambda _: None)
+    dev = read_rows(run.data, run.seed).dev
+    settings = GenerationSettings(max_prompt=24, max_length=48)
+    found: dict[int, float] = {}
+    for path in checkpoints(tmp_path / "run"):
+        metrics = json.loads((path / METRICS).read_text())
+        model, tokenizer = load_model(path / "student")
+        said = generate(model, tokenizer, [row.prompt for row in dev], settings, batch_size=4, seed=7)
+        assert metrics["rouge_l"] == rouge.score(said, [[row.output] for row in dev]).rouge_l
+        bits = bits_per_byte(model, tokenizer, dev, max_length=60)
+        assert metrics["bits_per_byte"] == pytest.approx(bits, rel=1e-6)
+        found[int(path.name.partition("-")[2])] = metrics["rouge_l"]
+    assert list(found) == [1, 2, 3, 4]
+    assert len(set(found.values())) > 1, "figures that are all alike would prove nothing"
+    replace(saver(keep_last=1, keep_best=1), keep_by="rouge_l").rotate(tmp_path / "run")
+    assert set(steps(tmp_path / "run")) == {max(found, key=found.__getitem__), 4}
 
 
 # A full disk

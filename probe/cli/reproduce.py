@@ -51,9 +51,8 @@ def _reproduce(arguments: Namespace) -> int:
     recipe = read_recipe(arguments.recipe, arguments.settings)
     out: Path = arguments.out or Path("runs") / f"reproduce-{recipe.name}"
     store = Store(out / "stages")
-    plan = Planner(recipe, arguments.pairs, store).plan(
-        compared(recipe, arguments.methods), arguments.seeds or recipe.reproduction.seeds
-    )
+    seeds = list(dict.fromkeys(arguments.seeds or recipe.reproduction.seeds))
+    plan = Planner(recipe, arguments.pairs, store).plan(compared(recipe, arguments.methods), seeds)
     with store.held():
         results = collect(plan, store.run(plan.stages, _tell), store)
     for name, text in ((TABLE, markdown(results)), (LATEX, latex(results.systems)), (RESULTS, document(results))):

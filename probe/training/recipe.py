@@ -85,6 +85,8 @@ class DataPart(_Part):
     columns: ColumnsPart | None = None
     held_out: int = Field(default=0, ge=0)
     """Rows set apart for evaluation where there is no dev file."""
+    held_out_seed: int | None = Field(default=None, ge=0)
+    """Which rows these are; None for the seed of the run. Runs that are compared must hold out the same."""
     max_rows: int | None = Field(default=None, gt=0)
     max_prompt: int = Field(default=MAX_PROMPT, gt=0)
     max_length: int = Field(default=MAX_LENGTH, gt=1)
@@ -182,6 +184,7 @@ class ReproductionPart(_Part):
     methods: list[str] = Field(default=["sft", "cma"], min_length=1)
     """Names of methods or of variants."""
     seeds: list[int] = Field(default=[10, 20, 30], min_length=1)
+    """Of training; each once."""
     variants: dict[str, ObjectivePart] = {}
     """Settings of the objective under a name; what they leave out is as in ``objective``."""
 
@@ -234,7 +237,7 @@ def part_of(kind: type[Part], values: dict[str, Any], where: str) -> Part:
     try:
         return kind.model_validate_json(json.dumps(values))
     except ValidationError as error:
-        raise TrainingError(*(_problem(where, each) for each in error.errors())) from error
+        raise TrainingError(*(_problem(where, each, kind) for each in error.errors())) from error
 
 
 def read_recipe_of_run(file: Path) -> Recipe:
@@ -299,11 +302,11 @@ def _set(content: dict[str, Any], override: str) -> None:
     part[last] = found if isinstance(found, str | int | float | list | dict) else value
 
 
-def _problem(where: str, error: Any) -> Problem:
+def _problem(where: str, error: Any, kind: type[_Part] = Recipe) -> Problem:
     place = ".".join(str(part) for part in error["loc"])
     got = repr(error["input"])
     if error["type"] == "extra_forbidden":
-        known = _keys(error["loc"][:-1])
+        known = _keys(error["loc"][:-1], kind)
         near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
         remedy = f"Did you mean {near[0]}?" if near else "Remove it."
         return Problem(f"{where}: {place}", f"one of {', '.join(known)}", "an unknown key", remedy)
@@ -313,8 +316,8 @@ def _problem(where: str, error: Any) -> Problem:
     return Problem(f"{where}: {place}", expected, got, "Mend the value.")
 
 
-def _keys(place: Sequence[Any]) -> list[str]:
-    model: Any = Recipe
+def _keys(place: Sequence[Any], kind: type[_Part]) -> list[str]:
+    model: Any = kind
     parts = iter(place)
     for part in parts:
         model = model.model_fields[part].annotation

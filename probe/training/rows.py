@@ -52,4 +52,6 @@ def _corpus(part: DataPart, seed: int) -> SplitRows:
     rows = read_corpus(part.source, "train", columns)
     if (Path(part.source) / "dev.jsonl").is_file():
         return SplitRows(rows, read_corpus(part.source, "dev", columns))
-    return SplitRows(*hold_out(rows, part.held_out, seed)) if part.held_out else SplitRows(rows, [])
+    if not part.held_out:
+        return SplitRows(rows, [])
+    return SplitRows(*hold_out(rows, part.held_out, seed if part.held_out_seed is None else part.held_out_seed))

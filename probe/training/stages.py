@@ -69,7 +69,8 @@ class Store:
 
     def place(self, stage: Stage) -> Path:
         """The directory of a stage."""
-        return self.directory / f"{re.sub('[^a-z0-9]+', '-', stage.name.lower())}-{stage.digest[:12]}"
+        made = next(self.directory.glob(f"*-{stage.digest[:12]}"), None)
+        return made or self.directory / f"{re.sub('[^a-z0-9]+', '-', stage.name.lower())[:80]}-{stage.digest[:12]}"
 
     @contextmanager
     def held(self) -> Any:
@@ -81,6 +82,7 @@ class Store:
         """
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
+            (self.directory / LOCK).touch()
         except OSError as error:
             got = error.strerror or str(error)
             raise OutputError(Problem(str(self.directory), "a place to write to", got, "Name another.")) from error
@@ -94,12 +96,14 @@ class Store:
     def run(self, stages: Sequence[Stage], say: Callable[[Outcome], None]) -> list[Outcome]:
         """Make all stages, in order, that are not there; every stage stands after those it needs."""
         outcomes: dict[str, Outcome] = {}
+        told: list[Outcome] = []
         for stage in stages:
             missing = [one.name for one in stage.needs if outcomes[one.digest].state in ("failed", "not reached")]
             outcome = Outcome(stage, "not reached", trouble=f"needs {missing[0]}") if missing else self._make(stage)
             outcomes[stage.digest] = outcome
+            told.append(outcome)
             say(outcome)
-        return list(outcomes.values())
+        return told
 
     def _make(self, stage: Stage) -> Outcome:
         place = self.place(stage)

@@ -86,7 +86,7 @@ def evaluate(asked: Model, questions: QuestionSet, part: EvaluationPart) -> Eval
     """
     model, tokenizer = asked
     settings = generation_settings(part)
-    seeds = tuple(part.seeds) if settings.temperature else (0,)
+    seeds = tuple(dict.fromkeys(part.seeds)) if settings.temperature else (0,)
     prompts = [question.prompt for question in questions.questions]
     responses = tuple(
         tuple(generate(model, tokenizer, prompts, settings, batch_size=part.batch_size, seed=seed)) for seed in seeds
@@ -101,4 +101,4 @@ def _scores(
     questions: QuestionSet, responses: Sequence[str]
 ) -> tuple[Float[np.ndarray, " questions"], Float[np.ndarray, " questions"]]:
     found = score_each(responses, [question.references for question in questions.questions])
-    return np.array([one.rouge_l for one in found]), np.array([one.exact_match for one in found])
+    return np.array([one.rouge_l for one in found]), np.array([one.exact_match for one in found], dtype=np.float64)

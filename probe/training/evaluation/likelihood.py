@@ -44,6 +44,7 @@ def bits_per_byte(
     if not size:
         got = f"prompts that fill max_length = {max_length}"
         raise TrainingError(Problem("bits per byte", "room for a response", got, "Raise max_length."))
+    encoded = [one for one in encoded if len(one.targets)]
     was_training = model.training
     model.eval()
     workspace, nats = Workspace(), 0.0

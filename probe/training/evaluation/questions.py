@@ -94,6 +94,8 @@ def _question(where: str, row: Any) -> Question | Problem:
             return text
     output: Any = row["output"]
     several = cast(list[Any], output) if isinstance(output, list) else [output]
-    if not all(isinstance(one, str) for one in several):
-        return Problem(where, "texts in the field output", repr(output)[:60], "Give each reference as a string.")
+    for one in several:
+        text = text_of(where, {"output": one} if isinstance(one, str) else {"output": [one]}, "output")
+        if isinstance(text, Problem):
+            return text
     return Question(str(prompt), tuple(several))

@@ -51,7 +51,7 @@ def table(systems: Sequence[System]) -> "RenderableType":
     made.add_column("model", overflow="fold")
     made.add_column("set", overflow="fold")
     for header in ("ROUGE-L\n% [95 %]", "± decoding\nseeds", "± training\nseeds", "exact\n%", "bits a\nbyte"):
-        made.add_column(header, justify="right")
+        made.add_column(header, justify="right", no_wrap=True)
     for system in systems:
         for name in system.sets:
             bits, _ = system.bits_per_byte(name)
@@ -63,7 +63,7 @@ def table(systems: Sequence[System]) -> "RenderableType":
 
 
 def _cells(system: System, name: str, found: Figure) -> tuple[str, ...]:
-    value = f"{found.mean:.1f} [{found.low:.1f}, {found.high:.1f}]"
+    value = f"{found.mean:.1f} [{number(found.low, 1)}, {number(found.high, 1)}]"
     return system.name, name, value, number(found.over_decoding, 2), number(found.over_training, 2)
 
 
@@ -90,6 +90,8 @@ def _training(system: System) -> str:
 
 def latex(systems: Sequence[System]) -> str:
     r"""A booktabs table of ROUGE-L: a line for each system, a column for each set, ± over training seeds."""
+    if not systems:
+        return ""
     names = systems[0].sets
     average = len(names) > 1
     columns = [*names, *(["OOD avg."] if average else [])]

@@ -1,5 +1,7 @@
 """Who is asked, and how: the model of a run or of a directory, and its responses to a set."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -7,7 +9,7 @@ import torch
 
 from probe.checkpoint import MANIFEST, load_checkpoint
 from probe.errors import Problem, TrainingError
-from probe.tokenizer import Tokenizer
+from probe.tokenizer import FILE, Tokenizer
 from probe.training.criteria.views import plain_head
 from probe.training.generate import GenerationSettings
 from probe.training.model_files import directory_of
@@ -22,6 +24,20 @@ class Model(NamedTuple):
 
     model: Any
     tokenizer: Tokenizer
+
+
+class Shared:
+    """A model that several evaluations ask for: loaded for the first, let go after the last."""
+
+    def __init__(self, load: Callable[[], Model]) -> None:
+        self._load = load
+        self._found: Model | None = None
+
+    def get(self, *, last: bool) -> Model:
+        """The model; ``last`` if nobody will ask again."""
+        found = self._load() if self._found is None else self._found
+        self._found = None if last else found
+        return found
 
 
 def generation_settings(part: EvaluationPart, **changes: Any) -> GenerationSettings:
@@ -58,9 +74,10 @@ def load_model(directory: Path) -> Model:
         TrainingError: it holds no causal language model, or one whose logits are not states times weights.
         CheckpointError: its tokenizer cannot be read.
     """
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
-    tokenizer = Tokenizer.load(directory)
+    tokenizer = Tokenizer.load(_tokenizer_directory(directory))
     dtype, device = ("auto", "cuda") if torch.cuda.is_available() else (torch.float32, "cpu")
     try:
         if (directory / ADAPTER).is_file():
@@ -68,10 +85,21 @@ def load_model(directory: Path) -> Model:
 
             model: Any = AutoPeftModelForCausalLM.from_pretrained(directory, dtype=dtype).merge_and_unload()
         else:
-            model = AutoModelForCausalLM.from_pretrained(directory, dtype=dtype)
-    except (OSError, ValueError) as error:
+            loaded: Any = AutoModelForCausalLM.from_pretrained(directory, dtype=dtype, output_loading_info=True)
+            model, told = loaded
+            if told["missing_keys"]:
+                raise ValueError(f"no weights {', '.join(sorted(told['missing_keys'])[:3])}")
+    except (OSError, ValueError, SafetensorError) as error:
         got = str(error).partition("\n")[0]
         remedy = "Name a checkpoint of a run, or a directory that save_pretrained wrote."
         raise TrainingError(Problem(str(directory), "a causal language model", got, remedy)) from error
     plain_head(model)
     return Model(model.to(device).eval().requires_grad_(False), tokenizer)
+
+
+def _tokenizer_directory(directory: Path) -> Path:
+    """The model's, or that of the model which adapters without a tokenizer belong to."""
+    adapter = directory / ADAPTER
+    if (directory / FILE).is_file() or not adapter.is_file():
+        return directory
+    return directory_of(json.loads(adapter.read_text(encoding="utf-8"))["base_model_name_or_path"])

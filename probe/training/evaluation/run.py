@@ -1,8 +1,8 @@
 """Several models on several sets, kept as stages so that nothing is sampled twice."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -11,7 +11,7 @@ from probe.errors import Problem, TrainingError
 from probe.files import replacing_file
 from probe.training.evaluation.evaluate import Evaluation, evaluate, read_evaluation
 from probe.training.evaluation.questions import QuestionSet, held_out, read_sets
-from probe.training.evaluation.respond import Model, load_model, model_directory
+from probe.training.evaluation.respond import Model, Shared, load_model, model_directory
 from probe.training.evaluation.summary import System
 from probe.training.model_files import directory_of, files_digest
 from probe.training.recipe import EvaluationPart, Recipe, read_recipe_of_run
@@ -24,17 +24,12 @@ RESULT = "evaluation.json"
 
 @dataclass(frozen=True)
 class Asked:
-    """A model that is to be evaluated; it is loaded when the first stage asks for it."""
+    """A model that is to be evaluated."""
 
     label: str
     source: str
     recipe: Recipe | None
     """Of the run that trained it."""
-
-    @cached_property
-    def model(self) -> Model:
-        """The model and its tokenizer."""
-        return load_model(model_directory(self.source))
 
     @property
     def seed(self) -> int | None:
@@ -77,10 +72,11 @@ def evaluate_models(asked: Sequence[Asked], part: EvaluationPart, directory: Pat
     if len({tuple(each.digest() for each in several) for several in sets.values()}) > 1:
         remedy = "Name the sets."
         raise TrainingError(Problem("evaluation", "the same held-out rows of all runs", "different ones", remedy))
+    shared = {one.source: Shared(partial(load_model, model_directory(one.source))) for one in asked}
     stages = {
         (one.source, questions.name): evaluation_stage(
             f"{one.label} {one.seed} {questions.name}",
-            lambda one=one: one.model,
+            partial(shared[one.source].get, last=questions is sets[one.source][-1]),
             questions,
             part,
             model={"sha256": files_digest(model_directory(one.source))},
@@ -116,7 +112,7 @@ def _sets_of(asked: Asked, part: EvaluationPart) -> list[QuestionSet]:
 
 def evaluation_stage(
     name: str,
-    load: Any,
+    load: Callable[[], Model],
     questions: QuestionSet,
     part: EvaluationPart,
     *,

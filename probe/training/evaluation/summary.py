@@ -50,11 +50,16 @@ class System:
             TrainingError: a run lacks the set, or has other questions or decoding seeds than the first.
         """
         found = [one for run in self.runs.values() for one in run if one.questions.name == set_]
-        if len(found) != len(self.runs) or len({(one.questions.digest(), one.seeds) for one in found}) > 1:
+        if len(found) != len(self.runs) or len(self.asked(set_)) > 1:
             remedy = "Evaluate all of them alike."
             expected = "each run once, with the same questions and decoding seeds"
             raise TrainingError(Problem(f"{self.name} on {set_}", expected, "others", remedy))
         return np.stack([getattr(one, metric) for one in found])
+
+    def asked(self, set_: str) -> set[tuple[str, tuple[int, ...]]]:
+        """Digests of the questions, and decoding seeds, that its runs had on a set: one pair where all is well."""
+        every = (one for run in self.runs.values() for one in run)
+        return {(one.questions.digest(), one.seeds) for one in every if one.questions.name == set_}
 
     def figure(self, metric: Metric, *sets: str) -> Figure:
         """The mean over sets of a metric's means, in percent."""
@@ -87,7 +92,8 @@ def difference(system: System, other: System, metric: Metric, set_: str) -> Figu
         TrainingError: they were not evaluated alike.
     """
     first, second = system.scores(metric, set_), other.scores(metric, set_)
-    if first.shape != second.shape or list(system.runs) != list(other.runs):
+    alike = system.asked(set_) == other.asked(set_) and first.shape == second.shape
+    if not alike or list(system.runs) != list(other.runs):
         got = f"seeds {list(system.runs)} and {list(other.runs)}, scores {first.shape} and {second.shape}"
         raise TrainingError(
             Problem(f"{system.name} against {other.name}", "the same seeds and questions", got, "Pair.")

@@ -16,7 +16,7 @@ from probe.pairs import read_pairs
 from probe.sources import bundled_dir, bundled_names
 from probe.training.data import digest
 from probe.training.evaluation.questions import QuestionSet, held_out, read_sets
-from probe.training.evaluation.respond import ADAPTER, load_model, model_directory
+from probe.training.evaluation.respond import ADAPTER, Shared, load_model, model_directory
 from probe.training.evaluation.run import evaluation_stage
 from probe.training.model_files import directory_of, files_digest
 from probe.training.recipe import ObjectivePart, Recipe, StudentPart, TeacherPart
@@ -79,6 +79,10 @@ class Planner:
         part = recipe.evaluation
         found = read_sets(part.sets, part.max_rows) if part.sets else [held_out(self.rows.dev[: part.max_rows])]
         self.sets = tuple(found)
+        if recipe.reproduction.teacher == "sft" and recipe.teacher.adapter is not None:
+            got = "an adapter to be merged as well"
+            remedy = "Leave out teacher.adapter, or set reproduction.teacher to raw."
+            raise TrainingError(Problem("reproduction.teacher", "sft of the teacher alone", got, remedy))
 
     def plan(self, methods: Sequence[Compared], seeds: Sequence[int]) -> Plan:
         """Every method with every seed, the student as it was, and the teacher.
@@ -86,7 +90,8 @@ class Planner:
         Raises:
             TrainingError: data or models cannot be found.
         """
-        source = teacher_source(self.recipe)
+        # An adapter names the model that it belongs to.
+        source = self.recipe.teacher.adapter or teacher_source(self.recipe)
         tuned = self._tuned_teacher if self.recipe.reproduction.teacher == "sft" else None
         kind = "raw" if tuned is None else f"sft, {self.recipe.reproduction.teacher_train}"
         teacher = f"teacher ({kind})"
@@ -106,7 +111,8 @@ class Planner:
         name = f"{method.name} {seed}"
         recipe = self._recipe(name, seed, method.objective)
         mapped = mapped if self._needs_map(method.objective) else None
-        needs = tuple(stage for stage in (tuned, mapped) if stage is not None)
+        learnt_from = None if method.objective.method == "sft" else tuned
+        needs = tuple(stage for stage in (learnt_from, mapped) if stage is not None)
         inputs = {"kind": "training", "recipe": self._content(recipe), **self._files(recipe)}
         training = Stage(f"train {name}", inputs, partial(self._train, recipe, tuned, mapped), needs)
         probe = None
@@ -122,7 +128,7 @@ class Planner:
         return Trial(name, self.recipe.seed, None, self._evaluations(name, tuned))
 
     def _evaluations(self, name: str, training: Stage | None, source: str | None = None) -> tuple[Stage, ...]:
-        asked = _Once(lambda: load_model(self._model_directory(training, source)))
+        asked = Shared(lambda: load_model(self._model_directory(training, source)))
         model: Mapping[str, Any] = {} if source is None else {"sha256": files_digest(model_directory(source))}
         needs = () if training is None else (training,)
         return tuple(
@@ -139,11 +145,11 @@ class Planner:
 
     @cached_property
     def _probe_of_start(self) -> Stage | None:
-        start = self._start
+        start = self._start(self.recipe.objective)
         if start is None:
             return None
         make = partial(self._probe, lambda: self.recipe.objective.start)
-        inputs = {"kind": "probe", "gold": self._gold_sha256, "start": self._start_digest}
+        inputs = {"kind": "probe", "gold": self._gold_sha256, "start": self._start_digest(self.recipe.objective)}
         return Stage("probe start", inputs, make)
 
     @cached_property
@@ -168,7 +174,8 @@ class Planner:
 
     def _recipe(self, name: str, seed: int, objective: ObjectivePart) -> Recipe:
         update = {"name": f"{self.recipe.name}/{name}", "seed": seed, "methods": None, "seeds": None}
-        return self.recipe.model_copy(update=update | {"objective": objective}).for_training()
+        data = self.recipe.data.model_copy(update={"held_out_seed": self.recipe.seed})
+        return self.recipe.model_copy(update=update | {"objective": objective, "data": data}).for_training()
 
     @staticmethod
     def _content(recipe: Recipe) -> dict[str, Any]:
@@ -183,20 +190,28 @@ class Planner:
     def _files(self, recipe: Recipe) -> dict[str, Any]:
         sources = [recipe.student.source, *([recipe.teacher.source] if recipe.teacher.source else [])]
         models = [files_digest(directory_of(source)) for source in sources]
-        return {"data": [digest(part) for part in self.rows], "models": models, "start": self._start_digest}
+        named = recipe.objective.vocabulary_map if recipe.objective.method == "mined" else None
+        return {
+            "data": [digest(part) for part in self.rows],
+            "models": models,
+            "start": self._start_digest(recipe.objective),
+            "adapter": files_digest(directory_of(recipe.teacher.adapter)) if recipe.teacher.adapter else None,
+            "map": hashlib.sha256(Path(named).read_bytes()).hexdigest() if named else None,
+        }
 
-    @cached_property
-    def _start(self) -> Path | None:
-        named = self.recipe.objective.start
+    @staticmethod
+    def _start(objective: ObjectivePart) -> Path | None:
+        named = objective.start
         if named in ("random", "pseudo-inverse"):
             return None
         return bundled_dir() / named if named in bundled_names() else Path(named)
 
-    @cached_property
-    def _start_digest(self) -> str | None:
-        if self._start is None:
+    @staticmethod
+    def _start_digest(objective: ObjectivePart) -> str | None:
+        start = Planner._start(objective)
+        if start is None:
             return None
-        files = [self._start / name for name in (MANIFEST, TENSORS)]
+        files = [start / name for name in (MANIFEST, TENSORS)]
         for file in files:
             if not file.is_file():
                 remedy = "Name a bundled checkpoint or a directory."
@@ -245,16 +260,3 @@ class Planner:
         if training is not None:
             return model_directory(str(self._checkpoint(training)))
         return model_directory(str(source))
-
-
-class _Once:
-    """A model that several evaluations share: loaded for the first, let go after the last."""
-
-    def __init__(self, load: Any) -> None:
-        self._load, self._found = load, None
-
-    def get(self, *, last: bool) -> Any:
-        """The model; ``last`` if nobody will ask again."""
-        found = self._load() if self._found is None else self._found
-        self._found = None if last else found
-        return found

@@ -35,7 +35,7 @@ def _row(results: Results, system: System) -> tuple[str, ...]:
     bits, spread = system.bits_per_byte(first)
     return (
         _name(results, system),
-        f"{rouge.mean:.1f} [{rouge.low:.1f}, {rouge.high:.1f}]",
+        f"{rouge.mean:.1f} [{number(rouge.low, 1)}, {number(rouge.high, 1)}]",
         number(rouge.over_training, 2),
         f"{bits:.3f}" + ("" if math.isnan(spread) else f" ±{spread:.3f}".replace("0.", ".")),
         _top_1(results, system.name),
@@ -52,7 +52,7 @@ def _top_1(results: Results, name: str) -> str:
     if name not in results.probes:
         return ""
     mean, spread = results.probes[name].top_1()
-    return f"{mean:.1f}" + ("" if math.isnan(spread) else f" ±{spread:.1f}")
+    return number(mean, 1) + ("" if math.isnan(spread) else f" ±{spread:.1f}")
 
 
 def _difference(results: Results, system: System) -> str:
@@ -64,7 +64,7 @@ def _difference(results: Results, system: System) -> str:
         return ""
     ours, theirs = (System(one.name, {seed: one.runs[seed] for seed in common}) for one in (system, baseline))
     found = difference(ours, theirs, "rouge_l", system.sets[0])
-    return f"{found.mean:+.1f} [{found.low:+.1f}, {found.high:+.1f}]"
+    return f"{found.mean:+.1f}" + ("" if math.isnan(found.low) else f" [{found.low:+.1f}, {found.high:+.1f}]")
 
 
 def headers(results: Results) -> tuple[str, ...]:
@@ -90,7 +90,8 @@ def table(results: Results) -> "RenderableType":
 def markdown(results: Results) -> str:
     """The same for a document."""
     heads = [header.replace("\n", " ") for header in headers(results)]
-    lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *rows(results)]
+    cells = [[cell.replace("|", "\\|") for cell in row] for row in rows(results)]
+    lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *cells]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 

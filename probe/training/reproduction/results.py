@@ -25,7 +25,9 @@ class Probed:
 
     def top_1(self, method: str = "cma") -> tuple[float, float]:
         """Mean and standard deviation over training seeds of a method's top-1, in percent."""
-        values = np.array([100 * report["figures"][method]["top-1"]["value"] for report in self.reports.values()])
+        # None, where gold has no sure link, becomes NaN.
+        found = [report["figures"][method]["top-1"]["value"] for report in self.reports.values()]
+        values = 100 * np.array(found, dtype=np.float64)
         return float(values.mean()), deviation(values)
 
 
