@@ -6,15 +6,28 @@ from pathlib import Path
 import pytest
 from safetensors import safe_open
 
-from probe.align import declared_vocabularies
+from probe.align import align_pairs, declared_vocabularies
 from probe.checkpoint import MANIFEST, TENSORS, load_checkpoint
+from probe.find import find_checkpoint
 from probe.models import open_model
 from probe.pairs import read_pairs
+from probe.scores import METRICS
 from probe.sources import BUNDLED, CACHE, bundled_dir, bundled_names
 
 GOLD = Path(__file__).parent.parent / "alignments" / "gold.tsv"
-MEGABYTES = {"demo": 6.0, "smollm2-gemma3-projectors": 4.5}
-PAIRS = {"demo": ("demo", "demo-teacher"), "smollm2-gemma3-projectors": ("smollm2", "gemma3")}
+PRETRAINED = {"demo": 6.0, "smollm2-gemma3-projectors": 4.5}
+"""Megabytes that each may take."""
+SERIES = {f"demo-cma-step-{step}": step for step in (25, 50, 100, 200)}
+DISTILLED = {
+    "demo-cma": ("cma", 400),
+    "demo-cla": ("cla", 400),
+    "demo-cma-ga": ("cma-ga", 400),
+    "demo-cma-ga-released": ("cma-ga", 400),
+    **{name: ("cma", step) for name, step in SERIES.items()},
+}
+"""Method and steps of those that were trained with the full objective."""
+MEGABYTES = PRETRAINED | dict.fromkeys(DISTILLED, 0.8)
+PAIRS = {name: ("smollm2", "gemma3") if "gemma3" in name else ("demo", "demo-teacher") for name in MEGABYTES}
 
 
 def test_every_bundled_checkpoint_is_known_here():
@@ -30,9 +43,6 @@ class TestBundled:
     def test_loads_strictly_and_is_stored_in_float16(self, name: str):
         checkpoint = load_checkpoint(bundled_dir() / name)
         assert checkpoint.name == name
-        assert set(checkpoint.projectors) == {"query", "t2s"}
-        assert checkpoint.steps is not None
-        assert checkpoint.steps >= 2000
         assert not checkpoint.scales.key_is_estimate
         with safe_open(bundled_dir() / name / TENSORS, "numpy") as file:
             assert {file.get_slice(key).get_dtype() for key in file.keys()} == {"F16"}  # noqa: SIM118
@@ -49,14 +59,41 @@ class TestBundled:
         own = checkpoint.student.vocabulary_sha256, checkpoint.teacher.vocabulary_sha256
         assert own == tuple(declared[tokenizer] for tokenizer in PAIRS[name])
 
-    def test_keeps_the_log_of_its_run(self, name: str):
-        header, *rows = (bundled_dir() / name / "training_log.csv").read_text().splitlines()
-        assert header == "steps,t2s_ce,t2s_accuracy,targets"
-        assert rows[-1].split(",")[0].endswith(f"-{load_checkpoint(bundled_dir() / name).steps}")
-        assert float(rows[-1].split(",")[1]) < float(rows[0].split(",")[1]) / 4
-
     def test_has_a_notice(self, name: str):
         assert (bundled_dir() / name / "NOTICE").read_text(encoding="utf-8").strip()
+
+
+@pytest.mark.parametrize("name", sorted(PRETRAINED))
+def test_a_pretrained_one_says_so_and_keeps_the_log_of_its_run(name: str):
+    checkpoint = load_checkpoint(bundled_dir() / name)
+    assert set(checkpoint.projectors) == {"query", "t2s"}
+    assert checkpoint.steps is not None
+    assert checkpoint.steps >= 2000
+    header, *rows = (bundled_dir() / name / "training_log.csv").read_text().splitlines()
+    assert header == "steps,t2s_ce,t2s_accuracy,targets"
+    assert rows[-1].split(",")[0].endswith(f"-{checkpoint.steps}")
+    assert float(rows[-1].split(",")[1]) < float(rows[0].split(",")[1]) / 4
+
+
+@pytest.mark.parametrize("name", sorted(DISTILLED))
+def test_a_distilled_one_has_all_projectors_and_its_whole_recipe(name: str):
+    checkpoint = load_checkpoint(bundled_dir() / name)
+    assert (checkpoint.method, checkpoint.steps) == DISTILLED[name]
+    assert set(checkpoint.projectors) == {"query", "t2s", "s2t"}
+    recipe = checkpoint.recipe
+    assert recipe is not None
+    assert (recipe["seed"], recipe["objective"]["start"], recipe["student"]["train"]) == (10, "random", "all")
+    assert recipe["objective"]["critic"] == ("released" if name.endswith("released") else "trained")
+
+
+def test_attention_of_the_series_gets_better():
+    gold = read_pairs(GOLD)
+    top_1 = []
+    for name in (*SERIES, "demo-cma"):
+        report = align_pairs(find_checkpoint(name), gold, GOLD)
+        top_1.append(report.intervals.value[0, METRICS.index("top-1")])
+    assert top_1 == sorted(top_1)
+    assert top_1[-1] > 2 * top_1[0]
 
 
 def test_projectors_trained_against_gemma_lie_apart_under_its_terms():

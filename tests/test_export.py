@@ -33,7 +33,6 @@ from probe.checkpoint import Checkpoint, ModelRecord, load_checkpoint, save_chec
 from probe.errors import CheckpointError, MissingExtraError, OutputError, ProbeError, TrainingError
 from probe.find import Overrides, find_checkpoint
 from probe.projectors import STRUCTURES
-from probe.training import export
 from probe.training.export import RunInfo, epoch_directory, export_dskd, main
 from probe.training.pretrain import PretrainSettings
 from probe.training.recipe import DataPart, ObjectivePart, Recipe, StudentPart, TrainingPart
@@ -589,7 +588,7 @@ def test_a_failure_leaves_nothing(
 
     if is_there:
         (tmp_path / "out").mkdir()
-    monkeypatch.setattr(export.shutil, "copyfile", copyfile)
+    monkeypatch.setattr(shutil, "copyfile", copyfile)
     with pytest.raises(OutputError if isinstance(error, OSError) else KeyboardInterrupt):
         export_dskd(trained, tmp_path / "out", teacher_path=None, run=RUN)
     assert len(copied) == 2

@@ -15,7 +15,7 @@ from probe.training import golden as parity
 from probe.training.criteria import cma, dual_space, matching, views
 from probe.training.criteria.published import published_chunks
 from probe.training.criteria.views import Counts, Positions, Tokens
-from probe.training.golden import LEFT_OUT, LIMITS, Deviation, Golden, RunName
+from probe.training.golden import LEFT_OUT, LIMITS, Deviation, Golden, RunName, links, runs, weights
 
 DIRECTORY = Path(__file__).parent / "golden"
 GOLDEN = Golden.load(DIRECTORY)
@@ -240,12 +240,12 @@ def transposed(plain: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 def scales_with(**changes: float) -> Callable[..., Any]:
-    plain = parity.batch_scales
+    plain = weights.batch_scales
     return lambda view: replace(plain(view), **changes)
 
 
 def objective_with(**changes: Any) -> Callable[..., Any]:
-    plain = parity._objective
+    plain = runs._objective
     return lambda entry: replace(plain(entry), **changes)
 
 
@@ -254,13 +254,13 @@ FLIPS: dict[str, tuple[RunName, Any, str, Any]] = {
     "the guide's head carries a gradient": (DSKD, dual_space, "vocabulary_losses", plus(through_head)),
     "the guide carries a gradient": (DSKD, dual_space, "vocabulary_losses", plus(through_guide)),
     "the guide carries a gradient where it hits": (CMA, dual_space, "vocabulary_losses", plus(through_guide)),
-    "keys are not divided": (CMA, parity, "batch_scales", scales_with(key=1.0)),
-    "states are not divided": (CLP, parity, "batch_scales", scales_with(hidden=1.0)),
-    "targets are not divided": (CLA, parity, "batch_scales", scales_with(target=1.0)),
-    "chunks of averages are transposed": (CLP, parity, "chunk_mask", transposed(parity.chunk_mask)),
-    "chunks of attention are transposed": (CLA, parity, "chunk_mask", transposed(parity.chunk_mask)),
-    "all positions are one chunk": (CLA, parity, "chunk_mask", all_true(parity.chunk_mask)),
-    "all positions of averages are one chunk": (CLP, parity, "chunk_mask", all_true(parity.chunk_mask)),
+    "keys are not divided": (CMA, weights, "batch_scales", scales_with(key=1.0)),
+    "states are not divided": (CLP, weights, "batch_scales", scales_with(hidden=1.0)),
+    "targets are not divided": (CLA, weights, "batch_scales", scales_with(target=1.0)),
+    "chunks of averages are transposed": (CLP, runs, "chunk_mask", transposed(parity.chunk_mask)),
+    "chunks of attention are transposed": (CLA, runs, "chunk_mask", transposed(parity.chunk_mask)),
+    "all positions are one chunk": (CLA, runs, "chunk_mask", all_true(parity.chunk_mask)),
+    "all positions of averages are one chunk": (CLP, runs, "chunk_mask", all_true(parity.chunk_mask)),
     "padding is not masked": (CMA, cma, "add_published_masks", lambda logits, *masks: logits),
     "misses of the guide count": (
         CMA, dual_space, "vocabulary_losses", with_guide(lambda guide: replace(guide, only_hits=False))
@@ -269,20 +269,20 @@ FLIPS: dict[str, tuple[RunName, Any, str, Any]] = {
         DSKD, dual_space, "vocabulary_losses", with_guide(lambda guide: replace(guide, only_hits=True))
     ),
     "the links of time warping are empty": (
-        MINED, parity, "warped_links", lambda partner, s, t, ids: np.zeros((len(s), len(t)), dtype=bool)
+        MINED, links, "warped_links", lambda partner, s, t, ids: np.zeros((len(s), len(t)), dtype=bool)
     ),
-    "teacher_temperature is dropped": (CMA_VARIANT, parity, "_objective", objective_with(teacher_temperature=1.0)),
-    "the temperature is off by one percent": (CMA, parity, "_objective", objective_with(temperature=2.02)),
+    "teacher_temperature is dropped": (CMA_VARIANT, runs, "_objective", objective_with(teacher_temperature=1.0)),
+    "the temperature is off by one percent": (CMA, runs, "_objective", objective_with(temperature=2.02)),
     "adaptive KL has another tail": (
-        RunName(CMA.run, "adaptive_kl"), parity, "_objective", objective_with(alpha=0.6)
+        RunName(CMA.run, "adaptive_kl"), runs, "_objective", objective_with(alpha=0.6)
     ),
     "adaptive KL takes its temperature once": (
-        RunName(CMA.run, "adaptive_kl"), parity, "_objective", objective_with(reference=False)
+        RunName(CMA.run, "adaptive_kl"), runs, "_objective", objective_with(reference=False)
     ),
     "the skew is another": (
-        RunName(CMA.run, "skewed_forward_kl"), parity, "_objective", objective_with(skew=0.11)
+        RunName(CMA.run, "skewed_forward_kl"), runs, "_objective", objective_with(skew=0.11)
     ),
-    "the divergence is another": (CMA, parity, "_objective", objective_with(divergence="reverse_kl")),
+    "the divergence is another": (CMA, runs, "_objective", objective_with(divergence="reverse_kl")),
     "gradients are not reversed": (RunName(KEY_QUERY["gan"], "forward_kl"), matching, "reverse_gradient", lambda x: x),
     "transport is not reversed": (RunName(KEY_QUERY["ct"], "forward_kl"), matching, "reverse_gradient", lambda x: x),
 }  # fmt: skip

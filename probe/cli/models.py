@@ -57,7 +57,9 @@ def _list(_: Namespace) -> None:
         table.add_row(
             name,
             f"{checkpoint.method}, {checkpoint.criterion}, {checkpoint.steps} steps",
-            " ← ".join(model.name for model in models),
+            " ← ".join(
+                model.name.removesuffix(f"/{role}") for model, role in zip(models, ("student", "teacher"), strict=True)
+            ),
             "here" if here else f"probe-models fetch {models[0].name.partition('/')[0]}",
         )
     console = Console(highlight=False, markup=False)

@@ -15,6 +15,7 @@ from probe.training.export.translation import TranslatedRecipe, only_projectors,
 def dskd_arguments(
     checkpoint: Checkpoint, recipe: TranslatedRecipe, student: OpenModel, teacher: PlacedModel, target: Path
 ) -> dict[str, Any]:
+    """The arguments, None for what is not known or does not apply."""
     criterion = dskd_criterion(checkpoint)
     return {
         "task": criterion,

@@ -6,6 +6,7 @@ from probe.errors import CheckpointError, Problem
 from probe.projectors import STRUCTURES
 
 PRETRAINING = "t2s pre-training"
+
 CRITERIA = {
     "dskd": "dual_space_kd",
     "cma": "dual_space_kd_with_cma",
@@ -15,10 +16,16 @@ CRITERIA = {
     "cma-ct": MATCHING,
 }
 """DSKD-KQ's name of each method whose projectors it knows."""
+
 ADVERSARIES = {"cma-ga": "gan", "cma-ct": "ct"}
 
 
 def dskd_criterion(checkpoint: Checkpoint) -> str:
+    """DSKD's name of a checkpoint's method.
+
+    Raises:
+        CheckpointError: the method has no counterpart, or there are no projectors, or unknown ones.
+    """
     unknown = sorted(checkpoint.projectors.keys() - STRUCTURES.keys())
     if checkpoint.method not in CRITERIA or unknown or not checkpoint.projectors:
         projectors = ", ".join(checkpoint.projectors) or "none"

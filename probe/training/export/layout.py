@@ -10,4 +10,5 @@ TERMS = ("NOTICE", "LICENSE")
 
 
 def as_json(value: Mapping[str, Any]) -> str:
+    """A JSON file as the layout has it: indented, in plain Unicode, with a newline at its end."""
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"

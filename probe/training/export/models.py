@@ -1,4 +1,4 @@
-"""The two models of a run: the student to copy, and the teacher as args.json names it."""
+"""The two models of a run: the student to copy, and the teacher as ``args.json`` names it."""
 
 from pathlib import Path
 from typing import NamedTuple

@@ -13,7 +13,10 @@ from probe.training.export.translation import OF_ALL, OF_DISTILLATION, OF_MATCHI
 from probe.training.export.weights import Dtype
 
 
-def layout_notes(checkpoint: Checkpoint, recipe: TranslatedRecipe, student: OpenModel, teacher: PlacedModel, dtype: Dtype) -> Iterable[str]:
+def layout_notes(
+    checkpoint: Checkpoint, recipe: TranslatedRecipe, student: OpenModel, teacher: PlacedModel, dtype: Dtype
+) -> Iterable[str]:
+    """All notes but those on the tokenizer's files, one sentence each."""
     yield from _scale_notes(checkpoint)
     yield from _projector_notes(checkpoint, dtype)
     yield from _row_notes(checkpoint.student, student, "student")

@@ -36,6 +36,7 @@ def model_files(directory: Path) -> list[Path]:
 
 
 def copy_files(files: Iterable[Path], place: Path) -> None:
+    """Copy the student's files; a tokenizer of transformers 5 gets the name of its class that DSKD knows."""
     for file in files:
         shutil.copyfile(file, place / file.name)
     if _is_of_transformers_5(place):
@@ -50,6 +51,7 @@ def _is_of_transformers_5(directory: Path) -> bool:
 
 
 def tokenizer_notes(student: Path) -> list[str]:
+    """What `copy_files` changes of a student, for the notes."""
     if not _is_of_transformers_5(student):
         return []
     return [f"{TOKENIZER}: the class TokenizersBackend became PreTrainedTokenizerFast, its name before transformers 5."]

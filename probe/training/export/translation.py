@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
 
 from probe.checkpoint import Checkpoint
+from probe.training.data import MAX_LENGTH, MAX_PROMPT
 from probe.training.export.criteria import ADVERSARIES, PRETRAINING
 from probe.training.export.layout import STUDENT
-from probe.training.data import MAX_LENGTH, MAX_PROMPT
 
 SPELLINGS = {
     "max_prompt": "max_prompt_length",
@@ -25,8 +25,10 @@ SPELLINGS = {
     "epochs": "num_epochs",
 }
 """DSKD's argument for each name that a recipe has for it."""
+
 PARTS = ("data", "objective", "training")
 """Parts of a recipe whose keys are looked at; those of the two models say where they are from, and stay together."""
+
 SPELT_ALIKE = ("batch_size", "max_length", "teacher_temperature", "weight_decay", "seed")
 OF_ALL = ("batch_size", "gradient_accumulation_steps", "max_length", "max_prompt_length")
 OF_DISTILLATION = ("kd_rate", "kd_temperature", "kd_objective")
@@ -67,9 +69,11 @@ def translate(checkpoint: Checkpoint) -> TranslatedRecipe:
 
 
 def recipe_part(checkpoint: Checkpoint, name: str) -> dict[str, Any]:
+    """One part of the recipe; empty for a recipe without it, as that of pre-training."""
     part: Any = checkpoint.recipe.get(name)
     return dict(cast(Mapping[str, Any], part)) if isinstance(part, Mapping) else {}
 
 
 def only_projectors(checkpoint: Checkpoint) -> bool:
+    """Whether the run trained projectors alone."""
     return checkpoint.criterion == PRETRAINING or not (checkpoint.path / STUDENT).is_dir()

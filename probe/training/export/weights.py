@@ -13,6 +13,11 @@ SHORT: Mapping[Dtype, str] = {"bfloat16": "bf16", "float32": "fp32"}
 
 
 def state_dict(checkpoint: Checkpoint, dtype: Dtype) -> bytes:
+    """The file ``projector.pt``.
+
+    Raises:
+        MissingExtraError: torch is not installed.
+    """
     try:
         import torch
     except ImportError as error:

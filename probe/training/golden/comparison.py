@@ -27,6 +27,7 @@ TENSOR_RUNS = {
     "dual_space_kd_with_clp(prompt-truncated batch)": "dual_space_kd_with_clp(trunc)",
 }
 """Runs whose tensors are stored too, for forward KL or where there is no divergence, and their name there."""
+
 Kind = Literal["loss", "log", "gradient norm", "gradient", "tensor"]
 LIMITS: dict[Kind, float] = {"loss": 2e-5, "log": 2e-5, "gradient norm": 1e-4, "gradient": 2e-5, "tensor": 1e-5}
 """Relative for the first three, relative L2 for whole gradients, absolute for tensors."""

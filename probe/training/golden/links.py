@@ -22,6 +22,7 @@ def chunk_mask(golden: Golden, case: str) -> Bool[Tensor, "batch student teacher
 
 
 def mined_links(golden: Golden, student: Positions, teacher: Positions) -> Bool[Tensor, "batch student teacher"]:
+    """The links of time warping, with tokens paired by the strings that the numbers keep."""
     strings = [golden.numbers["min_edit"][f"{side}_tokens"] for side in ("student", "teacher")]
     vocabulary_map = golden.given["inputs.tea2stu_id_mapping"].numpy()
     links = torch.zeros((len(student.ids), student.ids.shape[1], teacher.ids.shape[1]), dtype=torch.bool)

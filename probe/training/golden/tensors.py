@@ -15,6 +15,7 @@ from probe.training.golden.weights import projector_parameters
 
 
 def own_tensors(outcome: Outcome) -> Iterator[tuple[str, Tensor]]:
+    """All tensors of a run that may be stored, and whole gradients."""
     student, criterion = outcome.student, outcome.criterion
     yield "student_logits", student.states @ student.head.T
     yield "student_last_hidden", student.states

@@ -15,6 +15,7 @@ from probe.training.golden.numbers import Golden
 def reference_criterion(
     golden: Golden, objective: Objective, student: View, teacher: Side | None, *, same_vocabulary: bool
 ) -> Criterion:
+    """The criterion of an objective, with the golden weights in it."""
     mapped = None
     if objective.method == "mined" and teacher is not None:
         mapped = MappedHead(teacher.view.head, golden.given["inputs.tea2stu_id_mapping"], len(student.head))
