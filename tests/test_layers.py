@@ -17,7 +17,7 @@ LAYERS = [
     "models plots",
     "cma key_scale",
     "adopt align",
-    "doctor find",
+    "doctor find keyquery",
     "training",
     "cli",
 ]
