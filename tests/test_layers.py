@@ -18,7 +18,7 @@ LAYERS = [
     "models plots comparison",
     "cma key_scale",
     "adopt align",
-    "doctor find",
+    "doctor find keyquery",
     "training",
     "cli",
 ]

@@ -13,7 +13,10 @@ import probe
 from probe.attention import bigrams
 
 ROOT = Path(__file__).parent.parent
-HEAVY = ("torch", "transformers", "pandas", "matplotlib", "scipy", "tokenizers", "huggingface_hub", "gguf", "rich")
+HEAVY = (
+    *("torch", "transformers", "pandas", "matplotlib", "scipy", "tokenizers", "huggingface_hub", "gguf", "rich"),
+    *("sklearn", "ot"),
+)
 
 
 def test_public_names_are_listed_once_sorted_and_there():
@@ -40,7 +43,7 @@ def test_importing_the_package_loads_nothing_heavy():
     assert loaded_by("import probe") == set()
 
 
-@pytest.mark.parametrize("command", ["align", "heatmap", "models", "pairs", "train"])
+@pytest.mark.parametrize("command", ["align", "eval", "heatmap", "keyquery", "models", "pairs", "reproduce", "train"])
 def test_help_stays_light(command: str):
     code = f"from probe.cli.{command} import main\ntry: main(['--help'])\nexcept SystemExit as e: assert e.code == 0"
     assert loaded_by(code) == set()
@@ -49,6 +52,16 @@ def test_help_stays_light(command: str):
 def test_the_numpy_path_loads_no_torch():
     code = "import numpy as np\nfrom probe.attention import softmax\nsoftmax(np.zeros((2, 2)), axis=1)"
     assert loaded_by(code) == set()
+
+
+def test_key_query_distances_load_no_torch():
+    code = (
+        "from probe.keyquery.extra import only_numpy\nonly_numpy()\nimport numpy as np\n"
+        "from probe.keyquery.two_samples import sliced_wasserstein\n"
+        "sliced_wasserstein(np.zeros((4, 2)), np.ones((4, 2)), seed=0)"
+    )
+    assert loaded_by(code) >= {"ot"}
+    assert "torch" not in loaded_by(code)
 
 
 def test_shapes_are_checked_in_tests():

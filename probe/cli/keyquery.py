@@ -1,0 +1,139 @@
+"""``probe-keyquery``: how far do queries lie from keys, and is that what hurts?"""
+
+from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from probe.cli.run import add_checkpoint_options, run
+
+if TYPE_CHECKING:
+    from probe.keyquery.values import Analysis, Settings
+
+EXAMPLES = """examples:
+  probe-keyquery --pairs alignments/gold.tsv
+  probe-keyquery --pairs alignments/gold.tsv --checkpoint smollm2-gemma3-projectors --json report.json
+  probe-keyquery --texts responses.txt --checkpoint outputs/run/epoch20_step7140
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point."""
+    parser = ArgumentParser(
+        "probe-keyquery",
+        description="Measure how far the queries of a cross-model attention lie from its keys.",
+        epilog=EXAMPLES,
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    texts = parser.add_mutually_exclusive_group(required=True)
+    texts.add_argument("--pairs", type=Path, metavar="FILE", help="gold pairs, a .tsv file")
+    texts.add_argument("--texts", type=Path, metavar="FILE", help="any responses, one a line; no gold figures then")
+    parser.add_argument(
+        "--checkpoint",
+        action="append",
+        metavar="NAME",
+        help="bundled name, directory or hub id; may be repeated; default demo",
+    )
+    add_checkpoint_options(parser)
+    parser.add_argument(
+        "--components",
+        type=_positive,
+        default=32,
+        metavar="K",
+        help="leading principal components of what attention sees; default 32",
+    )
+    parser.add_argument("--seed", type=_whole, default=0, metavar="N", help="of every random draw; default 0")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything, with points for pictures")
+    return run(parser, _analyse, argv)
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal():
+        raise ArgumentTypeError(f"a whole number, not {text!r}")
+    return int(text)
+
+
+def _positive(text: str) -> int:
+    if not _whole(text):
+        raise ArgumentTypeError("a whole number from 1, not 0")
+    return int(text)
+
+
+def _analyse(arguments: Namespace) -> None:
+    import hashlib
+    import sys
+
+    from probe.keyquery.extra import only_numpy, require_analysis
+
+    require_analysis()
+    only_numpy()
+
+    from rich.console import Console
+
+    from probe.files import replacing_file
+    from probe.keyquery.report import KeyQueryReport, versions
+    from probe.keyquery.tables import sections
+    from probe.keyquery.values import Settings
+
+    path: Path = arguments.pairs or arguments.texts
+    settings = Settings(components=arguments.components, seed=arguments.seed)
+    one = _of_gold(arguments, settings) if arguments.pairs else _of_texts(arguments, settings)
+    errors = Console(stderr=True)
+    analyses: list[Analysis] = []
+    for name in arguments.checkpoint or ["demo"]:
+        if sys.stderr.isatty():
+            with errors.status(name) as status:
+                analyses.append(one(name, lambda part, name=name, status=status: status.update(f"{name}: {part}")))
+        else:
+            analyses.append(one(name, lambda part: None))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    report = KeyQueryReport(str(path), digest, settings, versions(), tuple(analyses))
+    if arguments.json:
+        with replacing_file(arguments.json) as temporary:
+            temporary.write_text(report.to_json(), encoding="utf-8")
+    console = Console(highlight=False, markup=False)
+    for section in sections(report):
+        console.print(section)
+
+
+def _of_gold(arguments: Namespace, settings: "Settings") -> "Callable[[str, Callable[[str], None]], Analysis]":
+    from probe.align import fitting_rows
+    from probe.find import Overrides, find_checkpoint
+    from probe.keyquery.analyse import analyse_gold
+    from probe.pairs import read_pairs
+
+    gold = read_pairs(arguments.pairs)
+    overrides = Overrides(arguments.student, arguments.teacher, arguments.key_scale)
+
+    def one(name: str, progress: Callable[[str], None]) -> "Analysis":
+        opened = find_checkpoint(name, overrides, [row.text for row in gold.rows])
+        return analyse_gold(opened, fitting_rows(opened, gold, arguments.pairs), settings, progress)
+
+    return one
+
+
+def _of_texts(arguments: Namespace, settings: "Settings") -> "Callable[[str, Callable[[str], None]], Analysis]":
+    from probe.find import Overrides, find_checkpoint
+    from probe.keyquery.analyse import analyse_texts
+
+    texts = _lines(arguments.texts)
+    overrides = Overrides(arguments.student, arguments.teacher, arguments.key_scale)
+
+    def one(name: str, progress: Callable[[str], None]) -> "Analysis":
+        return analyse_texts(find_checkpoint(name, overrides, texts), texts, settings, progress)
+
+    return one
+
+
+def _lines(path: Path) -> list[str]:
+    """The lines of a file that hold something, split at line feeds alone."""
+    from probe.errors import PairsError, Problem
+
+    try:
+        whole = path.read_bytes().decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        got = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise PairsError(
+            Problem(str(path), "a text file in UTF-8", got, "Name a file with a response a line.")
+        ) from error
+    return [line for line in (line.removesuffix("\r") for line in whole.split("\n")) if line.strip()]

@@ -1,0 +1,84 @@
+"""Is mismatch the bottleneck? What the attention scores on gold after the queries have been matched to the keys."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from probe.attention import cross_model_attention
+from probe.keyquery.clouds import Clouds, text_logits
+from probe.keyquery.matching import MATCHES
+from probe.keyquery.moments import frechet
+from probe.keyquery.values import Estimate, Intervention, known
+from probe.pair_rows import GoldRow
+from probe.references import gold_mask
+from probe.scores import top_1
+from probe.stats import bootstrap_interval
+
+TRAINED = "trained"
+
+
+def intervene(clouds: Clouds, gold: Sequence[GoldRow]) -> list[Intervention]:
+    """The trained queries, and those of each of `MATCHES`, scored on the same sentences.
+
+    Top-1 is that of A over student tokens with a sure link, mass is A's on the sure links of such a row, and reverse
+    top-1 is that of A' over teacher tokens with a sure link. Changes are paired: sentences are resampled with both.
+    """
+    trained = attention_counts(clouds, gold)
+    keys = clouds.keys.points
+    found = [_compare(TRAINED, frechet(clouds.queries.points, keys), trained, trained)]
+    for name, match in MATCHES.items():
+        points = match(clouds.queries.points, keys)
+        counts = attention_counts(Clouds(clouds.queries.moved(points), clouds.keys), gold)
+        found.append(_compare(name, frechet(points, keys), counts, trained))
+    return found
+
+
+def attention_counts(clouds: Clouds, gold: Sequence[GoldRow]) -> Float[np.ndarray, "sentences counts"]:
+    """For each text: rows with a sure link, hits of A, gold mass of A, columns with a sure link, hits of A'."""
+    counts = np.zeros((len(gold), 5))
+    for number, row in enumerate(gold):
+        attention = cross_model_attention(text_logits(clouds, number))
+        sure = np.pad(gold_mask(row), ((0, 1), (0, 1)))
+        rows, columns = sure.any(axis=1), sure.any(axis=0)
+        weights, reverse = attention.over_teacher[rows], attention.over_student.T[columns]
+        counts[number] = [
+            rows.sum(),
+            top_1(weights, sure[rows]).sum(),
+            (weights * sure[rows]).sum(),
+            columns.sum(),
+            top_1(reverse, sure.T[columns]).sum(),
+        ]
+    return counts
+
+
+def figures(summed: Float[np.ndarray, "*batch counts"]) -> Float[np.ndarray, "*batch three"]:
+    """Top-1 and gold mass of A, and top-1 of A', from summed counts."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.stack(
+            [
+                summed[..., 1] / summed[..., 0],
+                summed[..., 2] / summed[..., 0],
+                summed[..., 4] / summed[..., 3],
+            ],
+            axis=-1,
+        )
+
+
+def _compare(
+    name: str,
+    distance: float,
+    counts: Float[np.ndarray, "sentences counts"],
+    trained: Float[np.ndarray, "sentences counts"],
+) -> Intervention:
+    size = counts.shape[1]
+
+    def changes(summed: Float[np.ndarray, "*batch both"]) -> Float[np.ndarray, "*batch three"]:
+        return figures(summed[..., :size]) - figures(summed[..., size:])
+
+    both = np.concatenate([counts, trained], axis=1)
+    low, high = bootstrap_interval(both, changes)
+    top, mass, reverse = (known(value) for value in figures(counts.sum(axis=0)).tolist())
+    bounded = np.stack([changes(both.sum(axis=0)), low, high], axis=1).tolist()
+    estimates = [Estimate.of(*change) for change in bounded]
+    return Intervention(name, distance, top, estimates[0], mass, estimates[1], reverse, estimates[2])

@@ -1,0 +1,121 @@
+"""A report on one checkpoint or several, to JSON and back."""
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, TypeVar
+
+from probe.errors import PairsError, Problem
+from probe.keyquery.values import (
+    Analysis,
+    CloudFacts,
+    Estimate,
+    Intervention,
+    MatchedFacts,
+    Measurement,
+    Plane,
+    Settings,
+)
+
+SCHEMA = 1
+T = TypeVar("T")
+PACKAGES = ("cma-probe", "numpy", "scipy", "scikit-learn", "POT", "umap-learn")
+
+
+@dataclass(frozen=True)
+class KeyQueryReport:
+    """What was found, on which texts, with which sizes, seeds and versions."""
+
+    texts: str
+    texts_sha256: str
+    settings: Settings
+    versions: tuple[tuple[str, str], ...]
+    analyses: tuple[Analysis, ...]
+
+    def to_json(self) -> str:
+        """Everything, as JSON."""
+        document: dict[str, Any] = {"schema": SCHEMA, **asdict(self)}
+        document["versions"] = dict(self.versions)
+        for analysis, own in zip(document["analyses"], self.analyses, strict=True):
+            analysis["files"] = dict(own.files)
+        return json.dumps(document, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, where: str = "report") -> "KeyQueryReport":
+        """Read what `to_json` wrote; ``where`` names the file in messages.
+
+        Raises:
+            PairsError: it is no such report, or one of another schema version.
+        """
+        try:
+            document: Any = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise PairsError(Problem(where, "a key-query report in JSON", str(error), "Write it again.")) from error
+        schema = document.get("schema") if isinstance(document, dict) else None
+        if schema != SCHEMA:
+            remedy = "Read it with the version that wrote it."
+            raise PairsError(Problem(where, f"schema {SCHEMA}", f"schema {schema}", remedy))
+        try:
+            return cls(
+                document["texts"],
+                document["texts_sha256"],
+                _read(Settings, document["settings"]),
+                tuple(document["versions"].items()),
+                tuple(_analysis(analysis) for analysis in document["analyses"]),
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            got = f"none called {error}" if isinstance(error, KeyError) else str(error)
+            raise PairsError(Problem(where, f"the keys of schema {SCHEMA}", got, "Write it again.")) from error
+
+
+def _analysis(document: Mapping[str, Any]) -> Analysis:
+    kinds = {
+        "clouds": CloudFacts,
+        "measurements": Measurement,
+        "matched": MatchedFacts,
+        "interventions": Intervention,
+        "planes": Plane,
+    }
+    parts = {name: tuple(_read(kind, item) for item in document[name]) for name, kind in kinds.items()}
+    return _read(Analysis, {**document, **parts, "files": tuple(document["files"].items())})
+
+
+def _read(kind: type[T], document: Mapping[str, Any]) -> T:
+    """A value of plain numbers; lists become tuples, and an object with bounds an estimate."""
+    names = {field.name for field in fields(kind)}  # pyright: ignore[reportArgumentType]
+    if strays := names ^ set(document):
+        raise KeyError(", ".join(sorted(strays)))
+    return kind(**{name: _value(value) for name, value in document.items()})
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(_value(item) for item in value)
+    return Estimate(**value) if isinstance(value, dict) else value
+
+
+def load_report(path: Path) -> KeyQueryReport:
+    """Read a file that ``probe-keyquery --json`` wrote.
+
+    Raises:
+        PairsError: there is none, or it is no such report.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PairsError(Problem(str(path), "a key-query report", str(error), "Name a file of --json.")) from error
+    return KeyQueryReport.from_json(text, str(path))
+
+
+def versions() -> tuple[tuple[str, str], ...]:
+    """Python and the packages that figures depend on, as far as they are installed."""
+    found = [("python", platform.python_version())]
+    for package in PACKAGES:
+        try:
+            found.append((package, version(package)))
+        except PackageNotFoundError:  # UMAP is not part of the extra
+            continue
+    return tuple(found)

@@ -1,0 +1,211 @@
+"""The report on a terminal, 80 columns wide."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from probe.keyquery.measure import DISTANCES
+from probe.keyquery.report import KeyQueryReport
+from probe.keyquery.values import Analysis, Estimate, Settings
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+
+def sections(report: KeyQueryReport) -> "Iterator[RenderableType]":
+    """Everything, to be printed in order: each checkpoint, the comparison of several, and how to read it."""
+    yield f"texts {report.texts}, sha256 {report.texts_sha256[:12]}…"
+    for analysis in report.analyses:
+        tables = [cloud_table(analysis), distance_table(analysis), matched_table(analysis)]
+        if analysis.interventions:
+            tables.append(intervention_table(analysis))
+        yield "\n".join(heading(analysis))
+        for table in tables:
+            yield ""
+            yield table
+    if len(report.analyses) > 1:
+        yield "\nqueries ~ keys of all checkpoints"
+        yield comparison(report)
+    yield "\n".join(["", *reading(report.settings)])
+
+
+def heading(analysis: Analysis) -> list[str]:
+    """What was analysed, and how much of the keys no query can meet."""
+    steps = f", {analysis.steps} steps" if analysis.steps is not None else ""
+    estimate = ", estimated" if analysis.key_scale_is_estimate else ""
+    chance = 1 - analysis.span / analysis.width
+    return [
+        "",
+        f"{analysis.checkpoint}: {analysis.method}, {analysis.criterion}{steps}",
+        f"{analysis.pair}, key scale {analysis.key_scale:.4g}{estimate}",
+        *(f"{name}, sha256 {digest[:12]}…" for name, digest in analysis.files),
+        f"{analysis.sentences} sentences, {analysis.query_tokens} queries, {analysis.key_tokens} keys, "
+        f"matched by {analysis.matched_by}",
+        f"Queries span {analysis.span} of {analysis.width} dimensions. Outside, where attention cannot see, lies",
+        f"{100 * analysis.outside:.1f} % of the keys' variance (untrained {100 * analysis.outside_untrained:.1f} %, "
+        f"a random span {100 * chance:.1f} %).",
+    ]
+
+
+def cloud_table(analysis: Analysis) -> "RenderableType":
+    """Sizes and forms of both clouds."""
+    table = _table("view", "dims", "kept\nq, %", "kept\nk, %", "norm q\nmedian", "norm k\nmedian")
+    for header in ("scale\nq / k", "untrained\nq / k", "eff. rank\nq", "eff. rank\nk"):
+        table.add_column(header, justify="right")
+    for facts in analysis.clouds:
+        table.add_row(
+            facts.view,
+            str(facts.dimensions),
+            f"{100 * facts.kept_queries:.0f}",
+            f"{100 * facts.kept_keys:.0f}",
+            *(_number(norms[len(norms) // 2]) for norms in (facts.norms_queries, facts.norms_keys)),
+            _number(facts.scale_ratio),
+            _number(facts.scale_ratio_untrained),
+            _number(facts.rank_queries),
+            _number(facts.rank_keys),
+        )
+    return table
+
+
+def distance_table(analysis: Analysis) -> "RenderableType":
+    """Each distance in each view, beside its floor and its reference."""
+    table = _table("view", "distance", "queries\n~ keys", "[95 %]", "floor", "untrained", "p")
+    table.columns[1].justify = "left"
+    last = analysis.measurements[0].view
+    for found in analysis.measurements:
+        if found.view != last:
+            table.add_section()
+        table.add_row(
+            "" if found.view == last and found.distance != DISTANCES[0] else found.view,
+            found.distance,
+            _number(found.pair.value),
+            _bounds(found.pair),
+            _number(found.floor),
+            _number(found.untrained),
+            "" if found.p_value is None else f"{found.p_value:.3f}",
+        )
+        last = found.view
+    return table
+
+
+def matched_table(analysis: Analysis) -> "RenderableType":
+    """CKA and cosines of tokens that belong together."""
+    table = _table("view", "matched tokens", "value", "[95 %]", "shuffled\nor unmatched", "untrained")
+    table.columns[1].justify = "left"
+    for facts in analysis.matched:
+        table.add_row(
+            facts.view,
+            "CKA",
+            _number(facts.cka.value),
+            _bounds(facts.cka),
+            _number(facts.cka_shuffled),
+            _number(facts.cka_untrained),
+        )
+        table.add_row("", "cosine", _number(facts.cosine_matched), "", _number(facts.cosine_unmatched), "")
+        table.add_row(
+            "",
+            "matched − unmatched",
+            _number(facts.cosine_difference.value),
+            _bounds(facts.cosine_difference),
+            "",
+            _number(facts.cosine_difference_untrained),
+        )
+    return table
+
+
+def intervention_table(analysis: Analysis) -> "RenderableType":
+    """What matching the queries to the keys does to the attention on gold."""
+    halves = ("top-1\nA, %", "change\n[95 %]"), ("top-1\nA', %", "change\n[95 %]")
+    table = _table("matched\nto keys", "Fréchet\nthen", *halves[0], "mass\nA, %", *halves[1])
+    for found in analysis.interventions:
+        first = found is analysis.interventions[0]
+        table.add_row(
+            found.name,
+            _number(found.frechet),
+            _percent(found.top_1),
+            "" if first else _points(found.top_1_change),
+            _percent(found.mass),
+            _percent(found.reverse_top_1),
+            "" if first else _points(found.reverse_top_1_change),
+            style="bold" if first else None,
+        )
+    return table
+
+
+def comparison(report: KeyQueryReport) -> "RenderableType":
+    """Each distance of queries and keys, floor behind it, for all checkpoints side by side."""
+    names = [analysis.checkpoint for analysis in report.analyses]
+    table = _table("view", "distance")
+    for name in names:
+        table.add_column(f"{name}\n(floor)", justify="right", overflow="fold")
+    table.columns[1].justify = "left"
+    last = ""
+    for found in report.analyses[0].measurements:
+        if last and found.view != last:
+            table.add_section()
+        others = [analysis.measurement(found.view, found.distance) for analysis in report.analyses]
+        table.add_row(
+            found.view if found.view != last else "",
+            found.distance,
+            *(f"{_number(other.pair.value)} ({_number(other.floor)})" for other in others),
+        )
+        last = found.view
+    return table
+
+
+def reading(settings: Settings) -> list[str]:
+    """How to read the tables."""
+    return [
+        "A   keys centred, which A is blind to; A' queries centred; both within the span",
+        f"    of W_q and b, cut to {settings.components} principal components. shape: scale taken out.",
+        "floor      two halves of the keys. untrained: an untrained query projector.",
+        f"           Distances are of half the sentences each, mean of {settings.splits} halvings,",
+        "           so compare a value with its floor, not with zero.",
+        "AUC        on unseen sentences; .5: cannot be told apart.",
+        f"p          of MMD², {settings.permutations} permutations within sentences.",
+        f"At most {settings.subsample} points for MMD², energy and AUC, {settings.sliced_subsample} for sliced W₂; "
+        f"seed {settings.seed}.",
+        "Attention fixes q·k alone: M⁻ᵀq and Mk attend alike, at any distance.",
+        "So ask the interventions: a match that closes the distance and leaves top-1 as",
+        "it was says that this distance was not what cost it.",
+        "mean       queries moved to the mean of the keys as they are, or centred: to A",
+        "           these are the same keys, and yet two targets.",
+        "transport  mean and covariance, queries moved least; covariance is CORAL's map.",
+        "Scale and norms cannot change top-1 of A. One checkpoint is not a method.",
+    ]
+
+
+def _table(first: str, *others: str) -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=0)
+    table.add_column(first, no_wrap=True)
+    for header in others:
+        table.add_column(header, justify="right", no_wrap=True)
+    return table
+
+
+def _number(value: float | None) -> str:
+    """Three digits."""
+    if value is None:
+        return "–"
+    if value and not 1e-3 <= abs(value) < 1e4:
+        return f"{value:.1e}"
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+
+
+def _bounds(estimate: Estimate) -> str:
+    if estimate.low is None or estimate.high is None:
+        return "[unknown]"
+    return f"[{_number(estimate.low)}, {_number(estimate.high)}]"
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f}"
+
+
+def _points(change: Estimate) -> str:
+    if change.value is None or change.low is None or change.high is None:
+        return "–"
+    return f"{100 * change.value:+.1f} [{100 * change.low:+.1f},{100 * change.high:+.1f}]"

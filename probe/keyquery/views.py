@@ -1,0 +1,124 @@
+"""Views: the clouds as each softmax can see them.
+
+A = softmax_j(q_i·k_j) does not change when one vector c is added to all keys, for q_i·(k_j + c) adds the same q_i·c to
+all j of a row. A' = softmax_i does not change when one vector is added to all queries. Neither changes when keys lose
+what is orthogonal to every query; queries are W_q x + b, so they all lie in the span of the columns of [W_q, b]. So
+
+    raw       q, k
+    A         Bᵀq, Bᵀ(k - mean k)          B: an orthonormal basis of the span
+    A'        Bᵀ(q - mean q), Bᵀk
+
+have the same A, or A', as the clouds themselves. For distances the last two are then cut to leading principal
+components; the share of variance that this keeps is reported, and the attention of the cut clouds is only near.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from probe.errors import Problem, ProjectorError
+from probe.projectors import Linear, Projector
+
+RAW, A, A_PRIME = "raw", "A", "A'"
+SHAPE = "shape"
+VIEWS = (RAW, A, A_PRIME)
+TOLERANCE = 1e-6
+"""Singular values below this share of the largest are taken for rounding of float32 weights."""
+
+
+@dataclass(frozen=True)
+class View:
+    """Both clouds in the coordinates of a view, and the share of each one's variance that lies in them."""
+
+    name: str
+    queries: Float[np.ndarray, "queries width"]
+    keys: Float[np.ndarray, "keys width"]
+    kept_queries: float
+    kept_keys: float
+
+    def shape(self) -> "View":
+        """The same with scale taken out: each cloud over its root mean square norm."""
+        queries, keys = (points / root_mean_square(points) for points in (self.queries, self.keys))
+        return View(f"{self.name} {SHAPE}", queries, keys, self.kept_queries, self.kept_keys)
+
+
+def span_basis(query: Projector) -> Float[np.ndarray, "width rank"]:
+    """An orthonormal basis of the span of [W, b] of the last linear map: every query lies in it.
+
+    Raises:
+        ProjectorError: the projector does not end in a linear map.
+    """
+    last = query.layers[-1] if query.layers else None
+    if not isinstance(last, Linear):
+        raise ProjectorError(
+            Problem(f"query {query.structure}", "a linear map at the end", "none", "Name a trained checkpoint.")
+        )
+    weight, bias = (query.tensors[f"{last.index}.{name}"].astype(np.float64) for name in ("weight", "bias"))
+    left, values, _ = np.linalg.svd(np.concatenate([weight, bias[:, None]], axis=1), full_matrices=False)
+    return left[:, values > TOLERANCE * values[0]]
+
+
+def attended(
+    queries: Float[np.ndarray, "queries width"],
+    keys: Float[np.ndarray, "keys width"],
+    basis: Float[np.ndarray, "width rank"],
+    name: str,
+) -> tuple[Float[np.ndarray, "queries rank"], Float[np.ndarray, "keys rank"]]:
+    """What the softmax ``name``, A or A', can see of both clouds; that softmax is the same for these as for those."""
+    queries, keys = queries @ basis, keys @ basis
+    if name == A:
+        return queries, keys - keys.mean(axis=0)
+    return queries - queries.mean(axis=0), keys
+
+
+def view(
+    queries: Float[np.ndarray, "queries width"],
+    keys: Float[np.ndarray, "keys width"],
+    basis: Float[np.ndarray, "width rank"],
+    name: str,
+    components: int,
+) -> View:
+    """The view ``name`` of `VIEWS`; A and A' are cut to ``components`` leading principal components."""
+    if name == RAW:
+        return View(RAW, queries, keys, 1.0, 1.0)
+    seen = attended(queries, keys, basis, name)
+    axes, _ = principal_axes(*seen, components)
+    few, cut = (points @ axes for points in seen)
+    return View(name, few, cut, _share(few, seen[0]), _share(cut, seen[1]))
+
+
+def principal_axes(
+    queries: Float[np.ndarray, "queries width"], keys: Float[np.ndarray, "keys width"], components: int
+) -> tuple[Float[np.ndarray, "width components"], Float[np.ndarray, " components"]]:
+    """Leading principal axes of both clouds together, and the share of variance along each.
+
+    The clouds are pooled on equal terms, each over its root mean square norm and with equal weight: else the axes would
+    be those of the larger one. At most ``width`` components come back.
+    """
+    scaled = [points / root_mean_square(points) for points in (queries, keys)]
+    middle = np.mean([points.mean(axis=0) for points in scaled], axis=0)
+    moments = [(points - middle).T @ (points - middle) / len(points) for points in scaled]
+    values, vectors = np.linalg.eigh((moments[0] + moments[1]) / 2)
+    order = np.argsort(values)[::-1][:components]
+    return vectors[:, order], np.maximum(values[order], 0) / (values.sum() or 1.0)
+
+
+def outside_share(keys: Float[np.ndarray, "keys width"], basis: Float[np.ndarray, "width rank"]) -> float:
+    """The share of the keys' variance that no query can meet: 1 - ‖Bᵀ(k - mean k)‖² / ‖k - mean k‖²."""
+    return 1 - _share(keys @ basis, keys)
+
+
+def root_mean_square(points: Float[np.ndarray, "points width"]) -> float:
+    """The root mean square norm, sqrt(mean ‖x‖²); 1 for a cloud that is all zero, so that it can divide."""
+    return float(np.sqrt(np.square(points, dtype=np.float64).sum(axis=1).mean())) or 1.0
+
+
+def _share(part: Float[np.ndarray, "points few"], whole: Float[np.ndarray, "points width"]) -> float:
+    """The share of variance that is left in ``part``; all of it where there is none."""
+    total = _variance(whole)
+    return _variance(part) / total if total else 1.0
+
+
+def _variance(points: Float[np.ndarray, "points width"]) -> float:
+    return float(np.var(points, axis=0, dtype=np.float64).sum())
