@@ -64,6 +64,16 @@ def replacing_directory(path: Path) -> Generator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
+def check_place(path: Path) -> None:
+    """Check that a file can be written, before long work whose result it is to hold.
+
+    Raises:
+        OutputError: the directory is missing or cannot be written to.
+    """
+    with _writable(path), tempfile.TemporaryFile(dir=path.resolve().parent):
+        pass
+
+
 @contextmanager
 def _writable(path: Path) -> Generator[None]:
     try:

@@ -382,7 +382,7 @@ def test_what_is_no_model_is_named(place: Path, tmp_path: Path):
         load_model(tmp_path)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(place / "student" / name, tmp_path)
-    with pytest.raises(TrainingError, match=r"expected a causal language model; got .*Name a checkpoint of a run"):
+    with pytest.raises(TrainingError, match=r"expected a causal language model; got .*Name a whole model"):
         load_model(tmp_path)
 
 

@@ -310,8 +310,9 @@ def test_what_is_not_known_is_a_dash_and_never_nan():
 
 def test_reading_names_seeds():
     lines = "\n".join(reading(systems()[:2]))
-    assert "Decoding seeds 10, 11;" in lines
-    assert "teacher (sft, lora) none; sft 10, 20." in lines
+    assert "Decoding seeds: 10, 11." in lines
+    assert "teacher (sft, lora) –; sft 10, 20." in lines
+    assert "dolly: 9 questions, self-instruct: 7 questions" in lines
 
 
 def refuse(constant: str) -> float:
@@ -321,7 +322,8 @@ def refuse(constant: str) -> float:
 def test_json_has_every_figure_and_null_where_a_number_is_not_known():
     one, *others = systems()
     document = json.loads(to_json([one, *others]), parse_constant=refuse)
-    assert document["unit"] == "percent"
+    assert document["units"]["rouge_l"] == "percent"
+    assert document["systems"][one.name]["sets"]["dolly"]["questions"] == 9
     assert list(document["systems"]) == [each.name for each in systems()]
     read = document["systems"][one.name]
     assert read["training_seeds"] == [None]
@@ -342,7 +344,8 @@ def test_json_has_every_figure_and_null_where_a_number_is_not_known():
 
 def test_latex_has_as_many_cells_in_each_line_as_columns():
     lines = latex(systems()).splitlines()
-    assert lines[0] == r"\begin{tabular}{lrrrr}"
+    assert all(line.startswith("% ") for line in lines[:2])
+    assert lines[2] == r"\begin{tabular}{lrrrr}"
     rows = [line for line in lines if line.endswith(r" \\")]
     assert len(rows) == 4
     for row in rows:
@@ -358,13 +361,17 @@ def test_latex_has_as_many_cells_in_each_line_as_columns():
     ]
 
 
-def test_latex_spreads_over_training_where_there_are_several_and_else_over_decoding():
+def test_latex_has_one_kind_of_spread_and_says_which():
     floor, trained, _ = systems()
-    rows = latex([floor, trained]).splitlines()[4:6]
-    for one, row in ((floor, rows[0]), (trained, rows[1])):
-        found = one.figure("rouge_l", "dolly")
-        spread = found.over_decoding if one is floor else found.over_training
-        assert rf"& {found.mean:.2f} {{\small $\pm$ {spread:.2f}}} &" in row
+    lines = latex([floor, trained]).splitlines()
+    assert "over training seeds" in lines[0]
+    found = trained.figure("rouge_l", "dolly")
+    assert rf"& {found.mean:.2f} {{\small $\pm$ {found.over_training:.2f}}} &" in lines[7]
+    assert "pm" not in lines[6]
+    lines = latex([floor]).splitlines()
+    assert "over decoding seeds" in lines[0]
+    found = floor.figure("rouge_l", "dolly")
+    assert rf"& {found.mean:.2f} {{\small $\pm$ {found.over_decoding:.2f}}} &" in lines[6]
     bare = latex([System("a", {None: [evaluation([[0.25, 0.75]])]})])
     assert r"a & 50.00 \\" in bare.splitlines()
 

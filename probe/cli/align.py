@@ -1,5 +1,6 @@
 """``probe-align``: how well does a trained cross-model attention align tokens?"""
 
+import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,7 +53,7 @@ def _align(arguments: Namespace) -> None:
 
     from probe.align import align_pairs, fitting_rows
     from probe.comparison import compare_all, reading, table
-    from probe.errors import OutputError, Problem
+    from probe.errors import CheckpointError, OutputError, Problem
     from probe.files import replacing_file
     from probe.find import Overrides, find_checkpoint
     from probe.pairs import read_pairs
@@ -60,6 +61,8 @@ def _align(arguments: Namespace) -> None:
     names: list[str] = arguments.checkpoint or ["demo"]
     if arguments.json and len(names) > 1:
         raise OutputError(Problem("--json", "one checkpoint", f"{len(names)}", "Run the command once for each."))
+    if len(set(names)) < len(names):
+        raise CheckpointError(Problem("--checkpoint", "different ones", "one twice", "Name each once."))
     gold = read_pairs(arguments.pairs)
     console = Console(highlight=False, markup=False)
     reports: dict[str, ProbeReport] = {}
@@ -74,9 +77,13 @@ def _align(arguments: Namespace) -> None:
             _draw(opened, fitting_rows(opened, gold, arguments.pairs), arguments.heatmaps)
         reports[name] = report
         _print(console, report)
-    for comparison in compare_all(reports):
+    comparisons = compare_all(reports)
+    for comparison in comparisons:
         console.print(table(comparison))
         console.print("\n".join(reading(comparison)))
+    apart = len(reports) * (len(reports) - 1) // 2 - len(comparisons)
+    if apart:
+        console.print(f"{apart} pairs of checkpoints share no text and are not compared.")
 
 
 def _directory(text: str) -> Path:
@@ -114,3 +121,7 @@ def _print(console: "Console", report: "ProbeReport") -> None:
     if report.by_triple:
         console.print(triples_table(report.by_triple))
     console.print("\n".join(report.reading()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

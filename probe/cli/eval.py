@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from probe.cli.run import run
+from probe.errors import Problem, TrainingError
 
 if TYPE_CHECKING:
     from probe.training.evaluation.summary import System
@@ -53,9 +54,12 @@ def _evaluate(arguments: Namespace) -> None:
     quiet_transformers()
     from rich.console import Console
 
-    from probe.files import replacing_file
+    from probe.files import check_place, replacing_file
     from probe.training.evaluation.report import latex, reading, table, to_json
 
+    for path in (arguments.json, arguments.latex):
+        if path is not None:
+            check_place(path)
     systems = _systems(arguments, _settings(arguments))
     for path, write in ((arguments.json, to_json), (arguments.latex, latex)):
         if path is not None:
@@ -67,7 +71,6 @@ def _evaluate(arguments: Namespace) -> None:
 
 
 def _settings(arguments: Namespace) -> "EvaluationPart":
-    from probe.errors import Problem, TrainingError
     from probe.training.recipe import EvaluationPart, part_of
 
     sets: dict[str, str] = {}
@@ -92,14 +95,23 @@ def _settings(arguments: Namespace) -> "EvaluationPart":
 def _systems(arguments: Namespace, part: "EvaluationPart") -> "list[System]":
     from probe.training.evaluation.run import asked_models, evaluate_models
 
-    labelled = [_named(model, model) for model in arguments.models]
+    labelled = [_named(model, _short(model)) for model in arguments.models]
     return evaluate_models(asked_models(labelled), part, arguments.out)
+
+
+def _short(source: str) -> str:
+    """The last two parts of a source, by which a table can name it."""
+    return "/".join(source.rstrip("/").replace(":", "/").split("/")[-2:])
 
 
 def _named(argument: str, name: str) -> tuple[str, str]:
     """Name and path of ``NAME=PATH``, or of a path that comes without a name."""
     before, sign, after = argument.partition("=")
-    return (before, after) if sign and not Path(argument).exists() else (name, argument)
+    if not sign or Path(argument).exists():
+        return name, argument
+    if not before:
+        raise TrainingError(Problem(argument, "a name before the =", "none", "Write NAME=PATH, or the path alone."))
+    return before, after
 
 
 if __name__ == "__main__":

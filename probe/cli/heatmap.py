@@ -1,5 +1,6 @@
 """``probe-heatmap``: draw the attention of one sentence."""
 
+import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from pathlib import Path
@@ -88,3 +89,7 @@ def _readable(text: str | None) -> str:
     if any("\ud800" <= char <= "\udfff" for char in text):  # how Python hands on bytes that are not UTF-8
         raise PairsError(Problem("arguments", "a text in UTF-8", "other bytes", "Check the terminal's encoding."))
     return text
+
+
+if __name__ == "__main__":
+    sys.exit(main())

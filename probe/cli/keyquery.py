@@ -1,5 +1,6 @@
 """``probe-keyquery``: how far do queries lie from keys, and is that what hurts?"""
 
+import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -137,3 +138,7 @@ def _lines(path: Path) -> list[str]:
             Problem(str(path), "a text file in UTF-8", got, "Name a file with a response a line.")
         ) from error
     return [line for line in (line.removesuffix("\r") for line in whole.split("\n")) if line.strip()]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

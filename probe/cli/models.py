@@ -1,5 +1,6 @@
 """``probe-models``: which checkpoints and models are at hand, how to get the others, and what is wrong with one."""
 
+import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -148,3 +149,7 @@ def _findings(found: "Diagnosis") -> "Table":
                 table.add_row(*heading, mark, line)
                 heading = "", ""
     return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())

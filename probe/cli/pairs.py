@@ -1,5 +1,6 @@
 """``probe-pairs``: check, draft, convert, count and compare annotated token pairs."""
 
+import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from pathlib import Path
@@ -248,3 +249,7 @@ def _console() -> "Console":
     from rich.console import Console
 
     return Console(highlight=False, markup=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -48,11 +48,16 @@ def _reproduce(arguments: Namespace) -> int:
     from probe.training.reproduction.systems import compared
     from probe.training.stages import Store
 
-    recipe = read_recipe(arguments.recipe, arguments.settings)
+    methods, settings = _apart(arguments.methods or [])
+    recipe = read_recipe(arguments.recipe, [*arguments.settings, *settings])
+    if arguments.seeds is not None:
+        recipe = read_recipe(
+            arguments.recipe, [*arguments.settings, *settings, f"reproduction.seeds={arguments.seeds}"]
+        )
     out: Path = arguments.out or Path("runs") / f"reproduce-{recipe.name}"
     store = Store(out / "stages")
-    seeds = list(dict.fromkeys(arguments.seeds or recipe.reproduction.seeds))
-    plan = Planner(recipe, arguments.pairs, store).plan(compared(recipe, arguments.methods), seeds)
+    seeds = list(dict.fromkeys(recipe.reproduction.seeds))
+    plan = Planner(recipe, arguments.pairs, store).plan(compared(recipe, methods), seeds)
     with store.held():
         results = collect(plan, store.run(plan.stages, _tell), store)
     for name, text in ((TABLE, markdown(results)), (LATEX, latex(results.systems)), (RESULTS, document(results))):
@@ -64,6 +69,11 @@ def _reproduce(arguments: Namespace) -> int:
     console.print("\n".join(reading(results)))
     console.print(f"\n{out}: {TABLE}, {LATEX}, {RESULTS}")
     return SOME_FAILED if any(outcome.state in ("failed", "not reached") for outcome in results.outcomes) else 0
+
+
+def _apart(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Methods, and the KEY=VALUE that were written after them."""
+    return [word for word in words if "=" not in word], [word for word in words if "=" in word]
 
 
 def _tell(outcome: "Outcome") -> None:

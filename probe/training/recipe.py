@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -164,7 +164,7 @@ class EvaluationPart(_Part):
 
     sets: dict[str, str] = {}
     """Directories or files by name, the first of them in-domain; without any, the dev rows are the set."""
-    seeds: list[int] = Field(default=[10, 20, 30, 40, 50], min_length=1)
+    seeds: list[Annotated[int, NotNegative]] = Field(default=[10, 20, 30, 40, 50], min_length=1)
     temperature: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     no_repeat_ngram_size: int = Field(default=6, ge=0)
     max_prompt: int = Field(default=MAX_PROMPT, gt=0)
@@ -183,7 +183,7 @@ class ReproductionPart(_Part):
     """What of it is fine-tuned."""
     methods: list[str] = Field(default=["sft", "cma"], min_length=1)
     """Names of methods or of variants."""
-    seeds: list[int] = Field(default=[10, 20, 30], min_length=1)
+    seeds: list[Annotated[int, NotNegative]] = Field(default=[10, 20, 30], min_length=1)
     """Of training; each once."""
     variants: dict[str, ObjectivePart] = {}
     """Settings of the objective under a name; what they leave out is as in ``objective``."""

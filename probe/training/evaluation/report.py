@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from probe import __version__
 from probe.training.evaluation.summary import OUT_OF_DOMAIN, Figure, System
 
 if TYPE_CHECKING:
@@ -17,7 +18,12 @@ SCHEMA = 1
 
 def to_json(systems: Sequence[System]) -> str:
     """Every figure of every system, numbers that are not known as null."""
-    document = {"schema": SCHEMA, "unit": "percent", "systems": {system.name: _document(system) for system in systems}}
+    document = {
+        "schema": SCHEMA,
+        "version": __version__,
+        "units": {"rouge_l": "percent", "exact_match": "percent", "bits_per_byte": "bits"},
+        "systems": {system.name: _document(system) for system in systems},
+    }
     return json.dumps(_without_nan(document), ensure_ascii=False, indent=1) + "\n"
 
 
@@ -27,6 +33,9 @@ def _document(system: System) -> dict[str, Any]:
         rows[name] = {metric: asdict(system.figure(metric, name)) for metric in METRICS}
         mean, over_training = system.bits_per_byte(name)
         rows[name]["bits_per_byte"] = {"mean": mean, "over_training": over_training}
+        ((digest, _),) = system.asked(name)
+        rows[name]["questions"] = system.scores("rouge_l", name).shape[-1]
+        rows[name]["set_sha256"] = digest
     if len(system.sets) > 1:
         figures = ((metric, system.out_of_domain(metric)) for metric in METRICS)
         rows[OUT_OF_DOMAIN] = {metric: asdict(found) for metric, found in figures if found is not None}
@@ -76,7 +85,8 @@ def reading(systems: Sequence[System]) -> list[str]:
     run = next(iter(systems[0].runs.values()))
     seeds = ", ".join(map(str, run[0].seeds))
     return [
-        f"Decoding seeds {seeds}; training seeds: {'; '.join(_training(system) for system in systems)}.",
+        f"Decoding seeds: {seeds}. Training seeds: {'; '.join(_training(system) for system in systems)}.",
+        f"{_counts(systems[0])}.",
         "± is a standard deviation of the mean over a set; – where there is one seed.",
         "Brackets: 2000 resamples of questions, for these models and samples alone.",
         "Bits a byte: cross-entropy of the references, comparable across tokenizers.",
@@ -85,17 +95,24 @@ def reading(systems: Sequence[System]) -> list[str]:
 
 def _training(system: System) -> str:
     seeds = [str(seed) for seed in system.runs if seed is not None]
-    return f"{system.name} {', '.join(seeds) if seeds else 'none'}"
+    return f"{system.name} {', '.join(seeds) if seeds else '–'}"
 
 
 def latex(systems: Sequence[System]) -> str:
-    r"""A booktabs table of ROUGE-L: a line for each system, a column for each set, ± over training seeds."""
+    r"""A booktabs table of ROUGE-L: a line for each system, a column for each set.
+
+    ± is over training seeds; where no system has several, over decoding seeds. A comment at the top says which.
+    """
     if not systems:
         return ""
     names = systems[0].sets
     average = len(names) > 1
     columns = [*names, *(["OOD avg."] if average else [])]
+    trained = any(len(system.runs) > 1 for system in systems)
+    decoding = next(iter(systems[0].runs.values()))[0].seeds
     lines = [
+        f"% ROUGE-L in percent; ± is a standard deviation over {'training' if trained else 'decoding'} seeds",
+        f"% decoding seeds {', '.join(map(str, decoding))}; {_counts(systems[0])}",
         r"\begin{tabular}{l" + "r" * len(columns) + "}",
         r"\toprule",
         " & ".join(["Method", *map(escape_latex, columns)]) + r" \\",
@@ -104,13 +121,20 @@ def latex(systems: Sequence[System]) -> str:
     for system in systems:
         found = [system.figure("rouge_l", name) for name in names]
         other = system.out_of_domain("rouge_l")
-        cells = [escape_latex(system.name), *map(_latex_cell, [*found, *([other] if other else [])])]
+        figures = [*found, *([other] if other else [])]
+        cells = [escape_latex(system.name), *(_latex_cell(one, trained=trained) for one in figures)]
         lines.append(" & ".join(cells) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
-def _latex_cell(found: Figure) -> str:
-    spread = found.over_training if not math.isnan(found.over_training) else found.over_decoding
+def _counts(system: System) -> str:
+    """How many questions each set has."""
+    run = next(iter(system.runs.values()))
+    return ", ".join(f"{one.questions.name}: {len(one.questions.questions)} questions" for one in run)
+
+
+def _latex_cell(found: Figure, *, trained: bool) -> str:
+    spread = found.over_training if trained else found.over_decoding
     return f"{found.mean:.2f}" + ("" if math.isnan(spread) else rf" {{\small $\pm$ {spread:.2f}}}")
 
 

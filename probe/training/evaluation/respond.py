@@ -91,7 +91,9 @@ def load_model(directory: Path) -> Model:
                 raise ValueError(f"no weights {', '.join(sorted(told['missing_keys'])[:3])}")
     except (OSError, ValueError, SafetensorError) as error:
         got = str(error).partition("\n")[0]
-        remedy = "Name a checkpoint of a run, or a directory that save_pretrained wrote."
+        remedy = (
+            "Name a whole model: a run's checkpoint-N (bundled and projectors/step-N hold what probing reads alone)."
+        )
         raise TrainingError(Problem(str(directory), "a causal language model", got, remedy)) from error
     plain_head(model)
     return Model(model.to(device).eval().requires_grad_(False), tokenizer)

@@ -68,21 +68,18 @@ def evaluate_models(asked: Sequence[Asked], part: EvaluationPart, directory: Pat
         TrainingError: a set cannot be read, models held out different rows, or an evaluation failed; what was
             evaluated before is kept.
     """
-    sets = {one.source: _sets_of(one, part) for one in asked}
-    if len({tuple(each.digest() for each in several) for several in sets.values()}) > 1:
-        remedy = "Name the sets."
-        raise TrainingError(Problem("evaluation", "the same held-out rows of all runs", "different ones", remedy))
+    sets = _sets_of(asked, part)
     shared = {one.source: Shared(partial(load_model, model_directory(one.source))) for one in asked}
     stages = {
         (one.source, questions.name): evaluation_stage(
-            f"{one.label} {one.seed} {questions.name}",
-            partial(shared[one.source].get, last=questions is sets[one.source][-1]),
+            " ".join([one.label, *([] if one.seed is None else [str(one.seed)]), questions.name]),
+            partial(shared[one.source].get, last=questions is sets[-1]),
             questions,
             part,
             model={"sha256": files_digest(model_directory(one.source))},
         )
         for one in asked
-        for questions in sets[one.source]
+        for questions in sets
     }
     with TemporaryDirectory() as scratch:
         store = Store(directory or Path(scratch))
@@ -90,24 +87,30 @@ def evaluate_models(asked: Sequence[Asked], part: EvaluationPart, directory: Pat
             outcomes = store.run(list(stages.values()), lambda _: None)
             failed = [one for one in outcomes if one.state == "failed"]
             if failed:
-                raise TrainingError(
-                    *(Problem(o.stage.name, "an evaluation", o.trouble or "", "Mend it.") for o in failed)
-                )
+                where, again = f"the others are kept in {directory}", "make them again, for --out was not given"
+                remedy = f"Mend it; {where if directory else again}."
+                raise TrainingError(*(Problem(o.stage.name, "an evaluation", o.trouble or "", remedy) for o in failed))
             systems: dict[str, dict[int | None, Sequence[Evaluation]]] = {}
             for one in asked:
-                of_sets = [read_result(store, stages[one.source, each.name], each) for each in sets[one.source]]
+                of_sets = [read_result(store, stages[one.source, each.name], each) for each in sets]
                 systems.setdefault(one.label, {})[one.seed] = of_sets
     return [System(label, runs) for label, runs in systems.items()]
 
 
-def _sets_of(asked: Asked, part: EvaluationPart) -> list[QuestionSet]:
+def _sets_of(asked: Sequence[Asked], part: EvaluationPart) -> list[QuestionSet]:
+    """The named sets; without any, the rows that the runs among the models held out, which must be the same."""
     if part.sets:
         return read_sets(part.sets, part.max_rows)
-    if asked.recipe is None:
-        remedy = "Name a set: --set PATH."
-        raise TrainingError(Problem(asked.source, "a run that held rows out, or a set", "neither", remedy))
-    rows = read_rows(asked.recipe.data, asked.recipe.seed)
-    return [held_out(rows.dev[: part.max_rows])]
+    recipes = [one.recipe for one in asked if one.recipe is not None]
+    if not recipes:
+        got = f"neither, of {', '.join(one.source for one in asked)}"
+        raise TrainingError(Problem("evaluation", "a set, or a run that held rows out", got, "Name a set: --set PATH."))
+    found = [held_out(read_rows(recipe.data, recipe.seed).dev[: part.max_rows]) for recipe in recipes]
+    if len({one.digest() for one in found}) > 1:
+        raise TrainingError(
+            Problem("evaluation", "the same held-out rows of all runs", "different ones", "Name the sets: --set PATH.")
+        )
+    return found[:1]
 
 
 def evaluation_stage(

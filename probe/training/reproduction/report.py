@@ -104,7 +104,7 @@ def reading(results: Results) -> list[str]:
     sets = ", ".join(f"{one.name} ({len(one.questions)} questions)" for one in plan.sets)
     lines = [
         f"Recipe {recipe.name}: students begin raw, projectors begin as {recipe.objective.start};",
-        f"{plan.teacher}; training seeds {_listed(seeds)}; decoding seeds {_listed(decoding)};",
+        f"{plan.teacher}; training seeds: {_listed(seeds)}; decoding seeds: {_listed(decoding)};",
         f"{sets}; ROUGE-L of the first, top-1 of the gold pairs.",
         "± is a standard deviation over training seeds; brackets are 95 % over questions,",
         "for these checkpoints and samples alone.",
