@@ -1,6 +1,7 @@
 """What ships inside the package."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from probe.scores import METRICS
 from probe.sources import BUNDLED, CACHE, bundled_dir, bundled_names
 
 GOLD = Path(__file__).parent.parent / "alignments" / "gold.tsv"
+PAIR = "smollm2-gemma3"
 PRETRAINED = {"demo": 6.0, "smollm2-gemma3-projectors": 4.5}
 """Megabytes that each may take."""
 SERIES = {f"demo-cma-step-{step}": step for step in (25, 50, 100, 200)}
@@ -26,7 +28,9 @@ DISTILLED = {
     **{name: ("cma", step) for name, step in SERIES.items()},
 }
 """Method and steps of those that were trained with the full objective."""
-MEGABYTES = PRETRAINED | dict.fromkeys(DISTILLED, 0.8)
+REAL = "smollm2-gemma3-cma"
+"""Distilled from pre-trained projectors, the student's embedding table frozen."""
+MEGABYTES = PRETRAINED | dict.fromkeys(DISTILLED, 0.8) | {REAL: 4.5}
 PAIRS = {name: ("smollm2", "gemma3") if "gemma3" in name else ("demo", "demo-teacher") for name in MEGABYTES}
 
 
@@ -86,6 +90,22 @@ def test_a_distilled_one_has_all_projectors_and_its_whole_recipe(name: str):
     assert recipe["objective"]["critic"] == ("released" if name.endswith("released") else "trained")
 
 
+def test_the_real_one_went_on_from_pretrained_projectors_and_reads_the_base_table():
+    checkpoint, begun = load_checkpoint(bundled_dir() / REAL), load_checkpoint(bundled_dir() / f"{PAIR}-projectors")
+    assert (checkpoint.method, checkpoint.steps) == ("cma", 300)
+    assert set(checkpoint.projectors) == {"query", "t2s", "s2t"}
+    assert checkpoint.recipe is not None
+    assert checkpoint.recipe["objective"]["start"] == begun.name
+    assert checkpoint.recipe["student"]["train"] == "body"
+    assert checkpoint.student.sources == begun.student.sources
+    assert checkpoint.scales == begun.scales
+
+
+def test_no_checkpoint_names_a_directory_of_the_machine_it_was_made_on():
+    for name in bundled_names():
+        assert not re.search(r'"/[a-z]', (bundled_dir() / name / MANIFEST).read_text()), name
+
+
 def test_attention_of_the_series_gets_better():
     gold = read_pairs(GOLD)
     top_1 = []
@@ -96,8 +116,9 @@ def test_attention_of_the_series_gets_better():
     assert top_1[-1] > 2 * top_1[0]
 
 
-def test_projectors_trained_against_gemma_lie_apart_under_its_terms():
-    notice = " ".join((bundled_dir() / "smollm2-gemma3-projectors" / "NOTICE").read_text(encoding="utf-8").split())
+@pytest.mark.parametrize("name", [f"{PAIR}-projectors", REAL])
+def test_projectors_trained_against_gemma_lie_apart_under_its_terms(name: str):
+    notice = " ".join((bundled_dir() / name / "NOTICE").read_text(encoding="utf-8").split())
     for words in ("Gemma Terms of Use", "prohibited_use_policy", "Modified files", "Model Derivative"):
         assert words in notice
 

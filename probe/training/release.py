@@ -10,8 +10,10 @@ import json
 import shutil
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -64,7 +66,7 @@ def _release(arguments: argparse.Namespace) -> None:
             record = replace(record, name=f"{arguments.name}/{role}")
         found = tuple(VerifiedSource(s, open_table(resolve(s, Path.cwd())).identity().sha256) for s in sources)
         records[role] = replace(record, sources=found)
-    released = replace(trained, name=arguments.name, path=place, **records)
+    released = replace(trained, name=arguments.name, path=place, recipe=_portable(trained.recipe), **records)
     with tempfile.TemporaryDirectory() as scratch:
         save_checkpoint(released, Path(scratch) / arguments.name, dtype=np.float16)
         for name in (MANIFEST, TENSORS):
@@ -73,6 +75,14 @@ def _release(arguments: argparse.Namespace) -> None:
     if log.is_file():  # of a pre-training
         _thin_log(log, place / "training_log.csv")
     _compare(arguments)
+
+
+def _portable(recipe: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The recipe without directories of this machine: of an absolute path to data, the last two parts stay."""
+    if recipe is None or "data" not in recipe or not Path(recipe["data"]["source"]).is_absolute():
+        return None if recipe is None else dict(recipe)
+    source = "/".join(Path(recipe["data"]["source"]).parts[-2:])
+    return {**recipe, "data": {**recipe["data"], "source": source}}
 
 
 def _thin_log(log: Path, path: Path) -> None:
