@@ -426,7 +426,7 @@ def test_results_hold_every_figure_stage_and_version(place: Path, whole: tuple[P
     assert {"cma-probe", "torch", "transformers"} <= read["versions"].keys()
     top = [read["probes"]["cma"][seed]["figures"]["cma"]["top-1"]["value"] for seed in ("1", "2")]
     line = next(line for line in (file.parent / "out" / "table.md").read_text().splitlines() if "| cma |" in line)
-    assert f"{100 * sum(top) / 2:.1f} ±" in line
+    assert f"{100 * sum(top) / 2:.1f}±" in line
 
 
 def test_seeds_differ_and_methods_too(whole: tuple[Path, Done]):

@@ -37,7 +37,7 @@ def _row(results: Results, system: System) -> tuple[str, ...]:
         _name(results, system),
         f"{rouge.mean:.1f} [{number(rouge.low, 1)}, {number(rouge.high, 1)}]",
         number(rouge.over_training, 2),
-        f"{bits:.3f}" + ("" if math.isnan(spread) else f" ±{spread:.3f}".replace("0.", ".")),
+        f"{bits:.3f}" + ("" if math.isnan(spread) else f"±{spread:.3f}".replace("0.", ".")),
         _top_1(results, system.name),
         _difference(results, system),
     )
@@ -52,7 +52,7 @@ def _top_1(results: Results, name: str) -> str:
     if name not in results.probes:
         return ""
     mean, spread = results.probes[name].top_1()
-    return number(mean, 1) + ("" if math.isnan(spread) else f" ±{spread:.1f}")
+    return number(mean, 1) + ("" if math.isnan(spread) else f"±{spread:.1f}")
 
 
 def _difference(results: Results, system: System) -> str:
