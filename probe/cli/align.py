@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from probe.cli.run import add_checkpoint_options, run
+from probe.cli.run import add_checkpoints, run
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,13 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         formatter_class=RawDescriptionHelpFormatter,
     )
     parser.add_argument("--pairs", type=Path, required=True, metavar="FILE", help="gold pairs, a .tsv file")
-    parser.add_argument(
-        "--checkpoint",
-        action="append",
-        metavar="NAME",
-        help="bundled name, directory or hub id; may be repeated; default demo",
-    )
-    add_checkpoint_options(parser)
+    add_checkpoints(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report of one checkpoint as JSON")
     parser.add_argument(
         "--heatmaps",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from probe.cli.run import add_checkpoint_options, run
+from probe.cli.run import add_checkpoints, run
 
 if TYPE_CHECKING:
     from probe.keyquery.values import Analysis, Settings
@@ -29,13 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     texts = parser.add_mutually_exclusive_group(required=True)
     texts.add_argument("--pairs", type=Path, metavar="FILE", help="gold pairs, a .tsv file")
     texts.add_argument("--texts", type=Path, metavar="FILE", help="any responses, one a line; no gold figures then")
-    parser.add_argument(
-        "--checkpoint",
-        action="append",
-        metavar="NAME",
-        help="bundled name, directory or hub id; may be repeated; default demo",
-    )
-    add_checkpoint_options(parser)
+    add_checkpoints(parser)
     parser.add_argument(
         "--components",
         type=_positive,

@@ -49,15 +49,13 @@ def _reproduce(arguments: Namespace) -> int:
     from probe.training.stages import Store
 
     methods, settings = _apart(arguments.methods or [])
-    recipe = read_recipe(arguments.recipe, [*arguments.settings, *settings])
-    if arguments.seeds is not None:
-        recipe = read_recipe(
-            arguments.recipe, [*arguments.settings, *settings, f"reproduction.seeds={arguments.seeds}"]
-        )
+    seeds = [f"reproduction.seeds={arguments.seeds}"] if arguments.seeds else []
+    recipe = read_recipe(arguments.recipe, [*arguments.settings, *settings, *seeds])
     out: Path = arguments.out or Path("runs") / f"reproduce-{recipe.name}"
     store = Store(out / "stages")
-    seeds = list(dict.fromkeys(recipe.reproduction.seeds))
-    plan = Planner(recipe, arguments.pairs, store).plan(compared(recipe, methods), seeds)
+    plan = Planner(recipe, arguments.pairs, store).plan(
+        compared(recipe, methods), list(dict.fromkeys(recipe.reproduction.seeds))
+    )
     with store.held():
         results = collect(plan, store.run(plan.stages, _tell), store)
     for name, text in ((TABLE, markdown(results)), (LATEX, latex(results.systems)), (RESULTS, document(results))):

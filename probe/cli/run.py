@@ -27,6 +27,17 @@ def run(parser: ArgumentParser, body: Callable[[Namespace], int | None], argv: S
     return 0
 
 
+def add_checkpoints(parser: ArgumentParser) -> None:
+    """Several checkpoints, and how to open them."""
+    parser.add_argument(
+        "--checkpoint",
+        action="append",
+        metavar="NAME",
+        help="bundled name, directory or hub id; may be repeated; default demo",
+    )
+    add_checkpoint_options(parser)
+
+
 def add_checkpoint_options(parser: ArgumentParser) -> None:
     """Options that say how to open a checkpoint."""
     parser.add_argument("--student", metavar="MODEL", help="directory, .gguf file or hub id of the student, if moved")

@@ -18,7 +18,7 @@ import numpy as np
 from probe.adopt import PROMPT
 from probe.errors import MissingExtraError, Problem, TrainingError
 from probe.table_sources import Download
-from probe.training.data import Example, Row, examples_of, jsonl_rows, prompt_and_output, text_of
+from probe.training.data import Example, Row, jsonl_rows, parsed_rows, prompt_and_output, text_of
 
 Split = Literal["train", "dev", "test"]
 
@@ -77,7 +77,7 @@ def read_corpus(
     """
     path = _locate(source, split, download)
     parse = prompt_and_output if columns is None else partial(_templated, columns=columns, template=template)
-    examples = examples_of(_rows(path), parse)
+    examples = parsed_rows(_rows(path), parse)
     if not examples:
         raise TrainingError(Problem(str(path), "at least one row", "none", "Name a file with training rows."))
     return examples

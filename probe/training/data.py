@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from jaxtyping import Int
@@ -22,6 +22,7 @@ from probe.tokenizer import Tokenizer
 MAX_PROMPT, MAX_LENGTH = 256, 512
 """Tokens of the prompt, and of prompt and response together, as published."""
 
+Parsed = TypeVar("Parsed")
 Row = tuple[str, Any]
 """Where a row of a file stands, as ``train.jsonl:7``, and what it holds; a `Problem` where it could not be read."""
 
@@ -60,26 +61,26 @@ def read_examples(path: Path) -> list[Example]:
     """
     if not path.is_file():
         raise TrainingError(Problem(str(path), "a jsonl file", "no such file", "Name the file of training rows."))
-    return examples_of(jsonl_rows(path), prompt_and_output)
+    return parsed_rows(jsonl_rows(path), prompt_and_output)
 
 
-def examples_of(rows: Iterable[Row], parse: Callable[[str, Any], Example | Problem]) -> list[Example]:
-    """Examples of the rows of a file; ``parse`` is given where a row stands and what it holds.
+def parsed_rows(rows: Iterable[Row], parse: Callable[[str, Any], Parsed | Problem]) -> list[Parsed]:
+    """What the rows of a file hold; ``parse`` is given where a row stands and what was read there.
 
     Raises:
         TrainingError: rows cannot be used; all of them are listed.
     """
-    examples: list[Example] = []
+    found: list[Parsed] = []
     problems: list[Problem] = []
     for where, row in rows:
         parsed = row if isinstance(row, Problem) else parse(where, row)
         if isinstance(parsed, Problem):
             problems.append(parsed)
         else:
-            examples.append(parsed)
+            found.append(parsed)
     if problems:
         raise TrainingError(*problems)
-    return examples
+    return found
 
 
 def jsonl_rows(path: Path) -> Iterator[Row]:

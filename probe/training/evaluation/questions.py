@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from probe.errors import Problem, TrainingError
-from probe.training.data import Example, jsonl_rows, text_of
+from probe.training.data import Example, jsonl_rows, parsed_rows, text_of
 
 FILES = ("test.jsonl", "valid.jsonl")
 """A set's file in its directory; DSKD calls most of its test sets valid."""
@@ -72,16 +72,7 @@ def _read(source: Path) -> tuple[Question, ...]:
         expected = f"a jsonl file, or a directory with {' or '.join(FILES)}"
         got = "neither of them in it" if source.is_dir() else "no such file"
         raise TrainingError(Problem(str(source), expected, got, "Name the set's file."))
-    problems: list[Problem] = []
-    questions: list[Question] = []
-    for where, row in jsonl_rows(path):
-        parsed = row if isinstance(row, Problem) else _question(where, row)
-        if isinstance(parsed, Problem):
-            problems.append(parsed)
-        else:
-            questions.append(parsed)
-    if problems:
-        raise TrainingError(*problems)
+    questions = parsed_rows(jsonl_rows(path), _question)
     if not questions:
         raise TrainingError(Problem(str(path), "at least one question", "none", "Name another file."))
     return tuple(questions)

@@ -1,9 +1,9 @@
 """The stages of a reproduction: what is trained, evaluated and probed, and what each needs."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ from probe.errors import Problem, TrainingError
 from probe.files import replacing_file
 from probe.find import find_checkpoint
 from probe.pairs import read_pairs
-from probe.sources import bundled_dir, bundled_names
 from probe.training.data import digest
 from probe.training.evaluation.questions import QuestionSet, held_out, read_sets
 from probe.training.evaluation.respond import ADAPTER, Shared, load_model, model_directory
@@ -23,12 +22,14 @@ from probe.training.recipe import ObjectivePart, Recipe, StudentPart, TeacherPar
 from probe.training.reproduction.systems import RAW_STUDENT, Compared
 from probe.training.rows import read_rows
 from probe.training.stages import Stage, Store
-from probe.training.trainer.models import teacher_source
+from probe.training.trainer.models import start_directory, teacher_source
 from probe.training.trainer.run import train
 from probe.training.trainer.saving import STUDENT, newest_complete
 from probe.training.vocabulary_map import Vocabulary, vocabulary_map
 
 REPORT, LOG, MAP = "report.json", "log.txt", "vocabulary_map.json"
+KEPT = ("save_every", "save_projectors_every", "keep_last", "keep_best", "keep_by", "log_every", "report_to")
+"""Keys of the training that decide what is written down, and no weight."""
 PROBED = frozenset({"cma", "cla", "cma-ga", "cma-ct"})
 """Methods that train the query projector; of others there is no attention to probe."""
 
@@ -76,6 +77,8 @@ class Planner:
     def __init__(self, recipe: Recipe, gold: Path, store: Store) -> None:
         self.recipe, self.gold, self.store = recipe, gold, store
         self.rows = read_rows(recipe.data, recipe.seed)
+        # Every trial names the same files, and a large teacher takes seconds to hash.
+        self._digest: Callable[[str], str] = cache(_model_digest)
         part = recipe.evaluation
         found = read_sets(part.sets, part.max_rows) if part.sets else [held_out(self.rows.dev[: part.max_rows])]
         self.sets = tuple(found)
@@ -129,7 +132,7 @@ class Planner:
 
     def _evaluations(self, name: str, training: Stage | None, source: str | None = None) -> tuple[Stage, ...]:
         asked = Shared(lambda: load_model(self._model_directory(training, source)))
-        model: Mapping[str, Any] = {} if source is None else {"sha256": files_digest(model_directory(source))}
+        model: Mapping[str, Any] = {} if source is None else {"sha256": self._digest(source)}
         needs = () if training is None else (training,)
         return tuple(
             evaluation_stage(
@@ -145,8 +148,7 @@ class Planner:
 
     @cached_property
     def _probe_of_start(self) -> Stage | None:
-        start = self._start(self.recipe.objective)
-        if start is None:
+        if start_directory(self.recipe.objective.start) is None:
             return None
         make = partial(self._probe, lambda: self.recipe.objective.start)
         inputs = {"kind": "probe", "gold": self._gold_sha256, "start": self._start_digest(self.recipe.objective)}
@@ -163,7 +165,7 @@ class Planner:
     @cached_property
     def _map(self) -> Stage:
         sources = self.recipe.student.source, teacher_source(self.recipe)
-        inputs = {"kind": "vocabulary map", "models": [files_digest(directory_of(source)) for source in sources]}
+        inputs = {"kind": "vocabulary map", "models": [self._digest(source) for source in sources]}
         return Stage("vocabulary map", inputs, self._make_map)
 
     # What stages depend on
@@ -180,35 +182,33 @@ class Planner:
     @staticmethod
     def _content(recipe: Recipe) -> dict[str, Any]:
         """What of a recipe decides the weights: not its name, where files lie, or how often something is saved."""
-        content = recipe.model_dump(mode="json", exclude={"name": True, "methods": True, "seeds": True})
+        content = recipe.model_dump(
+            mode="json", exclude=dict.fromkeys(("name", "methods", "seeds", "evaluation", "reproduction"), True)
+        )
         for part in ("student", "teacher", "data"):
             content[part].pop("source")
-        for key in ("save_every", "save_projectors_every", "keep_last", "keep_best", "log_every", "report_to"):
+        for key in KEPT:
             content["training"].pop(key)
         return content
 
     def _files(self, recipe: Recipe) -> dict[str, Any]:
         sources = [recipe.student.source, *([recipe.teacher.source] if recipe.teacher.source else [])]
-        models = [files_digest(directory_of(source)) for source in sources]
         named = recipe.objective.vocabulary_map if recipe.objective.method == "mined" else None
         return {
-            "data": [digest(part) for part in self.rows],
-            "models": models,
+            "data": self._data,
+            "models": [self._digest(source) for source in sources],
             "start": self._start_digest(recipe.objective),
-            "adapter": files_digest(directory_of(recipe.teacher.adapter)) if recipe.teacher.adapter else None,
+            "adapter": self._digest(recipe.teacher.adapter) if recipe.teacher.adapter else None,
             "map": hashlib.sha256(Path(named).read_bytes()).hexdigest() if named else None,
         }
 
-    @staticmethod
-    def _start(objective: ObjectivePart) -> Path | None:
-        named = objective.start
-        if named in ("random", "pseudo-inverse"):
-            return None
-        return bundled_dir() / named if named in bundled_names() else Path(named)
+    @cached_property
+    def _data(self) -> list[str]:
+        return [digest(part) for part in self.rows]
 
     @staticmethod
     def _start_digest(objective: ObjectivePart) -> str | None:
-        start = Planner._start(objective)
+        start = start_directory(objective.start)
         if start is None:
             return None
         files = [start / name for name in (MANIFEST, TENSORS)]
@@ -260,3 +260,7 @@ class Planner:
         if training is not None:
             return model_directory(str(self._checkpoint(training)))
         return model_directory(str(source))
+
+
+def _model_digest(source: str) -> str:
+    return files_digest(model_directory(source))

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from probe import __version__
+from probe.markdown import markdown_table
 from probe.training.evaluation.report import number, to_json
 from probe.training.evaluation.summary import System, difference
 from probe.training.reproduction.results import BEFORE, Results
@@ -90,9 +91,7 @@ def table(results: Results) -> "RenderableType":
 def markdown(results: Results) -> str:
     """The same for a document."""
     heads = [header.replace("\n", " ") for header in headers(results)]
-    cells = [[cell.replace("|", "\\|") for cell in row] for row in rows(results)]
-    lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *cells]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+    return markdown_table(heads, rows(results))
 
 
 def reading(results: Results) -> list[str]:

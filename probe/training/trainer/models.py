@@ -152,10 +152,15 @@ def freeze_teacher(recipe: Recipe, cut: Cut) -> Frozen:
 
 def starting_checkpoint(recipe: Recipe) -> Checkpoint | None:
     """The checkpoint whose projectors the run begins with, if it names one."""
-    named = recipe.objective.start
-    if named in ("random", "pseudo-inverse") or not PROJECTORS[recipe.objective.method]:
+    directory = start_directory(recipe.objective.start)
+    return None if directory is None or not PROJECTORS[recipe.objective.method] else load_checkpoint(directory)
+
+
+def start_directory(named: str) -> Path | None:
+    """Where the projectors lie that a recipe begins with; None where they are made anew."""
+    if named in ("random", "pseudo-inverse"):
         return None
-    return load_checkpoint(bundled_dir() / named if named in bundled_names() else Path(named))
+    return bundled_dir() / named if named in bundled_names() else Path(named)
 
 
 def scales_of(recipe: Recipe, cut: Cut, frozen: Frozen) -> Scales | None:
