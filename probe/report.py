@@ -204,7 +204,7 @@ class ProbeReport:
             *(f"{name:<12}{NOTES[name]}" for name in self.methods if name in NOTES),
             "",
             f"Intervals: {RESAMPLES} resamples of sentences, seed {SEED}. One checkpoint is not a method.",
-            f"A text may show several phenomena; of fewer than {FEW} texts there are no bounds.",
+            f"A text may show several phenomena; those of fewer than {FEW} texts have no bounds.",
             'Next: probe-heatmap "any text" --checkpoint NAME --out map.pdf draws a sentence,',
             "--json FILE keeps all figures with intervals, probe-models lists checkpoints.",
         ]

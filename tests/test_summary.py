@@ -310,7 +310,7 @@ def test_what_is_not_known_is_a_dash_and_never_nan():
 
 def test_reading_names_seeds():
     lines = "\n".join(reading(systems()[:2]))
-    assert "Decoding seeds: 10, 11." in lines
+    assert "Decoding: seeds 10, 11." in lines
     assert "teacher (sft, lora) –; sft 10, 20." in lines
     assert "dolly: 9 questions, self-instruct: 7 questions" in lines
 

@@ -25,7 +25,7 @@ class Evaluation:
 
     questions: QuestionSet
     seeds: tuple[int, ...]
-    """Of decoding, one for each row of the scores; a single one where decoding was greedy."""
+    """Of decoding, one for each row of the scores; none where decoding was greedy, and there is a single row."""
     responses: tuple[tuple[str, ...], ...]
     """By seed and question."""
     rouge_l: Float[np.ndarray, "seeds questions"]
@@ -86,10 +86,11 @@ def evaluate(asked: Model, questions: QuestionSet, part: EvaluationPart) -> Eval
     """
     model, tokenizer = asked
     settings = generation_settings(part)
-    seeds = tuple(dict.fromkeys(part.seeds)) if settings.temperature else (0,)
+    seeds = tuple(dict.fromkeys(part.seeds)) if settings.temperature else ()
     prompts = [question.prompt for question in questions.questions]
     responses = tuple(
-        tuple(generate(model, tokenizer, prompts, settings, batch_size=part.batch_size, seed=seed)) for seed in seeds
+        tuple(generate(model, tokenizer, prompts, settings, batch_size=part.batch_size, seed=seed))
+        for seed in seeds or (0,)
     )
     rouge_l, exact_match = (np.stack(each) for each in zip(*(_scores(questions, r) for r in responses), strict=True))
     lengths = {"max_prompt": part.max_prompt, "max_length": part.max_length}

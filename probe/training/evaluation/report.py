@@ -83,9 +83,9 @@ def _percent(system: System, *sets: str) -> str:
 def reading(systems: Sequence[System]) -> list[str]:
     """How to read the table."""
     run = next(iter(systems[0].runs.values()))
-    seeds = ", ".join(map(str, run[0].seeds))
+    seeds = _decoding(run[0].seeds)
     return [
-        f"Decoding seeds: {seeds}. Training seeds: {'; '.join(_training(system) for system in systems)}.",
+        f"Decoding: {seeds}. Training seeds: {'; '.join(_training(system) for system in systems)}.",
         f"{_counts(systems[0])}.",
         "± is a standard deviation of the mean over a set; – where there is one seed.",
         "Brackets: 2000 resamples of questions, for these models and samples alone.",
@@ -112,7 +112,7 @@ def latex(systems: Sequence[System]) -> str:
     decoding = next(iter(systems[0].runs.values()))[0].seeds
     lines = [
         f"% ROUGE-L in percent; ± is a standard deviation over {'training' if trained else 'decoding'} seeds",
-        f"% decoding seeds {', '.join(map(str, decoding))}; {_counts(systems[0])}",
+        f"% decoding: {_decoding(decoding)}; {_counts(systems[0])}",
         r"\begin{tabular}{l" + "r" * len(columns) + "}",
         r"\toprule",
         " & ".join(["Method", *map(escape_latex, columns)]) + r" \\",
@@ -125,6 +125,10 @@ def latex(systems: Sequence[System]) -> str:
         cells = [escape_latex(system.name), *(_latex_cell(one, trained=trained) for one in figures)]
         lines.append(" & ".join(cells) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+
+def _decoding(seeds: Sequence[int]) -> str:
+    return f"seeds {', '.join(map(str, seeds))}" if seeds else "greedy"
 
 
 def _counts(system: System) -> str:
