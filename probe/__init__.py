@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from probe.pair_rows import GoldRow
     from probe.pairs import GoldFile, read_pairs, write_pairs
     from probe.plots.heatmap import heatmap, save_heatmap
-    from probe.report import ProbeReport
+    from probe.report.document import load_report, save_report
+    from probe.report.values import ProbeReport
     from probe.tokens import TokenizedText
 
 __version__ = "0.1.0"
@@ -37,16 +38,18 @@ _HOMES = {
     "GoldRow": "pair_rows",
     "OpenCheckpoint": "cma",
     "ProbeError": "errors",
-    "ProbeReport": "report",
+    "ProbeReport": "report.values",
     "TokenizedText": "tokens",
     "align_pairs": "align",
     "find_checkpoint": "find",
     "heatmap": "plots.heatmap",
     "load_checkpoint": "checkpoint",
+    "load_report": "report.document",
     "open_table": "embeddings",
     "read_pairs": "pairs",
     "save_checkpoint": "checkpoint",
     "save_heatmap": "plots.heatmap",
+    "save_report": "report.document",
     "shared_chunks": "chunks",
     "write_pairs": "pairs",
 }
@@ -65,10 +68,12 @@ __all__ = [
     "find_checkpoint",
     "heatmap",
     "load_checkpoint",
+    "load_report",
     "open_table",
     "read_pairs",
     "save_checkpoint",
     "save_heatmap",
+    "save_report",
     "shared_chunks",
     "write_pairs",
 ]

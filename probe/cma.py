@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from probe.attention import CrossModelAttention, attention_logits, cross_model_attention, softmax
 from probe.checkpoint import Checkpoint
@@ -38,11 +38,38 @@ class OpenCheckpoint:
         Equal bigrams are computed once: they must receive equal weight, and a matrix product does not promise that to
         equal columns, to the last bit. So ties are ties, and repeated tokens are not told apart by rounding.
         """
-        rows, students = self.student.bigrams(student)
+        rows, states = self.student.bigrams(student)
+        return [self._attention(query, rows, states, teacher) for query in queries]
+
+    def attend_by_half(
+        self, student: TokenizedText, teacher: TokenizedText, mean: Float[np.ndarray, " two_widths"]
+    ) -> tuple[CrossModelAttention, CrossModelAttention]:
+        """The attention of queries that see E(x_i) alone, and of queries that see E(x_{i+1}) alone.
+
+        The other half of the state is its mean (see `mean_state`), so that the query keeps its usual size.
+        """
+        rows, states = self.student.bigrams(student)
+        targets = np.arange(states.shape[1]) >= self.student.table.width
+        halves = np.where(targets, mean, states), np.where(targets, states, mean)
+        input_half, target_half = (self._attention(self.checkpoint.query, rows, half, teacher) for half in halves)
+        return input_half, target_half
+
+    def mean_state(self, texts: Sequence[TokenizedText]) -> Float[np.ndarray, " two_widths"]:
+        """Mean of [E(x_i); E(x_{i+1})] over the response positions of some texts of the student."""
+        found = [self.student.bigrams(text) for text in texts]
+        total = np.sum([states[rows].sum(axis=0) for rows, states in found], axis=0)
+        return total / sum(len(rows) for rows, _ in found)
+
+    def _attention(
+        self,
+        query: Projector,
+        rows: Int[np.ndarray, " positions"],
+        states: Float[np.ndarray, "distinct two_widths"],
+        teacher: TokenizedText,
+    ) -> CrossModelAttention:
         columns, teachers = self.teacher.bigrams(teacher)
-        scale = self.checkpoint.scales.key
-        logits = [attention_logits(query, students, teachers, key_scale=scale) for query in queries]
-        return [cross_model_attention(distinct[rows][:, columns]) for distinct in logits]
+        logits = attention_logits(query, states, teachers, key_scale=self.checkpoint.scales.key)
+        return cross_model_attention(logits[rows][:, columns])
 
     def map(self, student: TokenizedText, teacher: TokenizedText) -> AttentionMap:
         """The attention of one text under the trained query projector."""
@@ -73,17 +100,36 @@ def open_checkpoint(
 def sharpening_factor(logits: Sequence[Logits], entropy: float) -> float:
     """What to multiply logits with for the mean entropy of their softmaxes (share of log m) to be as given.
 
-    A method is compared with another at equal sharpness, or the comparison is one of thermometers.
+    A method is compared with another at equal sharpness, or the comparison is one of thermometers. Where no factor
+    reaches it, as of equal logits, the one that comes nearest.
     """
     padded, sizes = _pad_rows(logits)
 
     def excess(log_factor: float) -> float:
-        weights = softmax(padded * np.exp(log_factor), axis=1)
-        logs = np.log(weights, where=weights > 0, out=np.zeros_like(weights))
-        return float(np.mean(-(weights * logs).sum(axis=1) / np.log(sizes)) - entropy)
+        return _mean_entropy(padded * np.exp(log_factor), sizes) - entropy
 
     low, high = -10.0, 10.0  # from nearly uniform to nearly one-hot for logits of any usual size
     return float(np.exp(low if excess(low) < 0 else high if excess(high) > 0 else _root(excess, low, high)))
+
+
+def common_power(maps: Sequence[AttentionMap], entropy: float) -> float | None:
+    """The power of a method's weights, a factor of its logits, that brings their mean entropy to the given one.
+
+    None where there is none: weights that are zero or all equal stay so.
+    """
+    if not all((map_.weights > 0).all() for map_ in maps):
+        return None
+    logits = [np.log(map_.weights.astype(np.float64)) for map_ in maps]
+    factor = sharpening_factor(logits, entropy)
+    padded, sizes = _pad_rows(logits)
+    return factor if abs(_mean_entropy(padded * factor, sizes) - entropy) < 0.01 else None
+
+
+def _mean_entropy(padded: Float[np.ndarray, "rows teacher"], sizes: Int[np.ndarray, " rows"]) -> float:
+    """Of the softmaxes of padded logits, each as a share of its maximum."""
+    weights = softmax(padded, axis=1)
+    logs = np.log(weights, where=weights > 0, out=np.zeros_like(weights))
+    return float(np.mean(-(weights * logs).sum(axis=1) / np.log(sizes)))
 
 
 def _root(function: Callable[[float], float], low: float, high: float) -> float:

@@ -1,7 +1,9 @@
 """Two checkpoints on the same gold pairs: what differs, within which bounds, and whether chance would do it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
@@ -10,7 +12,8 @@ import numpy as np
 from jaxtyping import Float
 
 from probe.pair_rows import PHENOMENA
-from probe.report import ProbeReport
+from probe.report.document import to_json as report_to_json
+from probe.report.values import ProbeReport
 from probe.scores import METRICS, metrics
 from probe.stats import FEW, bootstrap_interval, holm, permutation_p
 
@@ -83,7 +86,11 @@ def _figure(k: int, summed: Float[np.ndarray, "*batch counts"]) -> Any:
 
 def _shared(one: ProbeReport, other: ProbeReport) -> tuple[np.ndarray, np.ndarray]:
     """Counts of the probed method of both, of the sentences that both have. Of other gold files nothing is shared."""
-    ids = [id_ for id_ in one.sentences if id_ in set(other.sentences)] if one.gold_sha256 == other.gold_sha256 else []
+    ids = (
+        [id_ for id_ in one.sentences if id_ in set(other.sentences)]
+        if one.origin.gold_sha256 == other.origin.gold_sha256
+        else []
+    )
     picked = [report.counts[[report.sentences.index(id_) for id_ in ids], 0] for report in (one, other)]
     return picked[0], picked[1]
 
@@ -120,6 +127,23 @@ def _difference(
     width = float(high[0] - low[0])
     detectable = None if np.isnan(width) else width / (2 * 1.96) * SIGMAS
     return Difference(label, len(first), before, after, float(low[0]), float(high[0]), p, detectable)
+
+
+def to_json(reports: Mapping[str, ProbeReport], comparisons: Sequence[Comparison]) -> str:
+    """All reports, each as `probe.report.document.to_json` has it, and what they differ in."""
+    document = {
+        "reports": {name: json.loads(report_to_json(report)) for name, report in reports.items()},
+        "comparisons": [asdict(comparison) for comparison in comparisons],
+    }
+    return json.dumps(_without_nan(document), ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _without_nan(part: Any) -> Any:
+    if isinstance(part, Mapping):
+        return {key: _without_nan(value) for key, value in part.items()}
+    if isinstance(part, (list, tuple)):
+        return [_without_nan(value) for value in part]
+    return None if isinstance(part, float) and math.isnan(part) else part
 
 
 def table(comparison: Comparison) -> "RenderableType":

@@ -70,6 +70,8 @@ def check_place(path: Path) -> None:
     Raises:
         OutputError: the directory is missing or cannot be written to.
     """
+    if path.is_dir():
+        raise OutputError(Problem(str(path), "a place to write to", "a directory", "Name another path."))
     with _writable(path), tempfile.TemporaryFile(dir=path.resolve().parent):
         pass
 

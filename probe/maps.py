@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from zipfile import BadZipFile
 
 import numpy as np
@@ -45,9 +45,20 @@ class AttentionMap:
             if np.abs(values.sum(axis) - 1).max() > _TOLERANCE:
                 self._refuse(f"{name} that sum to one", f"a sum that is {np.abs(values.sum(axis) - 1).max():.3g} off")
 
-    def _refuse(self, expected: str, got: str) -> None:
+    def _refuse(self, expected: str, got: str) -> NoReturn:
         remedy = "Index by target tokens and normalise."
         raise MapError(Problem(f"map of {self.method} for {self.student.text!r}", expected, got, remedy))
+
+    @property
+    def reversed(self) -> "AttentionMap":
+        """A′ as a map of its own: teacher targets as rows.
+
+        Raises:
+            MapError: A′ is not known.
+        """
+        if self.over_student is None:
+            self._refuse("over_student, the other softmax", "none")
+        return AttentionMap(self.method, self.teacher, self.student, self.over_student.T, self.weights.T)
 
     @property
     def student_labels(self) -> tuple[str, ...]:

@@ -76,6 +76,12 @@ class GoldRow:
         """Sure and possible links together."""
         return Links(self.sure, self.possible)
 
+    @property
+    def reversed(self) -> "GoldRow":
+        """The same row with the teacher as student: what A′ is scored against. Notes still name links as they were."""
+        sure, possible = (frozenset((j, i) for i, j in links) for links in (self.sure, self.possible))
+        return GoldRow(self.id, self.pair, self.teacher, self.student, sure, possible, self.phenomena, self.note)
+
 
 def parse_row(line: str, where: str) -> GoldRow | list[Problem]:
     """The row of a line, or everything that is wrong with it; ``where`` names file and line."""

@@ -5,7 +5,8 @@
 on end of sequence, which is never linked.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -16,6 +17,11 @@ from probe.pair_rows import GoldRow, Link
 from probe.tokens import TokenizedText
 
 Weights = Float[np.ndarray, "student_targets teacher_targets"]
+
+
+def two_way(method: Callable[[GoldRow], AttentionMap], row: GoldRow) -> AttentionMap:
+    """The map of a method with its A′ beside it, which is the same method with the teacher as student."""
+    return replace(method(row), over_student=method(row.reversed).weights.T)
 
 
 def uniform(row: GoldRow) -> AttentionMap:
@@ -32,7 +38,7 @@ def diagonal(row: GoldRow) -> AttentionMap:
 
 def lexical(row: GoldRow) -> AttentionMap:
     """Equal weight on all teacher tokens of the same surface form, spaces aside."""
-    student, teacher = _surfaces(row.student), _surfaces(row.teacher)
+    student, teacher = surfaces(row.student), surfaces(row.teacher)
     return _mask_map("lexical", row, np.array([[s == t for t in teacher] for s in student]).reshape(_inner(row)))
 
 
@@ -107,7 +113,8 @@ def _bigrams(side: TokenizedText) -> list[tuple[str | None, str]]:
     return list(zip([None, *side.pieces], side.pieces, strict=False))
 
 
-def _surfaces(side: TokenizedText) -> list[bytes]:
+def surfaces(side: TokenizedText) -> list[bytes]:
+    """What each token stands for, spaces around it aside."""
     return [side.surface(i).strip(b" ") or side.surface(i) for i in range(len(side.tokens))]
 
 

@@ -7,13 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from probe.align import REFERENCES, align_pairs, declared_vocabularies, fitting_rows
+from probe.align import align_pairs
 from probe.attention import softmax
 from probe.cli.align import main
 from probe.cma import OpenCheckpoint, sharpening_factor
 from probe.find import find_checkpoint
-from probe.pairs import GoldFile, read_pairs, write_pairs
-from probe.report import ProbeReport
+from probe.fitting import fitting_rows
+from probe.methods import HALVES, REFERENCES
+from probe.pairs import GoldFile, declared_vocabularies, read_pairs, write_pairs
+from probe.report.document import load_report
+from probe.report.tables import heading
+from probe.report.values import ProbeReport
 from probe.scores import METRICS, entropy, metrics
 from probe.stats import bootstrap_interval
 
@@ -40,7 +44,7 @@ def figure(report: ProbeReport, method: str, metric: str) -> float:
 
 
 def test_the_table_has_cma_its_floors_baselines_references_and_ceilings(report: ProbeReport):
-    assert report.methods == ("cma", "random", *REFERENCES)
+    assert report.methods == ("cma", *HALVES, "random", *REFERENCES)
     assert {"uniform", "diagonal", "lexical", "overlap", "chunk", "gold", "bigram"} <= set(report.methods)
 
 
@@ -109,7 +113,7 @@ def test_bootstrap_interval_of_a_mean_is_that_of_the_normal_distribution():
 def test_a_cla_checkpoint_is_probed_masked_as_well(opened: OpenCheckpoint, gold: GoldFile):
     cla = replace(opened, checkpoint=replace(opened.checkpoint, method="cla"))
     report = align_pairs(cla, GoldFile(gold.rows[:6], gold.comments), GOLD)
-    assert report.methods[:3] == ("cma", "cla mask", "random")
+    assert report.methods[:2] == ("cma", "cla mask")
     # Within its chunk a token can hardly miss: all mass is in the chunk, and most chunks are one against one.
     assert figure(report, "cla mask", "gold mass") > 0.8 > figure(report, "cma", "gold mass")
 
@@ -123,7 +127,7 @@ def test_an_estimated_key_scale_is_bracketed(opened: OpenCheckpoint, gold: GoldF
         assert figure(report, "cma ×0.8", metric) == pytest.approx(figure(report, "cma ×1.25", metric))
     entropies = [figure(report, name, "entropy") for name in ("cma ×0.8", "cma", "cma ×1.25")]
     assert entropies == sorted(entropies)
-    assert any("estimated" in line for line in report.heading())
+    assert any("estimated" in line for line in heading(report))
 
 
 def test_one_sentence_has_figures_and_no_interval(
@@ -140,8 +144,9 @@ def test_json_holds_every_figure_with_bounds_and_the_counts_they_follow_from(tmp
     assert read["sentences"] == len(report.sentences)
     cell = read["figures"]["cma"]["top-1"]
     assert cell["interval"][0] < cell["value"] < cell["interval"][1]
-    counts = np.array(list(read["counts"]["sentences"].values())).sum(axis=0)
-    assert metrics(counts[0])[0] == pytest.approx(cell["value"])
+    again = load_report(tmp_path / "report.json")
+    assert metrics(again.counts.sum(axis=0)[0])[0] == pytest.approx(cell["value"])
+    assert again.sentences == report.sentences
     assert read["bootstrap"] == {"unit": "sentence", "resamples": 2000, "seed": 0, "confidence": 0.95}
 
 

@@ -215,11 +215,12 @@ def test_a_report_that_cannot_be_written(where: str, gold: Path, place: Path, tm
     assert "another path" in err
 
 
-def test_one_report_for_two_checkpoints(gold: Path, place: Path, tmp_path: Path, refused: Refused) -> None:
+def test_one_checkpoint_twice(gold: Path, place: Path, tmp_path: Path, refused: Refused) -> None:
     twice = ["--checkpoint", place / "checkpoint"] * 2
     err = refused(align.main, "--pairs", gold, *twice, "--json", tmp_path / "report.json")
-    assert "--json" in err
-    assert "once for each" in err
+    assert "--checkpoint" in err
+    assert "Name each once" in err
+    assert not (tmp_path / "report.json").exists()
 
 
 # probe-heatmap

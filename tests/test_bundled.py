@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from safetensors import safe_open
 
-from probe.align import align_pairs, declared_vocabularies
+from probe.align import align_pairs
 from probe.checkpoint import MANIFEST, TENSORS, load_checkpoint
 from probe.find import find_checkpoint
 from probe.models import open_model
-from probe.pairs import read_pairs
+from probe.pairs import declared_vocabularies, read_pairs
 from probe.scores import METRICS
 from probe.sources import BUNDLED, CACHE, bundled_dir, bundled_names
 

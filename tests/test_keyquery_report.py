@@ -19,11 +19,12 @@ from probe.keyquery.analyse import analyse_gold, analyse_texts
 from probe.keyquery.matched import ARGMAX, GOLD
 from probe.keyquery.measure import DISTANCES
 from probe.keyquery.planes import planes, principal_plane
-from probe.keyquery.report import KeyQueryReport, load_report, versions
+from probe.keyquery.report import PACKAGES, KeyQueryReport, load_report
 from probe.keyquery.tables import comparison, heading, reading, sections
 from probe.keyquery.values import Analysis, Estimate, Settings
 from probe.keyquery.views import View
 from probe.pairs import read_pairs, write_pairs
+from probe.provenance import versions
 
 PAIRS = Path(__file__).parent.parent / "alignments" / "gold.tsv"
 FEW = Settings(
@@ -39,7 +40,9 @@ def analysis() -> Analysis:
 
 @pytest.fixture(scope="module")
 def report(analysis: Analysis) -> KeyQueryReport:
-    return KeyQueryReport("gold.tsv", "0" * 64, FEW, versions(), (analysis, replace(analysis, checkpoint="other")))
+    return KeyQueryReport(
+        "gold.tsv", "0" * 64, FEW, versions(PACKAGES), (analysis, replace(analysis, checkpoint="other"))
+    )
 
 
 def printed(report: KeyQueryReport, capsys: pytest.CaptureFixture[str]) -> list[str]:

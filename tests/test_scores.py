@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from scipy.stats import rankdata
 
+from probe.aligners import argmax
 from probe.maps import AttentionMap
 from probe.pair_rows import GoldRow
-from probe.scores import COUNTS, METRICS, argmax_mask, entropy, metrics, reciprocal_rank, row_auc, score, top_1
+from probe.scores import COUNTS, METRICS, entropy, metrics, reciprocal_rank, row_auc, score, top_1
 from probe.tokens import TokenizedText
+from probe.truth import truth_of
 
 
 def gold_row(sure: set[tuple[int, int]], possible: set[tuple[int, int]] = frozenset()) -> GoldRow:
@@ -19,6 +21,10 @@ def gold_row(sure: set[tuple[int, int]], possible: set[tuple[int, int]] = frozen
 def attention(*rows: list[float]) -> AttentionMap:
     gold = gold_row(set())
     return AttentionMap("test", gold.student, gold.teacher, np.array(rows))
+
+
+def counted(map_: AttentionMap, gold: GoldRow) -> np.ndarray:
+    return score([map_], truth_of(gold)).counts[0]
 
 
 EOS_ROW = [0.0, 0.0, 0.0, 1.0]
@@ -71,14 +77,14 @@ def test_entropy_is_a_share_of_its_maximum():
 
 def test_hard_links_are_all_tied_maxima_and_never_end_of_sequence():
     map_ = attention([0.4, 0.4, 0.1, 0.1], [0, 0, 0, 1], [0.1, 0.2, 0.6, 0.1], EOS_ROW)
-    assert set(zip(*argmax_mask(map_).nonzero(), strict=True)) == {(0, 0), (0, 1), (2, 2)}
+    assert set(zip(*argmax(map_.weights, map_.weights).nonzero(), strict=True)) == {(0, 0), (0, 1), (2, 2)}
 
 
 def test_counts_and_metrics_of_a_sentence():
     # ab is sure with a and b, Ġc with Ġcd, d possible with Ġcd: rows with a sure link are 0 and 1.
     gold = gold_row({(0, 0), (0, 1), (1, 2)}, {(2, 2)})
     map_ = attention([0.5, 0.3, 0.1, 0.1], [0.6, 0.0, 0.4, 0.0], [0.1, 0.1, 0.8, 0.0], [0.0, 0.6, 0.0, 0.4])
-    counts = dict(zip(COUNTS, score(map_, gold), strict=True))
+    counts = dict(zip(COUNTS, counted(map_, gold), strict=True))
     assert counts["rows"] == 2
     assert counts["top-1"] == 1  # row 0 hits, row 1 misses
     assert counts["MRR"] == 1 + 1 / 2
@@ -87,7 +93,7 @@ def test_counts_and_metrics_of_a_sentence():
     # Predicted 0-0, 1-0, 2-2: 0-0 is sure, 2-2 possible, 1-0 wrong.
     assert [counts[k] for k in ("predicted", "predicted possible", "predicted sure", "sure")] == [3, 2, 1, 3]
     assert (counts["EOS hits"], counts["sentences"]) == (0, 1)
-    figures = dict(zip(METRICS, metrics(score(map_, gold)), strict=True))
+    figures = dict(zip(METRICS, metrics(counted(map_, gold)), strict=True))
     assert figures["precision"] == pytest.approx(2 / 3)
     assert figures["recall"] == pytest.approx(1 / 3)
     assert figures["F1"] == pytest.approx(4 / 9)
@@ -96,16 +102,16 @@ def test_counts_and_metrics_of_a_sentence():
 
 def test_corpus_figures_come_from_summed_counts_not_from_means_of_sentences():
     # One row of one hit, two rows of no hit: 1/3, where the mean of sentences would say 1/2.
-    first = score(attention(*[[1.0, 0, 0, 0]] * 3, EOS_ROW), gold_row({(0, 0)}))
-    second = score(attention(*[[1.0, 0, 0, 0]] * 3, EOS_ROW), gold_row({(1, 2), (2, 2)}))
+    first = counted(attention(*[[1.0, 0, 0, 0]] * 3, EOS_ROW), gold_row({(0, 0)}))
+    second = counted(attention(*[[1.0, 0, 0, 0]] * 3, EOS_ROW), gold_row({(1, 2), (2, 2)}))
     assert dict(zip(METRICS, metrics(first + second), strict=True))["top-1"] == pytest.approx(1 / 3)
 
 
 def test_a_sentence_without_sure_links_counts_nothing():
-    counts = dict(zip(COUNTS, score(attention(*[[0.25] * 4] * 4), gold_row(set())), strict=True))
+    counts = dict(zip(COUNTS, counted(attention(*[[0.25] * 4] * 4), gold_row(set())), strict=True))
     assert counts["rows"] == counts["top-1"] == counts["gold mass"] == counts["sure"] == 0
     assert np.isnan(
-        dict(zip(METRICS, metrics(score(attention(*[[0.25] * 4] * 4), gold_row(set()))), strict=True))["MRR"]
+        dict(zip(METRICS, metrics(counted(attention(*[[0.25] * 4] * 4), gold_row(set()))), strict=True))["MRR"]
     )
 
 
@@ -117,7 +123,7 @@ def test_headline_metrics_do_not_depend_on_temperature():
     for factor in (0.3, 1.0, 4.0):
         weights = np.exp(factor * logits)
         map_ = attention(*(weights / weights.sum(axis=1, keepdims=True)))
-        headline.append(metrics(score(map_, gold))[:3])
+        headline.append(metrics(counted(map_, gold))[:3])
     np.testing.assert_allclose(headline[0], headline[1])
     np.testing.assert_allclose(headline[0], headline[2])
     assert rankdata(logits[0]).tolist() != [2.5] * 4  # the case is not degenerate

@@ -1,8 +1,8 @@
-"""``probe-align``: how well does a trained cross-model attention align tokens?"""
+"""``probe-align``: score a trained cross-model attention on annotated token pairs."""
 
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,12 +12,19 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from probe.cma import OpenCheckpoint
+    from probe.comparison import Comparison
     from probe.pair_rows import GoldRow
-    from probe.report import ProbeReport
+    from probe.pairs import GoldFile
+    from probe.report.values import ProbeReport
+
+SECTIONS = ("method", "phenomenon", "token", "reading", "length", "mass", "aligner", "backward", "triple")
+"""Of probe.report.tables, which takes longer to import than --help may."""
 
 EXAMPLES = """examples:
   probe-align --pairs alignments/gold.tsv
   probe-align --pairs alignments/gold.tsv --checkpoint smollm2-gemma3-projectors
+  probe-align --pairs alignments/gold.tsv --by aligner --by mass --methods lexical,bigram
+  probe-align --pairs alignments/gold.tsv --maps align.jsonl
   probe-align --pairs my.tsv --checkpoint outputs/run/epoch20_step7140 --teacher models/Qwen1.5-1.8B
 """
 
@@ -32,7 +39,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--pairs", type=Path, required=True, metavar="FILE", help="gold pairs, a .tsv file")
     add_checkpoints(parser)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report of one checkpoint as JSON")
+    parser.add_argument(
+        "--maps",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="maps or links of another tool: .npz or a directory of them, .jsonl, .pharaoh, .naacl, .simalign; repeat",
+    )
+    parser.add_argument(
+        "--methods",
+        type=lambda text: [name.strip() for name in text.split(",") if name.strip()],
+        metavar="A,B",
+        help="what to score beside; default all",
+    )
+    parser.add_argument(
+        "--by", action="append", choices=SECTIONS, metavar="SECTION", help=f"print this: {', '.join(SECTIONS)}; repeat"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything, to be loaded again")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write every figure with bounds, a line each")
+    parser.add_argument("--latex", type=Path, metavar="FILE", help="write the table of methods for a paper (booktabs)")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables for a document")
     parser.add_argument(
         "--heatmaps",
         type=_directory,
@@ -45,39 +72,60 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _align(arguments: Namespace) -> None:
     from rich.console import Console
 
-    from probe.align import align_pairs, fitting_rows
     from probe.comparison import compare_all, reading, table
-    from probe.errors import CheckpointError, OutputError, Problem
-    from probe.files import replacing_file
-    from probe.find import Overrides, find_checkpoint
     from probe.pairs import read_pairs
 
-    names: list[str] = arguments.checkpoint or ["demo"]
-    if arguments.json and len(names) > 1:
-        raise OutputError(Problem("--json", "one checkpoint", f"{len(names)}", "Run the command once for each."))
-    if len(set(names)) < len(names):
-        raise CheckpointError(Problem("--checkpoint", "different ones", "one twice", "Name each once."))
+    _check(arguments)
     gold = read_pairs(arguments.pairs)
     console = Console(highlight=False, markup=False)
     reports: dict[str, ProbeReport] = {}
-    for name in names:
-        overrides = Overrides(arguments.student, arguments.teacher, arguments.key_scale)
-        opened = find_checkpoint(name, overrides, [row.text for row in gold.rows])
-        report = align_pairs(opened, gold, arguments.pairs)
-        if arguments.json:
-            with replacing_file(arguments.json) as temporary:
-                temporary.write_text(report.to_json(), encoding="utf-8")
-        if arguments.heatmaps:
-            _draw(opened, fitting_rows(opened, gold, arguments.pairs), arguments.heatmaps)
+    for name, report in _reports(arguments, gold):
         reports[name] = report
-        _print(console, report)
+        _print(console, report, arguments.by)
     comparisons = compare_all(reports)
+    _write(arguments, reports, comparisons)
     for comparison in comparisons:
         console.print(table(comparison))
         console.print("\n".join(reading(comparison)))
     apart = len(reports) * (len(reports) - 1) // 2 - len(comparisons)
     if apart:
         console.print(f"{apart} pairs of checkpoints share no text and are not compared.")
+
+
+def _check(arguments: Namespace) -> None:
+    """What the options ask of each other, before anything is computed."""
+    from probe.errors import CheckpointError, OutputError, Problem
+    from probe.files import check_place
+
+    names: list[str] = [*(arguments.checkpoint or []), *map(str, arguments.maps)]
+    if len(set(names)) < len(names):
+        raise CheckpointError(Problem("--checkpoint", "different ones", "one twice", "Name each once."))
+    outputs = [path for path in (arguments.json, arguments.csv, arguments.latex, arguments.markdown) if path]
+    for path in outputs:
+        check_place(path)
+    if len(set(outputs)) < len(outputs):
+        raise OutputError(Problem("outputs", "a file for each", "one file twice", "Name different files."))
+
+
+def _reports(arguments: Namespace, gold: "GoldFile") -> "Iterator[tuple[str, ProbeReport]]":
+    """A report on each checkpoint, and on each file of maps; the demo where neither is named."""
+    import shlex
+    import sys
+
+    from probe.align import align_maps, align_pairs
+    from probe.find import Overrides, find_checkpoint
+    from probe.fitting import fitting_rows
+    from probe.given_maps import given_maps
+
+    command = shlex.join(["probe-align", *(sys.argv[1:] if sys.argv[0].endswith("probe-align") else [])])
+    overrides = Overrides(arguments.student, arguments.teacher, arguments.key_scale)
+    for name in arguments.checkpoint or ([] if arguments.maps else ["demo"]):
+        opened = find_checkpoint(name, overrides, [row.text for row in gold.rows])
+        yield name, align_pairs(opened, gold, arguments.pairs, arguments.methods, command)
+        if arguments.heatmaps:
+            _draw(opened, fitting_rows(opened, gold, arguments.pairs), arguments.heatmaps)
+    for path in arguments.maps:
+        yield str(path), align_maps(given_maps(path), gold, arguments.pairs, arguments.methods, command)
 
 
 def _directory(text: str) -> Path:
@@ -106,15 +154,33 @@ def _draw(opened: "OpenCheckpoint", rows: "Sequence[GoldRow]", directory: Path) 
         save_heatmap(map_, directory / f"{name}.pdf", gold=row, title=checkpoint)
 
 
-def _print(console: "Console", report: "ProbeReport") -> None:
-    from probe.triples import table as triples_table
+def _write(arguments: Namespace, reports: "dict[str, ProbeReport]", comparisons: "list[Comparison]") -> None:
+    """Files of all reports, each whole or not at all."""
+    from probe.comparison import to_json
+    from probe.files import replacing_file
+    from probe.report import document, forms
 
-    console.print("\n".join(report.heading()))
-    console.print(report.table())
-    console.print(report.phenomena_table())
-    if report.by_triple:
-        console.print(triples_table(report.by_triple))
-    console.print("\n".join(report.reading()))
+    texts = {
+        arguments.json: lambda: (
+            to_json(reports, comparisons) if len(reports) > 1 else document.to_json(*reports.values())
+        ),
+        arguments.csv: lambda: forms.to_csv(reports),
+        arguments.latex: lambda: forms.to_latex(reports),
+        arguments.markdown: lambda: forms.to_markdown(reports),
+    }
+    for path, text in texts.items():
+        if path is not None:
+            with replacing_file(path) as temporary:
+                temporary.write_text(text(), encoding="utf-8", newline="")
+
+
+def _print(console: "Console", report: "ProbeReport", by: Sequence[str] | None) -> None:
+    from probe.report.tables import DEFAULT_SECTIONS, SECTIONS, heading, reading
+
+    console.print("\n".join(heading(report)))
+    for name in by or DEFAULT_SECTIONS:
+        console.print(SECTIONS[name](report))
+    console.print("\n".join(reading(report)))
 
 
 if __name__ == "__main__":

@@ -55,7 +55,6 @@ def _positive(text: str) -> int:
 
 
 def _analyse(arguments: Namespace) -> None:
-    import hashlib
     import sys
 
     from probe.keyquery.extra import only_numpy, require_analysis
@@ -66,9 +65,10 @@ def _analyse(arguments: Namespace) -> None:
     from rich.console import Console
 
     from probe.files import replacing_file
-    from probe.keyquery.report import KeyQueryReport, versions
+    from probe.keyquery.report import PACKAGES, KeyQueryReport
     from probe.keyquery.tables import sections
     from probe.keyquery.values import Settings
+    from probe.provenance import file_sha256, versions
 
     path: Path = arguments.pairs or arguments.texts
     settings = Settings(components=arguments.components, seed=arguments.seed)
@@ -81,8 +81,7 @@ def _analyse(arguments: Namespace) -> None:
                 analyses.append(one(name, lambda part, name=name, status=status: status.update(f"{name}: {part}")))
         else:
             analyses.append(one(name, lambda part: None))
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    report = KeyQueryReport(str(path), digest, settings, versions(), tuple(analyses))
+    report = KeyQueryReport(str(path), file_sha256(path), settings, versions(PACKAGES), tuple(analyses))
     if arguments.json:
         with replacing_file(arguments.json) as temporary:
             temporary.write_text(report.to_json(), encoding="utf-8")

@@ -1,13 +1,10 @@
 """A checkpoint and texts → everything that is measured about its queries and keys."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
-from probe.checkpoint import MANIFEST, TENSORS
 from probe.cma import OpenCheckpoint, Sides
 from probe.errors import PairsError, Problem
 from probe.keyquery.clouds import Clouds, collect
@@ -29,12 +26,10 @@ from probe.keyquery.two_samples import subsample
 from probe.keyquery.values import Analysis, CloudFacts, Estimate, MatchedFacts, Measurement, Plane, Settings, known
 from probe.keyquery.views import VIEWS, View, outside_share, span_basis, view
 from probe.pair_rows import GoldRow
+from probe.provenance import checkpoint_files
 
 LEAST_TEXTS = 10
 """Folds of a classifier and halves of a split must hold some sentences each."""
-
-FILES = (MANIFEST, TENSORS, "projector.pt", "projector_config.json")
-"""What a checkpoint of ours, or of DSKD's, is made of beside the models."""
 
 
 def analyse_gold(
@@ -105,7 +100,7 @@ def _analyse(
         pair=f"{checkpoint.student.name} ← {checkpoint.teacher.name}",
         key_scale=checkpoint.scales.key,
         key_scale_is_estimate=checkpoint.scales.key_is_estimate,
-        files=tuple(_hashes(checkpoint.path)),
+        files=checkpoint_files(checkpoint.path),
         sentences=len(sides),
         query_tokens=len(trained.queries.points),
         key_tokens=len(keys.points),
@@ -171,8 +166,3 @@ def _matched_facts(
         cosine_difference=Estimate.of(*difference),
         cosine_difference_untrained=known(float(np.mean(other_cosines))),
     )
-
-
-def _hashes(directory: Path) -> list[tuple[str, str]]:
-    found = [directory / name for name in FILES if (directory / name).is_file()]
-    return [(path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in found]

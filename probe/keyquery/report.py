@@ -1,10 +1,8 @@
 """A report on one checkpoint or several, to JSON and back."""
 
 import json
-import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -108,14 +106,3 @@ def load_report(path: Path) -> KeyQueryReport:
     except (OSError, UnicodeDecodeError) as error:
         raise PairsError(Problem(str(path), "a key-query report", str(error), "Name a file of --json.")) from error
     return KeyQueryReport.from_json(text, str(path))
-
-
-def versions() -> tuple[tuple[str, str], ...]:
-    """Python and the packages that figures depend on, as far as they are installed."""
-    found = [("python", platform.python_version())]
-    for package in PACKAGES:
-        try:
-            found.append((package, version(package)))
-        except PackageNotFoundError:  # UMAP is not part of the extra
-            continue
-    return tuple(found)

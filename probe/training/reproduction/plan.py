@@ -13,6 +13,7 @@ from probe.errors import Problem, TrainingError
 from probe.files import replacing_file
 from probe.find import find_checkpoint
 from probe.pairs import read_pairs
+from probe.report.document import save_report
 from probe.training.data import digest
 from probe.training.evaluation.questions import QuestionSet, held_out, read_sets
 from probe.training.evaluation.respond import ADAPTER, Shared, load_model, model_directory
@@ -246,8 +247,7 @@ class Planner:
     def _probe(self, checkpoint: Any, place: Path) -> None:
         gold = read_pairs(self.gold)
         report = align_pairs(find_checkpoint(checkpoint()), gold, self.gold)
-        with replacing_file(place / REPORT) as temporary:
-            temporary.write_text(report.to_json(), encoding="utf-8")
+        save_report(report, place / REPORT)
 
     def _checkpoint(self, training: Stage) -> Path:
         """The last checkpoint of a finished training."""

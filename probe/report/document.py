@@ -1,0 +1,203 @@
+"""A report as JSON: all figures with bounds to be read, all counts to be loaded again."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from probe.aligners import ALIGNERS
+from probe.destinations import DESTINATIONS
+from probe.errors import OutputError, Problem
+from probe.files import replacing_file
+from probe.report.values import Group, Intervals, Origin, ProbeReport
+from probe.scores import COUNTS, LINK_COUNTS, LINK_METRICS, METRICS, SLICE_COUNTS, SLICE_METRICS
+from probe.stats import CONFIDENCE, RESAMPLES, SEED
+from probe.triples import KINDS, Mark
+from probe.truth import SLICES
+
+SCHEMA = 2
+DIGITS = 9
+"""Significant digits of a count: figures that follow are the same to more digits than anybody prints."""
+
+LAYOUT: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    "counts": (COUNTS,),
+    "backward": (COUNTS,),
+    "slices": (SLICES, SLICE_COUNTS),
+    "links": (tuple(ALIGNERS), LINK_COUNTS),
+    "mass": (DESTINATIONS,),
+}
+"""Names along the axes of each array behind sentences and methods."""
+
+
+def to_json(report: ProbeReport) -> str:
+    """Everything: provenance, figures with bounds, and the counts of every sentence."""
+    document: dict[str, Any] = {
+        "schema": SCHEMA,
+        **{name: getattr(report.origin, name) for name in ("checkpoint", "method", "criterion", "steps", "pair")},
+        "origin": {**asdict(report.origin), **{k: dict(getattr(report.origin, k)) for k in ("scales", "files")}},
+        "sentences": len(report.sentences),
+        "other_sentences": report.other_sentences,
+        "rows": report.rows,
+        "bootstrap": {"unit": "sentence", "resamples": RESAMPLES, "seed": SEED, "confidence": CONFIDENCE},
+        "figures": _figures(report, report.intervals),
+        "figures of A′": _figures(report, report.backward_intervals),
+        "means over sentences": _by_method(report, METRICS, report.sentence_means),
+        "phenomena": {one.name: _group(report, METRICS, one) for one in report.by_phenomenon},
+        "lengths": {one.name: _group(report, METRICS, one) for one in report.by_length},
+        "tokens": {one.name: _group(report, SLICE_METRICS, one) for one in report.by_slice},
+        "aligners": {one.name: _group(report, LINK_METRICS, one) for one in report.by_aligner},
+        "destinations": _group(report, DESTINATIONS, report.destinations),
+        "triples": {
+            one.method: {
+                "triples": one.triples,
+                "top-1": dict(zip(KINDS, one.top_1.tolist(), strict=True)),
+                "other minus same": [_known(value) for value in one.steps[0]],
+                "synonym minus other": [_known(value) for value in one.steps[1]],
+            }
+            for one in report.by_triple
+        },
+    }
+    text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
+    # Counts are for machines: a line for each sentence.
+    lines = ",\n".join(json.dumps(line, ensure_ascii=False, allow_nan=False) for line in _sentences(report))
+    columns = json.dumps({name: axes for name, axes in LAYOUT.items()}, ensure_ascii=False)
+    methods = json.dumps(report.methods, ensure_ascii=False)
+    counts = f'"methods": {methods},\n "columns": {columns},\n "by_sentence": [\n{lines}\n]'
+    return f"{text.removesuffix('}').rstrip()},\n {counts}\n}}\n"
+
+
+def from_json(text: str, where: str = "report") -> ProbeReport:
+    """Read what `to_json` wrote; ``where`` names the file in messages.
+
+    Raises:
+        OutputError: it is no such report, or one of another schema version.
+    """
+    try:
+        document: Any = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise OutputError(Problem(where, "a probe report in JSON", str(error), "Write it again.")) from error
+    schema = document.get("schema") if isinstance(document, dict) else None
+    if schema != SCHEMA:
+        remedy = "Write it again with this version."
+        raise OutputError(Problem(where, f"a probe report of schema {SCHEMA}", f"schema {schema}", remedy))
+    try:
+        return _report(document)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        got = f"none called {error}" if isinstance(error, KeyError) else str(error)
+        raise OutputError(Problem(where, f"the keys of schema {SCHEMA}", got, "Write it again.")) from error
+
+
+def load_report(path: str | Path) -> ProbeReport:
+    """Read a report that ``probe-align --json`` wrote.
+
+    Raises:
+        OutputError: it cannot be read, or is no such report.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        got = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise OutputError(Problem(str(path), "a report of probe-align --json", got, "Write it again.")) from error
+    return from_json(text, str(path))
+
+
+def save_report(report: ProbeReport, path: str | Path) -> None:
+    """Write a report as JSON, whole or not at all.
+
+    Raises:
+        OutputError: the place cannot be written to.
+    """
+    with replacing_file(Path(path)) as temporary:
+        temporary.write_text(to_json(report), encoding="utf-8")
+
+
+def _report(document: Mapping[str, Any]) -> ProbeReport:
+    lines = document["by_sentence"]
+    methods = tuple(document["methods"])
+    if document["columns"] != {name: [list(axis) for axis in axes] for name, axes in LAYOUT.items()}:
+        raise ValueError("columns of another version")
+    arrays = {
+        name: np.stack([_array(line[name], (len(methods), *map(len, axes))) for line in lines])
+        for name, axes in LAYOUT.items()
+    }
+    origin = document["origin"]
+    pairs: dict[str, Any] = {k: tuple(origin[k].items()) for k in ("scales", "files")}
+    pairs |= {k: tuple((name, value) for name, value in origin[k]) for k in ("tables", "versions")}
+    pairs["random_seeds"] = tuple(origin["random_seeds"])
+    known: dict[str, Any] = {field.name: origin[field.name] for field in fields(Origin)} | pairs
+    return ProbeReport(
+        origin=Origin(**known),
+        sentences=tuple(line["id"] for line in lines),
+        other_sentences=document["other_sentences"],
+        lengths=tuple(line["length"] for line in lines),
+        phenomena=tuple(tuple(line["phenomena"]) for line in lines),
+        triples=tuple(Mark(*line["triple"]) if line["triple"] else None for line in lines),
+        methods=methods,
+        **arrays,
+    )
+
+
+def _sentences(report: ProbeReport) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": report.sentences[k],
+            "length": report.lengths[k],
+            "phenomena": report.phenomena[k],
+            "triple": (mark.triple, mark.kind) if (mark := report.triples[k]) else None,
+            **{name: _compact(getattr(report, name)[k]) for name in LAYOUT},
+        }
+        for k in range(len(report.sentences))
+    ]
+
+
+def _compact(values: Float[np.ndarray, "..."]) -> dict[str, list[Any]]:
+    """What is not zero: places in the flattened array, and values. Most slices of a sentence are empty."""
+    flat = values.ravel()
+    places = np.flatnonzero(flat != 0)
+    return {"at": places.tolist(), "value": [_known(float(f"{flat[i]:.{DIGITS}g}")) for i in places]}
+
+
+def _array(compact: Mapping[str, Any], shape: tuple[int, ...]) -> Float[np.ndarray, "..."]:
+    flat = np.zeros(int(np.prod(shape)))
+    flat[np.array(compact["at"], dtype=np.int64)] = [np.nan if v is None else v for v in compact["value"]]
+    return flat.reshape(shape)
+
+
+def _figures(report: ProbeReport, found: Intervals) -> dict[str, Any]:
+    return {
+        name: {
+            metric: {
+                "value": _known(found.value[m, k]),
+                "interval": [_known(found.low[m, k]), _known(found.high[m, k])],
+                f"{report.methods[0]} minus this": _known(found.difference[m, k]),
+                "difference interval": [_known(found.difference_low[m, k]), _known(found.difference_high[m, k])],
+            }
+            for k, metric in enumerate(METRICS)
+        }
+        for m, name in enumerate(report.methods)
+    }
+
+
+def _group(report: ProbeReport, names: tuple[str, ...], one: Group) -> dict[str, Any]:
+    bounds = zip(names, one.low, one.high, strict=True)
+    return {
+        "sentences": one.sentences,
+        "rows": one.rows,
+        f"{report.methods[0]} intervals": {name: [_known(low), _known(high)] for name, low, high in bounds},
+        "figures": _by_method(report, names, one.values),
+    }
+
+
+def _by_method(report: ProbeReport, names: tuple[str, ...], values: Float[np.ndarray, "methods names"]) -> Any:
+    return {
+        method: {name: _known(value) for name, value in zip(names, of_method, strict=True)}
+        for method, of_method in zip(report.methods, values, strict=True)
+    }
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

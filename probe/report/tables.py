@@ -1,0 +1,237 @@
+"""A report for the terminal, 80 columns wide: a section for each question."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from probe.report.values import BESIDE, Group, ProbeReport
+from probe.scores import LINK_METRICS, METRICS, SLICE_METRICS
+from probe.stats import FEW, RESAMPLES, SEED
+from probe.triples import table as triples_table
+from probe.truth import KINDS
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+NOTES = {
+    "cma": "this checkpoint's attention",
+    "cla mask": "the same within shared chunks alone, as CLA trains it",
+    "cma ×0.8": "the same with a key scale 0.8 times as large",
+    "cma ×1.25": "the same with a key scale 1.25 times as large",
+    "input half": "cma with E(x_{i+1}) in the query replaced by its mean",
+    "target half": "cma with E(x_i) in the query replaced by its mean",
+    "random": "untrained query projector, three seeds, as sharp as cma",
+    "uniform": "the same weight everywhere",
+    "diagonal": "position alone",
+    "lexical": "same surface form, ties split",
+    "overlap": "tokens that share a byte; gold was proposed from it",
+    "chunk": "tokens between shared boundaries",
+    "gold": "the sure links themselves",
+    "bigram": "ceiling of top-1 and mass for functions of query and key",
+    "target-only": "the same, seeing the target half alone",
+}
+
+HEADERS = {
+    "top-1": "top-1\n%",
+    "MRR": "MRR\n0–1",
+    "AUC": "AUC\n0–1",
+    "gold mass": "mass\n%",
+    "entropy": "H\n0–1",
+    "distance": "dist\nchar",
+    "F1": "F1\n%",
+    "AER": "AER\n%",
+    "EOS top-1": "EOS\n%",
+}
+"""Columns of the main table."""
+IN_PERCENT = ("top-1", "gold mass", "F1", "AER", "EOS top-1")
+
+MASS_HEADERS = ("sure\nlink", "own\nchunk", "same\npiece", "same\nword", "next\nchunk", "EOS", "else-\nwhere")
+"""`probe.destinations.DESTINATIONS` in few letters."""
+
+
+def heading(report: ProbeReport) -> list[str]:
+    """What was probed, on which rows, at which scale."""
+    origin = report.origin
+    steps = f", {origin.steps} steps" if origin.steps is not None else ""
+    others = f" ({report.other_sentences} more are for other tokenizers)" if report.other_sentences else ""
+    plural = "s" if len(report.sentences) > 1 else ""
+    key = dict(origin.scales).get("key")
+    estimate = ", estimated" if origin.key_scale_is_estimate else ""
+    scale = "" if key is None else f", key scale {key:.4g}{estimate}"
+    return [
+        f"{origin.checkpoint}: {origin.method}, {origin.criterion}{steps}",
+        f"{origin.pair}{scale}",
+        f"{origin.gold}: {len(report.sentences)} sentence{plural}{others}",
+        f"{report.rows} student tokens with a sure link are the rows of every mean",
+    ]
+
+
+def reading(report: ProbeReport) -> list[str]:
+    """How to read the tables, and where to look next."""
+    return [
+        "top-1, MRR and AUC do not depend on temperature; mass, H (entropy) and dist",
+        "(characters from the weight to the nearest sure span) do.",
+        "F1 and AER are of hard links (argmax, ties all linked). EOS is scored apart.",
+        *(f"{name:<12}{NOTES[name]}" for name in report.methods if name in NOTES),
+        "",
+        f"Intervals: {RESAMPLES} resamples of sentences, seed {SEED}. One checkpoint is not a method.",
+        f"A text may show several phenomena; those of fewer than {FEW} texts have no bounds.",
+        'Next: probe-heatmap "any text" --checkpoint NAME --out map.pdf draws a sentence,',
+        "--json FILE keeps everything, probe-models lists checkpoints.",
+    ]
+
+
+def methods_table(report: ProbeReport) -> "RenderableType":
+    """All methods, and how far the probed one is from each."""
+    first = report.methods[0]
+    table = _table("method", *HEADERS.values(), f"{_short_name(first)} − it, top-1\npoints [95 %]")
+    found = report.intervals
+    for m, name in enumerate(report.methods):
+        values: dict[str, float] = dict(zip(METRICS, found.value[m].tolist(), strict=True))
+        step = _signed(found.difference[m, 0], found.difference_low[m, 0], found.difference_high[m, 0])
+        table.add_row(
+            _short_name(name),
+            f"{100 * values['top-1']:.1f}",
+            *(_cell(metric, values[metric]) for metric in list(HEADERS)[1:]),
+            step if m else "",
+            style="bold" if m == 0 else None,
+        )
+    return table
+
+
+def phenomena_table(report: ProbeReport) -> "RenderableType":
+    """Top-1 on the sentences with each tag."""
+    return _groups("phenomenon", "texts", report, report.by_phenomenon)
+
+
+def lengths_table(report: ProbeReport) -> "RenderableType":
+    """Top-1 by the length of sentences."""
+    return _groups("student tokens", "texts", report, report.by_length)
+
+
+def tokens_table(report: ProbeReport) -> "RenderableType":
+    """Top-1 of the student tokens of each kind."""
+    return _groups("student token", "in\ntexts", report, [one for one in report.by_slice if one.name in KINDS])
+
+
+def readings_table(report: ProbeReport) -> "RenderableType":
+    """Top-1 against other links than gold's, and on the rows that tell them apart."""
+    return _groups("against", "in\ntexts", report, [one for one in report.by_slice if one.name not in KINDS])
+
+
+def mass_table(report: ProbeReport) -> "RenderableType":
+    """Where the weight of linked student tokens goes, beside what equal weights would do."""
+    first, found = report.methods[0], report.destinations
+    table = _table("weight, %", *MASS_HEADERS)
+    shares = 100 * found.values
+    table.add_row(_short_name(first), *(f"{value:.1f}" for value in shares[0]), style="bold")
+    if not np.isnan(found.low).any():
+        bounds = zip(100 * found.low, 100 * found.high, strict=True)
+        table.add_row("  95 %", *(f"{low:.1f}–{high:.1f}" for low, high in bounds))
+    for name in ("input half", "target half", "random", "uniform", "lexical", "bigram"):
+        if name in report.methods:
+            table.add_row(name, *(f"{value:.1f}" for value in shares[report.methods.index(name)]))
+    return table
+
+
+def backward_table(report: ProbeReport) -> "RenderableType":
+    """A′: what teacher tokens draw from the student."""
+    first = report.methods[0]
+    shown = ("top-1", "MRR", "AUC", "gold mass", "entropy", "F1", "EOS top-1")
+    headers = (HEADERS[metric] for metric in shown)
+    table = _table("A′", *headers, f"{_short_name(first)} − it, top-1\npoints [95 %]")
+    found = report.backward_intervals
+    for m, name in enumerate(report.methods):
+        values = dict(zip(METRICS, found.value[m], strict=True))
+        step = _signed(found.difference[m, 0], found.difference_low[m, 0], found.difference_high[m, 0])
+        cells = [f"{100 * values['top-1']:.1f}", *(_cell(metric, values[metric]) for metric in shown[1:])]
+        table.add_row(_short_name(name), *cells, step if m else "", style="bold" if m == 0 else None)
+    return table
+
+
+def aligners_table(report: ProbeReport) -> "RenderableType":
+    """Hard links of the probed method by aligner, and F1 of what it is shown beside."""
+    beside = [name for name in BESIDE if name in report.methods]
+    table = _table(
+        "hard links", "precision\n%", "recall\n%", "F1\n% [95 %]", "AER\n%", *(f"{name}\nF1 %" for name in beside)
+    )
+    f1 = LINK_METRICS.index("F1")
+    for one in report.by_aligner:
+        values = 100 * one.values
+        cells = [_number(value) for value in values[0]]
+        cells[f1] += _bounds(100 * one.low[f1], 100 * one.high[f1])
+        table.add_row(one.name, *cells, *(_number(values[report.methods.index(name), f1]) for name in beside))
+    return table
+
+
+def _triples(report: ProbeReport) -> "RenderableType":
+    return triples_table(report.by_triple) if report.by_triple else ""
+
+
+SECTIONS: Mapping[str, Callable[[ProbeReport], "RenderableType"]] = {
+    "method": methods_table,
+    "phenomenon": phenomena_table,
+    "token": tokens_table,
+    "reading": readings_table,
+    "length": lengths_table,
+    "mass": mass_table,
+    "aligner": aligners_table,
+    "backward": backward_table,
+    "triple": _triples,
+}
+"""What `probe-align --by` can ask for."""
+DEFAULT_SECTIONS = ("method", "phenomenon", "token", "mass", "triple")
+
+
+def _groups(title: str, unit: str, report: ProbeReport, groups: Sequence[Group]) -> "RenderableType":
+    beside = [name for name in BESIDE if name in report.methods]
+    first = _short_name(report.methods[0])
+    table = _table(title, unit, "tokens", f"{first} top-1\n% [95 %]", *beside)
+    k = SLICE_METRICS.index("top-1")
+    for one in groups:
+        top_1 = 100 * one.values[:, k]
+        value = f"{top_1[0]:.1f}{_bounds(100 * one.low[k], 100 * one.high[k])}"
+        others = (f"{top_1[report.methods.index(name)]:.1f}" for name in beside)
+        table.add_row(one.name, str(one.sentences), str(one.rows), value, *others)
+    return table
+
+
+def _table(first: str, *others: str) -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
+    table.add_column(first, no_wrap=True)
+    for header in others:
+        table.add_column(header, justify="right", no_wrap=True)
+    return table
+
+
+def _cell(metric: str, value: float) -> str:
+    if np.isnan(value):
+        return ""
+    if metric in IN_PERCENT:
+        return f"{100 * value:.0f}"
+    return f"{value:.0f}" if metric == "distance" else f"{value:.2f}".removeprefix("0")
+
+
+def _number(value: float) -> str:
+    return "" if np.isnan(value) else f"{value:.1f}"
+
+
+def _bounds(low: float, high: float) -> str:
+    return "" if np.isnan(low) else f" [{low:.1f}, {high:.1f}]"
+
+
+def _signed(value: float, low: float, high: float) -> str:
+    if np.isnan(value):
+        return ""
+    bounds = "[one sentence]" if np.isnan(low) else f"[{100 * low:+.1f}, {100 * high:+.1f}]"
+    return f"{100 * value:+.1f} {bounds}"
+
+
+def _short_name(name: str) -> str:
+    """A name that leaves room for the figures."""
+    return name if len(name) <= 12 else f"{name[:11]}…"
