@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from probe.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
     from probe.chunks import shared_chunks
     from probe.cma import OpenCheckpoint
+    from probe.drafts import blank_pairs
     from probe.embeddings import EmbeddingTable, open_table
     from probe.errors import ProbeError
     from probe.find import find_checkpoint
     from probe.maps import AttentionMap
     from probe.pair_rows import GoldRow
     from probe.pairs import GoldFile, read_pairs, write_pairs
+    from probe.plots.annotator import annotate
     from probe.plots.heatmap import heatmap, save_heatmap
     from probe.report.document import load_report, save_report
     from probe.report.values import ProbeReport
@@ -41,6 +43,8 @@ _HOMES = {
     "ProbeReport": "report.values",
     "TokenizedText": "tokens",
     "align_pairs": "align",
+    "annotate": "plots.annotator",
+    "blank_pairs": "drafts",
     "find_checkpoint": "find",
     "heatmap": "plots.heatmap",
     "load_checkpoint": "checkpoint",
@@ -65,6 +69,8 @@ __all__ = [
     "ProbeReport",
     "TokenizedText",
     "align_pairs",
+    "annotate",
+    "blank_pairs",
     "find_checkpoint",
     "heatmap",
     "load_checkpoint",

@@ -1,13 +1,15 @@
 """New rows from plain sentences: cut by two tokenizers, linked by the half rule, tagged by what a machine can see."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
-from probe.errors import PairsError, Problem, TokenError
+from probe.errors import OutputError, PairsError, Problem, TokenError
 from probe.escapes import is_well_escaped, unescape
 from probe.half_rule import half_rule_links
 from probe.pair_rows import GoldRow, unexplained_links
+from probe.pairs import read_pairs, write_pairs
 from probe.phenomena import mechanical_tags
 from probe.tokenizer import Tokenizer
 from probe.tokens import TokenizedText
@@ -67,6 +69,29 @@ def draft_row(id_: str, pair: str, student: TokenizedText, teacher: TokenizedTex
     links, tags = half_rule_links(student, teacher), mechanical_tags(student, teacher)
     row = GoldRow(id_, pair, student, teacher, links.sure, links.possible, tags, "")
     return with_reason(row, WHITE_SPACE_NOTE)
+
+
+def blank_pairs(source: str | Path, out: str | Path, ids: Iterable[str] | None = None) -> None:
+    """Write rows of a gold file without links, tags and notes, for a second reading that sees nothing of the first.
+
+    Args:
+        source: the gold file.
+        out: the file to write; there must be none of that name.
+        ids: rows to take, in the order of the source; default: all of them.
+
+    Raises:
+        PairsError: the source cannot be read, or lacks one of the ids.
+        OutputError: there is a file already, or the place cannot be written to.
+    """
+    gold, out = read_pairs(source), Path(out)
+    wanted = {row.id for row in gold.rows} if ids is None else set(ids)
+    if unknown := sorted(wanted - {row.id for row in gold.rows}):
+        raise PairsError(Problem(str(source), "the ids of rows", ", ".join(unknown), "Name rows that are there."))
+    if out.exists():
+        raise OutputError(Problem(str(out), "a new file", "one that is there", "Name another, or go on with this one."))
+    rows = [row for row in gold.rows if row.id in wanted]
+    blank = [replace(row, sure=frozenset(), possible=frozenset(), phenomena=(), note="") for row in rows]
+    write_pairs(out, blank, gold.comments)
 
 
 def with_reason(row: GoldRow, reason: str) -> GoldRow:

@@ -26,8 +26,7 @@ def check_rows(gold: GoldFile, file: str) -> tuple[Problem, ...]:
     undeclared = {name for row in gold.rows for name in row.pair.split("~")} - declared_vocabularies(gold).keys()
     for number, row in enumerate(gold.rows):
         where = _where(gold, file, number)
-        problems += _check_links(row, where)
-        problems += _check_tags(row, where)
+        problems += check_row(row, where)
         if (row.pair, row.text) in texts:
             got = f"the text of row {texts[row.pair, row.text]}"
             problems.append(Problem(where, "a text of its own within the pair", got, "Drop one of the two rows."))
@@ -37,6 +36,11 @@ def check_rows(gold: GoldFile, file: str) -> tuple[Problem, ...]:
                 undeclared.remove(name)  # once, at the first row that needs it
                 problems.append(_undeclared(name, where))
     return tuple(problems)
+
+
+def check_row(row: GoldRow, where: str) -> tuple[Problem, ...]:
+    """What breaks a rule in the links and tags of one row; ``where`` names it, for messages."""
+    return (*_check_links(row, where), *_check_tags(row, where))
 
 
 def check_pieces(gold: GoldFile, file: str, tokenizers: Mapping[str, Tokenizer]) -> tuple[Problem, ...]:

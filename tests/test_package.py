@@ -15,7 +15,7 @@ from probe.attention import bigrams
 ROOT = Path(__file__).parent.parent
 HEAVY = (
     *("torch", "transformers", "pandas", "matplotlib", "scipy", "tokenizers", "huggingface_hub", "gguf", "rich"),
-    *("sklearn", "ot"),
+    *("sklearn", "ot", "anywidget", "ipywidgets"),
 )
 
 

@@ -1,0 +1,32 @@
+"""Annotating a gold file in a notebook."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from probe.errors import MissingExtraError, Problem
+from probe.plots.annotation import open_annotation
+
+if TYPE_CHECKING:
+    from probe.plots.annotator_widget import Annotator
+
+
+def annotate(path: str | Path, *, row: str | None = None, suggest: bool = True) -> "Annotator":
+    """A grid for each row of a gold file, to link tokens in; it writes to the file when it is told to.
+
+    Args:
+        path: the gold file. ``probe-pairs new`` makes one from sentences, `blank_pairs` one for a second reading.
+        row: id of the row to begin with; default: the first one.
+        suggest: show in grey what the half rule would link. Without, nothing on the page tells.
+
+    Raises:
+        MissingExtraError: the extra ``notebooks`` is not installed.
+        PairsError: the file cannot be read, has no rows or no row of that id.
+    """
+    try:
+        from probe.plots.annotator_widget import Annotator
+    except ModuleNotFoundError as error:
+        if error.name not in ("anywidget", "ipywidgets", "traitlets"):
+            raise
+        remedy = "Run: pip install 'cma-probe[notebooks]', or '.[notebooks]' in a clone."
+        raise MissingExtraError(Problem("annotate", "the extra notebooks", f"no {error.name}", remedy)) from error
+    return Annotator(open_annotation(path, row=row, suggest=suggest))
