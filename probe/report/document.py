@@ -49,6 +49,7 @@ def to_json(report: ProbeReport) -> str:
         "phenomena": {one.name: _group(report, METRICS, one) for one in report.by_phenomenon},
         "lengths": {one.name: _group(report, METRICS, one) for one in report.by_length},
         "tokens": {one.name: _group(report, SLICE_METRICS, one) for one in report.by_slice},
+        "T minus I, top-1": [_known(value) for value in report.targets_minus_inputs],
         "aligners": {one.name: _group(report, LINK_METRICS, one) for one in report.by_aligner},
         "destinations": _group(report, DESTINATIONS, report.destinations),
         "triples": {

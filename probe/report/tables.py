@@ -118,7 +118,11 @@ def tokens_table(report: ProbeReport) -> "RenderableType":
 
 def readings_table(report: ProbeReport) -> "RenderableType":
     """Top-1 against other links than gold's, and on the rows that tell them apart."""
-    return _groups("against", "in\ntexts", report, [one for one in report.by_slice if one.name not in KINDS])
+    table = _groups("against", "in\ntexts", report, [one for one in report.by_slice if one.name not in KINDS])
+    difference = _signed(*report.targets_minus_inputs)
+    if difference:
+        table.add_row("T − I, points", "", "", difference)
+    return table
 
 
 def mass_table(report: ProbeReport) -> "RenderableType":
@@ -185,7 +189,7 @@ SECTIONS: Mapping[str, Callable[[ProbeReport], "RenderableType"]] = {
 DEFAULT_SECTIONS = ("method", "phenomenon", "token", "mass", "triple")
 
 
-def _groups(title: str, unit: str, report: ProbeReport, groups: Sequence[Group]) -> "RenderableType":
+def _groups(title: str, unit: str, report: ProbeReport, groups: Sequence[Group]) -> "Table":
     beside = [name for name in BESIDE if name in report.methods]
     first = _short_name(report.methods[0])
     table = _table(title, unit, "tokens", f"{first} top-1\n% [95 %]", *beside)
