@@ -151,7 +151,7 @@ def _draw(opened: "OpenCheckpoint", rows: "Sequence[GoldRow]", directory: Path) 
     for row in track(rows, "Heatmaps", console=Console(stderr=True), disable=not sys.stderr.isatty()):
         name = quote(f"{checkpoint}-{row.id}", safe=" ")  # an id may hold what a file name may not
         map_ = opened.map(row.student, row.teacher)
-        save_heatmap(map_, directory / f"{name}.pdf", gold=row, title=checkpoint)
+        save_heatmap({checkpoint: map_}, directory / f"{name}.pdf", gold=row)
 
 
 def _write(arguments: Namespace, reports: "dict[str, ProbeReport]", comparisons: "list[Comparison]") -> None:

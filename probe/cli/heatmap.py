@@ -1,43 +1,65 @@
 """``probe-heatmap``: draw the attention of one sentence."""
 
+import re
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from probe.cli.run import add_checkpoint_options, run
+from probe.cli.run import add_checkpoints, run
 
 if TYPE_CHECKING:
+    from probe.maps import AttentionMap
     from probe.pair_rows import GoldRow
+    from probe.plots.panels import Window
 
 EXAMPLES = """examples:
   probe-heatmap "Return the path of the file." --out path.pdf
-  probe-heatmap "The cat sat on the mat." --checkpoint smollm2-gemma3-projectors --out cat.svg
+  probe-heatmap "The cat sat on the mat." --dark --out cat.html
   probe-heatmap --pairs alignments/gold.tsv --row demo-001 --out gold.png
+  probe-heatmap "A file." --checkpoint demo --checkpoint demo-cma --out two.svg
 """
 
-
 MOST_DPI = 2400  # a sentence at ten times this would not fit into memory
+PAPER = ".pdf, .svg and .png"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point."""
     parser = ArgumentParser(
         "probe-heatmap",
-        description="Draw the attention of one sentence.",
+        description="Draw the attention of one sentence, indexed by target tokens.",
         epilog=EXAMPLES,
         formatter_class=RawDescriptionHelpFormatter,
     )
     parser.add_argument("text", nargs="?", help="any text; or name a row of a gold file instead")
-    parser.add_argument(
-        "--checkpoint", default="demo", metavar="NAME", help="bundled name, directory or hub id; default demo"
-    )
-    add_checkpoint_options(parser)
+    add_checkpoints(parser)
     parser.add_argument("--pairs", type=Path, metavar="FILE", help="gold pairs: links of this text are outlined")
     parser.add_argument("--row", metavar="ID", help="draw this row of the gold file")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="a .pdf, .svg or .png file")
-    parser.add_argument("--dpi", type=_positive, default=200, help="resolution of a .png; default 200")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="a .pdf, .svg, .png or .html file")
+    parser.add_argument("--difference", action="store_true", help="draw the second checkpoint less the first")
+    parser.add_argument(
+        "--scale", choices=("linear", "log", "row"), help="of the colours; row: over its largest weight; default linear"
+    )
+    parser.add_argument(
+        "--window",
+        type=_window,
+        metavar="R:S[,C:D]",
+        help="student tokens R to S - 1, and teacher tokens; default those of the same text",
+    )
+    parser.add_argument("--dark", action="store_true", help="on a dark ground")
+    paper = parser.add_argument_group(f"only for {PAPER}")
+    paper.add_argument(
+        "--venue",
+        metavar="NAME",
+        help="width of its column, such as ieee, or of its page, ieee-page; also acl, icassp, icml, iclr, neurips",
+    )
+    paper.add_argument("--marginals", action="store_true", help="entropy of each row and mass of each column beside")
+    paper.add_argument(
+        "--font", type=Path, action="append", metavar="FILE", help="a font tried before DejaVu Sans; may be repeated"
+    )
+    paper.add_argument("--dpi", type=_positive, help="resolution, of a .png alone; default 200")
     return run(parser, _heatmap, argv)
 
 
@@ -47,27 +69,88 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def _heatmap(arguments: Namespace) -> None:
-    from probe.errors import PairsError, Problem
-    from probe.find import Overrides, find_checkpoint
-    from probe.pairs import read_pairs
-    from probe.plots.heatmap import check_suffix, save_heatmap
+def _window(text: str) -> "Window":
+    from probe.plots.panels import Window
 
-    check_suffix(arguments.out)
+    match = re.fullmatch(r"(\d+):(\d+)(?:,(\d+):(\d+))?", text, re.ASCII)
+    if match is None:
+        raise ArgumentTypeError(f"rows as 0:40, or rows and columns as 0:40,0:50, not {text!r}")
+    first, last, *columns = (None if part is None else int(part) for part in match.groups())
+    return Window((first or 0, last or 0), None if columns[0] is None else (columns[0], columns[1] or 0))
+
+
+def _heatmap(arguments: Namespace) -> None:
+    from probe.pairs import read_pairs
+
+    _check(arguments)
     rows = read_pairs(arguments.pairs).rows if arguments.pairs else ()
     gold = _row(rows, arguments) if arguments.row is not None else None
+    maps, gold = _maps(arguments, rows, gold)
+    options: dict[str, Any] = {"gold": gold, "difference": arguments.difference}
+    common: dict[str, Any] = {"scale": arguments.scale or "linear", "window": arguments.window, "dark": arguments.dark}
+    if arguments.out.suffix == ".html":
+        from probe.plots.page import save_page
+
+        save_page(maps, arguments.out, **options, **common)
+    else:
+        from probe.plots.heatmap import Look, save_heatmap
+
+        look = Look(**common, marginals=arguments.marginals, venue=arguments.venue, fonts=tuple(arguments.font or ()))
+        save_heatmap(maps, arguments.out, **options, look=look, dpi=arguments.dpi or 200)
+    print(arguments.out)
+
+
+def _check(arguments: Namespace) -> None:
+    """Refuse what does not go together, before anything is computed."""
+    from probe.errors import CheckpointError, OutputError, PairsError, Problem
+    from probe.plots.heatmap import SUFFIXES, check_suffix
+    from probe.plots.style import venue_width
+
+    suffix = arguments.out.suffix
+    check_suffix(arguments.out, (*SUFFIXES, ".html"))
+    given = {
+        "--venue": arguments.venue is not None,
+        "--marginals": arguments.marginals,
+        "--font": bool(arguments.font),
+    }
+    for option, is_given in {**given, "--dpi": arguments.dpi is not None}.items():
+        fitting = (".png",) if option == "--dpi" else SUFFIXES
+        if is_given and suffix not in fitting:
+            remedy = "Leave the option out, or name another file."
+            raise OutputError(Problem(option, f"an --out that ends in {', '.join(fitting)}", repr(suffix), remedy))
+    if arguments.venue is not None:
+        venue_width(arguments.venue)
+    names = arguments.checkpoint or ["demo"]
+    if arguments.difference and len(names) != 2:
+        raise CheckpointError(Problem("--difference", "two checkpoints", f"{len(names)}", "Name each by --checkpoint."))
+    if len(set(names)) < len(names):
+        raise CheckpointError(Problem("--checkpoint", "different ones", "one twice", "Name each once."))
+    if arguments.difference and arguments.scale:
+        raise OutputError(Problem("--scale", "weights", "a difference, which is linear", "Leave one of them out."))
+    if arguments.text is not None and arguments.row is not None:
+        raise PairsError(Problem("arguments", "a text, or a --row", "both", "Leave one of them out."))
+
+
+def _maps(
+    arguments: Namespace, rows: "Sequence[GoldRow]", gold: "GoldRow | None"
+) -> "tuple[dict[str, AttentionMap], GoldRow | None]":
+    from probe.errors import PairsError, Problem
+    from probe.find import Overrides, find_checkpoint
+
     text: str = gold.text if gold else _readable(arguments.text)
     overrides = Overrides(arguments.student, arguments.teacher, arguments.key_scale)
-    opened = find_checkpoint(arguments.checkpoint, overrides, [text])
-    sides = opened.tokenize(text)
-    if gold is None:
-        gold = next((row for row in rows if (row.student, row.teacher) == sides), None)
-    elif (gold.student, gold.teacher) != sides:
-        remedy = "Name a checkpoint of the row's pair."
-        raise PairsError(Problem(f"row {gold.id}", f"tokens of {arguments.checkpoint}", gold.pair, remedy))
-    name = opened.checkpoint.name
-    save_heatmap(opened.map(*sides), arguments.out, gold=gold, title=name, dpi=arguments.dpi)
-    print(arguments.out)
+    maps: dict[str, AttentionMap] = {}
+    for named in arguments.checkpoint or ["demo"]:
+        opened = find_checkpoint(named, overrides, [text])
+        sides = opened.tokenize(text)
+        if gold is None:
+            gold = next((row for row in rows if (row.student, row.teacher) == sides), None)
+        elif arguments.row is not None and (gold.student, gold.teacher) != sides:
+            remedy = "Name a checkpoint of the row's pair."
+            raise PairsError(Problem(f"row {gold.id}", f"tokens of {named}", gold.pair, remedy))
+        name = opened.checkpoint.name
+        maps[named if name in maps else name] = opened.map(*sides)
+    return maps, gold
 
 
 def _row(rows: "Sequence[GoldRow]", arguments: Namespace) -> "GoldRow":

@@ -1,117 +1,134 @@
-"""One attention map as a heatmap: student targets as rows, teacher targets as columns, gold links as outlines."""
+"""Attention maps as heatmaps: student targets as rows, teacher targets as columns, gold links as outlines."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from probe.errors import MapError, OutputError, Problem
+from probe.errors import OutputError, Problem
 from probe.files import replacing_file
 from probe.maps import AttentionMap
 from probe.pair_rows import GoldRow
+from probe.plots import captions, drawing
+from probe.plots.labels import Label, drawable
+from probe.plots.layout import LINE, Content, Layout, lay_out
+from probe.plots.panels import Picture, Scale, Window, picture
+from probe.plots.shades import Shades, shades
+from probe.plots.style import palette, settings, venue_width
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SUFFIXES = (".pdf", ".svg", ".png")
-LARGEST = 512
-"""Tokens a side: DSKD trains on no more, and a page of more than ten feet cannot be read."""
-
-CELL = 0.24
-"""Side of a cell in inches; labels of 8 points stay apart."""
-
-STYLE: Any = {
-    "font.family": "DejaVu Sans",  # ships with matplotlib, so that every machine draws the same
-    "font.size": 8,
-    "pdf.fonttype": 42,  # real text: searchable, and editable in a paper
-    "svg.fonttype": "none",
-    "svg.hashsalt": "cma-probe",
-}
-COLOUR_MAP, SURE_COLOUR, POSSIBLE_COLOUR, DOT_COLOUR = "Greys", "#d1495b", "#d1495b", "#2a9df4"
-DASHES = (0, (2, 1.5))
 
 
-def heatmap(map_: AttentionMap, *, gold: GoldRow | None = None, title: str = "") -> "Figure":
-    """Draw a map; sure links are outlined solid, possible links dashed, each row's largest weights carry a dot.
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a heatmap is drawn.
 
-    The colours run from 0 to 1 in every figure, so that two of them can be compared. ``title`` says whose map it is.
+    ``scale`` is ``linear`` (weights from 0 to 1), ``log``, or ``row`` (weights over the largest of their row); a
+    difference is always linear. ``venue`` names a width of `probe.plots.style.VENUES`; without one, the figure is as
+    large as its cells need. ``fonts`` are files that are tried before DejaVu Sans.
+    """
+
+    scale: Scale = "linear"
+    marginals: bool = False
+    window: Window | None = None
+    venue: str | None = None
+    dark: bool = False
+    fonts: tuple[Path, ...] = ()
+
+
+def heatmap(
+    maps: AttentionMap | Mapping[str, AttentionMap],
+    *,
+    gold: GoldRow | None = None,
+    difference: bool = False,
+    look: Look = Look(),
+) -> "Figure":
+    """Draw a map, or several by name side by side, or the difference of two (the second less the first).
+
+    Sure links are outlined solid, possible links dashed, chunks thin; each row's largest weights carry a dot; tokens of
+    a piece that comes again share a colour and a marker.
 
     Raises:
-        MapError: the map is too large for a page, or the gold row is of other tokens.
+        MapError: too many tokens for the page, maps or gold of other tokens, or a window outside of the sentence.
+        OutputError: an unknown venue, or a font that cannot be read.
     """
     import matplotlib as mpl
+
+    named = {"": maps} if isinstance(maps, AttentionMap) else maps
+    drawn = picture(named, gold, window=look.window, difference=difference)
+    with mpl.rc_context(settings(palette(dark=look.dark))):
+        return _draw(drawn, look)
+
+
+def _draw(drawn: Picture, look: Look) -> "Figure":
     from matplotlib.figure import Figure
 
-    students, teachers = map_.weights.shape
-    if max(students, teachers) > LARGEST:
-        got = f"{students} × {teachers}"
-        raise MapError(Problem("heatmap", f"at most {LARGEST} tokens a side", got, "Draw the sentences one by one."))
-    if gold is not None and (gold.student, gold.teacher) != (map_.student, map_.teacher):
-        remedy = "Give the row that the map was made from."
-        raise MapError(Problem("heatmap", f"gold links of {map_.student.text!r}", f"those of {gold.text!r}", remedy))
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(CELL * teachers + 2.1, CELL * students + 1.5), layout="constrained")
-        axes = figure.add_subplot()
-        image = axes.imshow(map_.weights, cmap=COLOUR_MAP, vmin=0, vmax=1, aspect="equal")
-        axes.set_xticks(range(teachers), drawable(map_.teacher_labels), rotation=60, ha="left", rotation_mode="anchor")
-        axes.set_yticks(range(students), drawable(map_.student_labels))
-        axes.xaxis.tick_top()
-        axes.xaxis.set_label_position("top")
-        axes.tick_params(length=0)
-        axes.set_xlabel("teacher token (as target)")
-        axes.set_ylabel("student token (as target)")
-        if title:
-            figure.suptitle(title, x=0, ha="left", fontsize=7, color="0.4")
-        axes.spines[:].set_linewidth(0.4)
-        _outline(axes, gold)
-        largest = map_.weights == map_.weights.max(axis=1, keepdims=True)  # ties are all marked, as they are scored
-        rows, columns = largest.nonzero()
-        axes.scatter(columns, rows, s=6, color=DOT_COLOUR, linewidths=0, zorder=3)
-        bar = figure.colorbar(image, ax=axes, shrink=min(1.0, 12 / students), aspect=25, pad=0.02)
-        bar.set_label("attention weight; each row sums to 1")
-        bar.outline.set_linewidth(0.4)  # type: ignore[operator]
-        handles = _legend(gold)
-        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
+    colours, shown = palette(dark=look.dark), shades(drawn, look.scale)
+    labels = drawable(drawn.row_labels, look.fonts), drawable(drawn.column_labels, look.fonts)
+    handles = captions.legend(drawn, colours)
+    layout, across, notes = _layout(drawn, labels, handles, look)
+    figure = Figure(figsize=(layout.width, layout.height))
+    image: Any = None
+    for number, (panel, box) in enumerate(zip(drawn.panels, layout.panels, strict=True)):
+        axes = figure.add_axes(_share(box, layout))
+        low, high = shown.limits
+        cells = colours.colour_map(diverging=drawn.difference)
+        image = axes.imshow(shown.values[number], cmap=cells, vmin=low, vmax=high, aspect="auto")
+        drawing.outline(axes, drawn, colours, layout.cell)
+        if drawn.difference:
+            drawing.mark_losses(axes, panel, layout.cell, colours)
+        drawing.mark_largest(axes, panel, layout.cell, colours)
+        drawing.label_axes(axes, drawn, None if number else labels[0], labels[1], layout, colours)
+        if look.marginals:
+            drawing.margins(figure, panel, box, layout, colours)
+    captions.write(figure, drawn, notes, layout, colours)
+    _bar(figure, image, shown, layout)
+    place = 0.5, len(notes) * LINE / layout.height
+    style: Any = {"frameon": False, "fontsize": captions.LEGEND_FONT, "borderpad": 0.1, "columnspacing": 1.2}
+    figure.legend(handles=handles, loc="lower center", bbox_to_anchor=place, ncols=across, handletextpad=0.4, **style)
     return figure
 
 
-def drawable(labels: Sequence[str]) -> list[str]:
-    """Labels with characters that the font lacks written as ⟨U+4E2D⟩: a box says nothing, and all boxes look alike."""
-    from matplotlib.font_manager import findfont, get_font
-
-    font = get_font(findfont(STYLE["font.family"]))
-    return ["".join(c if font.get_char_index(ord(c)) else f"⟨U+{ord(c):04X}⟩" for c in label) for label in labels]
-
-
-def _legend(gold: GoldRow | None) -> list[Any]:
-    from matplotlib.lines import Line2D
-
-    def marker(label: str, colour: str, **style: Any) -> Line2D:
-        return Line2D([], [], linestyle="none", color=colour, label=label, **style)
-
-    handles = [marker("largest in its row", DOT_COLOUR, marker="o", markersize=3, markeredgewidth=0)]
-    if gold is not None:
-        handles.append(marker("sure link", SURE_COLOUR, marker="s", markersize=7, fillstyle="none"))
-    if gold is not None and gold.possible:
-        dashed = Line2D([], [], color=POSSIBLE_COLOUR, linestyle=DASHES, linewidth=1.1, label="possible link")
-        handles.append(dashed)
-    return handles
+def _layout(
+    drawn: Picture, labels: tuple[list[Label], list[Label]], handles: list[Any], look: Look
+) -> tuple[Layout, int, list[str]]:
+    """Twice, for how many lines stand below depends on how wide the page comes out."""
+    width = None if look.venue is None else venue_width(look.venue)
+    layout = lay_out(Content(*labels, len(drawn.panels), look.marginals, lines_below=3), width)
+    notes = captions.notes(drawn, layout.step, layout.width)
+    across = captions.legend_columns(handles, layout.width)
+    below = len(notes) + ceil(len(handles) / across)
+    return lay_out(Content(*labels, len(drawn.panels), look.marginals, below), width), across, notes
 
 
-def _outline(axes: Any, gold: GoldRow | None) -> None:
-    from matplotlib.patches import Rectangle
+def _share(box: tuple[float, float, float, float], layout: Layout) -> tuple[float, float, float, float]:
+    left, bottom, width, height = box
+    return left / layout.width, bottom / layout.height, width / layout.width, height / layout.height
 
-    if gold is None:
-        return
-    for links, colour, line in ((gold.possible, POSSIBLE_COLOUR, DASHES), (gold.sure, SURE_COLOUR, "-")):
-        for i, j in sorted(links):
-            square = Rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, edgecolor=colour, linestyle=line, linewidth=1.1)
-            axes.add_patch(square)
+
+def _bar(figure: "Figure", image: Any, shown: Shades, layout: Layout) -> None:
+    bar = figure.colorbar(image, cax=figure.add_axes(_share(layout.bar, layout)))
+    bar.set_ticks(list(shown.ticks), labels=list(shown.tick_labels))
+    bar.set_label(shown.label, fontsize=6.5, labelpad=2)
+    bar.ax.tick_params(length=2, width=0.4, labelsize=6, pad=1.5)
+    outline: Any = bar.outline
+    outline.set_linewidth(0.4)
 
 
 def save_heatmap(
-    map_: AttentionMap, path: str | Path, *, gold: GoldRow | None = None, title: str = "", dpi: int = 200
+    maps: AttentionMap | Mapping[str, AttentionMap],
+    path: str | Path,
+    *,
+    gold: GoldRow | None = None,
+    difference: bool = False,
+    look: Look = Look(),
+    dpi: int = 200,
 ) -> None:
-    """Write a heatmap as PDF, SVG or PNG, by suffix; equal inputs give equal bytes.
+    """Write a heatmap as PDF, SVG or PNG, by suffix; equal inputs give equal bytes. ``dpi`` is for PNG.
 
     Raises:
         OutputError: the suffix is none of these, or the place cannot be written to.
@@ -122,19 +139,18 @@ def save_heatmap(
     check_suffix(path)
     # No dates, so that a figure changes only when what it shows does.
     metadata = {".pdf": {"CreationDate": None, "ModDate": None}, ".svg": {"Date": None}, ".png": {"Software": None}}
-    with mpl.rc_context(STYLE), replacing_file(path) as temporary:
-        figure = heatmap(map_, gold=gold, title=title)
-        options: Any = {"dpi": dpi, "format": path.suffix[1:], "metadata": metadata[path.suffix]}
-        figure.savefig(temporary, bbox_inches="tight", pad_inches=0.05, **options)  # long labels reach beyond the page
+    options: Any = {"format": path.suffix[1:], "metadata": metadata[path.suffix]}
+    with mpl.rc_context(settings(palette(dark=look.dark))), replacing_file(path) as temporary:
+        figure = heatmap(maps, gold=gold, difference=difference, look=look)
+        figure.savefig(temporary, dpi=dpi if path.suffix == ".png" else 600, **options)
 
 
-def check_suffix(path: Path) -> None:
+def check_suffix(path: Path, suffixes: Sequence[str] = SUFFIXES) -> None:
     """Refuse a file name that says no format, before anything is computed.
 
     Raises:
-        OutputError: the suffix is not one of `SUFFIXES`.
+        OutputError: the suffix is none of these.
     """
-    if path.suffix not in SUFFIXES:
-        raise OutputError(
-            Problem(str(path), f"a name that ends in {', '.join(SUFFIXES)}", repr(path.suffix), "Choose one of them.")
-        )
+    if path.suffix not in suffixes:
+        expected = f"a name that ends in {', '.join(suffixes)}"
+        raise OutputError(Problem(str(path), expected, repr(path.suffix), "Choose one of them."))
