@@ -1,4 +1,4 @@
-"""Time and peak memory of `probe-align` on the demo at 100, 1,000 and 10,000 synthetic rows.
+"""Time and peak memory of `probe-align` on the demo at 100, 1,000 and 10,000 synthetic rows, five methods.
 
     python benchmarks/scaling.py
 
@@ -19,6 +19,8 @@ from probe.pairs import read_pairs, write_pairs
 
 GOLD = Path(__file__).parent.parent / "alignments" / "gold.tsv"
 SIZES = (100, 1_000, 10_000)
+METHODS = "diagonal,lexical,bigram"
+"""Beside cma and uniform, which are always there."""
 
 
 def synthetic_rows(count: int) -> list[GoldRow]:
@@ -43,7 +45,7 @@ def main() -> None:
         for size in (1, *SIZES):
             path = Path(scratch) / f"{size}.tsv"
             write_pairs(path, rows[:size])
-            seconds, megabytes = measure([align, "--pairs", str(path)])
+            seconds, megabytes = measure([align, "--pairs", str(path), "--methods", METHODS])
             if startup is None:
                 startup = seconds
                 continue

@@ -18,7 +18,7 @@ from probe.provenance import checkpoint_files, file_sha256, versions
 from probe.report.values import Origin, ProbeReport
 from probe.scores import COUNTS, Scores, count, score
 from probe.triples import mark_of
-from probe.truth import truth_of
+from probe.truth import Truth
 
 PACKAGES = ("cma-probe", "numpy", "scipy", "tokenizers")
 COMMON_ENTROPY = 0.5
@@ -126,11 +126,11 @@ def _scores(
 ) -> tuple[Scores, np.ndarray]:
     """Scores of A by method, and counts of A′; where a method has several maps, their means."""
     flat = [map_ for of_method in maps.values() for map_ in of_method]
-    forward = score(flat, truth_of(row), [powers[name] for name, of_method in maps.items() for _ in of_method])
+    forward = score(flat, Truth(row), [powers[name] for name, of_method in maps.items() for _ in of_method])
     known = [map_.reversed for map_ in flat if map_.over_student is not None]
     backward = np.full((len(flat), len(COUNTS)), np.nan)
     if known:
-        backward[[map_.over_student is not None for map_ in flat]] = count(known, truth_of(row.reversed))
+        backward[[map_.over_student is not None for map_ in flat]] = count(known, Truth(row.reversed))
     starts = np.cumsum([0, *(len(of_method) for of_method in maps.values())])[:-1]
     sizes = np.array([len(of_method) for of_method in maps.values()])
 

@@ -1,11 +1,13 @@
 """Where the weight of a student token goes: seven kinds of teacher tokens, the first that fits; they sum to one."""
 
+from collections.abc import Hashable
+
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from probe.chunks import shared_chunks
 from probe.pair_rows import GoldRow
-from probe.references import link_mask
+from probe.references import equal_mask, link_mask
 from probe.tokens import TokenizedText
 
 DESTINATIONS = (
@@ -30,8 +32,8 @@ def destinations(row: GoldRow) -> Int[np.ndarray, "student_targets teacher_targe
     apart = np.abs(chunks[0][:, None] - chunks[1][None, :])
     # From the last kind to the first, so that the first one that fits stays.
     inner[apart == 1] = ADJACENT
-    inner[_equal(_words(row.student), _words(row.teacher))] = WORD
-    inner[_equal(_pieces(row.student), _pieces(row.teacher))] = PIECE
+    inner[equal_mask(_words(row.student), _words(row.teacher))] = WORD
+    inner[equal_mask(_pieces(row.student), _pieces(row.teacher))] = PIECE
     inner[apart == 0] = CHUNK
     inner[link_mask(row.sure, (students, teachers))] = SURE
     return kind
@@ -53,17 +55,13 @@ def _chunk_numbers(row: GoldRow) -> tuple[np.ndarray, np.ndarray]:
     return numbers
 
 
-def _pieces(side: TokenizedText) -> list[bytes]:
-    return [side.surface(i) for i in range(len(side.tokens))]
+def _pieces(side: TokenizedText) -> list[Hashable]:
+    """What could come again elsewhere: a token without bytes could not, so it is equal to nothing."""
+    return [side.surface(i) or object() for i in range(len(side.tokens))]
 
 
-def _words(side: TokenizedText) -> list[str]:
+def _words(side: TokenizedText) -> list[Hashable]:
+    """The same without case and white space; white space alone is no word."""
     # Bytes of a split character become surrogates, which no other character is equal to.
-    return [surface.decode("utf-8", "surrogateescape").strip().casefold() for surface in _pieces(side)]
-
-
-def _equal(students: list[bytes] | list[str], teachers: list[bytes] | list[str]) -> Bool[np.ndarray, "_ _"]:
-    # An empty surface, as of white space without its spaces, is no word that could come again.
-    return np.array([[bool(s) and s == t for t in teachers] for s in students], dtype=bool).reshape(
-        len(students), len(teachers)
-    )
+    texts = (side.surface(i).decode("utf-8", "surrogateescape") for i in range(len(side.tokens)))
+    return [text.strip().casefold() or object() for text in texts]

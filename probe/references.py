@@ -38,8 +38,7 @@ def diagonal(row: GoldRow) -> AttentionMap:
 
 def lexical(row: GoldRow) -> AttentionMap:
     """Equal weight on all teacher tokens of the same surface form, spaces aside."""
-    student, teacher = surfaces(row.student), surfaces(row.teacher)
-    return _mask_map("lexical", row, np.array([[s == t for t in teacher] for s in student]).reshape(_inner(row)))
+    return _mask_map("lexical", row, equal_mask(surfaces(row.student), surfaces(row.teacher)))
 
 
 def overlap(row: GoldRow) -> AttentionMap:
@@ -55,6 +54,12 @@ def chunk(row: GoldRow) -> AttentionMap:
 def gold(row: GoldRow) -> AttentionMap:
     """Equal weight on the sure links: what a perfect aligner would score."""
     return _mask_map("gold", row, gold_mask(row))
+
+
+def equal_mask(students: Sequence[Hashable], teachers: Sequence[Hashable]) -> Bool[np.ndarray, "student teacher"]:
+    """True where two items are equal."""
+    numbers = _classes([*students, *teachers])
+    return numbers[: len(students), None] == numbers[None, len(students) :]
 
 
 def gold_mask(row: GoldRow) -> Bool[np.ndarray, "student teacher"]:

@@ -7,6 +7,7 @@ scored at once.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -64,8 +65,8 @@ def score(maps: Sequence[AttentionMap], truth: Truth, powers: Sequence[float | N
             have in common; None where there is no such factor.
     """
     weights = _stacked(maps)
-    figures = _row_figures(weights[:, truth.stack_rows], truth.stack_links)
-    slices = np.einsum("sr,mrf->msf", truth.selector.astype(np.float64), figures)
+    figures = _row_figures(weights[:, truth.stack.rows], truth.stack.links)
+    slices = np.einsum("sr,mrf->msf", truth.stack.selector.astype(np.float64), figures)
     links = _links(maps, weights, truth)
     mass = np.stack([shares(one[truth.linked], truth.destinations[truth.linked]) for one in weights])
     counts = _counts(weights, truth, slices[:, 0], powers)
@@ -189,6 +190,7 @@ def reciprocal_rank(
     return np.array([_expected_reciprocal(*kind) for kind in kinds.tolist()], dtype=np.float64)[which.reshape(-1)]
 
 
+@lru_cache(maxsize=4096)
 def _expected_reciprocal(above: int, tied: int, hits: int) -> float:
     """Of the first of ``hits`` among ``tied`` in random order, behind ``above`` others."""
     place = np.arange(1, tied - hits + 2)

@@ -4,6 +4,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -50,41 +51,59 @@ SLICES = (*KINDS, *READINGS)
 
 
 @dataclass(frozen=True)
-class Truth:
-    """Gold links of a text in the shape of its maps, and what follows from tokens and links alone."""
+class Stack:
+    """Rows of a map to be ranked, and which slice each of them is of. No row is ranked twice under the same links."""
 
-    row: GoldRow
-    sure: Links
-    either: Links
-    """Sure and possible links."""
-    distance: Float[np.ndarray, "student_targets teacher_targets"]
-    """Characters from a teacher token to the nearest sure span of a student target; 0 without sure link."""
-    destinations: Int[np.ndarray, "student_targets teacher_targets"]
-    stack_rows: Int[np.ndarray, " stack"]
-    """Student targets to be ranked, some of them more than once, under other links."""
-    stack_links: Bool[np.ndarray, "stack teacher_targets"]
+    rows: Int[np.ndarray, " stack"]
+    """Student targets, some of them more than once, under other links."""
+    links: Bool[np.ndarray, "stack teacher_targets"]
     """What counts as right for each of them."""
     selector: Bool[np.ndarray, "slices stack"]
     """Which of the stack each slice is made of: first all with a sure link, then the slices of `SLICES`."""
 
-    @property
+
+@dataclass(frozen=True)
+class Truth:
+    """Gold links of a text in the shape of its maps, and what follows from tokens and links alone.
+
+    Each part is worked out when it is first asked for, and then serves all maps of the text.
+    """
+
+    row: GoldRow
+
+    @cached_property
+    def sure(self) -> Links:
+        """Sure links; end of sequence has none here, for it is scored apart."""
+        return _with_eos(self.row, self.row.sure)
+
+    @cached_property
+    def either(self) -> Links:
+        """Sure and possible links."""
+        return _with_eos(self.row, self.row.links.either)
+
+    @cached_property
     def linked(self) -> Rows:
         """Student targets with a sure link: the rows of every mean."""
         return _any(self.sure)
 
+    @cached_property
+    def distance(self) -> Float[np.ndarray, "student_targets teacher_targets"]:
+        """Characters from a teacher token to the nearest sure span of a student target; 0 without sure link."""
+        return _distances(self.row, self.sure)
 
-def truth_of(row: GoldRow) -> Truth:
-    """Everything a score of this text needs."""
-    sure, either = _with_eos(row, row.sure), _with_eos(row, row.links.either)
-    linked = _any(sure)
-    slices = [(linked, sure), *((chosen & linked, sure) for chosen in _kinds(row)), *_readings(row, sure)]
-    return Truth(row, sure, either, _distances(row, sure), destinations(row), *_stacked(slices, sure))
+    @cached_property
+    def destinations(self) -> Int[np.ndarray, "student_targets teacher_targets"]:
+        """What kind of cell each is, see `probe.destinations`."""
+        return destinations(self.row)
+
+    @cached_property
+    def stack(self) -> Stack:
+        """The rows to be ranked, for all slices together."""
+        kinds = ((chosen & self.linked, self.sure) for chosen in _kinds(self.row))
+        return _stacked([(self.linked, self.sure), *kinds, *_readings(self.row, self.sure)], self.sure)
 
 
-def _stacked(
-    slices: Sequence[tuple[Rows, Links]], sure: Links
-) -> tuple[Int[np.ndarray, " stack"], Bool[np.ndarray, "stack teacher_targets"], Bool[np.ndarray, "slices stack"]]:
-    """Each row once under gold's links and once more under others, with the places of all slices among them."""
+def _stacked(slices: Sequence[tuple[Rows, Links]], sure: Links) -> Stack:
     places: dict[tuple[int, bytes], int] = {}
     selector = np.zeros((len(slices), sum(int(rows.sum()) for rows, _ in slices)), dtype=bool)
     for k, (rows, links) in enumerate(slices):
@@ -92,11 +111,10 @@ def _stacked(
             selector[k, places.setdefault((i, links[i].tobytes()), len(places))] = True
     rows = np.array([i for i, _ in places], dtype=np.int64)
     links = np.array([np.frombuffer(key, dtype=bool) for _, key in places], dtype=bool)
-    return rows, links.reshape(len(places), sure.shape[1]), selector[:, : len(places)]
+    return Stack(rows, links.reshape(len(places), sure.shape[1]), selector[:, : len(places)])
 
 
 def _with_eos(row: GoldRow, links: frozenset[tuple[int, int]]) -> Links:
-    """End of sequence is linked to nothing here: it is scored apart."""
     return np.pad(link_mask(links, (len(row.student.tokens), len(row.teacher.tokens))), ((0, 1), (0, 1)))
 
 

@@ -26,7 +26,7 @@ from probe.keyquery.values import Intervention
 from probe.pair_rows import GoldRow
 from probe.pairs import read_pairs
 from probe.scores import METRICS, metrics, score
-from probe.truth import truth_of
+from probe.truth import Truth
 
 GOLD = Path(__file__).parent.parent / "alignments" / "gold.tsv"
 WIDTH = 12
@@ -233,7 +233,7 @@ def test_a_checkpoint_whose_query_was_scaled_and_shifted_is_repaired(
 def test_the_trained_figures_are_those_of_the_probe(
     found: dict[str, Intervention], opened: OpenCheckpoint, rows: list[GoldRow]
 ):
-    counts = np.sum([score([opened.map(row.student, row.teacher)], truth_of(row)).counts[0] for row in rows], axis=0)
+    counts = np.sum([score([opened.map(row.student, row.teacher)], Truth(row)).counts[0] for row in rows], axis=0)
     values = dict(zip(METRICS, metrics(counts), strict=True))
     assert found["trained"].top_1 == pytest.approx(values["top-1"], abs=1e-6)
     assert found["trained"].mass == pytest.approx(values["gold mass"], abs=1e-5)

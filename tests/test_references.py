@@ -8,7 +8,7 @@ from probe.pair_rows import GoldRow
 from probe.references import bigram, gold_mask, target_only
 from probe.scores import METRICS, metrics, score
 from probe.tokens import TokenizedText
-from probe.truth import truth_of
+from probe.truth import Truth
 
 
 def row(text: str, student: list[str], teacher: list[str]) -> GoldRow:
@@ -22,7 +22,7 @@ DOGS = row("a dog saw my dog", *[["a", "Ġdog", "Ġsaw", "Ġmy", "Ġdog"]] * 2)
 
 
 def figures(map_: AttentionMap, gold: GoldRow) -> dict[str, float]:
-    return dict(zip(METRICS, metrics(score([map_], truth_of(gold)).counts[0]), strict=True))
+    return dict(zip(METRICS, metrics(score([map_], Truth(gold)).counts[0]), strict=True))
 
 
 def test_uniform_is_chance():

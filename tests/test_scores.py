@@ -9,7 +9,7 @@ from probe.maps import AttentionMap
 from probe.pair_rows import GoldRow
 from probe.scores import COUNTS, METRICS, entropy, metrics, reciprocal_rank, row_auc, score, top_1
 from probe.tokens import TokenizedText
-from probe.truth import truth_of
+from probe.truth import Truth
 
 
 def gold_row(sure: set[tuple[int, int]], possible: set[tuple[int, int]] = frozenset()) -> GoldRow:
@@ -24,7 +24,7 @@ def attention(*rows: list[float]) -> AttentionMap:
 
 
 def counted(map_: AttentionMap, gold: GoldRow) -> np.ndarray:
-    return score([map_], truth_of(gold)).counts[0]
+    return score([map_], Truth(gold)).counts[0]
 
 
 EOS_ROW = [0.0, 0.0, 0.0, 1.0]
