@@ -1,13 +1,14 @@
 # make probe      set up and run the main job on the bundled demo
 # make test       format, lint, types and tests
 # make test-all   the same, slow tests and the wheel
+# make notebooks  run all notebooks and keep what they print
 # make figures    the pictures of the documents; needs the fetched real pair
 
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: probe test test-all figures format wheel clean
+.PHONY: probe test test-all notebooks figures format wheel clean
 
 probe: .venv/.probe
 	$(BIN)/probe-align --pairs alignments/gold.tsv
@@ -20,6 +21,9 @@ test: .venv/.dev
 
 test-all: test wheel
 	$(BIN)/python -m pytest -m slow
+
+notebooks: .venv/.dev
+	cd notebooks && ../$(BIN)/jupyter execute --inplace *.ipynb
 
 figures: .venv/.dev
 	$(BIN)/probe-heatmap "The cat sat on the mat because the cat was tired." \

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from probe.embeddings import EmbeddingTable, open_table
     from probe.errors import ProbeError
     from probe.find import find_checkpoint
+    from probe.fitting import fitting_rows
     from probe.maps import AttentionMap
     from probe.pair_rows import GoldRow
     from probe.pairs import GoldFile, read_pairs, write_pairs
@@ -46,6 +47,7 @@ _HOMES = {
     "annotate": "plots.annotator",
     "blank_pairs": "drafts",
     "find_checkpoint": "find",
+    "fitting_rows": "fitting",
     "heatmap": "plots.heatmap",
     "load_checkpoint": "checkpoint",
     "load_report": "report.document",
@@ -72,6 +74,7 @@ __all__ = [
     "annotate",
     "blank_pairs",
     "find_checkpoint",
+    "fitting_rows",
     "heatmap",
     "load_checkpoint",
     "load_report",

@@ -1,0 +1,55 @@
+"""Every notebook runs from top to bottom on the bundled demo, and is committed with what it printed."""
+
+import json
+import shutil
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+LARGEST = 1_000_000
+"""Bytes that a code host shows without being asked twice."""
+
+
+def test_there_are_notebooks_and_the_readme_names_each():
+    readme = (ROOT / "README.md").read_text()
+    assert NOTEBOOKS
+    assert [path.name for path in NOTEBOOKS if path.name not in readme] == []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_it_is_committed_with_its_outputs(path: Path):
+    assert path.stat().st_size <= LARGEST
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    printed = json.dumps([cell.outputs for cell in code])
+    assert "image/png" in printed
+    assert "Traceback" not in printed
+    for place in (str(Path.home()), str(ROOT), "/tmp/"):
+        assert place not in printed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_it_runs_and_prints_what_is_committed(path: Path, tmp_path: Path):
+    shutil.copytree(ROOT / "alignments", tmp_path / "alignments")
+    (tmp_path / "notebooks").mkdir()
+    notebook = nbformat.read(path, as_version=4)
+    before = printed(notebook)
+    place = {"metadata": {"path": str(tmp_path / "notebooks")}}
+    NotebookClient(notebook, timeout=90, kernel_name="python3", resources=place).execute()
+    after = printed(notebook)
+    # The last digit may fall to the other side elsewhere, and pictures are not compared.
+    assert [line.split()[:1] for line in after] == [line.split()[:1] for line in before]
+
+
+def printed(notebook: nbformat.NotebookNode) -> list[str]:
+    """The lines of text that its cells have put out."""
+    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    texts = [output.get("text") or output.get("data", {}).get("text/plain", "") for output in outputs]
+    return [line for text in texts for line in text.splitlines() if line.strip()]
