@@ -12,10 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from probe.align import declared_vocabularies
 from probe.chunks import WHITE_SPACE, content_mask, shared_chunks
 from probe.pair_rows import PHENOMENA, GoldRow
-from probe.pairs import GoldFile, read_pairs, write_pairs
+from probe.pairs import GoldFile, declared_vocabularies, read_pairs, write_pairs
 from probe.sources import bundled_dir
 from probe.tokenizer import Tokenizer
 from probe.tokens import TokenizedText

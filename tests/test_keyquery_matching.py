@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from probe.align import fitting_rows
 from probe.cma import OpenCheckpoint
 from probe.find import find_checkpoint
+from probe.fitting import fitting_rows
 from probe.keyquery.clouds import Cloud, Clouds, collect
 from probe.keyquery.interventions import attention_counts, figures, intervene
 from probe.keyquery.matching import (

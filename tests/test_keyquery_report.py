@@ -10,10 +10,10 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from probe.align import fitting_rows
 from probe.cli.keyquery import main
 from probe.errors import PairsError
 from probe.find import find_checkpoint
+from probe.fitting import fitting_rows
 from probe.keyquery import analyse
 from probe.keyquery.analyse import analyse_gold, analyse_texts
 from probe.keyquery.matched import ARGMAX, GOLD

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from probe.align import fitting_rows
 from probe.attention import cross_model_attention, scaled_products
 from probe.cma import OpenCheckpoint
 from probe.errors import ProjectorError
 from probe.find import find_checkpoint
+from probe.fitting import fitting_rows
 from probe.keyquery.clouds import Cloud, Clouds, collect, text_logits
 from probe.keyquery.matched import argmax_matches, cosine_difference, gold_matches
 from probe.keyquery.measure import DISTANCES, half_sample_estimate, half_splits, measure

@@ -91,8 +91,8 @@ def _analyse(arguments: Namespace) -> None:
 
 
 def _of_gold(arguments: Namespace, settings: "Settings") -> "Callable[[str, Callable[[str], None]], Analysis]":
-    from probe.align import fitting_rows
     from probe.find import Overrides, find_checkpoint
+    from probe.fitting import fitting_rows
     from probe.keyquery.analyse import analyse_gold
     from probe.pairs import read_pairs
 

@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from probe.align import fitting_rows
 from probe.checkpoint import MANIFEST, TENSORS, ModelRecord, VerifiedSource, load_checkpoint, save_checkpoint
 from probe.cma import open_checkpoint
 from probe.embeddings import open_table
 from probe.errors import ProbeError
+from probe.fitting import fitting_rows
 from probe.pairs import read_pairs
 from probe.sources import BUNDLED, bundled_dir, resolve
 from probe.training.progress import LOG
