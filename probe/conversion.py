@@ -6,6 +6,7 @@ simalign, whose corpora look like that). Ids, texts, tags and notes are in none 
 taken from the rows of a gold file, or made anew.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,7 +37,8 @@ from probe.link_formats import (
     parse_simalign,
     rebase,
 )
-from probe.pair_rows import GoldRow, Links, check_pair
+from probe.pair_check import odd_links
+from probe.pair_rows import GoldRow, Links, check_pair, unexplained_links
 from probe.phenomena import mechanical_tags
 from probe.tokens import TokenizedText
 
@@ -44,6 +46,7 @@ ALIGN_JSONL, NAACL, PHARAOH, SIMALIGN = "align-jsonl", "naacl", "pharaoh", "sima
 FORMATS = (PHARAOH, NAACL, SIMALIGN, ALIGN_JSONL)
 STUDENT_FILE, TEACHER_FILE = ".student", ".teacher"
 REASON = "Stands in the file that this row was converted from:"
+ABSENCE = "Not linked in that file:"
 
 _WRITERS: Mapping[str, Callable[[Sequence[GoldRow]], str]] = {
     PHARAOH: format_pharaoh,
@@ -127,7 +130,8 @@ def read_onto(path: Path, format_: str, rows: Sequence[GoldRow], base: int | Non
 def read_alone(path: Path, format_: str, naming: Naming, base: int | None) -> list[GoldRow]:
     """Rows of a file of links and the two files of tokens beside it, or of an ``align.jsonl``.
 
-    Texts are spelled by the pieces, tags are those that a machine sees, ids are simalign's or are counted from 001.
+    Texts are spelled by the pieces, tags are those that a machine sees, ids are simalign's or are counted from 001. No
+    such file holds notes, so what only a note may justify is named in one that says where it comes from.
 
     Raises:
         PairsError: a file cannot be read, they are of different sentences, or count from another base.
@@ -150,7 +154,27 @@ def read_alone(path: Path, format_: str, naming: Naming, base: int | None) -> li
         rows.append(GoldRow(id_, naming.pair, *sides, frozenset(), frozenset(), mechanical_tags(*sides), ""))
     if problems:
         raise PairsError(*problems)
-    return read_onto(path, format_, rows, base)
+    return [_named(row) for row in read_onto(path, format_, rows, base)]
+
+
+def _named(row: GoldRow) -> GoldRow:
+    """The row with a note that names every link, or lack of one, that the half rule does not propose."""
+    there, absent = odd_links(row)
+    named = " ".join(sorted({*there, *unexplained_links(replace(row, note=""))}, key=_place))
+    parts = [f"{reason} {links}." for reason, links in ((REASON, named), (ABSENCE, " ".join(absent))) if links]
+    return replace(row, note=" ".join(parts))
+
+
+def _place(link: str) -> list[int]:
+    return [int(number) for number in re.split("[-p]", link)]
+
+
+def lost(rows: Sequence[GoldRow], named: bool) -> list[str]:
+    """What rows that were made anew lack, one sentence each; ``named`` says that their tokenizers were."""
+    noted = sum(bool(row.note) for row in rows)
+    notes = f"Notes are lost: {noted} rows have links that need one, and theirs says only that they were converted."
+    vocabularies = "No vocabulary is declared: name both models with --student MODEL --teacher MODEL."
+    return ([notes] if noted else []) + ([] if named else [vocabularies])
 
 
 def _linked(row: GoldRow, links: Links) -> GoldRow:

@@ -128,13 +128,18 @@ def draft_rows(
 
 
 def draft_comments(pair: str, student: tuple[Tokenizer, str], teacher: tuple[Tokenizer, str]) -> list[str]:
-    """The comment lines of a file of drafts: what it is, and each tokenizer by its vocabulary's hash and its source."""
-    lines = [
+    """The comment lines of a file of drafts: what it is, and `declarations`."""
+    return [
         "Which tokens of two tokenizers carry the same content of one text: a draft.",
         "Links: i-j sure, ipj possible, zero-based, student first; proposed by the half rule, not read by anybody yet.",
+        *declarations(pair, student, teacher),
     ]
+
+
+def declarations(pair: str, student: tuple[Tokenizer, str], teacher: tuple[Tokenizer, str]) -> list[str]:
+    """The comment lines that say of which vocabularies rows are: each tokenizer's hash and source."""
     sides = zip(pair.split("~"), (student, teacher), strict=True)
-    return lines + [
+    return [
         f"tokenizer {name}: vocabulary sha256 {tokenizer.vocabulary_sha256()}, {source}"
         for name, (tokenizer, source) in sides
     ]

@@ -10,7 +10,7 @@ from jaxtyping import Bool
 from probe.chunks import content_sizes, one_to_one, shared_bytes
 from probe.errors import PairsError, Problem
 from probe.half_rule import half_rule_links
-from probe.pair_rows import GoldRow, links_named
+from probe.pair_rows import GoldRow, Link, links_named
 from probe.pairs import GoldFile, declared_vocabularies
 from probe.phenomena import missing_tags, unfounded_tags
 from probe.tokenizer import FILE, Tokenizer
@@ -127,34 +127,44 @@ def _undeclared(name: str, where: str) -> Problem:
     return Problem(where, f"a comment line `{line}`", f"none for {name}", remedy)
 
 
+def odd_links(row: GoldRow) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Links that only a note may justify, and missing ones, as ``i-j``, whose absence only a note may justify."""
+    kinds = [(link, row.links.kind(link)) for link, _, _ in _oddities(row)]
+    there = tuple(f"{i}{_SIGNS[kind]}{j}" for (i, j), kind in kinds if kind != "none")
+    return there, tuple(f"{i}-{j}" for (i, j), kind in kinds if kind == "none")
+
+
 def _check_links(row: GoldRow, where: str) -> Iterator[Problem]:
     """Links are those of the half rule, except where the note names one."""
-    proposed, touching = half_rule_links(row.student, row.teacher), shared_bytes(row.student, row.teacher)
-    alone, layout = one_to_one(row.student, row.teacher), _layout_mask(row)
     named = links_named(row.note)
     found: dict[str, list[str]] = defaultdict(list)
-    for i, j in sorted(proposed.either | row.links.either):
-        kind, rule = row.links.kind((i, j)), proposed.kind((i, j))
-        if {f"{i}-{j}", f"{i}p{j}"} & named:
-            continue
-        if layout[i, j] and kind != "sure":
-            found["sure links where white space shares a line break or a tab with a larger piece"].append(
-                f"{i}p{j}" if kind == "possible" else f"none for {i} and {j}"
-            )
-            continue
-        if kind == rule:
-            continue
-        if not touching[i, j]:
-            found["no links between pieces that do not touch"].append(f"{i}{_SIGNS[kind]}{j}")
-        elif kind == "none" and (i, j) in alone:
-            found["a link where one piece stands against one"].append(f"none for {i} and {j}")
-        elif kind == "none":
-            found["a link wherever two pieces overlap"].append(f"none for {i} and {j}, {rule} by the half rule")
-        else:
-            found["sure and possible links by the half rule"].append(f"{i}{_SIGNS[kind]}{j}, {rule} by that rule")
+    for (i, j), expected, got in _oddities(row):
+        if not {f"{i}-{j}", f"{i}p{j}"} & named:
+            found[expected].append(got)
     remedy = "Mend the link, or name it in the note and say why it is so."
     for expected, got in found.items():
         yield Problem(where, expected, "; ".join(got), remedy)
+
+
+def _oddities(row: GoldRow) -> Iterator[tuple[Link, str, str]]:
+    """Every link that is not by the rules, or is missing by them, with what they expect and what came."""
+    proposed, touching = half_rule_links(row.student, row.teacher), shared_bytes(row.student, row.teacher)
+    alone, layout = one_to_one(row.student, row.teacher), _layout_mask(row)
+    for i, j in sorted(proposed.either | row.links.either):
+        kind, rule = row.links.kind((i, j)), proposed.kind((i, j))
+        if layout[i, j] and kind != "sure":
+            got = f"{i}p{j}" if kind == "possible" else f"none for {i} and {j}"
+            yield (i, j), "sure links where white space shares a line break or a tab with a larger piece", got
+        elif kind == rule:
+            continue
+        elif not touching[i, j]:
+            yield (i, j), "no links between pieces that do not touch", f"{i}{_SIGNS[kind]}{j}"
+        elif kind == "none" and (i, j) in alone:
+            yield (i, j), "a link where one piece stands against one", f"none for {i} and {j}"
+        elif kind == "none":
+            yield (i, j), "a link wherever two pieces overlap", f"none for {i} and {j}, {rule} by the half rule"
+        else:
+            yield (i, j), "sure and possible links by the half rule", f"{i}{_SIGNS[kind]}{j}, {rule} by that rule"
 
 
 def _layout_mask(row: GoldRow) -> Bool[np.ndarray, "student teacher"]:

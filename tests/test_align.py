@@ -167,3 +167,18 @@ def test_heatmaps_of_every_sentence_are_drawn(tmp_path: Path, gold: GoldFile):
     (tmp_path / "maps").mkdir()
     assert main(["--pairs", str(few), "--heatmaps", str(tmp_path / "maps")]) == 0
     assert {p.name for p in (tmp_path / "maps").iterdir()} == {f"demo-{row.id}.pdf" for row in gold.rows[:2]}
+
+
+def test_a_long_path_stays_whole(tmp_path: Path, gold: GoldFile, capsys: pytest.CaptureFixture[str]):
+    long = tmp_path / ("x" * 90 + ".tsv")
+    write_pairs(long, gold.rows[:1], gold.comments)
+    assert main(["--pairs", str(long), "--methods", "bigram"]) == 0
+    assert f"{long}: 1 sentence" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "x"])
+def test_a_key_scale_that_nothing_can_be_divided_by_is_refused(value: str, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as caught:
+        main(["--pairs", str(GOLD), f"--key-scale={value}"])
+    assert caught.value.code == 2
+    assert f"a finite number above 0, not '{value}'" in capsys.readouterr().err

@@ -67,6 +67,11 @@ def test_a_clean_file_is_one_line(file: Path, capsys: pytest.CaptureFixture[str]
     assert check(file, capsys) == (0, [f"{file}: 2 rows, clean"])
 
 
+def test_a_file_without_rows_is_not_clean(file: Path, capsys: pytest.CaptureFixture[str]):
+    write(file)
+    assert check(file, capsys) == (1, [f"{file}: no rows"])
+
+
 def test_the_gold_file_is_clean(capsys: pytest.CaptureFixture[str]):
     assert check(GOLD, capsys) == (0, [f"{GOLD}: {len(read_pairs(GOLD).rows)} rows, clean"])
 

@@ -27,6 +27,7 @@ from probe.link_formats import (
     parse_simalign,
     rebase,
 )
+from probe.pair_check import odd_links
 from probe.pair_rows import GoldRow, Links
 from probe.pairs import format_pairs, read_pairs, write_pairs
 from probe.tokens import TokenizedText
@@ -374,6 +375,9 @@ def test_the_help_names_the_formats_there_are():
         (["--to", "naacl", "--rows", "x"], "--rows goes with --from"),
         (["--from", "pharaoh"], "--from needs --rows FILE, or --pair"),
         (["--from", "pharaoh", "--rows", "x", "--pair", "s~t"], "leave out --pair"),
+        (["--from", "pharaoh", "--rows", "x", "--student", "s"], "leave out --student"),
+        (["--from", "pharaoh", "--pair", "s~t", "--teacher", "t"], "go together"),
+        (["--to", "pharaoh", "--student", "s"], "--student goes with --from"),
         (["--from", "align-jsonl", "--rows", "x", "--base", "0"], "holds weights"),
         (["--from", "pharaoh", "--to", "naacl"], "not allowed with"),
         ([], "one of the arguments --to --from is required"),
@@ -427,3 +431,52 @@ def test_an_align_jsonl_without_rows_is_named(tmp_path: Path):
     (tmp_path / "empty").write_text("")
     with pytest.raises(MapError, match="an empty file"):
         read_alignments(tmp_path / "empty")
+
+
+# Made anew
+
+DEMO = "--student", "bundled:demo/student", "--teacher", "bundled:demo/teacher"
+
+
+def demo_links(tmp_path: Path) -> Path:
+    gold = read_pairs(GOLD)
+    rows = [one for one in gold.rows if one.pair == "demo~demo-teacher"]
+    assert any("p" in one.note and one.note for one in rows)
+    write_pairs(tmp_path / "demo.tsv", rows)
+    assert main(["convert", str(tmp_path / "demo.tsv"), "--to", "pharaoh", "--out", str(tmp_path / "links")]) == 0
+    return tmp_path / "links"
+
+
+def test_corrected_links_made_anew_are_clean_and_the_loss_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    path, back = demo_links(tmp_path), tmp_path / "back.tsv"
+    capsys.readouterr()
+    options = ["--from", "pharaoh", "--pair", "demo~demo-teacher", "--out", str(back)]
+    assert main(["convert", str(path), *options, *DEMO]) == 0
+    rows = read_pairs(back).rows
+    noted = sum(bool(one.note) for one in rows)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"Notes are lost: {noted} rows")
+    assert 0 < noted < len(rows)
+    assert [one.links for one in rows] == [one.links for one in read_pairs(tmp_path / "demo.tsv").rows]
+    assert main(["check", str(back), *DEMO]) == 0, capsys.readouterr().out
+
+
+def test_vocabularies_that_are_not_declared_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    path = demo_links(tmp_path)
+    capsys.readouterr()
+    assert main(["convert", str(path), "--from", "pharaoh", "--pair", "demo~demo-teacher"]) == 0
+    assert capsys.readouterr().err.splitlines()[-1].startswith("No vocabulary is declared: name both models with")
+
+
+def test_models_with_other_pieces_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    path, back = demo_links(tmp_path), tmp_path / "back.tsv"
+    options = ["--student", DEMO[3], "--teacher", DEMO[1], "--out", str(back)]
+    assert main(["convert", str(path), "--from", "pharaoh", "--pair", "demo~demo-teacher", *options]) == 2
+    assert "student_tokens: expected the pieces of demo: " in capsys.readouterr().err
+    assert not back.exists()
+
+
+def test_a_lack_of_links_is_named():
+    both = [TokenizedText.from_pieces("a b", ["a", "Ġb"])] * 2
+    bare = GoldRow("r", "s~t", *both, frozenset({(0, 0)}), frozenset({(1, 0)}), (), "")
+    assert odd_links(bare) == (("1p0",), ("1-1",))

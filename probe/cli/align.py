@@ -2,7 +2,8 @@
 
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,13 @@ if TYPE_CHECKING:
 
     from probe.cma import OpenCheckpoint
     from probe.comparison import Comparison
+    from probe.given_maps import GivenMaps
+    from probe.maps import AttentionMap
     from probe.pair_rows import GoldRow
     from probe.pairs import GoldFile
     from probe.report.values import ProbeReport
+
+    Drawable = tuple[GoldRow, AttentionMap]
 
 SECTIONS = ("method", "phenomenon", "token", "reading", "length", "mass", "aligner", "backward", "triple")
 """Of probe.report.tables, which takes longer to import than --help may."""
@@ -60,6 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write every figure with bounds, a line each")
     parser.add_argument("--latex", type=Path, metavar="FILE", help="write the table of methods for a paper (booktabs)")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables for a document")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write one page: tables, and each sentence to open")
     parser.add_argument(
         "--heatmaps",
         type=_directory,
@@ -79,11 +85,16 @@ def _align(arguments: Namespace) -> None:
     gold = read_pairs(arguments.pairs)
     console = Console(highlight=False, markup=False)
     reports: dict[str, ProbeReport] = {}
-    for name, report in _reports(arguments, gold):
+    drawn: dict[str, tuple[Drawable, ...]] = {}
+    for name, report, maps in _reports(arguments, gold):
         reports[name] = report
         _print(console, report, arguments.by)
+        if arguments.heatmaps:
+            _draw(report.checkpoint, maps(), arguments.heatmaps)
+        if arguments.html:
+            drawn[name] = tuple(maps())
     comparisons = compare_all(reports)
-    _write(arguments, reports, comparisons)
+    _write(arguments, reports, comparisons, drawn)
     for comparison in comparisons:
         console.print(table(comparison))
         console.print("\n".join(reading(comparison)))
@@ -100,32 +111,48 @@ def _check(arguments: Namespace) -> None:
     names: list[str] = [*(arguments.checkpoint or []), *map(str, arguments.maps)]
     if len(set(names)) < len(names):
         raise CheckpointError(Problem("--checkpoint", "different ones", "one twice", "Name each once."))
-    outputs = [path for path in (arguments.json, arguments.csv, arguments.latex, arguments.markdown) if path]
+    named = arguments.json, arguments.csv, arguments.latex, arguments.markdown, arguments.html
+    outputs = [path for path in named if path]
     for path in outputs:
         check_place(path)
     if len(set(outputs)) < len(outputs):
         raise OutputError(Problem("outputs", "a file for each", "one file twice", "Name different files."))
 
 
-def _reports(arguments: Namespace, gold: "GoldFile") -> "Iterator[tuple[str, ProbeReport]]":
-    """A report on each checkpoint, and on each file of maps; the demo where neither is named."""
+def _reports(
+    arguments: Namespace, gold: "GoldFile"
+) -> "Iterator[tuple[str, ProbeReport, Callable[[], Iterator[Drawable]]]]":
+    """A report on each checkpoint and each file of maps, with what can be drawn; the demo where neither is named."""
     import shlex
     import sys
 
     from probe.align import align_maps, align_pairs
     from probe.find import Overrides, find_checkpoint
-    from probe.fitting import fitting_rows
     from probe.given_maps import given_maps
 
     command = shlex.join(["probe-align", *(sys.argv[1:] if sys.argv[0].endswith("probe-align") else [])])
     overrides = Overrides(arguments.student, arguments.teacher, arguments.key_scale)
     for name in arguments.checkpoint or ([] if arguments.maps else ["demo"]):
         opened = find_checkpoint(name, overrides, [row.text for row in gold.rows])
-        yield name, align_pairs(opened, gold, arguments.pairs, arguments.methods, command)
-        if arguments.heatmaps:
-            _draw(opened, fitting_rows(opened, gold, arguments.pairs), arguments.heatmaps)
+        report = align_pairs(opened, gold, arguments.pairs, arguments.methods, command)
+        yield name, report, partial(_own_maps, opened, gold, arguments.pairs)
     for path in arguments.maps:
-        yield str(path), align_maps(given_maps(path), gold, arguments.pairs, arguments.methods, command)
+        given = given_maps(path)
+        report = align_maps(given, gold, arguments.pairs, arguments.methods, command)
+        yield str(path), report, partial(_others_maps, given, gold, arguments.pairs)
+
+
+def _own_maps(opened: "OpenCheckpoint", gold: "GoldFile", path: Path) -> "Iterator[Drawable]":
+    from probe.fitting import fitting_rows
+
+    return ((row, opened.map(row.student, row.teacher)) for row in fitting_rows(opened, gold, path))
+
+
+def _others_maps(given: "GivenMaps", gold: "GoldFile", path: Path) -> "Iterator[Drawable]":
+    from probe.given_maps import fitting_maps
+
+    maps = fitting_maps(given, gold, path)
+    return ((row, maps[row.id]) for row in gold.rows if row.id in maps)
 
 
 def _directory(text: str) -> Path:
@@ -138,7 +165,7 @@ def _directory(text: str) -> Path:
     return path
 
 
-def _draw(opened: "OpenCheckpoint", rows: "Sequence[GoldRow]", directory: Path) -> None:
+def _draw(checkpoint: str, drawn: "Iterator[Drawable]", directory: Path) -> None:
     import sys
     from urllib.parse import quote
 
@@ -147,17 +174,22 @@ def _draw(opened: "OpenCheckpoint", rows: "Sequence[GoldRow]", directory: Path) 
 
     from probe.plots.heatmap import save_heatmap
 
-    checkpoint = opened.checkpoint.name
-    for row in track(rows, "Heatmaps", console=Console(stderr=True), disable=not sys.stderr.isatty()):
+    rows = list(drawn)  # so that the bar knows its end
+    for row, map_ in track(rows, "Heatmaps", console=Console(stderr=True), disable=not sys.stderr.isatty()):
         name = quote(f"{checkpoint}-{row.id}", safe=" ")  # an id may hold what a file name may not
-        map_ = opened.map(row.student, row.teacher)
         save_heatmap({checkpoint: map_}, directory / f"{name}.pdf", gold=row)
 
 
-def _write(arguments: Namespace, reports: "dict[str, ProbeReport]", comparisons: "list[Comparison]") -> None:
+def _write(
+    arguments: Namespace,
+    reports: "dict[str, ProbeReport]",
+    comparisons: "list[Comparison]",
+    drawn: "dict[str, tuple[Drawable, ...]]",
+) -> None:
     """Files of all reports, each whole or not at all."""
     from probe.comparison import to_json
     from probe.files import replacing_file
+    from probe.plots.report_page import Probed, to_html
     from probe.report import document, forms
 
     texts = {
@@ -167,6 +199,7 @@ def _write(arguments: Namespace, reports: "dict[str, ProbeReport]", comparisons:
         arguments.csv: lambda: forms.to_csv(reports),
         arguments.latex: lambda: forms.to_latex(reports),
         arguments.markdown: lambda: forms.to_markdown(reports),
+        arguments.html: lambda: to_html([Probed(reports[name], maps) for name, maps in drawn.items()]),
     }
     for path, text in texts.items():
         if path is not None:
@@ -177,7 +210,7 @@ def _write(arguments: Namespace, reports: "dict[str, ProbeReport]", comparisons:
 def _print(console: "Console", report: "ProbeReport", by: Sequence[str] | None) -> None:
     from probe.report.tables import DEFAULT_SECTIONS, SECTIONS, heading, reading
 
-    console.print("\n".join(heading(report)))
+    console.print("\n".join(heading(report)), soft_wrap=True)  # paths must stay whole to be copied
     for name in by or DEFAULT_SECTIONS:
         console.print(SECTIONS[name](report))
     console.print("\n".join(reading(report)))

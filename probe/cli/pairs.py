@@ -54,7 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _add_check(parser: ArgumentParser) -> None:
     parser.description = f"""Check the rows of a gold file. Set {DIRECTORY} to a directory with one subdirectory for
-        each tokenizer, named as in the file, to cut the texts anew. Exit code 1 if a rule is broken."""
+        each tokenizer, named as in the file, to cut the texts anew. Exit code 1 if a rule is broken, or if there are
+        no rows."""
     parser.add_argument("file", type=Path, metavar="FILE", help="gold pairs, a .tsv file")
     parser.add_argument("--student", metavar="MODEL", help="cut the texts anew with the tokenizer of this model")
     parser.add_argument("--teacher", metavar="MODEL", help="the same for the teacher")
@@ -81,6 +82,8 @@ def _add_convert(parser: ArgumentParser) -> None:
     parser.add_argument("--rows", type=Path, metavar="FILE", help="--from: gold pairs whose links are to be replaced")
     parser.add_argument("--pair", metavar="NAME~NAME", help="--from, without --rows: names of both tokenizers")
     parser.add_argument("--prefix", metavar="ID", help="--from, without --rows: what ids begin with; default row-")
+    parser.add_argument("--student", metavar="MODEL", help="--from with --pair: declare this model's vocabulary")
+    parser.add_argument("--teacher", metavar="MODEL", help="the same for the teacher")
     parser.add_argument(
         "--base", type=int, choices=(0, 1), help="--from: what FILE counts from; default 1 for naacl, 0 for the others"
     )
@@ -106,11 +109,19 @@ def _add_forms(parser: ArgumentParser):
 
 def _check_usage(parser: ArgumentParser, arguments: Namespace) -> None:
     """What the options of convert ask of each other."""
-    named = [name for name in ("rows", "pair", "prefix", "base") if getattr(arguments, name) is not None]
+    named = [
+        name
+        for name in ("rows", "pair", "prefix", "student", "teacher", "base")
+        if getattr(arguments, name) is not None
+    ]
     if arguments.to and named:
         parser.error(f"--{named[0]} goes with --from")
     if arguments.rows and (arguments.pair or arguments.prefix is not None):
         parser.error("--rows has names of its own: leave out --pair and --prefix")
+    if arguments.rows and (arguments.student or arguments.teacher):
+        parser.error("--rows has declarations of its own: leave out --student and --teacher")
+    if bool(arguments.student) != bool(arguments.teacher):
+        parser.error("--student and --teacher go together")
     if arguments.from_ and not arguments.rows and not arguments.pair:
         parser.error("--from needs --rows FILE, or --pair NAME~NAME for rows that are made anew")
     if arguments.from_ == "align-jsonl" and arguments.base is not None:
@@ -139,6 +150,9 @@ def _check(arguments: Namespace) -> int:
         print(f"tokenizers checked: {', '.join(sorted(tokenizers)) or 'none'}")
         print(f"tokenizers not checked: {', '.join(others) or 'none'}")
     plural = "" if len(problems) == 1 else "s"
+    if not problems and not gold.rows:
+        print(f"{path}: no rows")
+        return 1
     print(f"{path}: {len(problems)} finding{plural}" if problems else f"{path}: {len(gold.rows)} rows, clean")
     return 1 if problems else 0
 
@@ -173,16 +187,41 @@ def _convert(arguments: Namespace) -> None:
     if arguments.to:
         _to(read_pairs(arguments.file), arguments)
         return
-    from probe.conversion import Naming, read_alone, read_onto
+    from probe.conversion import read_onto
 
     if arguments.rows:
         gold = read_pairs(arguments.rows)
         rows = read_onto(arguments.file, arguments.from_, gold.rows, arguments.base)
-        comments = gold.comments
-    else:
-        naming = Naming(arguments.pair, "row-" if arguments.prefix is None else arguments.prefix)
-        rows, comments = read_alone(arguments.file, arguments.from_, naming, arguments.base), ()
-    _write({"": format_pairs(rows, comments)}, arguments.out)
+        _write({"": format_pairs(rows, gold.comments)}, arguments.out)
+        return
+    gold = _anew(arguments)
+    _write({"": format_pairs(gold.rows, gold.comments)}, arguments.out)
+
+
+def _anew(arguments: Namespace) -> "GoldFile":
+    """Rows that no gold file holds yet, with the vocabularies of the models that were named."""
+    import sys
+
+    from probe.conversion import Naming, lost, read_alone
+    from probe.drafts import declarations
+    from probe.errors import PairsError
+    from probe.pair_check import check_pieces
+    from probe.pairs import GoldFile
+
+    naming = Naming(arguments.pair, "row-" if arguments.prefix is None else arguments.prefix)
+    rows = tuple(read_alone(arguments.file, arguments.from_, naming, arguments.base))
+    sources = [source for source in (arguments.student, arguments.teacher) if source]
+    tokenizers = [_tokenizer(source) for source in sources]
+    gold = GoldFile(rows, ())
+    if tokenizers:
+        student, teacher = zip(tokenizers, sources, strict=True)
+        gold = GoldFile(rows, tuple(declarations(naming.pair, student, teacher)))
+        names = dict(zip(naming.pair.split("~"), tokenizers, strict=True))
+        if problems := check_pieces(gold, arguments.file.name, names):
+            raise PairsError(*problems)
+    for line in lost(rows, bool(tokenizers)):
+        print(line, file=sys.stderr)
+    return gold
 
 
 def _to(gold: "GoldFile", arguments: Namespace) -> None:

@@ -1,8 +1,9 @@
 """What the commands share: the version, and turning an error into one message and exit code 2."""
 
+import math
 import os
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Sequence
 
 from probe import __version__
@@ -27,6 +28,17 @@ def run(parser: ArgumentParser, body: Callable[[Namespace], int | None], argv: S
     return 0
 
 
+def _scale(text: str) -> float:
+    """A number that keys can be divided by."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise ArgumentTypeError(f"a finite number above 0, not {text!r}")
+    return value
+
+
 def add_checkpoints(parser: ArgumentParser) -> None:
     """Several checkpoints, and how to open them."""
     parser.add_argument(
@@ -43,5 +55,5 @@ def add_checkpoint_options(parser: ArgumentParser) -> None:
     parser.add_argument("--student", metavar="MODEL", help="directory, .gguf file or hub id of the student, if moved")
     parser.add_argument("--teacher", metavar="MODEL", help="the same for the teacher")
     parser.add_argument(
-        "--key-scale", type=float, metavar="X", help="what keys are divided by, for DSKD directories, which store none"
+        "--key-scale", type=_scale, metavar="X", help="what keys are divided by, for DSKD directories, which store none"
     )
