@@ -27,7 +27,7 @@ from probe.link_formats import (
     parse_simalign,
     rebase,
 )
-from probe.pair_check import odd_links
+from probe.pair_check import check_row, odd_links
 from probe.pair_rows import GoldRow, Links
 from probe.pairs import format_pairs, read_pairs, write_pairs
 from probe.tokens import TokenizedText
@@ -480,3 +480,10 @@ def test_a_lack_of_links_is_named():
     both = [TokenizedText.from_pieces("a b", ["a", "Ġb"])] * 2
     bare = GoldRow("r", "s~t", *both, frozenset({(0, 0)}), frozenset({(1, 0)}), (), "")
     assert odd_links(bare) == (("1p0",), ("1-1",))
+
+
+def test_a_note_says_what_is_not_linked(tmp_path: Path):
+    path = write(tmp_path, written(ROWS[2:], "pharaoh") | {"": "0-0\n"})
+    (found,) = read_alone(path, "pharaoh", Naming("s~t", "x-"), None)
+    assert found.note == "Not linked in that file: 1-1."
+    assert check_row(found, "here") == ()
