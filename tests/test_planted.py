@@ -1,0 +1,152 @@
+"""What was planted in an attention is what is measured of it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from probe.align import align_maps
+from probe.comparison import compare_all
+from probe.destinations import DESTINATIONS
+from probe.given_maps import given_maps
+from probe.maps import AttentionMap
+from probe.methods import REFERENCES
+from probe.pair_rows import GoldRow
+from probe.pairs import GoldFile, read_pairs, write_pairs
+from probe.report.values import ProbeReport
+from probe.scores import METRICS
+from probe.truth import KINDS, SLICES, Truth
+
+GOLD = Path(__file__).parent.parent / "alignments" / "gold.tsv"
+
+
+@pytest.fixture(scope="module")
+def rows() -> tuple[GoldRow, ...]:
+    return tuple(row for row in read_pairs(GOLD).rows if row.pair.startswith("gpt2~"))[:40]
+
+
+def probed(tmp_path: Path, rows: tuple[GoldRow, ...], weights: list[np.ndarray]) -> ProbeReport:
+    """The report on maps that are given as files, as anybody's would be."""
+    gold, maps = tmp_path / "gold.tsv", tmp_path / "planted"
+    write_pairs(gold, rows)
+    maps.mkdir()
+    for row, own in zip(rows, weights, strict=True):
+        AttentionMap("planted", row.student, row.teacher, own).save(maps / f"{row.id}.npz")
+    return align_maps(given_maps(maps), read_pairs(gold), gold)
+
+
+def normal(weights: np.ndarray) -> np.ndarray:
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+def figure(report: ProbeReport, metric: str, method: int = 0) -> float:
+    return float(report.intervals.value[method, METRICS.index(metric)])
+
+
+def test_gold_mass_and_repeat_confusion(tmp_path: Path, rows: tuple[GoldRow, ...]):
+    """Of each linked token 0.6 on its sure links and, where its piece comes again, 0.3 there, the rest on EOS."""
+    piece = DESTINATIONS.index("same piece elsewhere")
+    weights: list[np.ndarray] = []
+    linked = again = 0
+    for row in rows:
+        truth = Truth(row)
+        own = np.zeros(truth.sure.shape)
+        own[truth.sure] = 1
+        own = 0.6 * own / np.maximum(own.sum(axis=1, keepdims=True), 1)
+        elsewhere = (truth.destinations == piece) & truth.linked[:, None]
+        own += 0.3 * elsewhere / np.maximum(elsewhere.sum(axis=1, keepdims=True), 1)
+        own[:, -1] += 1 - own.sum(axis=1)
+        linked, again = linked + truth.linked.sum(), again + elsewhere.any(axis=1).sum()
+        weights.append(own)
+    report = probed(tmp_path, rows, weights)
+    assert 0.1 < again / linked < 0.9
+    assert figure(report, "gold mass") == pytest.approx(0.6)
+    shares = dict(zip(DESTINATIONS, report.destinations.values[0], strict=True))
+    assert shares["sure link"] == pytest.approx(0.6)
+    assert shares["same piece elsewhere"] == pytest.approx(0.3 * again / linked)
+    assert sum(shares.values()) == pytest.approx(1)
+
+
+def test_top_1_is_measured_within_its_interval(tmp_path: Path, rows: tuple[GoldRow, ...]):
+    """Seven tokens of ten look at gold, chosen by a coin; the others at end of sequence."""
+    rng = np.random.default_rng(0)
+    weights: list[np.ndarray] = []
+    for row in rows:
+        right = Truth(row).sure & (rng.random(len(row.student.tokens) + 1) < 0.7)[:, None]
+        right[~right.any(axis=1), -1] = True
+        weights.append(normal(right.astype(float)))
+    report = probed(tmp_path, rows, weights)
+    assert report.intervals.low[0, 0] < 0.7 < report.intervals.high[0, 0]
+    assert report.intervals.high[0, 0] - report.intervals.low[0, 0] < 0.1
+
+
+def test_gold_with_its_columns_permuted_scores_as_chance(tmp_path: Path, rows: tuple[GoldRow, ...]):
+    rng = np.random.default_rng(1)
+    weights: list[np.ndarray] = []
+    for row in rows:
+        own = REFERENCES["gold"](row).weights
+        inner = rng.permutation(own.shape[1] - 1)
+        weights.append(np.concatenate([own[:, inner], own[:, -1:]], axis=1))
+    report = probed(tmp_path, rows, weights)
+    chance = figure(report, "top-1", report.methods.index("uniform"))
+    assert report.intervals.low[0, 0] - 0.01 < chance < report.intervals.high[0, 0] + 0.01
+    assert figure(report, "AUC") == pytest.approx(0.5, abs=0.03)
+
+
+def test_an_attention_built_to_reach_the_ceiling_reaches_it_for_every_kind_of_token(
+    tmp_path: Path, rows: tuple[GoldRow, ...]
+):
+    report = probed(tmp_path, rows, [REFERENCES["bigram"](row).weights for row in rows])
+    ceiling = report.methods.index("bigram")
+    for one in report.by_slice:
+        np.testing.assert_allclose(one.values[0], one.values[ceiling])
+    assert figure(report, "top-1") < 1
+    (comparison,) = compare_all({"one": report, "other": replace(report)})
+    assert all(one.difference == 0 for one in (*comparison.figures, *comparison.phenomena))
+
+
+@pytest.mark.parametrize(("shift", "reading"), [(0, "T"), (1, "I")])
+def test_a_map_that_is_read_one_token_off_agrees_with_the_inputs(
+    tmp_path: Path, rows: tuple[GoldRow, ...], shift: int, reading: str
+):
+    weights: list[np.ndarray] = []
+    for row in rows:
+        links = Truth(row).sure.astype(float)
+        moved = np.zeros_like(links)
+        moved[shift:, shift:] = links[: len(links) - shift, : links.shape[1] - shift]
+        moved[0, 0] = moved[0, 0] if shift == 0 else 1
+        moved[moved.sum(axis=1) == 0, -1] = 1
+        weights.append(normal(moved))
+    report = probed(tmp_path, rows, weights)
+    by_name = {one.name: one.values[0, 0] for one in report.by_slice}
+    assert by_name[f"{reading}, where T, I, P differ"] == pytest.approx(1)
+    value, low, high = report.targets_minus_inputs
+    assert (low > 0) if shift == 0 else (high < 0)
+    assert low <= value <= high
+
+
+def test_every_row_with_a_sure_link_is_of_one_kind_of_each_family(rows: tuple[GoldRow, ...]):
+    families = (KINDS[:2], KINDS[2:5], ("occurs once", *KINDS[5:7]))
+    for row in rows:
+        selector = Truth(row).stack.selector
+        for family in families:
+            chosen = np.stack([selector[1 + SLICES.index(name)] for name in family])
+            np.testing.assert_array_equal(chosen.sum(axis=0)[selector[0]], 1)
+
+
+def test_maps_without_the_other_softmax_have_no_figures_that_need_it(tmp_path: Path, rows: tuple[GoldRow, ...]):
+    report = probed(tmp_path, rows[:12], [REFERENCES["gold"](row).weights for row in rows[:12]])
+    f1 = {one.name: one.values[0, 2] for one in report.by_aligner}
+    assert np.isnan([f1["argmax A′"], f1["intersection"], f1["itermax"], f1["matching"]]).all()
+    assert f1["argmax A"] == 1
+    assert np.isnan(report.backward_intervals.value[0, 0])
+
+
+def test_a_gold_file_without_rows_for_the_maps_is_refused(tmp_path: Path, rows: tuple[GoldRow, ...]):
+    from probe.errors import PairsError
+
+    map_ = REFERENCES["gold"](rows[0])
+    map_.save(tmp_path / "one.npz")
+    with pytest.raises(PairsError, match="tokens of a row"):
+        align_maps(given_maps(tmp_path / "one.npz"), GoldFile(rows[1:], ()), GOLD)

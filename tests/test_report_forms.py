@@ -1,0 +1,111 @@
+"""A report in the forms that other programs read."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from probe.align import align_pairs
+from probe.cli.align import main
+from probe.errors import OutputError
+from probe.find import find_checkpoint
+from probe.pairs import GoldFile, read_pairs, write_pairs
+from probe.report.document import from_json, to_json
+from probe.report.forms import figures, frame, sentence_frame, to_csv, to_latex, to_markdown
+from probe.report.tables import SECTIONS
+from probe.report.values import ProbeReport
+from probe.scores import COUNTS
+
+GOLD = Path(__file__).parent.parent / "alignments" / "gold.tsv"
+
+
+@pytest.fixture(scope="module")
+def report() -> ProbeReport:
+    gold = read_pairs(GOLD)
+    demo = tuple(row for row in gold.rows if row.pair.startswith("demo~"))[:15]
+    return align_pairs(find_checkpoint("demo"), GoldFile(demo, gold.comments), GOLD, command="probe-align --pairs x")
+
+
+def test_json_is_read_back(report: ProbeReport):
+    again = from_json(to_json(report))
+    assert again.origin == report.origin
+    assert (again.sentences, again.methods, again.triples) == (report.sentences, report.methods, report.triples)
+    for name in ("counts", "backward", "slices", "links", "mass"):
+        np.testing.assert_allclose(getattr(again, name), getattr(report, name), rtol=1e-8, atol=1e-12)
+    np.testing.assert_allclose(again.intervals.low, report.intervals.low, rtol=1e-6, atol=1e-9)
+    assert to_json(again) == to_json(from_json(to_json(again)))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("{", "a probe report in JSON"), ("[]", "schema 2"), ('{"schema": 1}', "schema 1"), ('{"schema": 2}', "keys of")],
+)
+def test_what_is_no_report_is_refused(text: str, message: str):
+    with pytest.raises(OutputError, match=message):
+        from_json(text, "r.json")
+
+
+def test_csv_has_a_line_for_each_figure(report: ProbeReport):
+    lines = list(csv.DictReader(io.StringIO(to_csv({"demo": report}))))
+    assert len(lines) == len(list(figures("demo", report)))
+    (line,) = (one for one in lines if (one["section"], one["method"], one["metric"]) == ("method", "lexical", "top-1"))
+    m = report.methods.index("lexical")
+    assert float(line["value"]) == report.intervals.value[m, 0]
+    assert float(line["low"]) == report.intervals.low[m, 0]
+    assert "nan" not in to_csv({"demo": report})
+
+
+def test_data_frames(report: ProbeReport):
+    whole = frame({"a": report, "b": report})
+    assert set(whole.checkpoint) == {"a", "b"}
+    assert len(whole) == 2 * len(list(figures("a", report)))
+    sentences = sentence_frame(report)
+    assert len(sentences) == len(report.sentences) * len(report.methods)
+    assert sentences[sentences.method == "cma"]["rows"].sum() == report.counts[:, 0, COUNTS.index("rows")].sum()
+
+
+def test_latex_and_markdown(report: ProbeReport):
+    latex = to_latex({"a_b & c": report})
+    assert r"a\_b \& c" in latex
+    assert r"$\leftarrow$" in latex
+    assert latex.count(r"\toprule") == latex.count(r"\bottomrule") == latex.count(r"\begin{tabular}") == 1
+    rows = [line for line in latex.splitlines() if line.endswith(r"\\") and "multicolumn" not in line]
+    assert {line.count(" & ") for line in rows} == {5}
+    tables = [line for line in to_markdown({"demo": report}).splitlines() if line.startswith("|")]
+    assert {line.count("|") for line in tables} == {7, 5}
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_every_section_fits_80_columns(report: ProbeReport, name: str):
+    console = Console(width=80)
+    with console.capture() as capture:
+        console.print(SECTIONS[name](report))
+    assert all(len(line.rstrip()) <= 80 for line in capture.get().splitlines())
+    assert "…" not in capture.get()
+
+
+def test_the_command_writes_them_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    gold = read_pairs(GOLD)
+    few = tmp_path / "few.tsv"
+    write_pairs(few, [row for row in gold.rows if row.pair.startswith("demo~")][:3], gold.comments)
+    outputs = [part for form in ("json", "csv", "latex", "markdown") for part in (f"--{form}", str(tmp_path / form))]
+    options = ["--pairs", str(few), "--methods", "lexical", "--by", "method"]
+    assert main([*options, "--checkpoint", "demo", "--checkpoint", "demo-cma", *outputs]) == 0
+    out = capsys.readouterr().out
+    assert "lexical" in out
+    assert "diagonal" not in out.split("Intervals")[0]
+    document = json.loads((tmp_path / "json").read_text())
+    assert set(document["reports"]) == {"demo", "demo-cma"}
+    assert document["comparisons"][0]["figures"][0]["figure"] == "top-1"
+    assert all((tmp_path / form).stat().st_size for form in ("csv", "latex", "markdown"))
+
+
+def test_a_method_that_is_not_known(capsys: pytest.CaptureFixture[str]):
+    assert main(["--pairs", str(GOLD), "--methods", "lexical,diagonale"]) == 2
+    err = capsys.readouterr().err
+    assert "diagonale" in err
+    assert "uniform, diagonal, lexical" in err
