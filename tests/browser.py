@@ -62,13 +62,14 @@ def chromium_path() -> str:
     pytest.skip(reason)
 
 
-@pytest.fixture(scope="session")
+# Each test file that imports it has a fixture of its own, and a process can hold one Playwright at a time.
+@pytest.fixture(scope="module")
 def playwright() -> Generator[Playwright]:
     with sync_playwright() as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium(playwright: Playwright) -> Generator[Browser]:
     browser = playwright.chromium.launch(executable_path=chromium_path(), args=ARGUMENTS)
     yield browser
@@ -171,7 +172,7 @@ def _ask(jupyter: Jupyter, path: str, method: str = "GET"):
     return opener.open(urllib.request.Request(f"{jupyter.url}/{path}", headers=headers, method=method), timeout=5)
 
 
-@pytest.fixture(scope="session", params=APPLICATIONS)
+@pytest.fixture(scope="module", params=APPLICATIONS)
 def jupyter(
     request: pytest.FixtureRequest, chromium: Browser, tmp_path_factory: pytest.TempPathFactory
 ) -> Generator[Jupyter]:
