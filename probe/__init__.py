@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from probe.pairs import GoldFile, read_pairs, write_pairs
     from probe.plots.annotator import annotate
     from probe.plots.heatmap import heatmap, save_heatmap
-    from probe.report.document import load_report, save_report
+    from probe.report.document import load_report, load_reports, save_report
     from probe.report.values import ProbeReport
     from probe.tokens import TokenizedText
 
@@ -51,6 +51,7 @@ _HOMES = {
     "heatmap": "plots.heatmap",
     "load_checkpoint": "checkpoint",
     "load_report": "report.document",
+    "load_reports": "report.document",
     "open_table": "embeddings",
     "read_pairs": "pairs",
     "save_checkpoint": "checkpoint",
@@ -78,6 +79,7 @@ __all__ = [
     "heatmap",
     "load_checkpoint",
     "load_report",
+    "load_reports",
     "open_table",
     "read_pairs",
     "save_checkpoint",

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from probe.chunks import one_to_one
+from probe.documents import known
 from probe.errors import PairsError, Problem
 from probe.markdown import markdown_table
 from probe.pair_rows import PHENOMENA, GoldRow
@@ -215,13 +216,9 @@ def _disagreements(a: GoldRow, b: GoldRow) -> Iterator[Disagreement]:
 
 def _document(found: Figures) -> dict[str, Any]:
     return {"rows": found.rows} | {
-        name: {"value": _number(found.value[k]), "interval": [_number(found.low[k]), _number(found.high[k])]}
+        name: {"value": known(found.value[k]), "interval": [known(found.low[k]), known(found.high[k])]}
         for k, name in enumerate(FIGURES)
     }
-
-
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
 
 
 def _short(value: float, digits: int) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from probe.cma import OpenCheckpoint, common_power
 from probe.fitting import fitting_rows
-from probe.given_maps import GivenMaps, fitting_maps
+from probe.given_maps import GivenMaps
 from probe.maps import AttentionMap
 from probe.methods import RANDOM_SEEDS, SAMPLE, MapsOf, checkpoint_maps, chosen_references
 from probe.pair_rows import GoldRow
@@ -67,8 +67,7 @@ def align_maps(
 ) -> ProbeReport:
     """Score maps or links that somebody else made on the rows that they are of; see `align_pairs`."""
     others = chosen_references(methods)
-    maps = fitting_maps(given, gold, path)
-    rows = [row for row in gold.rows if row.id in maps]
+    rows = [row for row in gold.rows if row.id in given.maps]
     origin = Origin(
         checkpoint=given.name,
         method="maps",
@@ -82,7 +81,9 @@ def align_maps(
         random_seeds=(),
         **_record(path, command),
     )
-    return _report(origin, rows, len(gold.rows) - len(rows), lambda row: {given.name: [maps[row.id]]} | others(row))
+    return _report(
+        origin, rows, len(gold.rows) - len(rows), lambda row: {given.name: [given.maps[row.id]]} | others(row)
+    )
 
 
 def _record(path: Path, command: str) -> dict[str, Any]:

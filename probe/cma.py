@@ -39,7 +39,8 @@ class OpenCheckpoint:
         equal columns, to the last bit. So ties are ties, and repeated tokens are not told apart by rounding.
         """
         rows, states = self.student.bigrams(student)
-        return [self._attention(query, rows, states, teacher) for query in queries]
+        columns, keys = self.teacher.bigrams(teacher)
+        return [self._attention(query, states, keys, (rows, columns)) for query in queries]
 
     def attend_by_half(
         self, student: TokenizedText, teacher: TokenizedText, mean: Float[np.ndarray, " two_widths"]
@@ -49,9 +50,12 @@ class OpenCheckpoint:
         The other half of the state is its mean (see `mean_state`), so that the query keeps its usual size.
         """
         rows, states = self.student.bigrams(student)
+        columns, keys = self.teacher.bigrams(teacher)
         targets = np.arange(states.shape[1]) >= self.student.table.width
-        halves = np.where(targets, mean, states), np.where(targets, states, mean)
-        input_half, target_half = (self._attention(self.checkpoint.query, rows, half, teacher) for half in halves)
+        input_half, target_half = (
+            self._attention(self.checkpoint.query, half, keys, (rows, columns))
+            for half in (np.where(targets, mean, states), np.where(targets, states, mean))
+        )
         return input_half, target_half
 
     def mean_state(self, texts: Sequence[TokenizedText]) -> Float[np.ndarray, " two_widths"]:
@@ -63,13 +67,13 @@ class OpenCheckpoint:
     def _attention(
         self,
         query: Projector,
-        rows: Int[np.ndarray, " positions"],
-        states: Float[np.ndarray, "distinct two_widths"],
-        teacher: TokenizedText,
+        states: Float[np.ndarray, "distinct_queries two_student_widths"],
+        keys: Float[np.ndarray, "distinct_keys two_teacher_widths"],
+        positions: tuple[Int[np.ndarray, " students"], Int[np.ndarray, " teachers"]],
     ) -> CrossModelAttention:
-        columns, teachers = self.teacher.bigrams(teacher)
-        logits = attention_logits(query, states, teachers, key_scale=self.checkpoint.scales.key)
-        return cross_model_attention(logits[rows][:, columns])
+        """Of distinct bigrams, laid out to the positions that have them."""
+        logits = attention_logits(query, states, keys, key_scale=self.checkpoint.scales.key)
+        return cross_model_attention(logits[positions[0]][:, positions[1]])
 
     def map(self, student: TokenizedText, teacher: TokenizedText) -> AttentionMap:
         """The attention of one text under the trained query projector."""

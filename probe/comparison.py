@@ -1,7 +1,6 @@
 """Two checkpoints on the same gold pairs: what differs, within which bounds, and whether chance would do it."""
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -11,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
+from probe.documents import without_nan
 from probe.pair_rows import PHENOMENA
+from probe.report.document import SCHEMA
 from probe.report.document import to_json as report_to_json
 from probe.report.values import ProbeReport
 from probe.scores import METRICS, metrics
@@ -131,19 +132,9 @@ def _difference(
 
 def to_json(reports: Mapping[str, ProbeReport], comparisons: Sequence[Comparison]) -> str:
     """All reports, each as `probe.report.document.to_json` has it, and what they differ in."""
-    document = {
-        "reports": {name: json.loads(report_to_json(report)) for name, report in reports.items()},
-        "comparisons": [asdict(comparison) for comparison in comparisons],
-    }
-    return json.dumps(_without_nan(document), ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _without_nan(part: Any) -> Any:
-    if isinstance(part, Mapping):
-        return {key: _without_nan(value) for key, value in part.items()}
-    if isinstance(part, (list, tuple)):
-        return [_without_nan(value) for value in part]
-    return None if isinstance(part, float) and math.isnan(part) else part
+    parts = ",\n".join(f"{json.dumps(name)}: {report_to_json(report)}" for name, report in reports.items())
+    compared = json.dumps(without_nan([asdict(one) for one in comparisons]), ensure_ascii=False)
+    return f'{{"schema": {SCHEMA}, "reports": {{\n{parts}}},\n"comparisons": {compared}}}\n'
 
 
 def table(comparison: Comparison) -> "RenderableType":

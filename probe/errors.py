@@ -8,6 +8,7 @@ ProbeError                 base; commands print it and exit with code 2
 ├── TableError             an embedding table
 ├── CheckpointError        a checkpoint directory
 ├── OutputError            a file that cannot be written
+├── ReportError            a saved report that cannot be read
 ├── TrainingError          training data, settings or state
 └── MissingExtraError      a package that an extra would have installed
 """
@@ -62,6 +63,10 @@ class CheckpointError(ProbeError):
 
 class OutputError(ProbeError):
     """A file cannot be written."""
+
+
+class ReportError(ProbeError):
+    """A saved report cannot be read, or is none."""
 
 
 class TrainingError(ProbeError):

@@ -38,22 +38,22 @@ def diagonal(row: GoldRow) -> AttentionMap:
 
 def lexical(row: GoldRow) -> AttentionMap:
     """Equal weight on all teacher tokens of the same surface form, spaces aside."""
-    return _mask_map("lexical", row, equal_mask(surfaces(row.student), surfaces(row.teacher)))
+    return mask_map("lexical", row, equal_mask(surfaces(row.student), surfaces(row.teacher)))
 
 
 def overlap(row: GoldRow) -> AttentionMap:
     """Equal weight on all teacher tokens that share a byte with the student token."""
-    return _mask_map("overlap", row, overlap_mask(row.student, row.teacher))
+    return mask_map("overlap", row, overlap_mask(row.student, row.teacher))
 
 
 def chunk(row: GoldRow) -> AttentionMap:
     """Equal weight on all teacher tokens of the same shared-boundary chunk."""
-    return _mask_map("chunk", row, chunk_mask(row.student, row.teacher))
+    return mask_map("chunk", row, chunk_mask(row.student, row.teacher))
 
 
 def gold(row: GoldRow) -> AttentionMap:
     """Equal weight on the sure links: what a perfect aligner would score."""
-    return _mask_map("gold", row, gold_mask(row))
+    return mask_map("gold", row, gold_mask(row))
 
 
 def equal_mask(students: Sequence[Hashable], teachers: Sequence[Hashable]) -> Bool[np.ndarray, "student teacher"]:
@@ -139,7 +139,8 @@ def _with_eos(inner: np.ndarray, row: GoldRow) -> np.ndarray:
     return weights
 
 
-def _mask_map(method: str, row: GoldRow, mask: Bool[np.ndarray, "student teacher"]) -> AttentionMap:
+def mask_map(method: str, row: GoldRow, mask: Bool[np.ndarray, "student teacher"]) -> AttentionMap:
+    """Equal weight on the cells of a mask; where a row of it is empty, all weight on end of sequence."""
     weights = _with_eos(mask, row)
     weights[weights.sum(axis=1) == 0, -1] = 1.0
     return _map(method, row, weights)

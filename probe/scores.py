@@ -34,6 +34,8 @@ LINK_COUNTS = ("predicted", "predicted possible", "predicted sure")
 """|A|, |A∩P| and |A∩S|."""
 COUNTS = ("rows", *ROW_METRICS, *LINK_COUNTS, "sure", "EOS hits", "sentences")
 """What `score` sums for a sentence."""
+LINKS_AND_SURE = slice(COUNTS.index(LINK_COUNTS[0]), COUNTS.index("sure") + 1)
+"""Where `link_metrics` finds in them what it needs."""
 
 SLICE_METRICS = ("top-1", "MRR", "AUC", "gold mass")
 SLICE_COUNTS = ("rows", *SLICE_METRICS)
@@ -149,7 +151,7 @@ def metrics(counts: Float[np.ndarray, "*batch counts"]) -> Float[np.ndarray, "*b
     rows, totals = counts[..., :1], counts[..., 1 : 1 + len(ROW_METRICS)]
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.concatenate(
-            [totals / rows, link_metrics(counts[..., -6:-2]), counts[..., -2:-1] / counts[..., -1:]], axis=-1
+            [totals / rows, link_metrics(counts[..., LINKS_AND_SURE]), counts[..., -2:-1] / counts[..., -1:]], axis=-1
         )
 
 

@@ -35,11 +35,11 @@ KINDS = (
 
 READINGS = (
     "overlap",
-    "gold, where overlap differs",
-    "overlap, where it differs",
-    "T, where T, I, P differ",
-    "I, where T, I, P differ",
-    "P, where T, I, P differ",
+    "gold, not overlap",
+    "overlap, not gold",
+    "T, if T, I, P differ",
+    "I, if T, I, P differ",
+    "P, if T, I, P differ",
 )
 """Other links than gold's, and gold on the same rows.
 

@@ -11,7 +11,7 @@ from test_heatmap import GOLD, attention, long_map
 from probe.cli.heatmap import main
 from probe.errors import MissingExtraError
 from probe.maps import AttentionMap
-from probe.plots.page import interactive, save_page
+from probe.plots.heatmap_page import interactive, save_page
 from probe.tokens import TokenizedText
 
 __all__ = ["chromium", "playwright"]  # fixtures
@@ -48,7 +48,7 @@ def test_the_page_fetches_nothing_and_is_the_same_in_another_process(tmp_path: P
     save_page(attention(), first, gold=GOLD)
     code = f"""
 from tests.test_heatmap import GOLD, attention
-from probe.plots.page import save_page
+from probe.plots.heatmap_page import save_page
 save_page(attention(), {str(second)!r}, gold=GOLD)
 """
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent.parent)

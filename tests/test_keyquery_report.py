@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from probe.cli.keyquery import main
-from probe.errors import PairsError
+from probe.errors import ReportError
 from probe.find import find_checkpoint
 from probe.fitting import fitting_rows
 from probe.keyquery import analyse
@@ -102,20 +102,20 @@ def test_a_report_equals_what_is_read_back(report: KeyQueryReport, tmp_path: Pat
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda text: text[:-20], "expected a key-query report in JSON"),
-        (lambda text: text.replace('"schema": 1', '"schema": 2'), "expected schema 1; got schema 2"),
+        (lambda text: text[:-20], "a report of probe-keyquery --json in JSON"),
+        (lambda text: text.replace('"schema": 1', '"schema": 2'), "of schema 1; got schema 2"),
         (lambda text: "[]", "got schema None"),
         (lambda text: text.replace('"outside":', '"inside":', 1), "none called 'inside, outside'"),
         (lambda text: text.replace('"settings"', '"set"'), "none called 'settings'"),
     ],
 )
 def test_another_file_is_refused(report: KeyQueryReport, spoil, message: str):
-    with pytest.raises(PairsError, match=message):
+    with pytest.raises(ReportError, match=message):
         KeyQueryReport.from_json(spoil(report.to_json()), "r.json")
 
 
 def test_a_missing_file_is_refused(tmp_path: Path):
-    with pytest.raises(PairsError, match="expected a key-query report"):
+    with pytest.raises(ReportError, match="expected a report of probe-keyquery"):
         load_report(tmp_path / "none.json")
 
 

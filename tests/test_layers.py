@@ -8,7 +8,7 @@ PACKAGE = Path(__file__).parent.parent / "probe"
 # Each module may import those on earlier lines of this list; those on its own line may not import each other.
 LAYERS = [
     "errors",
-    "escapes files markdown provenance sources tokens projectors",
+    "escapes documents files markdown provenance sources tokens projectors",
     "table_files encodings chunks attention maps aligners",
     "table_foreign pair_rows tokenizer",
     "table_sources pairs references stats half_rule link_formats phenomena",

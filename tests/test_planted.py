@@ -33,7 +33,8 @@ def probed(tmp_path: Path, rows: tuple[GoldRow, ...], weights: list[np.ndarray])
     maps.mkdir()
     for row, own in zip(rows, weights, strict=True):
         AttentionMap("planted", row.student, row.teacher, own).save(maps / f"{row.id}.npz")
-    return align_maps(given_maps(maps), read_pairs(gold), gold)
+    rows_read = read_pairs(gold)
+    return align_maps(given_maps(maps, rows_read, gold), rows_read, gold)
 
 
 def normal(weights: np.ndarray) -> np.ndarray:
@@ -120,7 +121,7 @@ def test_a_map_that_is_read_one_token_off_agrees_with_the_inputs(
         weights.append(normal(moved))
     report = probed(tmp_path, rows, weights)
     by_name = {one.name: one.values[0, 0] for one in report.by_slice}
-    assert by_name[f"{reading}, where T, I, P differ"] == pytest.approx(1)
+    assert by_name[f"{reading}, if T, I, P differ"] == pytest.approx(1)
     value, low, high = report.targets_minus_inputs
     assert (low > 0) if shift == 0 else (high < 0)
     assert low <= value <= high
@@ -149,4 +150,4 @@ def test_a_gold_file_without_rows_for_the_maps_is_refused(tmp_path: Path, rows: 
     map_ = REFERENCES["gold"](rows[0])
     map_.save(tmp_path / "one.npz")
     with pytest.raises(PairsError, match="tokens of a row"):
-        align_maps(given_maps(tmp_path / "one.npz"), GoldFile(rows[1:], ()), GOLD)
+        given_maps(tmp_path / "one.npz", GoldFile(rows[1:], ()), GOLD)

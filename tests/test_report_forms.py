@@ -11,7 +11,7 @@ from rich.console import Console
 
 from probe.align import align_pairs
 from probe.cli.align import main
-from probe.errors import OutputError
+from probe.errors import ReportError
 from probe.find import find_checkpoint
 from probe.pairs import GoldFile, read_pairs, write_pairs
 from probe.report.document import from_json, to_json
@@ -42,10 +42,15 @@ def test_json_is_read_back(report: ProbeReport):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("{", "a probe report in JSON"), ("[]", "schema 2"), ('{"schema": 1}', "schema 1"), ('{"schema": 2}', "keys of")],
+    [
+        ("{", "probe-align --json in JSON"),
+        ("[]", "schema 2"),
+        ('{"schema": 1}', "schema 1"),
+        ('{"schema": 2}', "keys of"),
+    ],
 )
 def test_what_is_no_report_is_refused(text: str, message: str):
-    with pytest.raises(OutputError, match=message):
+    with pytest.raises(ReportError, match=message):
         from_json(text, "r.json")
 
 

@@ -3,7 +3,6 @@
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,14 +11,13 @@ from probe.cli.run import add_checkpoints, run
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from probe.cma import OpenCheckpoint
     from probe.comparison import Comparison
-    from probe.given_maps import GivenMaps
     from probe.maps import AttentionMap
     from probe.pair_rows import GoldRow
     from probe.pairs import GoldFile
     from probe.report.values import ProbeReport
 
+    MapOf = Callable[[GoldRow], AttentionMap]
     Drawable = tuple[GoldRow, AttentionMap]
 
 SECTIONS = ("method", "phenomenon", "token", "reading", "length", "mass", "aligner", "backward", "triple")
@@ -86,13 +84,14 @@ def _align(arguments: Namespace) -> None:
     console = Console(highlight=False, markup=False)
     reports: dict[str, ProbeReport] = {}
     drawn: dict[str, tuple[Drawable, ...]] = {}
-    for name, report, maps in _reports(arguments, gold):
+    for name, report, map_of in _reports(arguments, gold):
         reports[name] = report
         _print(console, report, arguments.by)
+        if arguments.heatmaps or arguments.html:
+            scored = set(report.sentences)
+            drawn[name] = tuple((row, map_of(row)) for row in gold.rows if row.id in scored)
         if arguments.heatmaps:
-            _draw(report.checkpoint, maps(), arguments.heatmaps)
-        if arguments.html:
-            drawn[name] = tuple(maps())
+            _draw(report.checkpoint, drawn[name], arguments.heatmaps)
     comparisons = compare_all(reports)
     _write(arguments, reports, comparisons, drawn)
     for comparison in comparisons:
@@ -119,10 +118,8 @@ def _check(arguments: Namespace) -> None:
         raise OutputError(Problem("outputs", "a file for each", "one file twice", "Name different files."))
 
 
-def _reports(
-    arguments: Namespace, gold: "GoldFile"
-) -> "Iterator[tuple[str, ProbeReport, Callable[[], Iterator[Drawable]]]]":
-    """A report on each checkpoint and each file of maps, with what can be drawn; the demo where neither is named."""
+def _reports(arguments: Namespace, gold: "GoldFile") -> "Iterator[tuple[str, ProbeReport, MapOf]]":
+    """A report on each checkpoint and each file of maps, with the probed map of a row; the demo where none is named."""
     import shlex
     import sys
 
@@ -135,24 +132,11 @@ def _reports(
     for name in arguments.checkpoint or ([] if arguments.maps else ["demo"]):
         opened = find_checkpoint(name, overrides, [row.text for row in gold.rows])
         report = align_pairs(opened, gold, arguments.pairs, arguments.methods, command)
-        yield name, report, partial(_own_maps, opened, gold, arguments.pairs)
+        yield name, report, lambda row, opened=opened: opened.map(row.student, row.teacher)
     for path in arguments.maps:
-        given = given_maps(path)
+        given = given_maps(path, gold, arguments.pairs)
         report = align_maps(given, gold, arguments.pairs, arguments.methods, command)
-        yield str(path), report, partial(_others_maps, given, gold, arguments.pairs)
-
-
-def _own_maps(opened: "OpenCheckpoint", gold: "GoldFile", path: Path) -> "Iterator[Drawable]":
-    from probe.fitting import fitting_rows
-
-    return ((row, opened.map(row.student, row.teacher)) for row in fitting_rows(opened, gold, path))
-
-
-def _others_maps(given: "GivenMaps", gold: "GoldFile", path: Path) -> "Iterator[Drawable]":
-    from probe.given_maps import fitting_maps
-
-    maps = fitting_maps(given, gold, path)
-    return ((row, maps[row.id]) for row in gold.rows if row.id in maps)
+        yield str(path), report, lambda row, given=given: given.maps[row.id]
 
 
 def _directory(text: str) -> Path:
@@ -165,7 +149,7 @@ def _directory(text: str) -> Path:
     return path
 
 
-def _draw(checkpoint: str, drawn: "Iterator[Drawable]", directory: Path) -> None:
+def _draw(checkpoint: str, drawn: "Sequence[Drawable]", directory: Path) -> None:
     import sys
     from urllib.parse import quote
 
@@ -174,8 +158,7 @@ def _draw(checkpoint: str, drawn: "Iterator[Drawable]", directory: Path) -> None
 
     from probe.plots.heatmap import save_heatmap
 
-    rows = list(drawn)  # so that the bar knows its end
-    for row, map_ in track(rows, "Heatmaps", console=Console(stderr=True), disable=not sys.stderr.isatty()):
+    for row, map_ in track(drawn, "Heatmaps", console=Console(stderr=True), disable=not sys.stderr.isatty()):
         name = quote(f"{checkpoint}-{row.id}", safe=" ")  # an id may hold what a file name may not
         save_heatmap({checkpoint: map_}, directory / f"{name}.pdf", gold=row)
 
@@ -187,19 +170,30 @@ def _write(
     drawn: "dict[str, tuple[Drawable, ...]]",
 ) -> None:
     """Files of all reports, each whole or not at all."""
-    from probe.comparison import to_json
     from probe.files import replacing_file
-    from probe.plots.report_page import Probed, to_html
-    from probe.report import document, forms
 
-    texts = {
-        arguments.json: lambda: (
-            to_json(reports, comparisons) if len(reports) > 1 else document.to_json(*reports.values())
-        ),
-        arguments.csv: lambda: forms.to_csv(reports),
-        arguments.latex: lambda: forms.to_latex(reports),
-        arguments.markdown: lambda: forms.to_markdown(reports),
-        arguments.html: lambda: to_html([Probed(reports[name], maps) for name, maps in drawn.items()]),
+    def as_json() -> str:
+        from probe.comparison import to_json
+        from probe.report import document
+
+        return to_json(reports, comparisons) if len(reports) > 1 else document.to_json(*reports.values())
+
+    def form(name: str) -> str:
+        from probe.report import forms
+
+        return getattr(forms, name)(reports)
+
+    def as_html() -> str:
+        from probe.plots.report_page import Probed, to_html
+
+        return to_html([Probed(reports[name], maps) for name, maps in drawn.items()])
+
+    texts: dict[Path | None, Callable[[], str]] = {
+        arguments.json: as_json,
+        arguments.csv: lambda: form("to_csv"),
+        arguments.latex: lambda: form("to_latex"),
+        arguments.markdown: lambda: form("to_markdown"),
+        arguments.html: as_html,
     }
     for path, text in texts.items():
         if path is not None:

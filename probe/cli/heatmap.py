@@ -89,7 +89,7 @@ def _heatmap(arguments: Namespace) -> None:
     options: dict[str, Any] = {"gold": gold, "difference": arguments.difference}
     common: dict[str, Any] = {"scale": arguments.scale or "linear", "window": arguments.window, "dark": arguments.dark}
     if arguments.out.suffix == ".html":
-        from probe.plots.page import save_page
+        from probe.plots.heatmap_page import save_page
 
         save_page(maps, arguments.out, **options, **common)
     else:

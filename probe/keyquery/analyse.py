@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from probe.cma import OpenCheckpoint, Sides
+from probe.documents import known
 from probe.errors import PairsError, Problem
 from probe.keyquery.clouds import Clouds, collect
 from probe.keyquery.extra import require_analysis
@@ -23,7 +24,7 @@ from probe.keyquery.measure import half_sample_estimate, half_splits, measure
 from probe.keyquery.moments import effective_rank, norm_profile, scale_ratio
 from probe.keyquery.planes import planes
 from probe.keyquery.two_samples import subsample
-from probe.keyquery.values import Analysis, CloudFacts, Estimate, MatchedFacts, Measurement, Plane, Settings, known
+from probe.keyquery.values import Analysis, CloudFacts, Estimate, MatchedFacts, Measurement, Plane, Settings
 from probe.keyquery.views import VIEWS, View, outside_share, span_basis, view
 from probe.pair_rows import GoldRow
 from probe.provenance import checkpoint_files

@@ -6,10 +6,11 @@ import numpy as np
 from jaxtyping import Float
 
 from probe.attention import cross_model_attention
+from probe.documents import known
 from probe.keyquery.clouds import Clouds, text_logits
 from probe.keyquery.matching import MATCHES
 from probe.keyquery.moments import frechet
-from probe.keyquery.values import Estimate, Intervention, known
+from probe.keyquery.values import Estimate, Intervention
 from probe.pair_rows import GoldRow
 from probe.references import gold_mask
 from probe.scores import top_1

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from probe.documents import known
 from probe.keyquery.classifier import LINEAR, MLP, held_out_auc
 from probe.keyquery.clouds import Clouds
 from probe.keyquery.moments import frechet
@@ -31,7 +32,7 @@ from probe.keyquery.two_samples import (
     sliced_wasserstein,
     subsample,
 )
-from probe.keyquery.values import Estimate, Measurement, Settings, known
+from probe.keyquery.values import Estimate, Measurement, Settings
 from probe.stats import CONFIDENCE
 
 FRECHET, MMD2, SLICED, ENERGY = "Fréchet", "MMD²", "sliced W₂", "energy"

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from probe.errors import PairsError, Problem
+from probe.documents import parsed, read_document
 from probe.keyquery.values import (
     Analysis,
     CloudFacts,
@@ -19,6 +19,7 @@ from probe.keyquery.values import (
 )
 
 SCHEMA = 1
+WHAT = "a report of probe-keyquery --json"
 T = TypeVar("T")
 PACKAGES = ("cma-probe", "numpy", "scipy", "scikit-learn", "POT", "umap-learn")
 
@@ -46,27 +47,19 @@ class KeyQueryReport:
         """Read what `to_json` wrote; ``where`` names the file in messages.
 
         Raises:
-            PairsError: it is no such report, or one of another schema version.
+            ReportError: it is no such report, or one of another schema version.
         """
-        try:
-            document: Any = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise PairsError(Problem(where, "a key-query report in JSON", str(error), "Write it again.")) from error
-        schema = document.get("schema") if isinstance(document, dict) else None
-        if schema != SCHEMA:
-            remedy = "Read it with the version that wrote it."
-            raise PairsError(Problem(where, f"schema {SCHEMA}", f"schema {schema}", remedy))
-        try:
-            return cls(
-                document["texts"],
-                document["texts_sha256"],
-                _read(Settings, document["settings"]),
-                tuple(document["versions"].items()),
-                tuple(_analysis(analysis) for analysis in document["analyses"]),
-            )
-        except (KeyError, TypeError, AttributeError) as error:
-            got = f"none called {error}" if isinstance(error, KeyError) else str(error)
-            raise PairsError(Problem(where, f"the keys of schema {SCHEMA}", got, "Write it again.")) from error
+        return parsed(text, where, WHAT, SCHEMA, cls._of_document)
+
+    @classmethod
+    def _of_document(cls, document: Mapping[str, Any]) -> "KeyQueryReport":
+        return cls(
+            document["texts"],
+            document["texts_sha256"],
+            _read(Settings, document["settings"]),
+            tuple(document["versions"].items()),
+            tuple(_analysis(analysis) for analysis in document["analyses"]),
+        )
 
 
 def _analysis(document: Mapping[str, Any]) -> Analysis:
@@ -99,10 +92,6 @@ def load_report(path: Path) -> KeyQueryReport:
     """Read a file that ``probe-keyquery --json`` wrote.
 
     Raises:
-        PairsError: there is none, or it is no such report.
+        ReportError: it cannot be read, or it is no such report.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise PairsError(Problem(str(path), "a key-query report", str(error), "Name a file of --json.")) from error
-    return KeyQueryReport.from_json(text, str(path))
+    return KeyQueryReport.from_json(read_document(path, WHAT), str(path))

@@ -3,16 +3,12 @@
 A figure that does not exist, such as a gold figure of texts without gold, is None.
 """
 
-import math
 from dataclasses import dataclass
+
+from probe.documents import known
 
 Numbers = tuple[float, ...]
 Point = tuple[float, float]
-
-
-def known(value: float) -> float | None:
-    """The figure, or None where it is not a number."""
-    return value if math.isfinite(value) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from probe.aligners import ALIGNERS
 from probe.destinations import DESTINATIONS
-from probe.errors import OutputError, Problem
+from probe.documents import known, parsed, read_document
 from probe.files import replacing_file
 from probe.report.values import Group, Intervals, Origin, ProbeReport
 from probe.scores import COUNTS, LINK_COUNTS, LINK_METRICS, METRICS, SLICE_COUNTS, SLICE_METRICS
@@ -20,6 +20,7 @@ from probe.triples import KINDS, Mark
 from probe.truth import SLICES
 
 SCHEMA = 2
+WHAT = "a report of probe-align --json"
 DIGITS = 9
 """Significant digits of a count: figures that follow are the same to more digits than anybody prints."""
 
@@ -49,15 +50,15 @@ def to_json(report: ProbeReport) -> str:
         "phenomena": {one.name: _group(report, METRICS, one) for one in report.by_phenomenon},
         "lengths": {one.name: _group(report, METRICS, one) for one in report.by_length},
         "tokens": {one.name: _group(report, SLICE_METRICS, one) for one in report.by_slice},
-        "T minus I, top-1": [_known(value) for value in report.targets_minus_inputs],
+        "T minus I, top-1": [known(value) for value in report.targets_minus_inputs],
         "aligners": {one.name: _group(report, LINK_METRICS, one) for one in report.by_aligner},
         "destinations": _group(report, DESTINATIONS, report.destinations),
         "triples": {
             one.method: {
                 "triples": one.triples,
                 "top-1": dict(zip(KINDS, one.top_1.tolist(), strict=True)),
-                "other minus same": [_known(value) for value in one.steps[0]],
-                "synonym minus other": [_known(value) for value in one.steps[1]],
+                "other minus same": [known(value) for value in one.steps[0]],
+                "synonym minus other": [known(value) for value in one.steps[1]],
             }
             for one in report.by_triple
         },
@@ -75,35 +76,27 @@ def from_json(text: str, where: str = "report") -> ProbeReport:
     """Read what `to_json` wrote; ``where`` names the file in messages.
 
     Raises:
-        OutputError: it is no such report, or one of another schema version.
+        ReportError: it is no such report, or one of another schema version.
     """
-    try:
-        document: Any = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise OutputError(Problem(where, "a probe report in JSON", str(error), "Write it again.")) from error
-    schema = document.get("schema") if isinstance(document, dict) else None
-    if schema != SCHEMA:
-        remedy = "Write it again with this version."
-        raise OutputError(Problem(where, f"a probe report of schema {SCHEMA}", f"schema {schema}", remedy))
-    try:
-        return _report(document)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        got = f"none called {error}" if isinstance(error, KeyError) else str(error)
-        raise OutputError(Problem(where, f"the keys of schema {SCHEMA}", got, "Write it again.")) from error
+    return parsed(text, where, WHAT, SCHEMA, _report)
 
 
 def load_report(path: str | Path) -> ProbeReport:
-    """Read a report that ``probe-align --json`` wrote.
+    """Read a report on one checkpoint that ``probe-align --json`` wrote.
 
     Raises:
-        OutputError: it cannot be read, or is no such report.
+        ReportError: it cannot be read, or is no such report.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        got = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise OutputError(Problem(str(path), "a report of probe-align --json", got, "Write it again.")) from error
-    return from_json(text, str(path))
+    return from_json(read_document(path, WHAT), str(path))
+
+
+def load_reports(path: str | Path) -> dict[str, ProbeReport]:
+    """Read what ``probe-align --json`` wrote, on one checkpoint or on several, by name.
+
+    Raises:
+        ReportError: it cannot be read, or is no such report.
+    """
+    return parsed(read_document(path, WHAT), str(path), WHAT, SCHEMA, _reports)
 
 
 def save_report(report: ProbeReport, path: str | Path) -> None:
@@ -116,7 +109,14 @@ def save_report(report: ProbeReport, path: str | Path) -> None:
         temporary.write_text(to_json(report), encoding="utf-8")
 
 
+def _reports(document: Mapping[str, Any]) -> dict[str, ProbeReport]:
+    several = document.get("reports", {document.get("checkpoint"): document})
+    return {name: _report(one) for name, one in several.items()}
+
+
 def _report(document: Mapping[str, Any]) -> ProbeReport:
+    if "reports" in document:
+        raise ValueError(f"{len(document['reports'])} reports, for probe.load_reports to read")
     lines = document["by_sentence"]
     methods = tuple(document["methods"])
     if document["columns"] != {name: [list(axis) for axis in axes] for name, axes in LAYOUT.items()}:
@@ -159,7 +159,7 @@ def _compact(values: Float[np.ndarray, "..."]) -> dict[str, list[Any]]:
     """What is not zero: places in the flattened array, and values. Most slices of a sentence are empty."""
     flat = values.ravel()
     places = np.flatnonzero(flat != 0)
-    return {"at": places.tolist(), "value": [_known(float(f"{flat[i]:.{DIGITS}g}")) for i in places]}
+    return {"at": places.tolist(), "value": [known(float(f"{flat[i]:.{DIGITS}g}")) for i in places]}
 
 
 def _array(compact: Mapping[str, Any], shape: tuple[int, ...]) -> Float[np.ndarray, "..."]:
@@ -172,10 +172,10 @@ def _figures(report: ProbeReport, found: Intervals) -> dict[str, Any]:
     return {
         name: {
             metric: {
-                "value": _known(found.value[m, k]),
-                "interval": [_known(found.low[m, k]), _known(found.high[m, k])],
-                f"{report.methods[0]} minus this": _known(found.difference[m, k]),
-                "difference interval": [_known(found.difference_low[m, k]), _known(found.difference_high[m, k])],
+                "value": known(found.value[m, k]),
+                "interval": [known(found.low[m, k]), known(found.high[m, k])],
+                f"{report.methods[0]} minus this": known(found.difference[m, k]),
+                "difference interval": [known(found.difference_low[m, k]), known(found.difference_high[m, k])],
             }
             for k, metric in enumerate(METRICS)
         }
@@ -188,17 +188,13 @@ def _group(report: ProbeReport, names: tuple[str, ...], one: Group) -> dict[str,
     return {
         "sentences": one.sentences,
         "rows": one.rows,
-        f"{report.methods[0]} intervals": {name: [_known(low), _known(high)] for name, low, high in bounds},
+        f"{report.methods[0]} intervals": {name: [known(low), known(high)] for name, low, high in bounds},
         "figures": _by_method(report, names, one.values),
     }
 
 
 def _by_method(report: ProbeReport, names: tuple[str, ...], values: Float[np.ndarray, "methods names"]) -> Any:
     return {
-        method: {name: _known(value) for name, value in zip(names, of_method, strict=True)}
+        method: {name: known(value) for name, value in zip(names, of_method, strict=True)}
         for method, of_method in zip(report.methods, values, strict=True)
     }
-
-
-def _known(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from probe.destinations import DESTINATIONS
+from probe.documents import escape_latex, number
 from probe.errors import MissingExtraError, Problem
 from probe.markdown import markdown_table
+from probe.report.tables import IN_PERCENT
 from probe.report.values import Group, Intervals, ProbeReport
 from probe.scores import COUNTS, LINK_METRICS, METRICS, SLICE_METRICS
 
@@ -149,19 +151,19 @@ def to_markdown(reports: Mapping[str, ProbeReport]) -> str:
 
 def _paper_cells(report: ProbeReport, m: int) -> list[str]:
     found = report.intervals
-    places = [METRICS.index(metric) for metric in PAPER_METRICS]
-    first = _bounded(*(float(values[m, places[0]]) for values in (found.value, found.low, found.high)))
+    places = {metric: METRICS.index(metric) for metric in PAPER_METRICS}
+    first = _bounded(*(float(values[m, places["top-1"]]) for values in (found.value, found.low, found.high)))
+    values = {metric: float(found.value[m, k]) for metric, k in places.items() if metric != "top-1"}
     return [
         first,
-        *(f"{found.value[m, k]:.2f}" if k in places[1:3] else f"{100 * found.value[m, k]:.1f}" for k in places[1:]),
+        *(number(100 * v, 1) if metric in IN_PERCENT else number(v, 2) for metric, v in values.items()),
     ]
 
 
 def _bounded(value: float, low: float, high: float) -> str:
     bounds = "" if np.isnan(low) else f" [{100 * low:.1f}, {100 * high:.1f}]"
-    return f"{100 * value:.1f}{bounds}"
+    return f"{number(100 * value, 1)}{bounds}"
 
 
 def _tex(text: str) -> str:
-    marks = {"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "←": r"$\leftarrow$", "×": r"$\times$", "~": r"\~{}"}
-    return "".join(marks.get(char, char) for char in text)
+    return escape_latex(text).replace("←", r"$\leftarrow$").replace("×", r"$\times$")

@@ -1,7 +1,6 @@
 """A report for the terminal, 80 columns wide: a section for each question."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -50,17 +49,6 @@ IN_PERCENT = ("top-1", "gold mass", "F1", "AER", "EOS top-1")
 
 MASS_HEADERS = ("sure\nlink", "own\nchunk", "same\npiece", "same\nword", "next\nchunk", "EOS", "else-\nwhere")
 """`probe.destinations.DESTINATIONS` in few letters."""
-
-_SHORT = (
-    "overlap",
-    "gold, not overlap",
-    "overlap, not gold",
-    "T, if they differ",
-    "I, if they differ",
-    "P, if they differ",
-)
-READING_LABELS = dict(zip(READINGS, _SHORT, strict=True))
-"""`probe.truth.READINGS` in few letters."""
 
 
 def heading(report: ProbeReport) -> list[str]:
@@ -130,7 +118,7 @@ def tokens_table(report: ProbeReport) -> "RenderableType":
 
 def readings_table(report: ProbeReport) -> "RenderableType":
     """Top-1 against other links than gold's, and on the rows that tell them apart."""
-    groups = [replace(one, name=READING_LABELS[one.name]) for one in report.by_slice if one.name in READING_LABELS]
+    groups = [one for one in report.by_slice if one.name in READINGS]
     table = _groups("against", "in\ntexts", report, groups)
     difference = _signed(*report.targets_minus_inputs)
     if difference:

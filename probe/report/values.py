@@ -179,7 +179,7 @@ class ProbeReport:
 
         Below nought the attention is read one token off, or follows x_i more than x_{i+1}.
         """
-        places = [SLICES.index(f"{reading}, where T, I, P differ") for reading in "TI"]
+        places = [SLICES.index(f"{reading}, if T, I, P differ") for reading in "TI"]
         counts = self.slices[:, 0, places].reshape(len(self.slices), -1)
 
         def statistic(summed: Float[np.ndarray, "*batch flat"]) -> Float[np.ndarray, "*batch 1"]:

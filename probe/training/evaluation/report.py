@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from probe import __version__
+from probe.documents import escape_latex, number, without_nan
 from probe.training.evaluation.summary import OUT_OF_DOMAIN, Figure, System
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def to_json(systems: Sequence[System]) -> str:
         "units": {"rouge_l": "percent", "exact_match": "percent", "bits_per_byte": "bits"},
         "systems": {system.name: _document(system) for system in systems},
     }
-    return json.dumps(_without_nan(document), ensure_ascii=False, indent=1) + "\n"
+    return json.dumps(without_nan(document), ensure_ascii=False, indent=1) + "\n"
 
 
 def _document(system: System) -> dict[str, Any]:
@@ -41,14 +42,6 @@ def _document(system: System) -> dict[str, Any]:
         rows[OUT_OF_DOMAIN] = {metric: asdict(found) for metric, found in figures if found is not None}
     runs = [run[0].seeds for run in system.runs.values()]
     return {"training_seeds": list(system.runs), "decoding_seeds": list(runs[0]), "sets": rows}
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nan(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(one) for one in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def table(systems: Sequence[System]) -> "RenderableType":
@@ -140,14 +133,3 @@ def _counts(system: System) -> str:
 def _latex_cell(found: Figure, *, trained: bool) -> str:
     spread = found.over_training if trained else found.over_decoding
     return f"{found.mean:.2f}" + ("" if math.isnan(spread) else rf" {{\small $\pm$ {spread:.2f}}}")
-
-
-def escape_latex(text: str) -> str:
-    """Text in which no character is a command."""
-    replaced = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    return "".join(replaced.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in text)
-
-
-def number(value: float, digits: int) -> str:
-    """The number, or a dash where there is none."""
-    return "–" if math.isnan(value) else f"{value:.{digits}f}"

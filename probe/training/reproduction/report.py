@@ -8,8 +8,9 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from probe import __version__
+from probe.documents import number
 from probe.markdown import markdown_table
-from probe.training.evaluation.report import number, to_json
+from probe.training.evaluation.report import to_json
 from probe.training.evaluation.summary import System, difference
 from probe.training.reproduction.results import BEFORE, Results
 

@@ -11,8 +11,8 @@ from probe.files import replacing_file
 from probe.maps import AttentionMap
 from probe.pair_rows import GoldRow, Link
 from probe.plots.drawing import link_colour, several
+from probe.plots.heatmap_page_layout import arrange
 from probe.plots.hover import hover
-from probe.plots.page_layout import arrange
 from probe.plots.panels import Picture, Scale, Window, picture
 from probe.plots.shades import Shades, shades
 from probe.plots.style import Palette, palette

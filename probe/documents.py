@@ -1,0 +1,77 @@
+"""How results are written into documents: figures that may not exist, text that is no command, JSON to be read back."""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from probe.errors import Problem, ReportError
+
+T = TypeVar("T")
+
+
+def known(value: float) -> float | None:
+    """The figure, or None where it is no finite number: JSON has no others."""
+    return float(value) if math.isfinite(value) else None
+
+
+def number(value: float, digits: int) -> str:
+    """The number, or a dash where there is none."""
+    return "–" if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def escape_latex(text: str) -> str:
+    """Text in which no character is a command."""
+    replaced = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    return "".join(replaced.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in text)
+
+
+def without_nan(part: Any) -> Any:
+    """The same with None in place of every number that is not known."""
+    if isinstance(part, Mapping):
+        return {key: without_nan(value) for key, value in part.items()}
+    if isinstance(part, (list, tuple)):
+        return [without_nan(value) for value in part]
+    return known(part) if isinstance(part, float) else part
+
+
+def parsed(text: str, where: str, what: str, schema: int, build: Callable[[Any], T]) -> T:
+    """What a saved document holds.
+
+    Args:
+        text: JSON, an object with the key ``schema``.
+        where: the file, for messages.
+        what: what it is to be, for messages.
+        schema: the only version that is read.
+        build: makes the value of the document; it may fail in any way that a document of other keys brings about.
+
+    Raises:
+        ReportError: it is no JSON, of another schema version, or has other keys.
+    """
+    try:
+        document: Any = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ReportError(Problem(where, f"{what} in JSON", str(error), "Write it again.")) from error
+    found = document.get("schema") if isinstance(document, dict) else None
+    if found != schema:
+        remedy = "Read it with the version that wrote it, or write it again."
+        raise ReportError(Problem(where, f"{what} of schema {schema}", f"schema {found}", remedy))
+    try:
+        return build(document)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        got = f"none called {error}" if isinstance(error, KeyError) else str(error)
+        raise ReportError(Problem(where, f"the keys of schema {schema}", got, "Write it again.")) from error
+
+
+def read_document(path: str | Path, what: str) -> str:
+    """The text of a saved document.
+
+    Raises:
+        ReportError: it cannot be read.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        got = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise ReportError(Problem(str(path), what, got, "Name a file of --json.")) from error
