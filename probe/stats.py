@@ -74,6 +74,8 @@ def permutation_p(
     from scipy.stats import permutation_test
 
     size = len(first)
+    if size < 2:  # swapped or not, one sentence shows the same difference; scipy refuses it
+        return 1.0
     both = np.concatenate([first, second])
 
     def difference(ours: np.ndarray, theirs: np.ndarray, axis: int = -1) -> np.ndarray:

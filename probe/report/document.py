@@ -87,7 +87,7 @@ def from_json(text: str, where: str = "report") -> ProbeReport:
         raise OutputError(Problem(where, f"a probe report of schema {SCHEMA}", f"schema {schema}", remedy))
     try:
         return _report(document)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         got = f"none called {error}" if isinstance(error, KeyError) else str(error)
         raise OutputError(Problem(where, f"the keys of schema {SCHEMA}", got, "Write it again.")) from error
 

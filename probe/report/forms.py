@@ -153,15 +153,21 @@ def _paper_cells(report: ProbeReport, m: int) -> list[str]:
     first = _bounded(*(float(values[m, places[0]]) for values in (found.value, found.low, found.high)))
     return [
         first,
-        *(f"{found.value[m, k]:.2f}" if k in places[1:3] else f"{100 * found.value[m, k]:.1f}" for k in places[1:]),
+        *(_known(found.value[m, k], 2) if k in places[1:3] else _known(100 * found.value[m, k], 1) for k in places[1:]),
     ]
 
 
 def _bounded(value: float, low: float, high: float) -> str:
     bounds = "" if np.isnan(low) else f" [{100 * low:.1f}, {100 * high:.1f}]"
-    return f"{100 * value:.1f}{bounds}"
+    return f"{_known(100 * value, 1)}{bounds}"
+
+
+def _known(value: float, digits: int) -> str:
+    """A figure; a dash where it is undefined, as F1 is without a hit."""
+    return "–" if np.isnan(value) else f"{value:.{digits}f}"
 
 
 def _tex(text: str) -> str:
-    marks = {"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "←": r"$\leftarrow$", "×": r"$\times$", "~": r"\~{}"}
+    marks = {"\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "^": r"\^{}"}
+    marks |= {"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "←": r"$\leftarrow$", "×": r"$\times$", "~": r"\~{}"}
     return "".join(marks.get(char, char) for char in text)
