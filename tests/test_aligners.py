@@ -1,14 +1,20 @@
-"""Each aligner on a map that is small enough to be aligned by hand."""
+"""Each aligner on a map that is small enough to be aligned by hand, and its counts against sets."""
+
+from itertools import permutations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from planted import map_of, random_map, row_of
+from strategies import gold_rows
 
 from probe.align import COMMON_ENTROPY
-from probe.aligners import ALIGNERS, itermax, matching
+from probe.aligners import ALIGNERS, NEED_BOTH, itermax, matching
 from probe.cma import common_power
 from probe.maps import AttentionMap
 from probe.pair_rows import GoldRow
-from probe.scores import entropy
+from probe.scores import entropy, score
 from probe.tokens import TokenizedText
 from probe.truth import Truth
 
@@ -87,3 +93,63 @@ def test_the_common_entropy_is_reached_whatever_the_temperature(factor: float):
     one_hot = AttentionMap("h", side, side, np.eye(7))
     assert common_power([uniform], COMMON_ENTROPY) is None
     assert common_power([one_hot], COMMON_ENTROPY) is None
+
+
+def pairs(found: np.ndarray) -> set[tuple[int, int]]:
+    return {(int(i), int(j)) for i, j in zip(*found.nonzero(), strict=True)}
+
+
+def padded(*rows: list[float]) -> np.ndarray:
+    """With an end of sequence that draws nothing."""
+    return np.pad(np.array(rows), ((0, 1), (0, 1)))
+
+
+def test_ties_survive_the_intersection_and_end_of_sequence_takes_links_away():
+    even = padded([0.5, 0.5], [0.5, 0.5])
+    assert len(pairs(ALIGNERS["intersection"](even, even))) == 4
+    over_student = np.array([[0.3, 0.2, 0.0], [0.2, 0.3, 0.0], [0.5, 0.5, 1.0]])
+    assert pairs(ALIGNERS["argmax A′"](over_student, over_student)) == set()
+
+
+def test_similarity_is_of_both_directions():
+    a, b = padded([0.9, 0.5]), padded([0.1, 0.5])  # sqrt(.9 · .1) = .3 loses against sqrt(.5 · .5) = .5
+    assert pairs(matching(a, b)) == {(0, 1)}
+    assert pairs(itermax(a, b)) == {(0, 1), (0, 0)}  # in the second round 0-0 is what is left of its row and column
+
+
+def test_itermax_looks_twice_and_not_three_times():
+    # Round 1: 0-0. Round 2: 0-1 (.72) and 1-0 (.72) are mutual, and 1-1 and 2-2 are hidden. A third would link 2-2.
+    s = padded([0.9, 0.8, 0.7], [0.8, 0.71, 0.7], [0.7, 0.7, 0.1])
+    assert pairs(itermax(s, s)) == {(0, 0), (0, 1), (1, 0)}
+    zero = padded([0.0, 0.0], [0.0, 0.0])
+    assert pairs(itermax(zero, zero)) == set()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 4), st.integers(1, 4), st.integers(0, 1000))
+def test_matching_is_the_best_of_all_one_to_one_links(students: int, teachers: int, seed: int):
+    s = padded(*np.random.default_rng(seed).integers(0, 4, (students, teachers)).astype(float).tolist())
+    tall = s[:-1, :-1] if students >= teachers else s[:-1, :-1].T
+    best = max(sum(tall[i, j] for j, i in enumerate(some)) for some in permutations(range(len(tall)), tall.shape[1]))
+    found = pairs(matching(s, s))
+    assert sum(s[i, j] for i, j in found) == pytest.approx(best)
+    assert len({i for i, _ in found}) == len({j for _, j in found}) == len(found)
+
+
+@settings(max_examples=30, deadline=None)
+@given(gold_rows(), st.integers(0, 100))
+def test_counts_are_those_of_sets(row: GoldRow, seed: int):
+    map_ = random_map(row, seed, levels=3)
+    assert map_.over_student is not None
+    found = score([map_], Truth(row)).links[0]
+    for k, aligner in enumerate(ALIGNERS.values()):
+        predicted = pairs(aligner(map_.weights, map_.over_student))
+        assert found[k].tolist() == [len(predicted), len(predicted & row.links.either), len(predicted & row.sure)]
+
+
+def test_without_the_other_direction_only_its_aligners_are_unknown():
+    row = row_of("abc d", "a bc Ġd", "ab c Ġd")
+    both = random_map(row)
+    found = score([both, map_of(row, both.weights)], Truth(row)).links
+    assert [bool(np.isnan(of_aligner).all()) for of_aligner in found[1]] == [name in NEED_BOTH for name in ALIGNERS]
+    assert not np.isnan(found[0]).any()

@@ -1,13 +1,15 @@
 """What was planted in an attention is what is measured of it."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from planted import map_of, row_of
 
 from probe.align import align_maps
-from probe.comparison import compare_all
+from probe.comparison import COMPARED, compare_all, to_json
 from probe.destinations import DESTINATIONS
 from probe.given_maps import given_maps
 from probe.maps import AttentionMap
@@ -15,7 +17,7 @@ from probe.methods import REFERENCES
 from probe.pair_rows import GoldRow
 from probe.pairs import GoldFile, read_pairs, write_pairs
 from probe.report.values import ProbeReport
-from probe.scores import METRICS
+from probe.scores import METRICS, score
 from probe.truth import KINDS, SLICES, Truth
 
 GOLD = Path(__file__).parent.parent / "alignments" / "gold.tsv"
@@ -151,3 +153,48 @@ def test_a_gold_file_without_rows_for_the_maps_is_refused(tmp_path: Path, rows: 
     map_.save(tmp_path / "one.npz")
     with pytest.raises(PairsError, match="tokens of a row"):
         given_maps(tmp_path / "one.npz", GoldFile(rows[1:], ()), GOLD)
+
+
+def test_planted_hits_are_counted_exactly(tmp_path: Path, rows: tuple[GoldRow, ...]):
+    """Each third linked token has .2 on gold and .5 on end of sequence, the others .6 on gold: known to the last."""
+    weights: list[np.ndarray] = []
+    linked = hits = 0
+    for row in rows[:12]:
+        sure = Truth(row).sure
+        own = np.zeros(sure.shape)
+        for i in range(len(own)):
+            if sure[i].any():
+                own[i, sure[i].argmax()] = 0.2 if linked % 3 == 0 else 0.6
+                hits, linked = hits + (linked % 3 > 0), linked + 1
+        own[:, -1] = 1 - own.sum(axis=1)
+        weights.append(own)
+    report = probed(tmp_path, rows[:12], weights)
+    assert report.rows == linked
+    assert figure(report, "top-1") == pytest.approx(hits / linked)
+    assert figure(report, "gold mass") == pytest.approx((0.6 * hits + 0.2 * (linked - hits)) / linked)
+
+
+def test_the_ceiling_by_kinds_of_tokens_by_hand():
+    # "the cat" twice: both "cat" have one query and one key, so each hits half of the time. The two "the" follow "so"
+    # and "saw", which tells them apart.
+    row = row_of("so the cat saw the cat", *["so Ġthe Ġcat Ġsaw Ġthe Ġcat"] * 2)
+    weights = np.eye(7)
+    weights[2] = weights[5] = [0, 0, 0.5, 0, 0, 0.5, 0]
+    found = score([map_of(row, weights), REFERENCES["bigram"](row)], Truth(row)).slices
+    np.testing.assert_allclose(found[0], found[1], atol=1e-12)
+    counted = {name: tuple(found[0, k, :2].tolist()) for k, name in enumerate(SLICES)}
+    known = {"again, same left": (2, 1), "again, other left": (2, 2), "occurs once": (2, 2), "occurs twice": (4, 3)}
+    assert {name: counted[name] for name in known} == known
+
+
+def test_equal_checkpoints_are_equal_in_json(tmp_path: Path, rows: tuple[GoldRow, ...]):
+    report = probed(tmp_path, rows[:12], [REFERENCES["lexical"](row).weights for row in rows[:12]])
+    reports = {"one": report, "other": replace(report)}
+    document = json.loads(to_json(reports, compare_all(reports)))
+    assert document["reports"]["one"] == document["reports"]["other"]
+    (comparison,) = document["comparisons"]
+    assert [one["figure"] for one in comparison["figures"]] == list(COMPARED)
+    assert {one["p"] for one in comparison["figures"]} == {1}
+    for one in (*comparison["figures"], *comparison["phenomena"]):
+        assert one["first"] == one["second"]
+        assert (one["low"], one["high"]) in ((0, 0), (None, None))

@@ -3,6 +3,9 @@
 import csv
 import io
 import json
+import re
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -114,3 +117,70 @@ def test_a_method_that_is_not_known(capsys: pytest.CaptureFixture[str]):
     err = capsys.readouterr().err
     assert "diagonale" in err
     assert "uniform, diagonal, lexical" in err
+
+
+@pytest.fixture(scope="module")
+def reports(report: ProbeReport) -> dict[str, ProbeReport]:
+    """Two, one of them without A′; names that Markdown and LaTeX would trip over."""
+    return {"a|b_1 & 50 % ~#2": report, "other": replace(report, backward=np.full_like(report.backward, np.nan))}
+
+
+def test_csv_is_the_data_frame_and_says_nothing_twice(reports: dict[str, ProbeReport]):
+    import pandas
+
+    read = pandas.read_csv(io.StringIO(to_csv(reports)))
+    pandas.testing.assert_frame_equal(read, frame(reports), check_dtype=False)
+    keys = read[["checkpoint", "section", "group", "method", "metric"]].itertuples(index=False, name=None)
+    assert set(Counter(keys).values()) == {1}
+    sections = ("method", "A′", "phenomenon", "length", "token", "aligner", "destination")
+    assert set(read.section) == set(sections)
+    assert read[(read.checkpoint == "other") & (read.section == "A′")].value.isna().all()
+
+
+def test_latex_is_one_table_of_booktabs(reports: dict[str, ProbeReport]):
+    text = "\n".join(line for line in to_latex(reports).splitlines() if not line.startswith("%"))
+    plain = re.sub(r"\\[{}&%_#~]", "", text)
+    assert plain.count("{") == plain.count("}")
+    assert plain.count("$") % 2 == 0
+    rules = (r"\toprule", r"\midrule", r"\bottomrule", r"\begin{tabular}", r"\end{tabular}")
+    assert [text.count(rule) for rule in rules] == [1, 2, 1, 1, 1]
+    assert not re.search(r"(?<!\\)[%#_]", text)
+
+
+@pytest.mark.parametrize(
+    ("char", "written"),
+    [("\\", r"\textbackslash{}"), ("{", r"\{"), ("}", r"\}"), ("$", r"\$"), ("^", r"\textasciicircum{}")],
+)
+def test_latex_escapes_what_a_name_may_hold(char: str, written: str, report: ProbeReport):
+    assert f"a{written}b, demo" in to_latex({f"a{char}b": report})
+
+
+def test_markdown_has_as_many_cells_in_each_row_of_a_table(reports: dict[str, ProbeReport]):
+    tables = re.findall(r"(?:^\|.*\n)+", to_markdown(reports), re.M)
+    assert len(tables) == 4  # methods and phenomena, of two
+    for table in tables:
+        lines = table.splitlines()
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) == 1
+        assert re.fullmatch(r"\| ---( \| ---:)+ \|", lines[1])
+
+
+def test_named_methods_are_printed_beside_uniform_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    gold = read_pairs(GOLD)
+    few = tmp_path / "few.tsv"
+    write_pairs(few, [row for row in gold.rows if row.pair.startswith("demo~")][:3], gold.comments)
+    assert main(["--pairs", str(few), "--methods", "lexical", "--by", "method"]) == 0
+    rows = [line.split()[0] for line in capsys.readouterr().out.splitlines() if re.match(r" \S+ +\d+\.\d ", line)]
+    assert rows == ["cma", "uniform", "lexical"]
+    csv_file = tmp_path / "x.csv"
+    assert main(["--pairs", str(few), "--methods", "lexical,bad", "--csv", str(csv_file)]) == 2
+    assert capsys.readouterr().err.count("expected") == 1
+    assert not csv_file.exists()
+
+
+def test_a_figure_that_is_undefined_is_a_dash(report: ProbeReport):
+    counts = report.counts.copy()
+    counts[:, 1, COUNTS.index("predicted") : COUNTS.index("sure")] = 0  # of no links there is no F1
+    odd = replace(report, counts=counts)
+    for text in (to_latex({"x": odd}), to_markdown({"x": odd})):
+        assert "nan" not in text
+        assert "–" in text
