@@ -57,10 +57,9 @@ def _positive(text: str) -> int:
 def _analyse(arguments: Namespace) -> None:
     import sys
 
-    from probe.keyquery.extra import only_numpy, require_analysis
+    from probe.keyquery.extra import require_analysis
 
     require_analysis()
-    only_numpy()
 
     from rich.console import Console
 

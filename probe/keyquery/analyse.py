@@ -9,7 +9,7 @@ from probe.cma import OpenCheckpoint, Sides
 from probe.documents import known
 from probe.errors import PairsError, Problem
 from probe.keyquery.clouds import Clouds, collect
-from probe.keyquery.extra import require_analysis
+from probe.keyquery.extra import only_numpy, require_analysis
 from probe.keyquery.interventions import intervene
 from probe.keyquery.matched import (
     Matches,
@@ -65,10 +65,25 @@ def _analyse(
     progress: Callable[[str], None],
 ) -> Analysis:
     require_analysis()
+    only_numpy()
     if len(sides) < LEAST_TEXTS:
         raise PairsError(
             Problem("texts", f"at least {LEAST_TEXTS} of them", f"{len(sides)}", "Add texts: intervals are over texts.")
         )
+    from threadpoolctl import threadpool_limits
+
+    # Thousands of small products: threads would wait for each other longer than they work.
+    with threadpool_limits(limits=1, user_api="blas"):
+        return _measured(open_, sides, gold, settings, progress)
+
+
+def _measured(
+    open_: OpenCheckpoint,
+    sides: Sequence[Sides],
+    gold: Sequence[GoldRow] | None,
+    settings: Settings,
+    progress: Callable[[str], None],
+) -> Analysis:
     checkpoint = open_.checkpoint
     projectors = [checkpoint.query, *(open_.untrained_query(seed) for seed in range(settings.untrained_seeds))]
     bases = [span_basis(projector) for projector in projectors]

@@ -5,7 +5,7 @@ import os
 
 from probe.errors import MissingExtraError, Problem
 
-PACKAGES = {"sklearn": "scikit-learn", "ot": "POT"}
+PACKAGES = {"sklearn": "scikit-learn", "ot": "POT", "threadpoolctl": "threadpoolctl"}
 
 
 def require_analysis() -> None:
