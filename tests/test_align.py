@@ -161,6 +161,14 @@ def test_the_printed_page_fits_80_columns(capsys: pytest.CaptureFixture[str], mo
     assert any("probe-heatmap" in line for line in lines)
 
 
+def test_several_checkpoints_are_explained_once(capsys: pytest.CaptureFixture[str]):
+    options = ["--checkpoint", "demo", "--checkpoint", "demo-cma", "--by", "method", "--methods", "lexical"]
+    assert main(["--pairs", str(GOLD), *options]) == 0
+    out = capsys.readouterr().out
+    assert out.count("same surface form") == 1
+    assert out.index("demo-cma: cma") < out.index("same surface form") < out.index("second − first")
+
+
 def test_heatmaps_of_every_sentence_are_drawn(tmp_path: Path, gold: GoldFile):
     few = tmp_path / "few.tsv"
     write_pairs(few, gold.rows[:2], gold.comments)

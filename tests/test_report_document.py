@@ -10,10 +10,12 @@ import pytest
 from planted import GOLD, demo_gold, map_of, random_map
 
 from probe.align import align_maps, align_pairs
+from probe.cli.align import main
 from probe.errors import ReportError
 from probe.find import find_checkpoint
 from probe.given_maps import given_maps
-from probe.report.document import LAYOUT, from_json, load_report, save_report, to_json
+from probe.pairs import read_pairs, write_pairs
+from probe.report.document import LAYOUT, from_json, load_report, load_reports, save_report, to_json
 from probe.report.values import ProbeReport
 
 FILE = demo_gold(12)
@@ -111,3 +113,17 @@ def test_a_file_that_is_broken_or_missing_is_refused(content: bytes | None, tmp_
         load_report(tmp_path / "x.json")
     assert len(caught.value.problems) == 1
     assert "x.json" in str(caught.value)
+
+
+def test_reports_on_several_are_read_back_by_name(tmp_path: Path):
+    gold = read_pairs(GOLD)
+    few = tmp_path / "few.tsv"
+    write_pairs(few, [row for row in gold.rows if row.pair.startswith("demo~")][:2], gold.comments)
+    both = ["--checkpoint", "demo", "--checkpoint", "demo-cma"]
+    assert main(["--pairs", str(few), *both, "--methods", "lexical", "--json", str(tmp_path / "all.json")]) == 0
+    found = load_reports(tmp_path / "all.json")
+    assert {name: report.checkpoint for name, report in found.items()} == {"demo": "demo", "demo-cma": "demo-cma"}
+    with pytest.raises(ReportError, match=r"got 2 of them\. Read them with probe\.load_reports"):
+        load_report(tmp_path / "all.json")
+    assert main(["--pairs", str(few), "--methods", "lexical", "--json", str(tmp_path / "one.json")]) == 0
+    assert list(load_reports(tmp_path / "one.json")) == ["demo"]

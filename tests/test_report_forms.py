@@ -14,10 +14,8 @@ from rich.console import Console
 
 from probe.align import align_pairs
 from probe.cli.align import main
-from probe.errors import ReportError
 from probe.find import find_checkpoint
 from probe.pairs import GoldFile, read_pairs, write_pairs
-from probe.report.document import from_json, to_json
 from probe.report.forms import figures, frame, sentence_frame, to_csv, to_latex, to_markdown
 from probe.report.tables import SECTIONS
 from probe.report.values import ProbeReport
@@ -31,30 +29,6 @@ def report() -> ProbeReport:
     gold = read_pairs(GOLD)
     demo = tuple(row for row in gold.rows if row.pair.startswith("demo~"))[:15]
     return align_pairs(find_checkpoint("demo"), GoldFile(demo, gold.comments), GOLD, command="probe-align --pairs x")
-
-
-def test_json_is_read_back(report: ProbeReport):
-    again = from_json(to_json(report))
-    assert again.origin == report.origin
-    assert (again.sentences, again.methods, again.triples) == (report.sentences, report.methods, report.triples)
-    for name in ("counts", "backward", "slices", "links", "mass"):
-        np.testing.assert_allclose(getattr(again, name), getattr(report, name), rtol=1e-8, atol=1e-12)
-    np.testing.assert_allclose(again.intervals.low, report.intervals.low, rtol=1e-6, atol=1e-9)
-    assert to_json(again) == to_json(from_json(to_json(again)))
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("{", "probe-align --json in JSON"),
-        ("[]", "schema 2"),
-        ('{"schema": 1}', "schema 1"),
-        ('{"schema": 2}', "keys of"),
-    ],
-)
-def test_what_is_no_report_is_refused(text: str, message: str):
-    with pytest.raises(ReportError, match=message):
-        from_json(text, "r.json")
 
 
 def test_csv_has_a_line_for_each_figure(report: ProbeReport):

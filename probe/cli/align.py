@@ -78,6 +78,7 @@ def _align(arguments: Namespace) -> None:
 
     from probe.comparison import compare_all, reading, table
     from probe.pairs import read_pairs
+    from probe.report.tables import reading as explanation
 
     _check(arguments)
     gold = read_pairs(arguments.pairs)
@@ -92,6 +93,7 @@ def _align(arguments: Namespace) -> None:
             drawn[name] = tuple((row, map_of(row)) for row in gold.rows if row.id in scored)
         if arguments.heatmaps:
             _draw(report.checkpoint, drawn[name], arguments.heatmaps)
+    console.print("\n".join(explanation(list(reports.values()))))
     comparisons = compare_all(reports)
     _write(arguments, reports, comparisons, drawn)
     for comparison in comparisons:
@@ -202,12 +204,11 @@ def _write(
 
 
 def _print(console: "Console", report: "ProbeReport", by: Sequence[str] | None) -> None:
-    from probe.report.tables import DEFAULT_SECTIONS, SECTIONS, heading, reading
+    from probe.report.tables import DEFAULT_SECTIONS, SECTIONS, heading
 
     console.print("\n".join(heading(report)), soft_wrap=True)  # paths must stay whole to be copied
     for name in by or DEFAULT_SECTIONS:
         console.print(SECTIONS[name](report))
-    console.print("\n".join(reading(report)))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from probe.aligners import ALIGNERS
 from probe.destinations import DESTINATIONS
 from probe.documents import known, parsed, read_document
+from probe.errors import Problem, ReportError
 from probe.files import replacing_file
 from probe.report.values import Group, Intervals, Origin, ProbeReport
 from probe.scores import COUNTS, LINK_COUNTS, LINK_METRICS, METRICS, SLICE_COUNTS, SLICE_METRICS
@@ -78,7 +79,7 @@ def from_json(text: str, where: str = "report") -> ProbeReport:
     Raises:
         ReportError: it is no such report, or one of another schema version.
     """
-    return parsed(text, where, WHAT, SCHEMA, _report)
+    return parsed(text, where, WHAT, SCHEMA, lambda document: _one(document, where))
 
 
 def load_report(path: str | Path) -> ProbeReport:
@@ -114,9 +115,14 @@ def _reports(document: Mapping[str, Any]) -> dict[str, ProbeReport]:
     return {name: _report(one) for name, one in several.items()}
 
 
-def _report(document: Mapping[str, Any]) -> ProbeReport:
+def _one(document: Mapping[str, Any], where: str) -> ProbeReport:
     if "reports" in document:
-        raise ValueError(f"{len(document['reports'])} reports, for probe.load_reports to read")
+        remedy = "Read them with probe.load_reports."
+        raise ReportError(Problem(where, "one report", f"{len(document['reports'])} of them", remedy))
+    return _report(document)
+
+
+def _report(document: Mapping[str, Any]) -> ProbeReport:
     lines = document["by_sentence"]
     methods = tuple(document["methods"])
     if document["columns"] != {name: [list(axis) for axis in axes] for name, axes in LAYOUT.items()}:

@@ -68,13 +68,14 @@ def heading(report: ProbeReport) -> list[str]:
     ]
 
 
-def reading(report: ProbeReport) -> list[str]:
-    """How to read the tables, and where to look next."""
+def reading(reports: Sequence[ProbeReport]) -> list[str]:
+    """How to read the tables of these reports, and where to look next."""
+    methods = dict.fromkeys(name for report in reports for name in report.methods)
     return [
         "top-1, MRR and AUC do not depend on temperature; mass, H (entropy) and dist",
         "(characters from the weight to the nearest sure span) do.",
         "F1 and AER are of hard links (argmax, ties all linked). EOS is scored apart.",
-        *(f"{name:<12}{NOTES[name]}" for name in report.methods if name in NOTES),
+        *(f"{name:<12}{NOTES[name]}" for name in methods if name in NOTES),
         "",
         f"Intervals: {RESAMPLES} resamples of sentences, seed {SEED}. One checkpoint is not a method.",
         f"A text may show several phenomena; those of fewer than {FEW} texts have no bounds.",
