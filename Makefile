@@ -23,7 +23,7 @@ test-all: test wheel
 	$(BIN)/python -m pytest -m slow
 
 notebooks: .venv/.dev
-	cd notebooks && ../$(BIN)/jupyter execute --inplace *.ipynb
+	$(BIN)/jupyter nbconvert --execute --to notebook --inplace --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
 
 figures: .venv/.dev
 	$(BIN)/probe-heatmap "The cat sat on the mat because the cat was tired." \

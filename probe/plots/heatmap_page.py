@@ -10,7 +10,7 @@ from probe.errors import MissingExtraError, Problem
 from probe.files import replacing_file
 from probe.maps import AttentionMap
 from probe.pair_rows import GoldRow, Link
-from probe.plots.drawing import link_colour, several
+from probe.plots.drawing import COLUMN_AXIS, link_colour, several
 from probe.plots.heatmap_page_layout import arrange
 from probe.plots.hover import hover
 from probe.plots.panels import Picture, Scale, Window, picture
@@ -45,7 +45,7 @@ def interactive(
         cols=len(drawn.panels),
         shared_yaxes=True,
         horizontal_spacing=0.02,
-        subplot_titles=[escape(panel.name) for panel in drawn.panels],
+        subplot_titles=[f"<b>{escape(panel.name)}</b><br>{COLUMN_AXIS}" for panel in drawn.panels],
     )
     for number in range(len(drawn.panels)):
         for trace in _traces(drawn, number, shown, colours):

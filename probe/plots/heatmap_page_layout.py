@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from html import escape
 from typing import Any
+from unicodedata import east_asian_width
 
 import numpy as np
 
-from probe.plots.drawing import COLUMN_AXIS, ROW_AXIS, TIES, tie_style
+from probe.plots.drawing import ROW_AXIS, TIES, tie_style
 from probe.plots.hover import FIRST_STRONG, POP
 from probe.plots.panels import Picture
 from probe.plots.style import Palette
@@ -14,7 +15,7 @@ from probe.plots.style import Palette
 VIEW = 48
 """Tokens a side that the page shows at first, shared by the panels; what is longer gets a navigator."""
 
-CELL, LETTER, GAP, BAR = 22, 7.2, 24, 110
+CELL, LETTER, GAP, BAR, TITLES = 22, 7.2, 24, 110, 56
 FONTS = "DejaVu Sans, Noto Sans, sans-serif"  # for what these lack, a browser looks on
 SHAPES = {"o": "●", "s": "■", "^": "▲", "D": "◆", "v": "▼", "p": "⬟"}
 
@@ -23,8 +24,8 @@ def arrange(figure: Any, picture: Picture, colours: Palette) -> None:
     """Square cells of one size, labels with their ties, and a first view of at most `VIEW` tokens a side."""
     panels = len(picture.panels)
     view = min(len(picture.columns), max(16, VIEW // panels)), min(len(picture.rows), VIEW)
-    left = 60 + LETTER * max(len(label) + 2 for label in picture.row_labels)
-    head = 64 + 0.85 * LETTER * max(len(label) + 2 for label in picture.column_labels)
+    left = 60 + LETTER * max(_letters(label) + 2 for label in picture.row_labels)
+    head = TITLES + 0.85 * LETTER * max(_letters(label) + 3 for label in picture.column_labels)
     plot = panels * view[0] * CELL + (panels - 1) * GAP
     width, height = max(left + plot + BAR, 640), head + view[1] * CELL + 70
     grid = {"showgrid": False, "zeroline": False, "showline": True, "linecolor": colours.muted, "mirror": True}
@@ -52,19 +53,23 @@ def arrange(figure: Any, picture: Picture, colours: Palette) -> None:
     figure.update_xaxes(side="top", tickangle=-60, range=[-0.5, view[0] - 0.5], **_bounds(len(picture.columns)), **grid)
     figure.update_xaxes(tickvals=list(range(len(picture.columns))), ticktext=figure.layout.meta["columns"])
     figure.update_yaxes(tickvals=list(range(len(picture.rows))), ticktext=figure.layout.meta["rows"])
-    figure.update_xaxes(title={"text": COLUMN_AXIS, "standoff": 8})
     figure.update_yaxes(title={"text": ROW_AXIS, "standoff": 8}, row=1, col=1)
     for number in range(panels):
         begin = number * (view[0] * CELL + GAP)
         domain = [begin / plot, (begin + view[0] * CELL) / plot]
         figure.update_xaxes(domain=domain, matches="x" if number else None, row=1, col=number + 1)
-        if picture.panels[number].name:
-            figure.layout.annotations[number].update(x=sum(domain) / 2)
-    figure.update_annotations(font={"size": 14, "weight": "bold"}, yanchor="bottom", yshift=head - 34)
+        figure.layout.annotations[number].update(x=sum(domain) / 2)
+    # By the top of the page and not by the labels: how high those are only the browser knows.
+    figure.update_annotations(font={"size": 13}, yanchor="bottom", yshift=head - TITLES + 8)
 
 
 def _bounds(size: int) -> dict[str, Any]:
     return {"minallowed": -0.5, "maxallowed": size - 0.5, "ticks": "", "fixedrange": False}
+
+
+def _letters(label: str) -> int:
+    """How many letters wide a label is: Chinese, Japanese and Korean ones take two."""
+    return sum(2 if east_asian_width(char) in "WF" else 1 for char in label)
 
 
 def _labels(labels: Sequence[str], ties: Sequence[int | None], colours: Palette) -> list[str]:

@@ -96,9 +96,10 @@ def _row_head(name: str) -> Node:
     return element("th", name, *note, scope="row")
 
 
-def _cell(value: str, low: str = "", high: str = "") -> Node:
-    bounds = [element("small", f"[{low}, {high}]")] if low and high else []
-    return element("td", value, *bounds)
+def _cell(value: str, *bounds: str) -> Node:
+    """A figure, and its bounds where there are any; an empty place keeps figures under each other where some have."""
+    shown = [element("small", f"[{', '.join(bounds)}]" if all(bounds) else "")] if bounds else []
+    return element("td", value, *shown)
 
 
 def _figure(metric: str, value: float) -> str:
