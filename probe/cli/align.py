@@ -11,6 +11,7 @@ from probe.cli.run import add_checkpoints, run
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from probe.cma import OpenCheckpoint
     from probe.comparison import Comparison
     from probe.maps import AttentionMap
     from probe.pair_rows import GoldRow
@@ -28,6 +29,7 @@ EXAMPLES = """examples:
   probe-align --pairs alignments/gold.tsv --checkpoint smollm2-gemma3-projectors
   probe-align --pairs alignments/gold.tsv --by aligner --by mass --methods lexical,bigram
   probe-align --pairs alignments/gold.tsv --maps align.jsonl
+  probe-align --pairs alignments/gold.tsv --functional --refit-on responses.txt
   probe-align --pairs my.tsv --checkpoint outputs/run/epoch20_step7140 --teacher models/Qwen1.5-1.8B
 """
 
@@ -69,6 +71,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         type=_directory,
         metavar="DIR",
         help="draw every sentence into this directory, as CHECKPOINT-ID.pdf",
+    )
+    parser.add_argument(
+        "--functional",
+        nargs="?",
+        const="",
+        metavar="FILE",
+        help="t2s and s2t losses under this attention and others, too, and into FILE as JSON; needs the extra train",
+    )
+    parser.add_argument(
+        "--refit-on",
+        type=Path,
+        metavar="FILE",
+        help="with --functional: fit t2s anew to each attention on these responses, one a line, or output of .jsonl",
     )
     return run(parser, _align, argv)
 
@@ -112,12 +127,33 @@ def _check(arguments: Namespace) -> None:
     names: list[str] = [*(arguments.checkpoint or []), *map(str, arguments.maps)]
     if len(set(names)) < len(names):
         raise CheckpointError(Problem("--checkpoint", "different ones", "one twice", "Name each once."))
-    named = arguments.json, arguments.csv, arguments.latex, arguments.markdown, arguments.html
+    _check_functional(arguments)
+    own = Path(arguments.functional) if arguments.functional else None
+    named = arguments.json, arguments.csv, arguments.latex, arguments.markdown, arguments.html, own
     outputs = [path for path in named if path]
     for path in outputs:
         check_place(path)
     if len(set(outputs)) < len(outputs):
         raise OutputError(Problem("outputs", "a file for each", "one file twice", "Name different files."))
+
+
+def _check_functional(arguments: Namespace) -> None:
+    """It needs torch and a checkpoint, and only it refits; a file holds one probe."""
+    from probe.errors import OutputError, PairsError, Problem
+    from probe.training.terminal import require_train
+
+    if arguments.functional is None:
+        if arguments.refit_on:
+            raise PairsError(Problem("--refit-on", "--functional beside it", "none", "Add --functional."))
+        return
+    checkpoints = len(arguments.checkpoint or ()) or int(not arguments.maps)
+    if not checkpoints:
+        remedy = "Name the checkpoint too: losses need its t2s projector."
+        raise PairsError(Problem("--functional", "a checkpoint", "maps alone", remedy))
+    if arguments.functional and checkpoints > 1:
+        remedy = "Leave out the file, or run once for each checkpoint."
+        raise OutputError(Problem("--functional FILE", "one checkpoint", f"{checkpoints}", remedy))
+    require_train()
 
 
 def _reports(arguments: Namespace, gold: "GoldFile") -> "Iterator[tuple[str, ProbeReport, MapOf]]":
@@ -135,10 +171,23 @@ def _reports(arguments: Namespace, gold: "GoldFile") -> "Iterator[tuple[str, Pro
         opened = find_checkpoint(name, overrides, [row.text for row in gold.rows])
         report = align_pairs(opened, gold, arguments.pairs, arguments.methods, command)
         yield name, report, lambda row, opened=opened: opened.map(row.student, row.teacher)
+        if arguments.functional is not None:  # whoever asked for the report has printed it by now
+            _print_functional(arguments, opened, gold)
     for path in arguments.maps:
         given = given_maps(path, gold, arguments.pairs)
         report = align_maps(given, gold, arguments.pairs, arguments.methods, command)
         yield str(path), report, lambda row, given=given: given.maps[row.id]
+
+
+def _print_functional(arguments: Namespace, opened: "OpenCheckpoint", gold: "GoldFile") -> None:
+    from rich.console import Console
+
+    from probe.fitting import fitting_rows
+    from probe.training.functional.command import print_functional
+
+    rows = fitting_rows(opened, gold, arguments.pairs)
+    console = Console(highlight=False, markup=False)
+    print_functional(console, opened, rows, arguments.pairs, arguments.functional, arguments.refit_on)
 
 
 def _directory(text: str) -> Path:
