@@ -18,6 +18,7 @@ from probe.scores import METRICS, metrics
 from probe.stats import FEW, bootstrap_interval, holm, permutation_p
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
     from rich.console import RenderableType
 
 COMPARED = ("top-1", "MRR", "AUC", "F1", "EOS top-1")
@@ -129,11 +130,16 @@ def _difference(
     return Difference(label, len(first), before, after, float(low[0]), float(high[0]), p, detectable)
 
 
-def to_json(reports: Mapping[str, ProbeReport], comparisons: Sequence[Comparison]) -> str:
-    """All reports, each as `probe.report.document.to_json` has it, and what they differ in."""
+def to_json(reports: Mapping[str, ProbeReport], found: Mapping[str, "Sequence[DataclassInstance]"]) -> str:
+    """All reports, each as `probe.report.document.to_json` has it, and what was found of several of them.
+
+    Args:
+        reports: by name.
+        found: values of plain numbers, such as the `Comparison` of each two, under what they are called in the file.
+    """
     document = {
         "reports": {name: json.loads(report_to_json(report)) for name, report in reports.items()},
-        "comparisons": [asdict(comparison) for comparison in comparisons],
+        **{name: [asdict(value) for value in values] for name, values in found.items()},
     }
     return json.dumps(_without_nan(document), ensure_ascii=False, allow_nan=False) + "\n"
 

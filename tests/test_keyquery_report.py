@@ -103,7 +103,7 @@ def test_a_report_equals_what_is_read_back(report: KeyQueryReport, tmp_path: Pat
     ("spoil", "message"),
     [
         (lambda text: text[:-20], "expected a key-query report in JSON"),
-        (lambda text: text.replace('"schema": 1', '"schema": 2'), "expected schema 1; got schema 2"),
+        (lambda text: text.replace('"schema": 2', '"schema": 1'), "expected schema 2; got schema 1"),
         (lambda text: "[]", "got schema None"),
         (lambda text: text.replace('"outside":', '"inside":', 1), "none called 'inside, outside'"),
         (lambda text: text.replace('"settings"', '"set"'), "none called 'settings'"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from probe import __version__
 from probe.markdown import markdown_table
+from probe.stats import ENOUGH_SEEDS
 from probe.training.evaluation.report import number, to_json
 from probe.training.evaluation.summary import System, difference
 from probe.training.reproduction.results import BEFORE, Results
@@ -16,7 +17,6 @@ from probe.training.reproduction.results import BEFORE, Results
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-ENOUGH_SEEDS = 5
 SCHEMA = 1
 PACKAGES = ("torch", "transformers", "numpy", "tokenizers")
 
