@@ -1,19 +1,25 @@
-"""Time and memory of the key-query distances at 1,000, 10,000 and 100,000 tokens of each cloud.
+"""Time and memory of `probe-keyquery` and of its distances at 1,000, 10,000 and 100,000 tokens of each cloud.
 
-    python benchmarks/keyquery.py
+    python benchmarks/keyquery.py [CHECKPOINT]
 
-Clouds are Gaussian, 32 wide as in the views A and A', cut into sentences of 20 tokens. Printed is each distance alone,
-its seconds over those of the size before (10 is linear, 1 is a subsample), and the whole of one view: all distances on
-all halves, with floor, untrained reference and p-value.
+First each distance alone: clouds are Gaussian, 32 wide as in the views A and A', cut into sentences of 20 tokens.
+Printed are its seconds over those of the size before (10 is linear, 1 is a subsample), and the whole of one view: all
+distances on all halves, with floor, untrained reference and p-value. Then the whole command, on lines of words of the
+gold texts of the checkpoint (default demo), drawn with one seed, that have so many student tokens.
 """
 
-import resource
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
+from startup import measure as measure_command
 
+from probe.find import find_checkpoint
+from probe.fitting import fitting_rows
 from probe.keyquery.classifier import held_out_auc
 from probe.keyquery.clouds import Cloud, Clouds
 from probe.keyquery.extra import only_numpy
@@ -23,7 +29,9 @@ from probe.keyquery.measure import measure
 from probe.keyquery.moments import effective_rank, frechet
 from probe.keyquery.two_samples import energy_distance, mmd2, mmd_p_value, sliced_wasserstein, subsample
 from probe.keyquery.values import Settings
+from probe.pairs import read_pairs
 
+GOLD = Path(__file__).parent.parent / "alignments" / "gold.tsv"
 SIZES = (1_000, 10_000, 100_000)
 WIDTH, SENTENCE = 32, 20
 
@@ -58,8 +66,33 @@ def parts(both: Clouds, settings: Settings) -> dict[str, Callable[[], object]]:
     }
 
 
-def main() -> None:
-    """Print a line for each part, a column for each size."""
+def lines(checkpoint: str, tokens: int) -> str:
+    """Lines of 6 to 24 words with so many student tokens, end of sequence included."""
+    opened = find_checkpoint(checkpoint)
+    rows = fitting_rows(opened, read_pairs(GOLD), GOLD)
+    words = np.array([word for row in rows for word in row.text.split()], dtype=object)
+    rng = np.random.default_rng(0)
+    made: list[str] = []
+    count = 0
+    while count < tokens:
+        made.append(" ".join(rng.choice(words, rng.integers(6, 25))))
+        count += len(opened.tokenize(made[-1])[0].tokens) + 1
+    return "".join(f"{line}\n" for line in made)
+
+
+def print_commands(checkpoint: str) -> None:
+    """Time and memory of the whole command at each size."""
+    with tempfile.TemporaryDirectory() as directory:
+        for size in SIZES:
+            path = Path(directory) / f"{size}.txt"
+            path.write_text(lines(checkpoint, size), encoding="utf-8")
+            command = [sys.executable, "-m", "probe.cli.keyquery", "--texts", str(path), "--checkpoint", checkpoint]
+            seconds, megabytes = measure_command(command)
+            print(f"probe-keyquery, {checkpoint}, {size:>7,} tokens: {seconds:6.1f} s, {megabytes:5.0f} MB")
+
+
+def print_parts() -> None:
+    """A line for each part, a column for each size."""
     only_numpy()
     settings = Settings()
     frechet(*np.random.default_rng(0).normal(size=(2, 50, 2)))
@@ -78,8 +111,13 @@ def main() -> None:
             f"{s:8.2f} s" + (" " * 6 if r is None else f" ×{r:<4.1f}") for s, r in zip(seconds, ratios, strict=True)
         ]
         print(f"{name:<16}" + "".join(f"{cell:>16}" for cell in cells))
-    megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"peak {megabytes:.0f} MB; at most {settings.subsample} points for MMD², energy and AUC")
+    print(f"at most {settings.subsample} points for MMD², energy and AUC")
+
+
+def main() -> None:
+    """Parts, and then the whole command."""
+    print_parts()
+    print_commands(sys.argv[1] if len(sys.argv) > 1 else "demo")
 
 
 if __name__ == "__main__":

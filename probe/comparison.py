@@ -19,6 +19,7 @@ from probe.scores import METRICS, metrics
 from probe.stats import FEW, bootstrap_interval, holm, permutation_p
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
     from rich.console import RenderableType
 
 COMPARED = ("top-1", "MRR", "AUC", "F1", "EOS top-1")
@@ -130,11 +131,19 @@ def _difference(
     return Difference(label, len(first), before, after, float(low[0]), float(high[0]), p, detectable)
 
 
-def to_json(reports: Mapping[str, ProbeReport], comparisons: Sequence[Comparison]) -> str:
-    """All reports, each as `probe.report.document.to_json` has it, and what they differ in."""
+def to_json(reports: Mapping[str, ProbeReport], found: Mapping[str, "Sequence[DataclassInstance]"]) -> str:
+    """All reports, each as `probe.report.document.to_json` has it, and what was found of several of them.
+
+    Args:
+        reports: by name.
+        found: values of plain numbers, such as the `Comparison` of each two, under what they are called in the file.
+    """
     parts = ",\n".join(f"{json.dumps(name)}: {report_to_json(report)}" for name, report in reports.items())
-    compared = json.dumps(without_nan([asdict(one) for one in comparisons]), ensure_ascii=False)
-    return f'{{"schema": {SCHEMA}, "reports": {{\n{parts}}},\n"comparisons": {compared}}}\n'
+    rest = (
+        f',\n"{name}": {json.dumps(without_nan([asdict(one) for one in values]), ensure_ascii=False)}'
+        for name, values in found.items()
+    )
+    return f'{{"schema": {SCHEMA}, "reports": {{\n{parts}}}{"".join(rest)}}}\n'
 
 
 def table(comparison: Comparison) -> "RenderableType":

@@ -9,13 +9,14 @@ from scipy.stats import energy_distance as scipy_energy
 from sklearn.metrics import roc_auc_score
 
 from probe.keyquery import two_samples
-from probe.keyquery.classifier import held_out_auc
+from probe.keyquery.classifier import held_out_area, held_out_auc
 from probe.keyquery.matched import linear_cka
 from probe.keyquery.moments import effective_rank, frechet, norm_profile, scale_ratio
 from probe.keyquery.two_samples import (
     energy_distance,
     median_bandwidth,
     mmd2,
+    mmd2_and_energy,
     mmd_p_value,
     sliced_wasserstein,
     squared_distances,
@@ -150,6 +151,22 @@ def test_energy_distance_does_not_change_under_rotation():
     assert energy_distance(x @ rotation, y @ rotation) == pytest.approx(energy_distance(x, y))
 
 
+def test_mmd_and_energy_from_one_matrix_are_those_of_two():
+    x, y = gaussian(70, 4, seed=0), gaussian(90, 4, seed=1, shift=1)
+    assert mmd2_and_energy(x, y, 1.7) == pytest.approx((mmd2(x, y, 1.7), energy_distance(x, y)))
+    assert mmd2_and_energy(x, x, 1.7)[1] == 0
+
+
+@pytest.mark.parametrize("size", [80, 81])
+def test_sliced_wasserstein_is_pots_for_equal_sizes_and_for_others(size: int):
+    import ot
+
+    x, y = gaussian(80, 5, seed=0), gaussian(size, 5, seed=1, shift=2)
+    directions = ot.sliced.get_random_projections(5, 100, 3)
+    expected = ot.sliced_wasserstein_distance(x, y, projections=directions)
+    assert sliced_wasserstein(x, y, seed=3) == pytest.approx(expected)
+
+
 def test_sliced_wasserstein_is_the_distance_on_the_line():
     x, y = gaussian(300, 1, seed=0), gaussian(300, 1, seed=1, shift=5)
     assert sliced_wasserstein(x, y, seed=0) == pytest.approx(5, abs=0.2)
@@ -203,6 +220,14 @@ def test_auc_is_sklearns_on_each_fold_and_sentences_are_not_split():
     mixed = held_out_auc(points[label], points[~label], singles(*groups), kind="mlp", seed=0)
     assert mixed[0] > 0.99
     assert apart[2] - apart[1] > 0.1  # thirty sentences a side are few, however many tokens they have
+
+
+def test_the_area_alone_is_the_same_area():
+    x, y = gaussian(60, 3, seed=0), gaussian(70, 3, seed=1, shift=1)
+    for kind in ("linear", "mlp"):
+        both = held_out_auc(x, y, singles(x, y), kind=kind, seed=4)
+        assert held_out_area(x, y, singles(x, y), kind=kind, seed=4) == both[0]
+        assert held_out_area(x, y, singles(x, y), kind=kind, seed=5) != both[0]
 
 
 def test_wins_over_pairs_is_the_area_of_sklearn():

@@ -103,7 +103,7 @@ def test_a_report_equals_what_is_read_back(report: KeyQueryReport, tmp_path: Pat
     ("spoil", "message"),
     [
         (lambda text: text[:-20], "a report of probe-keyquery --json in JSON"),
-        (lambda text: text.replace('"schema": 1', '"schema": 2'), "of schema 1; got schema 2"),
+        (lambda text: text.replace('"schema": 2', '"schema": 1'), "of schema 2; got schema 1"),
         (lambda text: "[]", "got schema None"),
         (lambda text: text.replace('"outside":', '"inside":', 1), "none called 'inside, outside'"),
         (lambda text: text.replace('"settings"', '"set"'), "none called 'settings'"),

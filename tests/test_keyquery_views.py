@@ -15,7 +15,17 @@ from probe.keyquery.clouds import Cloud, Clouds, collect, text_logits
 from probe.keyquery.matched import argmax_matches, cosine_difference, gold_matches
 from probe.keyquery.measure import DISTANCES, half_sample_estimate, half_splits, measure
 from probe.keyquery.values import Measurement, Settings
-from probe.keyquery.views import A_PRIME, RAW, A, attended, outside_share, principal_axes, span_basis, view
+from probe.keyquery.views import (
+    A_PRIME,
+    RAW,
+    A,
+    attended,
+    outside_share,
+    principal_axes,
+    root_mean_square,
+    span_basis,
+    view,
+)
 from probe.pair_rows import GoldRow
 from probe.pairs import read_pairs
 from probe.projectors import Linear, Projector, project
@@ -182,10 +192,10 @@ def planted(*, shift: float = 0.0, scale: float = 1.0, seed: int = 0) -> Clouds:
     return Clouds(Cloud(queries, sentence, none, bigram), Cloud(rng.normal(size=(1200, 6)), sentence, none, bigram))
 
 
-def measured(both: Clouds, name: str) -> dict[str, Measurement]:
+def measured(both: Clouds, name: str, settings: Settings = FEW) -> dict[str, Measurement]:
     seen = view(both.queries.points, both.keys.points, np.eye(6), name, 6)
     inside = Clouds(both.queries.moved(seen.queries), both.keys.moved(seen.keys))
-    return {found.distance: found for found in measure(name, inside, [inside], FEW)}
+    return {found.distance: found for found in measure(name, inside, [inside], settings)}
 
 
 def test_a_planted_shift_is_measured_to_within_its_interval():
@@ -236,6 +246,44 @@ def test_no_distance_is_a_function_of_attention(clouds: Clouds):
     np.testing.assert_allclose(text_logits(moved, 0), text_logits(clouds, 0), rtol=1e-4, atol=1e-4)
     ratio = np.linalg.norm(moved.queries.points) / np.linalg.norm(moved.keys.points)
     assert ratio > 10 * np.linalg.norm(queries) / np.linalg.norm(keys)
+
+
+def test_of_large_clouds_a_seeded_part_is_measured_and_of_small_ones_all():
+    both = planted(shift=2)  # 40 texts of 30 tokens: a half has 600
+    whole, capped, again, other = (
+        measured(both, RAW, replace(FEW, moment_subsample=size, seed=seed))
+        for size, seed in ((600, 0), (300, 0), (300, 0), (300, 1))
+    )
+    assert whole == measured(both, RAW, FEW)
+    assert capped == again != other
+    # As near to the planted 2² + bias as half of the points can be, and the floor has the same bias.
+    assert capped["Fréchet"].pair.value == pytest.approx(whole["Fréchet"].pair.value, rel=0.1)
+    assert capped["Fréchet"].floor > 1.3 * whole["Fréchet"].floor
+
+
+def test_keys_against_keys_are_classified_alike_at_any_scale():
+    both = planted(shift=1)
+    base = measure(RAW, both, [both], FEW)
+    marked = [replace(one, floor=0.25) for one in base]
+    scaled = Clouds(both.queries.moved(both.queries.points / 3), both.keys.moved(both.keys.points / 7))
+    taken, own = ({m.distance: m for m in measure("x", scaled, [scaled], FEW, like)} for like in (marked, ()))
+    for one in base:
+        if one.distance.startswith("AUC"):
+            assert taken[one.distance] == replace(own[one.distance], floor=0.25)
+            assert own[one.distance].floor == pytest.approx(one.floor, abs=0.002)
+        else:
+            assert taken[one.distance] == own[one.distance]
+
+
+def test_sizes_and_axes_are_those_of_all_points_in_any_blocks(monkeypatch: pytest.MonkeyPatch):
+    rng = np.random.default_rng(0)
+    queries, keys = rng.normal(1, 2, (50, 4)), rng.normal(0, 1, (37, 4)) * np.arange(1, 5)
+    size, (axes, shares) = root_mean_square(queries), principal_axes(queries, keys, 4)
+    monkeypatch.setattr("probe.keyquery.views.BLOCK_ROWS", 8)
+    assert root_mean_square(queries) == pytest.approx(size) == pytest.approx(np.sqrt(np.square(queries).sum() / 50))
+    others, again = principal_axes(queries, keys, 4)
+    np.testing.assert_allclose(shares, again)
+    np.testing.assert_allclose(np.abs(np.sum(axes * others, axis=0)), 1)
 
 
 # Splits and intervals

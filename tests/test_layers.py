@@ -18,7 +18,7 @@ LAYERS = [
     "triples",
     "checkpoint conversion report",
     "models plots comparison given_maps",
-    "cma key_scale",
+    "cma key_scale method_comparison",
     "adopt fitting methods",
     "align",
     "doctor find keyquery",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from probe.cli.run import run
+from probe.cli.run import named, run
 from probe.errors import Problem, TrainingError
 
 if TYPE_CHECKING:
@@ -74,10 +74,13 @@ def _settings(arguments: Namespace) -> "EvaluationPart":
     from probe.training.recipe import EvaluationPart, part_of
 
     sets: dict[str, str] = {}
-    for named in arguments.set:
-        name, path = _named(named, Path(named).resolve().stem)
+    for argument in arguments.set:
+        label, path = named(argument)
+        name = label or Path(path).resolve().stem
         if name in sets:
-            raise TrainingError(Problem(f"--set {named}", "a name for each set", f"{name} twice", "Write NAME=PATH."))
+            raise TrainingError(
+                Problem(f"--set {argument}", "a name for each set", f"{name} twice", "Write NAME=PATH.")
+            )
         sets[name] = path
     given = {
         "sets": sets,
@@ -95,23 +98,14 @@ def _settings(arguments: Namespace) -> "EvaluationPart":
 def _systems(arguments: Namespace, part: "EvaluationPart") -> "list[System]":
     from probe.training.evaluation.run import asked_models, evaluate_models
 
-    labelled = [_named(model, _short(model)) for model in arguments.models]
-    return evaluate_models(asked_models(labelled), part, arguments.out)
+    labelled = [named(model) for model in arguments.models]
+    models = [(label or _short(source), source) for label, source in labelled]
+    return evaluate_models(asked_models(models), part, arguments.out)
 
 
 def _short(source: str) -> str:
     """The last two parts of a source, by which a table can name it."""
     return "/".join(source.rstrip("/").replace(":", "/").split("/")[-2:])
-
-
-def _named(argument: str, name: str) -> tuple[str, str]:
-    """Name and path of ``NAME=PATH``, or of a path that comes without a name."""
-    before, sign, after = argument.partition("=")
-    if not sign or Path(argument).exists():
-        return name, argument
-    if not before:
-        raise TrainingError(Problem(argument, "a name before the =", "none", "Write NAME=PATH, or the path alone."))
-    return before, after
 
 
 if __name__ == "__main__":

@@ -5,9 +5,10 @@ import os
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from probe import __version__
-from probe.errors import ProbeError
+from probe.errors import CheckpointError, ProbeError, Problem
 
 
 def run(parser: ArgumentParser, body: Callable[[Namespace], int | None], argv: Sequence[str] | None) -> int:
@@ -39,13 +40,28 @@ def _scale(text: str) -> float:
     return value
 
 
-def add_checkpoints(parser: ArgumentParser) -> None:
+def named(argument: str) -> tuple[str | None, str]:
+    """Name and path of ``NAME=PATH``; None and the path where it comes without a name.
+
+    Raises:
+        CheckpointError: nothing stands before the =.
+    """
+    before, sign, after = argument.partition("=")
+    if not sign or Path(argument).exists():
+        return None, argument
+    if not before:
+        raise CheckpointError(Problem(argument, "a name before the =", "none", "Write NAME=PATH, or the path alone."))
+    return before, after
+
+
+def add_checkpoints(parser: ArgumentParser, *, labels: bool = False) -> None:
     """Several checkpoints, and how to open them."""
+    same = "; those of one LABEL are training seeds of one method" if labels else ""
     parser.add_argument(
         "--checkpoint",
         action="append",
-        metavar="NAME",
-        help="bundled name, directory or hub id; may be repeated; default demo",
+        metavar="[LABEL=]NAME" if labels else "NAME",
+        help=f"bundled name, directory or hub id; may be repeated; default demo{same}",
     )
     add_checkpoint_options(parser)
 

@@ -74,10 +74,10 @@ def _analyse(
 
     # Thousands of small products: threads would wait for each other longer than they work.
     with threadpool_limits(limits=1, user_api="blas"):
-        return _measured(open_, sides, gold, settings, progress)
+        return _analysis(open_, sides, gold, settings, progress)
 
 
-def _measured(
+def _analysis(
     open_: OpenCheckpoint,
     sides: Sequence[Sides],
     gold: Sequence[GoldRow] | None,
@@ -100,8 +100,7 @@ def _measured(
             view(both.queries.points, both.keys.points, basis, name, settings.components)
             for both, basis in zip((trained, *untrained), bases, strict=True)
         )
-        for ours, theirs in ((seen, others), (seen.shape(), [other.shape() for other in others])):
-            measurements += measure(ours.name, _in(trained, ours), [_in(trained, other) for other in theirs], settings)
+        measurements += _measured(trained, seen, others, settings)
         clouds.append(_cloud_facts(seen, others))
         matched.append(_matched_facts(trained, seen, others, matches, settings))
         pictures += planes(_few(seen, settings), seed=settings.seed)
@@ -131,6 +130,16 @@ def _measured(
         interventions=() if gold is None else tuple(intervene(trained, gold)),
         planes=tuple(pictures),
     )
+
+
+def _measured(trained: Clouds, seen: View, untrained: Sequence[View], settings: Settings) -> list[Measurement]:
+    """All distances in a view as it is, and with scale taken out."""
+
+    def at(ours: View, theirs: Sequence[View], unscaled: Sequence[Measurement] = ()) -> list[Measurement]:
+        return measure(ours.name, _in(trained, ours), [_in(trained, other) for other in theirs], settings, unscaled)
+
+    as_it_is = at(seen, untrained)
+    return as_it_is + at(seen.shape(), [other.shape() for other in untrained], as_it_is)
 
 
 def _in(clouds: Clouds, seen: View) -> Clouds:
@@ -164,6 +173,8 @@ def _matched_facts(
     clouds: Clouds, seen: View, untrained: Sequence[View], matches: Matches, settings: Settings
 ) -> MatchedFacts:
     rows, columns = matches.indices(clouds)
+    chosen = subsample(len(rows), settings.moment_subsample, settings.seed)
+    rows, columns = rows[chosen], columns[chosen]
     sentence = clouds.queries.sentence[rows]
     x, y = seen.queries[rows], seen.keys[columns]
     halves = half_splits(clouds.sentences, settings.splits, settings.seed)

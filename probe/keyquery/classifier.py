@@ -1,6 +1,7 @@
 """Classifier two-sample test: how well a classifier tells queries from keys in sentences that it has not seen."""
 
 import warnings
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -35,28 +36,66 @@ def held_out_auc(
         kind: ``linear`` (logistic regression) or ``mlp`` (one hidden layer of 32).
         seed: of folds, initial weights and resamples.
     """
-    from sklearn.model_selection import StratifiedGroupKFold
+    areas = _areas(x, y, groups, kind=kind, seed=seed, resamples=RESAMPLES)
+    low, high = np.nanquantile(areas[1:], [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return float(areas[0]), float(low), float(high)
 
+
+def held_out_area(
+    x: Float[np.ndarray, "n d"],
+    y: Float[np.ndarray, "m d"],
+    groups: tuple[Int[np.ndarray, " n"], Int[np.ndarray, " m"]],
+    *,
+    kind: str,
+    seed: int,
+) -> float:
+    """The area of `held_out_auc` alone."""
+    return float(_areas(x, y, groups, kind=kind, seed=seed, resamples=0)[0])
+
+
+def _areas(
+    x: np.ndarray,
+    y: np.ndarray,
+    groups: tuple[np.ndarray, np.ndarray],
+    *,
+    kind: str,
+    seed: int,
+    resamples: int,
+) -> Float[np.ndarray, " areas"]:
+    """The area of the sample, and then of each resample of its groups."""
     points = np.concatenate([x, y])
     label = np.arange(len(points)) < len(x)
     _, group = np.unique(np.concatenate(groups), return_inverse=True)
     group = group.reshape(-1)
     count = int(group.max()) + 1
-    rng = np.random.default_rng(seed)
-    draws = rng.multinomial(count, np.full(count, 1 / count), size=RESAMPLES).astype(np.float64)
+    draws = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=resamples)
     times = np.concatenate([np.ones((1, count)), draws])  # first the sample itself
     won, pairs = np.zeros(len(times)), np.zeros(len(times))
-    folds = StratifiedGroupKFold(min(FOLDS, count), shuffle=True, random_state=seed)
-    for train, test in folds.split(points, label, group):
+    for train, test in _folds(len(x), group.tobytes(), seed):
         if label[train].all() or not label[train].any():
             continue
         scores = _scores(kind, points[train], label[train], points[test], seed)
         fold_won, fold_pairs = _wins(scores, label[test], group[test], times)
         won, pairs = won + fold_won, pairs + fold_pairs
     with np.errstate(invalid="ignore"):
-        areas = won / pairs
-    low, high = np.nanquantile(areas[1:], [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return float(areas[0]), float(low), float(high)
+        return won / pairs
+
+
+@lru_cache(maxsize=16)
+def _folds(size: int, groups: bytes, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Training and test points of each fold; kept, for all views of the same tokens have the same folds.
+
+    Args:
+        size: points of x, which come first.
+        groups: the group of each point, as bytes of int64, so that they can be looked up.
+        seed: of the folds.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    group = np.frombuffer(groups, dtype=np.int64)
+    label = np.arange(len(group)) < size
+    folds = StratifiedGroupKFold(min(FOLDS, int(group.max()) + 1), shuffle=True, random_state=seed)
+    return list(folds.split(label[:, None], label, group))
 
 
 def _scores(kind: str, train: np.ndarray, label: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:

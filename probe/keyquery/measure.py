@@ -21,13 +21,12 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from probe.documents import known
-from probe.keyquery.classifier import LINEAR, MLP, held_out_auc
-from probe.keyquery.clouds import Clouds
+from probe.keyquery.classifier import LINEAR, MLP, held_out_area, held_out_auc
+from probe.keyquery.clouds import Cloud, Clouds
 from probe.keyquery.moments import frechet
 from probe.keyquery.two_samples import (
-    energy_distance,
     median_bandwidth,
-    mmd2,
+    mmd2_and_energy,
     mmd_p_value,
     sliced_wasserstein,
     subsample,
@@ -37,12 +36,21 @@ from probe.stats import CONFIDENCE
 
 FRECHET, MMD2, SLICED, ENERGY = "Fréchet", "MMD²", "sliced W₂", "energy"
 AUC_LINEAR, AUC_MLP = "AUC linear", "AUC MLP"
-DISTANCES = (FRECHET, MMD2, SLICED, ENERGY, AUC_LINEAR, AUC_MLP)
+KINDS = {AUC_LINEAR: LINEAR, AUC_MLP: MLP}
+OF_HALVES = (FRECHET, MMD2, SLICED, ENERGY)
+DISTANCES = (*OF_HALVES, *KINDS)
 
-Distance = Callable[[np.ndarray, np.ndarray], float]
+Distances = Callable[[np.ndarray, np.ndarray], tuple[float, ...]]
+"""`OF_HALVES` of two samples."""
 
 
-def measure(view: str, trained: Clouds, untrained: Sequence[Clouds], settings: Settings) -> list[Measurement]:
+def measure(
+    view: str,
+    trained: Clouds,
+    untrained: Sequence[Clouds],
+    settings: Settings,
+    unscaled: Sequence[Measurement] = (),
+) -> list[Measurement]:
     """All of `DISTANCES` in one view.
 
     Args:
@@ -50,30 +58,33 @@ def measure(view: str, trained: Clouds, untrained: Sequence[Clouds], settings: S
         trained: both clouds in its coordinates.
         untrained: the clouds of each untrained projector in the coordinates of its own view.
         settings: sizes and seed.
+        unscaled: what was measured of the same clouds at another scale, if it was. Classifiers standardise their
+            input, so that of keys against keys their areas are taken from there.
     """
 
     def few(points: Float[np.ndarray, "tokens width"], size: int = settings.subsample) -> np.ndarray:
         return points[subsample(len(points), size, settings.seed)]
 
-    def sliced(x: np.ndarray, y: np.ndarray) -> float:
-        x, y = (few(points, settings.sliced_subsample) for points in (x, y))
-        return sliced_wasserstein(x, y, seed=settings.seed, projections=settings.projections)
-
     queries, keys = (few(cloud.points) for cloud in (trained.queries, trained.keys))
     bandwidth = median_bandwidth(queries, keys)  # one for all columns, or they could not be compared
-    distances: dict[str, Distance] = {
-        FRECHET: frechet,
-        MMD2: lambda x, y: mmd2(few(x), few(y), bandwidth),
-        SLICED: sliced,
-        ENERGY: lambda x, y: energy_distance(few(x), few(y)),
-    }
+
+    def distances(x: np.ndarray, y: np.ndarray) -> tuple[float, ...]:
+        gap, energy = mmd2_and_energy(few(x), few(y), bandwidth)
+        some = (few(points, settings.sliced_subsample) for points in (x, y))
+        sliced = sliced_wasserstein(*some, seed=settings.seed, projections=settings.projections)
+        return frechet(x, y), gap, sliced, energy
+
     halves = list(half_splits(trained.sentences, settings.splits, settings.seed))
-    found = [
-        _over_halves(view, name, distance, trained, untrained, halves, _p_value(trained, settings, bandwidth, name))
-        for name, distance in distances.items()
-    ]
-    for name, kind in ((AUC_LINEAR, LINEAR), (AUC_MLP, MLP)):
-        found.append(_classified(view, name, kind, trained, untrained, halves[: settings.classifier_splits], settings))
+    over_halves = _over_halves(distances, trained, untrained, halves, settings)
+    found: list[Measurement] = []
+    for name, (pair, floor, reference) in zip(OF_HALVES, over_halves, strict=True):
+        p_value = _p_value(trained, settings, bandwidth) if name == MMD2 else None
+        estimate = half_sample_estimate(float(pair.mean()), pair.tolist())
+        found.append(Measurement(view, name, estimate, known(floor.mean()), known(reference.mean()), p_value))
+    floors = {one.distance: one.floor for one in unscaled}
+    for name, kind in KINDS.items():
+        floor = floors[name] if floors else _area_of_halves(kind, trained, halves, settings)
+        found.append(_classified(view, name, trained, untrained, floor, settings))
     return found
 
 
@@ -97,33 +108,34 @@ def half_sample_estimate(value: float, values: Sequence[float]) -> Estimate:
 
 
 def _over_halves(
-    view: str,
-    name: str,
-    distance: Distance,
+    distances: Distances,
     trained: Clouds,
     untrained: Sequence[Clouds],
     halves: Sequence[Bool[np.ndarray, " sentences"]],
-    p_value: float | None,
-) -> Measurement:
+    settings: Settings,
+) -> Float[np.ndarray, "distances 3 halves"]:
+    """Each distance of the pair, of the floor, and of an untrained projector, for each halving."""
     queries, keys = trained.queries, trained.keys
-    pair: list[float] = []
-    floor: list[float] = []
-    reference: list[float] = []
+
+    def of(cloud: Cloud, half: Bool[np.ndarray, " sentences"]) -> Int[np.ndarray, " chosen"]:
+        tokens = np.flatnonzero(half[cloud.sentence])
+        return tokens[subsample(len(tokens), settings.moment_subsample, settings.seed)]
+
+    found = np.zeros((len(OF_HALVES), 3, len(halves)))
     for number, half in enumerate(halves):
-        other = keys.points[~half[keys.sentence]]
-        pair.append(distance(queries.points[half[queries.sentence]], other))
-        floor.append(distance(keys.points[half[keys.sentence]], other))
-        drawn = untrained[number % len(untrained)]
-        reference.append(
-            distance(drawn.queries.points[half[queries.sentence]], drawn.keys.points[~half[keys.sentence]])
+        ours, own, others = of(queries, half), of(keys, half), of(keys, ~half)
+        drawn, other = untrained[number % len(untrained)], keys.points[others]
+        columns = (
+            (queries.points[ours], other),
+            (keys.points[own], other),
+            (drawn.queries.points[ours], drawn.keys.points[others]),
         )
-    estimate = half_sample_estimate(float(np.mean(pair)), pair)
-    return Measurement(view, name, estimate, known(float(np.mean(floor))), known(float(np.mean(reference))), p_value)
+        for column, (x, y) in enumerate(columns):
+            found[:, column, number] = distances(x, y)
+    return found
 
 
-def _p_value(trained: Clouds, settings: Settings, bandwidth: float, name: str) -> float | None:
-    if name != MMD2:
-        return None
+def _p_value(trained: Clouds, settings: Settings, bandwidth: float) -> float:
     queries, keys = trained.queries, trained.keys
     rows, columns = (subsample(len(cloud.points), settings.subsample, settings.seed) for cloud in (queries, keys))
     return mmd_p_value(
@@ -139,31 +151,36 @@ def _p_value(trained: Clouds, settings: Settings, bandwidth: float, name: str) -
 def _classified(
     view: str,
     name: str,
-    kind: str,
     trained: Clouds,
     untrained: Sequence[Clouds],
-    halves: Sequence[Bool[np.ndarray, " sentences"]],
+    floor: float | None,
     settings: Settings,
 ) -> Measurement:
-    def area(
-        x: Float[np.ndarray, "n width"],
-        y: Float[np.ndarray, "m width"],
-        x_sentence: Int[np.ndarray, " n"],
-        y_sentence: Int[np.ndarray, " m"],
-    ) -> tuple[float, float, float]:
-        rows, columns = (subsample(len(points), settings.subsample, settings.seed) for points in (x, y))
-        groups = x_sentence[rows], y_sentence[columns]
-        return held_out_auc(x[rows], y[columns], groups, kind=kind, seed=settings.seed)
-
-    def of_pair(clouds: Clouds) -> tuple[float, float, float]:
+    def sample(clouds: Clouds) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray]]:
         queries, keys = clouds.queries, clouds.keys
-        return area(queries.points, keys.points, queries.sentence, keys.sentence)
+        rows, columns = (subsample(len(cloud.points), settings.subsample, settings.seed) for cloud in (queries, keys))
+        return queries.points[rows], keys.points[columns], (queries.sentence[rows], keys.sentence[columns])
 
-    def of_halves(half: Bool[np.ndarray, " sentences"]) -> float:
-        keys = trained.keys
+    kind, seed = KINDS[name], settings.seed
+    reference = float(np.mean([held_out_area(*sample(clouds), kind=kind, seed=seed) for clouds in untrained]))
+    pair = Estimate.of(*held_out_auc(*sample(trained), kind=kind, seed=seed))
+    return Measurement(view, name, pair, floor, known(reference), None)
+
+
+def _area_of_halves(
+    kind: str, trained: Clouds, halves: Sequence[Bool[np.ndarray, " sentences"]], settings: Settings
+) -> float | None:
+    """The floor: keys of one half of the sentences against keys of the other, mean of some halvings."""
+    keys = trained.keys
+
+    def few(chosen: Bool[np.ndarray, " tokens"]) -> Int[np.ndarray, " chosen"]:
+        tokens = np.flatnonzero(chosen)
+        return tokens[subsample(len(tokens), settings.subsample, settings.seed)]
+
+    areas: list[float] = []
+    for half in halves[: settings.classifier_splits]:
         first = half[keys.sentence]
-        return area(keys.points[first], keys.points[~first], keys.sentence[first], keys.sentence[~first])[0]
-
-    floor = float(np.mean([of_halves(half) for half in halves]))
-    reference = float(np.mean([of_pair(clouds)[0] for clouds in untrained]))
-    return Measurement(view, name, Estimate.of(*of_pair(trained)), known(floor), known(reference), None)
+        one, other = few(first), few(~first)
+        groups = keys.sentence[one], keys.sentence[other]
+        areas.append(held_out_area(keys.points[one], keys.points[other], groups, kind=kind, seed=settings.seed))
+    return known(float(np.mean(areas)))

@@ -3,9 +3,8 @@
 import numpy as np
 from jaxtyping import Float
 
-from probe.keyquery.views import root_mean_square
+from probe.keyquery.views import BLOCK_ROWS, root_mean_square
 
-BLOCK_ROWS = 8192
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 

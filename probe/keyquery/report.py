@@ -18,7 +18,7 @@ from probe.keyquery.values import (
     Settings,
 )
 
-SCHEMA = 1
+SCHEMA = 2
 WHAT = "a report of probe-keyquery --json"
 T = TypeVar("T")
 PACKAGES = ("cma-probe", "numpy", "scipy", "scikit-learn", "POT", "umap-learn")

@@ -163,8 +163,9 @@ def reading(settings: Settings) -> list[str]:
         "           so compare a value with its floor, not with zero.",
         "AUC        on unseen sentences; .5: cannot be told apart.",
         f"p          of MMD², {settings.permutations} permutations within sentences.",
-        f"At most {settings.subsample} points for MMD², energy and AUC, {settings.sliced_subsample} for sliced W₂; "
-        f"seed {settings.seed}.",
+        f"At most {settings.subsample:,} points of a cloud for MMD², energy and AUC, {settings.sliced_subsample:,} for "
+        "sliced",
+        f"W₂, {settings.moment_subsample:,} for Fréchet and CKA, drawn with seed {settings.seed}.",
         "Attention fixes q·k alone: M⁻ᵀq and Mk attend alike, at any distance.",
         "So ask the interventions: a match that closes the distance and leaves top-1 as",
         "it was says that this distance was not what cost it.",

@@ -1,7 +1,7 @@
 """Distances between two samples that look at points, not at moments.
 
 MMD and energy distance are quadratic in points, so callers give them a subsample (`subsample`). Sliced Wasserstein
-sorts, and takes all.
+sorts, and is given a larger one.
 """
 
 from typing import Any
@@ -24,8 +24,11 @@ def squared_distances(x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "m d"]) 
     """‖x_i - y_j‖² by ‖x‖² + ‖y‖² - 2 x·y in float64; what is below its rounding is exactly zero."""
     x, y = x.astype(np.float64), y.astype(np.float64)
     sizes = np.square(x).sum(axis=1)[:, None] + np.square(y).sum(axis=1)
-    squared = sizes - 2 * (x @ y.T)
-    squared[squared < 64 * np.finfo(np.float64).eps * sizes] = 0
+    squared = x @ y.T
+    squared *= -2  # in place: each such matrix is 32 MB, and pages that are new cost more than the arithmetic
+    squared += sizes
+    sizes *= 64 * np.finfo(np.float64).eps
+    squared[squared < sizes] = 0
     return squared
 
 
@@ -74,10 +77,27 @@ def mmd_p_value(
     return float((found >= found[0] - 1e-12).mean())
 
 
+def mmd2_and_energy(x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "m d"], bandwidth: float) -> tuple[float, float]:
+    """`mmd2` and `energy_distance` of the same points, from one matrix of distances."""
+    pooled, n = np.concatenate([x, y]), len(x)
+    squared = squared_distances(pooled, pooled)
+    distances = np.sqrt(squared)
+    cross, own, other = (part.mean() for part in (distances[:n, n:], distances[:n, :n], distances[n:, n:]))
+    kernel = _of_squared(squared, bandwidth)
+    gap = float(_mmd2(kernel, np.arange(len(pooled))[None] < n)[0])
+    return gap, float(np.sqrt(max(2 * cross - own - other, 0.0)))
+
+
 def _kernel(x: np.ndarray, y: np.ndarray, bandwidth: float | None) -> Float[np.ndarray, "both both"]:
     pooled = np.concatenate([x, y])
     width = median_bandwidth(x, y) if bandwidth is None else bandwidth
-    return np.exp(-squared_distances(pooled, pooled) / (2 * width**2))
+    return _of_squared(squared_distances(pooled, pooled), width)
+
+
+def _of_squared(squared: Float[np.ndarray, "both both"], bandwidth: float) -> Float[np.ndarray, "both both"]:
+    """The kernel, in the place of the squared distances."""
+    squared /= -2 * bandwidth**2
+    return np.exp(squared, out=squared)
 
 
 def _mmd2(kernel: Float[np.ndarray, "both both"], labels: np.ndarray) -> Float[np.ndarray, " labellings"]:
@@ -113,11 +133,15 @@ def sliced_wasserstein(
 ) -> float:
     """Sliced 2-Wasserstein distance: the root mean square of one-dimensional W_2 along random directions.
 
-    Bonneel et al. 2015, by `ot.sliced_wasserstein_distance`. n log n in points.
+    Bonneel et al. 2015, by `ot.sliced_wasserstein_distance`. n log n in points. Of equally many points the r-th goes to
+    the r-th, which takes a tenth of the time.
     """
     import ot
 
     directions = ot.sliced.get_random_projections(x.shape[1], projections, seed).astype(np.float64)
     x, y = x.astype(np.float64), y.astype(np.float64)
+    if len(x) == len(y):
+        ours, theirs = (np.sort(directions.T @ points.T, axis=1) for points in (x, y))
+        return float(np.sqrt(np.square(ours - theirs).mean()))
     distance: Any = ot.sliced_wasserstein_distance(x, y, projections=directions)
     return float(distance)

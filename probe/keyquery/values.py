@@ -22,6 +22,8 @@ class Settings:
     untrained_seeds: int = 3
     subsample: int = 1000
     """Points of each cloud that MMD, energy distance, classifiers and pictures are given at most."""
+    moment_subsample: int = 10_000
+    """The same for Fréchet distance and CKA, which are linear in points: of each half, and of matched tokens."""
     sliced_subsample: int = 5000
     """The same for the sliced Wasserstein distance, which sorts."""
     permutations: int = 500

@@ -23,6 +23,7 @@ from probe.projectors import Linear, Projector
 RAW, A, A_PRIME = "raw", "A", "A'"
 SHAPE = "shape"
 VIEWS = (RAW, A, A_PRIME)
+BLOCK_ROWS = 8192
 TOLERANCE = 1e-6
 """Singular values below this share of the largest are taken for rounding of float32 weights."""
 
@@ -39,7 +40,7 @@ class View:
 
     def shape(self) -> "View":
         """The same with scale taken out: each cloud over its root mean square norm."""
-        queries, keys = (points / root_mean_square(points) for points in (self.queries, self.keys))
+        queries, keys = (points / points.dtype.type(root_mean_square(points)) for points in (self.queries, self.keys))
         return View(f"{self.name} {SHAPE}", queries, keys, self.kept_queries, self.kept_keys)
 
 
@@ -66,7 +67,7 @@ def attended(
     name: str,
 ) -> tuple[Float[np.ndarray, "queries rank"], Float[np.ndarray, "keys rank"]]:
     """What the softmax ``name``, A or A', can see of both clouds; that softmax is the same for these as for those."""
-    queries, keys = queries @ basis, keys @ basis
+    queries, keys = (points @ basis.astype(points.dtype) for points in (queries, keys))
     if name == A:
         return queries, keys - keys.mean(axis=0)
     return queries - queries.mean(axis=0), keys
@@ -96,10 +97,15 @@ def principal_axes(
     The clouds are pooled on equal terms, each over its root mean square norm and with equal weight: else the axes would
     be those of the larger one. At most ``width`` components come back.
     """
-    scaled = [points / root_mean_square(points) for points in (queries, keys)]
-    middle = np.mean([points.mean(axis=0) for points in scaled], axis=0)
-    moments = [(points - middle).T @ (points - middle) / len(points) for points in scaled]
-    values, vectors = np.linalg.eigh((moments[0] + moments[1]) / 2)
+    sizes = [root_mean_square(points) for points in (queries, keys)]
+    means = [points.mean(axis=0) / size for points, size in zip((queries, keys), sizes, strict=True)]
+    middle = (means[0] + means[1]) / 2
+    moments = np.zeros((len(middle), len(middle)))
+    for points, size in zip((queries, keys), sizes, strict=True):
+        for begin in range(0, len(points), BLOCK_ROWS):  # a copy of a block, not of the cloud
+            block = points[begin : begin + BLOCK_ROWS] / size - middle
+            moments += block.T @ block / (2 * len(points))
+    values, vectors = np.linalg.eigh(moments)
     order = np.argsort(values)[::-1][:components]
     return vectors[:, order], np.maximum(values[order], 0) / (values.sum() or 1.0)
 
@@ -111,7 +117,11 @@ def outside_share(keys: Float[np.ndarray, "keys width"], basis: Float[np.ndarray
 
 def root_mean_square(points: Float[np.ndarray, "points width"]) -> float:
     """The root mean square norm, sqrt(mean ‖x‖²); 1 for a cloud that is all zero, so that it can divide."""
-    return float(np.sqrt(np.square(points, dtype=np.float64).sum(axis=1).mean())) or 1.0
+    total = sum(
+        np.square(points[begin : begin + BLOCK_ROWS], dtype=np.float64).sum()
+        for begin in range(0, len(points), BLOCK_ROWS)
+    )
+    return float(np.sqrt(total / len(points))) or 1.0
 
 
 def _share(part: Float[np.ndarray, "points few"], whole: Float[np.ndarray, "points width"]) -> float:

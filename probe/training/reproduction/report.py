@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from probe import __version__
 from probe.documents import number
 from probe.markdown import markdown_table
+from probe.stats import ENOUGH_SEEDS
 from probe.training.evaluation.report import to_json
 from probe.training.evaluation.summary import System, difference
 from probe.training.reproduction.results import BEFORE, Results
@@ -17,7 +18,6 @@ from probe.training.reproduction.results import BEFORE, Results
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-ENOUGH_SEEDS = 5
 SCHEMA = 1
 PACKAGES = ("torch", "transformers", "numpy", "tokenizers")
 
