@@ -20,7 +20,8 @@ from probe.keyquery.matched import ARGMAX, GOLD
 from probe.keyquery.measure import DISTANCES
 from probe.keyquery.planes import planes, principal_plane
 from probe.keyquery.report import PACKAGES, KeyQueryReport, load_report
-from probe.keyquery.tables import comparison, heading, reading, sections
+from probe.keyquery.tables import heading, reading, sections
+from probe.keyquery.tables_compared import comparison
 from probe.keyquery.values import Analysis, Estimate, Settings
 from probe.keyquery.views import View
 from probe.pairs import read_pairs, write_pairs

@@ -80,7 +80,8 @@ def measure(
     for name, (pair, floor, reference) in zip(OF_HALVES, over_halves, strict=True):
         p_value = _p_value(trained, settings, bandwidth) if name == MMD2 else None
         estimate = half_sample_estimate(float(pair.mean()), pair.tolist())
-        found.append(Measurement(view, name, estimate, known(floor.mean()), known(reference.mean()), p_value))
+        kept = () if estimate.low is None else tuple(pair.tolist())
+        found.append(Measurement(view, name, estimate, known(floor.mean()), known(reference.mean()), p_value, kept))
     floors = {one.distance: one.floor for one in unscaled}
     for name, kind in KINDS.items():
         floor = floors[name] if floors else _area_of_halves(kind, trained, halves, settings)
@@ -164,7 +165,7 @@ def _classified(
     kind, seed = KINDS[name], settings.seed
     reference = float(np.mean([held_out_area(*sample(clouds), kind=kind, seed=seed) for clouds in untrained]))
     pair = Estimate.of(*held_out_auc(*sample(trained), kind=kind, seed=seed))
-    return Measurement(view, name, pair, floor, known(reference), None)
+    return Measurement(view, name, pair, floor, known(reference), None, ())
 
 
 def _area_of_halves(

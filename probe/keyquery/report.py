@@ -3,10 +3,12 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from itertools import combinations
 from pathlib import Path
 from typing import Any, TypeVar
 
 from probe.documents import parsed, read_document
+from probe.keyquery.differences import Difference, differences, on_same_texts
 from probe.keyquery.values import (
     Analysis,
     CloudFacts,
@@ -35,12 +37,24 @@ class KeyQueryReport:
     analyses: tuple[Analysis, ...]
 
     def to_json(self) -> str:
-        """Everything, as JSON."""
+        """Everything, as JSON; differences too, which follow from it and are not read back."""
         document: dict[str, Any] = {"schema": SCHEMA, **asdict(self)}
         document["versions"] = dict(self.versions)
         for analysis, own in zip(document["analyses"], self.analyses, strict=True):
             analysis["files"] = dict(own.files)
+        document["differences"] = [
+            {"first": first.checkpoint, "second": second.checkpoint, "distances": [asdict(one) for one in found]}
+            for first, second, found in self.differences()
+        ]
         return json.dumps(document, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+
+    def differences(self) -> list[tuple[Analysis, Analysis, tuple[Difference, ...]]]:
+        """Every two analyses of the same tokens, and what the second has more of each distance."""
+        return [
+            (first, second, differences(first, second))
+            for first, second in combinations(self.analyses, 2)
+            if on_same_texts(first, second)
+        ]
 
     @classmethod
     def from_json(cls, text: str, where: str = "report") -> "KeyQueryReport":

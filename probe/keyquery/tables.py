@@ -3,17 +3,18 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from probe.keyquery.cells import bounds, digits, new_table
 from probe.keyquery.measure import DISTANCES
 from probe.keyquery.report import KeyQueryReport
+from probe.keyquery.tables_compared import compared
 from probe.keyquery.values import Analysis, Estimate, Settings
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.table import Table
 
 
 def sections(report: KeyQueryReport) -> "Iterator[RenderableType]":
-    """Everything, to be printed in order: each checkpoint, the comparison of several, and how to read it."""
+    """Everything, to be printed in order: each checkpoint, what several differ in, and how to read it."""
     yield f"texts {report.texts}, sha256 {report.texts_sha256[:12]}…"
     for analysis in report.analyses:
         tables = [cloud_table(analysis), distance_table(analysis), matched_table(analysis)]
@@ -23,9 +24,7 @@ def sections(report: KeyQueryReport) -> "Iterator[RenderableType]":
         for table in tables:
             yield ""
             yield table
-    if len(report.analyses) > 1:
-        yield "\nqueries ~ keys of all checkpoints"
-        yield comparison(report)
+    yield from compared(report)
     yield "\n".join(["", *reading(report.settings)])
 
 
@@ -49,7 +48,7 @@ def heading(analysis: Analysis) -> list[str]:
 
 def cloud_table(analysis: Analysis) -> "RenderableType":
     """Sizes and forms of both clouds."""
-    table = _table("view", "dims", "kept\nq, %", "kept\nk, %", "norm q\nmedian", "norm k\nmedian")
+    table = new_table("view", "dims", "kept\nq, %", "kept\nk, %", "norm q\nmedian", "norm k\nmedian")
     for header in ("scale\nq / k", "untrained\nq / k", "eff. rank\nq", "eff. rank\nk"):
         table.add_column(header, justify="right")
     for facts in analysis.clouds:
@@ -58,18 +57,18 @@ def cloud_table(analysis: Analysis) -> "RenderableType":
             str(facts.dimensions),
             f"{100 * facts.kept_queries:.0f}",
             f"{100 * facts.kept_keys:.0f}",
-            *(_number(norms[len(norms) // 2]) for norms in (facts.norms_queries, facts.norms_keys)),
-            _number(facts.scale_ratio),
-            _number(facts.scale_ratio_untrained),
-            _number(facts.rank_queries),
-            _number(facts.rank_keys),
+            *(digits(norms[len(norms) // 2]) for norms in (facts.norms_queries, facts.norms_keys)),
+            digits(facts.scale_ratio),
+            digits(facts.scale_ratio_untrained),
+            digits(facts.rank_queries),
+            digits(facts.rank_keys),
         )
     return table
 
 
 def distance_table(analysis: Analysis) -> "RenderableType":
     """Each distance in each view, beside its floor and its reference."""
-    table = _table("view", "distance", "queries\n~ keys", "[95 %]", "floor", "untrained", "p")
+    table = new_table("view", "distance", "queries\n~ keys", "[95 %]", "floor", "untrained", "p")
     table.columns[1].justify = "left"
     last = analysis.measurements[0].view
     for found in analysis.measurements:
@@ -78,10 +77,10 @@ def distance_table(analysis: Analysis) -> "RenderableType":
         table.add_row(
             "" if found.view == last and found.distance != DISTANCES[0] else found.view,
             found.distance,
-            _number(found.pair.value),
-            _bounds(found.pair),
-            _number(found.floor),
-            _number(found.untrained),
+            digits(found.pair.value),
+            bounds(found.pair),
+            digits(found.floor),
+            digits(found.untrained),
             "" if found.p_value is None else f"{found.p_value:.3f}",
         )
         last = found.view
@@ -90,25 +89,25 @@ def distance_table(analysis: Analysis) -> "RenderableType":
 
 def matched_table(analysis: Analysis) -> "RenderableType":
     """CKA and cosines of tokens that belong together."""
-    table = _table("view", "matched tokens", "value", "[95 %]", "shuffled\nor unmatched", "untrained")
+    table = new_table("view", "matched tokens", "value", "[95 %]", "shuffled\nor unmatched", "untrained")
     table.columns[1].justify = "left"
     for facts in analysis.matched:
         table.add_row(
             facts.view,
             "CKA",
-            _number(facts.cka.value),
-            _bounds(facts.cka),
-            _number(facts.cka_shuffled),
-            _number(facts.cka_untrained),
+            digits(facts.cka.value),
+            bounds(facts.cka),
+            digits(facts.cka_shuffled),
+            digits(facts.cka_untrained),
         )
-        table.add_row("", "cosine", _number(facts.cosine_matched), "", _number(facts.cosine_unmatched), "")
+        table.add_row("", "cosine", digits(facts.cosine_matched), "", digits(facts.cosine_unmatched), "")
         table.add_row(
             "",
             "matched − unmatched",
-            _number(facts.cosine_difference.value),
-            _bounds(facts.cosine_difference),
+            digits(facts.cosine_difference.value),
+            bounds(facts.cosine_difference),
             "",
-            _number(facts.cosine_difference_untrained),
+            digits(facts.cosine_difference_untrained),
         )
     return table
 
@@ -116,12 +115,12 @@ def matched_table(analysis: Analysis) -> "RenderableType":
 def intervention_table(analysis: Analysis) -> "RenderableType":
     """What matching the queries to the keys does to the attention on gold."""
     halves = ("top-1\nA, %", "change\n[95 %]"), ("top-1\nA', %", "change\n[95 %]")
-    table = _table("matched\nto keys", "Fréchet\nthen", *halves[0], "mass\nA, %", *halves[1])
+    table = new_table("matched\nto keys", "Fréchet\nthen", *halves[0], "mass\nA, %", *halves[1])
     for found in analysis.interventions:
         first = found is analysis.interventions[0]
         table.add_row(
             found.name,
-            _number(found.frechet),
+            digits(found.frechet),
             _percent(found.top_1),
             "" if first else _points(found.top_1_change),
             _percent(found.mass),
@@ -129,27 +128,6 @@ def intervention_table(analysis: Analysis) -> "RenderableType":
             "" if first else _points(found.reverse_top_1_change),
             style="bold" if first else None,
         )
-    return table
-
-
-def comparison(report: KeyQueryReport) -> "RenderableType":
-    """Each distance of queries and keys, floor behind it, for all checkpoints side by side."""
-    names = [analysis.checkpoint for analysis in report.analyses]
-    table = _table("view", "distance")
-    for name in names:
-        table.add_column(f"{name}\n(floor)", justify="right", overflow="fold")
-    table.columns[1].justify = "left"
-    last = ""
-    for found in report.analyses[0].measurements:
-        if last and found.view != last:
-            table.add_section()
-        others = [analysis.measurement(found.view, found.distance) for analysis in report.analyses]
-        table.add_row(
-            found.view if found.view != last else "",
-            found.distance,
-            *(f"{_number(other.pair.value)} ({_number(other.floor)})" for other in others),
-        )
-        last = found.view
     return table
 
 
@@ -174,32 +152,6 @@ def reading(settings: Settings) -> list[str]:
         "transport  mean and covariance, queries moved least; covariance is CORAL's map.",
         "Scale and norms cannot change top-1 of A. One checkpoint is not a method.",
     ]
-
-
-def _table(first: str, *others: str) -> "Table":
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=0)
-    table.add_column(first, no_wrap=True)
-    for header in others:
-        table.add_column(header, justify="right", no_wrap=True)
-    return table
-
-
-def _number(value: float | None) -> str:
-    """Three digits."""
-    if value is None:
-        return "–"
-    if value and not 1e-3 <= abs(value) < 1e4:
-        return f"{value:.1e}"
-    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
-
-
-def _bounds(estimate: Estimate) -> str:
-    if estimate.low is None or estimate.high is None:
-        return "[unknown]"
-    return f"[{_number(estimate.low)}, {_number(estimate.high)}]"
 
 
 def _percent(value: float | None) -> str:

@@ -58,6 +58,8 @@ class Measurement:
     floor: float | None
     untrained: float | None
     p_value: float | None
+    halves: Numbers
+    """Of queries and keys, for each halving of the sentences, which is the same for all checkpoints; else empty."""
 
 
 @dataclass(frozen=True, slots=True)

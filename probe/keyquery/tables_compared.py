@@ -1,0 +1,119 @@
+"""Several checkpoints on a terminal, 80 columns wide: by step where they are of one run, else side by side."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from probe.keyquery.cells import bounds, digits, new_table
+from probe.keyquery.differences import Difference, on_same_texts
+from probe.keyquery.measure import AUC_LINEAR, FRECHET, MMD2
+from probe.keyquery.report import KeyQueryReport
+from probe.keyquery.values import Analysis
+from probe.keyquery.views import A
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+def compared(report: KeyQueryReport) -> "Iterator[RenderableType]":
+    """What several checkpoints differ in, with how to read it; nothing of one."""
+    if len(report.analyses) < 2:
+        return
+    if is_run(report.analyses):
+        yield "\nQueries ~ keys by step, as A sees them"
+        yield step_table(report.analyses)
+        yield "\n".join(STEP_READING)
+        return
+    yield "\nqueries ~ keys of all checkpoints"
+    yield comparison(report)
+    found = report.differences()
+    for first, second, differences in found:
+        yield f"\n{second.checkpoint} minus {first.checkpoint}"
+        yield difference_table(differences)
+    if found:
+        yield "\n".join(DIFFERENCE_READING)
+    if apart := len(report.analyses) * (len(report.analyses) - 1) // 2 - len(found):
+        yield f"{apart} pairs of checkpoints saw other tokens and are not compared."
+
+
+def is_run(analyses: Sequence[Analysis]) -> bool:
+    """Whether all differ in their steps and in nothing else that is known of them.
+
+    Students of a run are named by their step, so the teacher and the key scale, which a run keeps, tell instead.
+    """
+    alike = {
+        (one.method, one.criterion, one.pair.rpartition(" ← ")[2], one.key_scale, on_same_texts(analyses[0], one))
+        for one in analyses
+    }
+    steps = {one.steps for one in analyses}
+    return len(analyses) > 1 and len(alike) == 1 and None not in steps and len(steps) == len(analyses)
+
+
+def step_table(analyses: Sequence[Analysis]) -> "RenderableType":
+    """A line for each step: distances of queries and keys in the view A, and top-1 of A on gold."""
+    table = new_table(
+        "steps", "Fréchet\n[95 %]", "floor", "AUC linear\n[95 %]", "MMD²", "CKA", "outside\n%", "top-1\n%"
+    )
+    table.columns[0].justify = "right"
+    for one in sorted(analyses, key=lambda one: one.steps or 0):
+        frechet, auc, gap = (one.measurement(A, name) for name in (FRECHET, AUC_LINEAR, MMD2))
+        cka = next(facts.cka.value for facts in one.matched if facts.view == A)
+        top_1 = one.interventions[0].top_1 if one.interventions else None
+        table.add_row(
+            str(one.steps),
+            f"{digits(frechet.pair.value)} {bounds(frechet.pair)}",
+            digits(frechet.floor),
+            f"{digits(auc.pair.value)} {bounds(auc.pair)}",
+            digits(gap.pair.value),
+            digits(cka),
+            f"{100 * one.outside:.1f}",
+            "–" if top_1 is None else f"{100 * top_1:.1f}",
+        )
+    return table
+
+
+STEP_READING = (
+    "outside: share of the keys' variance that no query can meet. One run, one seed:",
+    "its steps are not independent. --json has the differences of every two.",
+)
+
+
+def comparison(report: KeyQueryReport) -> "RenderableType":
+    """Each distance of queries and keys, floor behind it, for all checkpoints side by side."""
+    names = [analysis.checkpoint for analysis in report.analyses]
+    table = new_table("view", "distance")
+    for name in names:
+        table.add_column(f"{name}\n(floor)", justify="right", overflow="fold")
+    table.columns[1].justify = "left"
+    last = ""
+    for found in report.analyses[0].measurements:
+        if last and found.view != last:
+            table.add_section()
+        others = [analysis.measurement(found.view, found.distance) for analysis in report.analyses]
+        table.add_row(
+            found.view if found.view != last else "",
+            found.distance,
+            *(f"{digits(other.pair.value)} ({digits(other.floor)})" for other in others),
+        )
+        last = found.view
+    return table
+
+
+def difference_table(found: Sequence[Difference]) -> "RenderableType":
+    """Each distance of one checkpoint minus that of another."""
+    table = new_table("view", "distance", "difference", "[95 %]", "p (Holm)")
+    table.columns[1].justify = "left"
+    last = found[0].view
+    for number, one in enumerate(found):
+        if one.view != last:
+            table.add_section()
+        shown = "" if one.view == last and number else one.view
+        p = "–" if one.p_value is None else f"{one.p_value:.3f}"
+        table.add_row(shown, one.distance, digits(one.difference.value), bounds(one.difference), p)
+        last = one.view
+    return table
+
+
+DIFFERENCE_READING = (
+    "Differences are taken in the same halves of the sentences; bounds of AUC are put",
+    "together as if independent (MOVER), and so are wide. Checkpoints, not methods.",
+)
