@@ -13,16 +13,21 @@ from conftest import ROOT
 import probe
 from probe.align import align_maps, align_pairs
 from probe.cli.align import main
+from probe.comparison import compare_all
 from probe.errors import MapError
 from probe.find import Overrides, find_checkpoint
 from probe.fitting import fitting_rows
 from probe.given_maps import given_maps
 from probe.maps import AttentionMap
+from probe.method_comparison import compare_methods
 from probe.pair_rows import GoldRow
 from probe.pairs import read_pairs
 from probe.plots.report_page import LEVELS, Probed, to_html
+from probe.plots.report_page_compared import Compared
+from probe.report.steps import Step
 from probe.report.values import ProbeReport
 from probe.scores import METRICS, metrics
+from probe.triples import KINDS, Mark
 
 GOLD = ROOT / "alignments" / "gold.tsv"
 NASTY = "</script><script>alert(\"x\")</script><!-- & '$title' ]]>"
@@ -228,3 +233,36 @@ def test_the_command_writes_a_page_of_links_that_were_given(tmp_path: Path):
 def test_a_place_that_cannot_be_written_to_is_told_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["--pairs", str(GOLD), "--html", str(tmp_path / "no" / "page.html")]) == 2
     assert capsys.readouterr().out == ""
+
+
+def test_several_are_compared_at_the_end(probed: Probed):
+    other = replace(probed, report=replace(probed.report, counts=probed.report.counts[:, ::-1]))
+    reports = {"first": probed.report, "second": other.report}
+    comparisons = compare_all(reports)
+    steps = [replace(by_step, steps=count) for count, by_step in enumerate([step("early"), step("late")])]
+    methods = compare_methods({"cma": {"a": probed.report}, "cla": {"b": other.report}})
+    text = to_html([probed, other], Compared(comparisons, steps, methods))
+    read = Reader(text)
+    assert [a["id"] for tag, a in read.tags if tag == "section"][-1] == "compared"
+    (top_1, *_) = comparisons[0].figures
+    for words in (
+        f"<td>{100 * top_1.difference:+.1f}<small>[{100 * top_1.low:+.1f}, {100 * top_1.high:+.1f}]</small>",
+        "second minus first",
+        "cla minus cma, over 1 pairs of training seeds",
+        "late",
+    ):
+        assert words in text
+    assert 'id="compared"' not in to_html([probed], Compared())
+
+
+def step(checkpoint: str) -> Step:
+    return Step(checkpoint, 0, 0.5, (0.4, 0.6), 0.1, (0.0, 0.2), 0.3, 0.1, 0.2, 0.6)
+
+
+def test_triples_have_a_table_of_their_own(probed: Probed, page: str):
+    assert bool(probed.report.by_triple) == ("<h3>Triples</h3>" in page)
+    marked = replace(probed.report, triples=tuple(Mark(f"T{n // 3}", KINDS[n % 3]) for n in range(len(probed.drawn))))
+    shown = to_html([replace(probed, report=marked)])
+    value = 100 * marked.by_triple[0].top_1[0]
+    assert "<h3>Triples</h3>" in shown
+    assert f"<td>{value:.1f}</td>" in shown[shown.index("<h3>Triples</h3>") :]

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
     from rich.console import Console
 
     from probe.maps import AttentionMap
     from probe.pair_rows import GoldRow
+    from probe.plots.report_page_compared import Compared
     from probe.report.values import ProbeReport
 
     MapOf = Callable[[GoldRow], AttentionMap]
@@ -30,11 +30,12 @@ def print_report(console: "Console", report: "ProbeReport", by: Sequence[str] | 
 def compare(console: "Console", arguments: Namespace, reports: "dict[str, ProbeReport]", drawn: "Drawn") -> None:
     """Steps of one run in one table, other checkpoints two by two."""
     from probe.comparison import compare_all, reading, table
+    from probe.plots.report_page_compared import Compared
     from probe.report import steps
 
     run_of = steps.by_steps(reports)
     comparisons = compare_all(reports) if arguments.json or not run_of else []
-    _write(arguments, reports, {"comparisons": comparisons, "steps": run_of}, drawn)
+    _write(arguments, reports, Compared(comparisons, run_of), drawn)
     if run_of:
         console.print(steps.table(run_of))
         console.print("\n".join(steps.reading(run_of)))
@@ -55,12 +56,13 @@ def compare_methods(
 ) -> None:
     """Every two labels, over their seeds."""
     from probe.method_comparison import compare_methods, reading, table
+    from probe.plots.report_page_compared import Compared
 
     by_label: dict[str, dict[str, ProbeReport]] = {label: {} for label in labels.values() if label}
     for name, label in labels.items():
         by_label[label or name][name] = reports[name]
     methods = compare_methods(by_label)
-    _write(arguments, reports, {"methods": methods}, drawn)
+    _write(arguments, reports, Compared(methods=methods), drawn)
     for method in methods:
         console.print(table(method))
         console.print("\n".join(reading(method)))
@@ -86,16 +88,19 @@ def draw(checkpoint: str, drawn: "Sequence[Drawable]", directory: Path) -> None:
 def _write(
     arguments: Namespace,
     reports: "dict[str, ProbeReport]",
-    found: "dict[str, Sequence[DataclassInstance]]",
+    compared: "Compared",
     drawn: "Drawn",
 ) -> None:
     """Files of all reports and of what was found of several, each whole or not at all."""
     from probe.files import replacing_file
 
     def as_json() -> str:
+        from dataclasses import fields
+
         from probe.comparison import to_json
         from probe.report import document
 
+        found = {field.name: getattr(compared, field.name) for field in fields(compared)}
         return to_json(reports, found) if len(reports) > 1 else document.to_json(*reports.values())
 
     def form(name: str) -> str:
@@ -106,7 +111,7 @@ def _write(
     def as_html() -> str:
         from probe.plots.report_page import Probed, to_html
 
-        return to_html([Probed(reports[name], maps) for name, maps in drawn.items()])
+        return to_html([Probed(reports[name], maps) for name, maps in drawn.items()], compared)
 
     texts: dict[Path | None, Callable[[], str]] = {
         arguments.json: as_json,

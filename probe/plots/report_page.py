@@ -13,7 +13,16 @@ import numpy as np
 from probe.errors import MapError, Problem
 from probe.maps import AttentionMap
 from probe.pair_rows import PHENOMENA, GoldRow
-from probe.plots.report_page_tables import Node, element, groups_table, markup, mass_table, methods_table
+from probe.plots.report_page_compared import Compared, compared_section
+from probe.plots.report_page_tables import (
+    Node,
+    element,
+    groups_table,
+    markup,
+    mass_table,
+    methods_table,
+    triples_table,
+)
 from probe.report.tables import heading
 from probe.report.values import Origin, ProbeReport
 from probe.scores import METRICS, metrics
@@ -48,17 +57,19 @@ class Probed:
                 raise MapError(Problem(f"page, row {row.id}", "a map of the row's tokens", "another", remedy))
 
 
-def to_html(probed: Sequence[Probed]) -> str:
-    """The page: a section for each report, the sentences of each sorted by failure."""
+def to_html(probed: Sequence[Probed], compared: Compared | None = None) -> str:
+    """The page: a section for each report, the sentences of each sorted by failure; then what they differ in."""
     # No text of a gold file may end the script element that holds it.
     maps = json.dumps(
         [[_map(*drawn) for drawn in one.drawn] for one in probed], ensure_ascii=False, separators=(",", ":")
     )
+    sections = (_section(one.report, one.drawn, number) for number, one in enumerate(probed))
+    differences = None if compared is None else compared_section(compared)
     return Template(_part("html")).substitute(
         title=markup(element("title", ", ".join(one.report.checkpoint for one in probed), " · probe-align")),
         css=_part("css"),
         js=_part("js"),
-        sections="\n".join(markup(_section(one.report, one.drawn, number)) for number, one in enumerate(probed)),
+        sections="\n".join(markup(section) for section in (*sections, *([differences] if differences else []))),
         maps=maps.replace("<", r"\u003c"),
     )
 
@@ -100,6 +111,7 @@ def _section(report: ProbeReport, drawn: Sequence[tuple[GoldRow, AttentionMap]],
         element("h3", "Where the weight goes"),
         element("p", "Share of the weight of student tokens with a sure link, in percent."),
         mass_table(report),
+        *_triples(report),
         element("h3", "Sentences"),
         element("p", f"Those that {first} fails on come first. Each opens as a heatmap of {first}."),
         _controls(report, number),
@@ -107,6 +119,17 @@ def _section(report: ProbeReport, drawn: Sequence[tuple[GoldRow, AttentionMap]],
         class_="report",
         id=f"report-{number}",
     )
+
+
+def _triples(report: ProbeReport) -> list[Node]:
+    scores = report.by_triple
+    if not scores:
+        return []
+    told = (
+        f"{scores[0].triples} sentences in three forms each: a word comes again after the same token, which "
+        "bigram keys cannot tell apart; after another token, which they can; and as a synonym."
+    )
+    return [element("h3", "Triples"), element("p", told), triples_table(scores)]
 
 
 def _provenance(origin: Origin) -> Node:

@@ -9,6 +9,8 @@ from probe.destinations import DESTINATIONS
 from probe.report.tables import HEADERS, IN_PERCENT, NOTES
 from probe.report.values import BESIDE, Group, ProbeReport
 from probe.scores import METRICS, SLICE_METRICS
+from probe.triples import KINDS as TRIPLE_KINDS
+from probe.triples import TripleScores
 
 Node = Element
 
@@ -37,15 +39,15 @@ def methods_table(report: ProbeReport) -> Node:
     rows: list[Node] = []
     for m, name in enumerate(report.methods):
         cells = [
-            _cell(_figure(metric, values[0]), *(_figure(metric, bound) for bound in values[1:]))
+            cell(_figure(metric, values[0]), *(_figure(metric, bound) for bound in values[1:]))
             for k, metric in enumerate(METRICS)
             if metric in HEADERS
             for values in [(found.value[m, k], found.low[m, k], found.high[m, k])]
         ]
         step = (found.difference[m, 0], found.difference_low[m, 0], found.difference_high[m, 0])
-        cells.append(_cell(*map(_signed, step)) if m else element("td"))
+        cells.append(cell(*map(signed, step)) if m else element("td"))
         rows.append(element("tr", _row_head(name), *cells, class_="" if m else "probed"))
-    return _table(["method", *HEADERS.values(), f"{first} − it\ntop-1, points"], rows)
+    return new_table(["method", *HEADERS.values(), f"{first} − it\ntop-1, points"], rows)
 
 
 def groups_table(title: str, unit: str, report: ProbeReport, groups: Sequence[Group]) -> Node:
@@ -56,15 +58,15 @@ def groups_table(title: str, unit: str, report: ProbeReport, groups: Sequence[Gr
         element(
             "tr",
             _row_head(one.name),
-            _cell(str(one.sentences)),
-            _cell(str(one.rows)),
-            _cell(*(_percent(value) for value in (one.values[0, k], one.low[k], one.high[k]))),
-            *(_cell(_percent(one.values[report.methods.index(name), k])) for name in beside),
+            cell(str(one.sentences)),
+            cell(str(one.rows)),
+            cell(*(percent(value) for value in (one.values[0, k], one.low[k], one.high[k]))),
+            *(cell(percent(one.values[report.methods.index(name), k])) for name in beside),
         )
         for one in groups
     ]
     heads = [title, unit, "tokens", f"{report.methods[0]}\ntop-1, %", *(f"{name}\ntop-1, %" for name in beside)]
-    return _table(heads, rows, "groups")
+    return new_table(heads, rows, "groups")
 
 
 def mass_table(report: ProbeReport) -> Node:
@@ -77,12 +79,28 @@ def mass_table(report: ProbeReport) -> Node:
             (value, *(limits if m == 0 else (np.nan, np.nan)))
             for value, limits in zip(found.values[m], bounds, strict=True)
         ]
-        cells = [_cell(*map(_percent, of_one)) for of_one in values]
+        cells = [cell(*map(percent, of_one)) for of_one in values]
         rows.append(element("tr", _row_head(name), *cells, class_="" if m else "probed"))
-    return _table(["method", *DESTINATIONS], rows)
+    return new_table(["method", *DESTINATIONS], rows)
 
 
-def _table(heads: Sequence[str], rows: Sequence[Node], kind: str = "figures") -> Node:
+def triples_table(scores: Sequence[TripleScores]) -> Node:
+    """Top-1 on the three sentences of the minimal triples, and its paired differences."""
+    rows = [
+        element(
+            "tr",
+            _row_head(one.method),
+            *(cell(percent(value)) for value in one.top_1),
+            *(cell(*map(signed, step)) for step in one.steps),
+            class_="" if number else "probed",
+        )
+        for number, one in enumerate(scores)
+    ]
+    steps = "other − same\ntop-1, points", "synonym − other\ntop-1, points"
+    return new_table(["method", *(f"{kind}\ntop-1, %" for kind in TRIPLE_KINDS), *steps], rows)
+
+
+def new_table(heads: Sequence[str], rows: Sequence[Node], kind: str = "figures") -> Node:
     """A table under these heads, each with its unit in a second line."""
     parts = [head.partition("\n") for head in heads]
     top = [element("th", name, *([element("small", unit)] if unit else []), scope="col") for name, _, unit in parts]
@@ -96,7 +114,7 @@ def _row_head(name: str) -> Node:
     return element("th", name, *note, scope="row")
 
 
-def _cell(value: str, *bounds: str) -> Node:
+def cell(value: str, *bounds: str) -> Node:
     """A figure, and its bounds where there are any; an empty place keeps figures under each other where some have."""
     shown = [element("small", f"[{', '.join(bounds)}]" if all(bounds) else "")] if bounds else []
     return element("td", value, *shown)
@@ -108,9 +126,11 @@ def _figure(metric: str, value: float) -> str:
     return f"{100 * value:.1f}" if metric in IN_PERCENT else f"{value:.1f}" if metric == "distance" else f"{value:.2f}"
 
 
-def _percent(value: float) -> str:
+def percent(value: float) -> str:
+    """A share in percent; empty where there is none."""
     return "" if np.isnan(value) else f"{100 * value:.1f}"
 
 
-def _signed(value: float) -> str:
+def signed(value: float) -> str:
+    """A difference of shares in points, with its sign."""
     return "" if np.isnan(value) else f"{100 * value:+.1f}"
