@@ -3,12 +3,13 @@
 # make test-all   the same, slow tests and the wheel
 # make notebooks  run all notebooks and keep what they print
 # make figures    the pictures of the documents; needs the fetched real pair
+# make docs       docs/commands.md, from the options of the commands
 
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: probe test test-all notebooks figures format wheel clean
+.PHONY: probe test test-all notebooks figures docs format wheel clean
 
 probe: .venv/.probe
 	$(BIN)/probe-align --pairs alignments/gold.tsv
@@ -30,6 +31,9 @@ figures: .venv/.dev
 	    --checkpoint smollm2-gemma3-projectors --pairs alignments/gold.tsv --out figures/cat.pdf
 	$(BIN)/probe-heatmap "The cat sat on the mat because the cat was tired." \
 	    --checkpoint smollm2-gemma3-projectors --pairs alignments/gold.tsv --out figures/cat.png
+
+docs: .venv/.probe
+	$(BIN)/python docs/commands.py
 
 format: .venv/.dev
 	$(BIN)/ruff format .

@@ -40,6 +40,17 @@ def align_pairs(
     Raises:
         PairsError: no row fits, or a row claims these tokenizers but has other pieces than they produce.
         MapError: a method is not known.
+
+    Example:
+        >>> from pathlib import Path
+        >>> import probe
+        >>> path = Path("alignments/second.tsv")
+        >>> gold = probe.read_pairs(path)
+        >>> report = probe.align_pairs(probe.find_checkpoint("demo"), gold, path, ["diagonal", "lexical"])
+        >>> report.methods  # the first one is probed, and uniform always stands beside it
+        ('cma', 'uniform', 'diagonal', 'lexical')
+        >>> len(report.sentences), report.other_sentences
+        (6, 54)
     """
     others = chosen_references(methods)
     rows = fitting_rows(open_, gold, path)

@@ -69,7 +69,18 @@ class ModelRecord:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Trained projectors and what they belong to."""
+    """Trained projectors and what they belong to.
+
+    Example:
+        >>> import probe
+        >>> checkpoint = probe.find_checkpoint("demo").checkpoint
+        >>> checkpoint.method, checkpoint.criterion, checkpoint.steps
+        ('cma', 't2s pre-training', 3000)
+        >>> {name: projector.structure for name, projector in checkpoint.projectors.items()}
+        {'query': '2s-2t', 't2s': 't-s'}
+        >>> round(checkpoint.scales.key, 4)
+        0.1243
+    """
 
     name: str
     path: Path
@@ -105,6 +116,13 @@ def load_checkpoint(path: Path) -> Checkpoint:
     Raises:
         CheckpointError: the manifest is missing, malformed or of another format version.
         ProjectorError: a tensor is missing, superfluous or of another shape.
+
+    Example:
+        >>> import probe
+        >>> path = probe.find_checkpoint("demo").checkpoint.path  # has probe.json and projectors.safetensors
+        >>> checkpoint = probe.load_checkpoint(path)
+        >>> checkpoint.name, checkpoint.student.width, checkpoint.teacher.width
+        ('demo', 96, 128)
     """
     manifest = read_manifest(path)
     try:
@@ -210,6 +228,17 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path, *, dtype: type[np.floati
 
     Raises:
         OutputError: the place cannot be written to.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> import numpy as np
+        >>> import probe
+        >>> checkpoint = probe.find_checkpoint("demo").checkpoint
+        >>> with TemporaryDirectory() as place:
+        ...     probe.save_checkpoint(checkpoint, Path(place) / "copy", dtype=np.float16)
+        ...     sorted(path.name for path in (Path(place) / "copy").iterdir())
+        ['probe.json', 'projectors.safetensors']
     """
     with replacing_directory(path) as temporary:
         write_checkpoint(checkpoint, temporary, dtype=dtype)

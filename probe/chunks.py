@@ -28,6 +28,16 @@ def shared_chunks(student: TokenizedText, teacher: TokenizedText) -> tuple[Chunk
 
     Raises:
         TokenError: the texts differ, or only one side has tokens.
+
+    Example:
+        >>> from probe import TokenizedText, shared_chunks
+        >>> student = TokenizedText.from_pieces("an unbelievable amygdala", ["an", "Ġunbelie", "vable", "Ġamygdala"])
+        >>> teacher = TokenizedText.from_pieces("an unbelievable amygdala", ["an", "Ġunbelievable", "Ġamyg", "dala"])
+        >>> for chunk in shared_chunks(student, teacher):
+        ...     print(chunk.student, chunk.teacher)
+        range(0, 1) range(0, 1)
+        range(1, 3) range(1, 2)
+        range(3, 4) range(2, 4)
     """
     _check_same_text(student, teacher)
     sizes = len(student.tokens), len(teacher.tokens)

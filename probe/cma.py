@@ -20,7 +20,19 @@ Sides = tuple[TokenizedText, TokenizedText]
 
 @dataclass(frozen=True)
 class OpenCheckpoint:
-    """A checkpoint with both of its models open."""
+    """A checkpoint with both of its models open.
+
+    Example:
+        >>> import probe
+        >>> opened = probe.find_checkpoint("demo")
+        >>> student, teacher = opened.tokenize("Return the maximum.")
+        >>> student.display()
+        ('Return', '␣the', '␣m', 'ax', 'im', 'um', '.')
+        >>> teacher.display()
+        ('Return', '␣the', '␣maximum', '.')
+        >>> opened.map(student, teacher).weights.shape  # with a row and a column for end of sequence
+        (8, 5)
+    """
 
     checkpoint: Checkpoint
     student: OpenModel

@@ -82,6 +82,16 @@ def blank_pairs(source: str | Path, out: str | Path, ids: Iterable[str] | None =
     Raises:
         PairsError: the source cannot be read, or lacks one of the ids.
         OutputError: there is a file already, or the place cannot be written to.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> import probe
+        >>> with TemporaryDirectory() as place:
+        ...     blank = Path(place) / "third.tsv"
+        ...     probe.blank_pairs("alignments/second.tsv", blank, ["sg-015"])
+        ...     [(row.id, len(row.sure)) for row in probe.read_pairs(blank).rows]
+        [('sg-015', 0)]
     """
     gold, out = read_pairs(source), Path(out)
     wanted = {row.id for row in gold.rows} if ids is None else set(ids)

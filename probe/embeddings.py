@@ -53,6 +53,15 @@ class EmbeddingTable:
 
     ``source`` is what the user named. ``scale`` is the factor that the model's embedding module applies to stored rows:
     sqrt(width) for Gemma, 1 for most.
+
+    Example:
+        >>> import numpy as np
+        >>> import probe
+        >>> table = probe.find_checkpoint("demo").student.table
+        >>> table.rows, table.width
+        (2048, 96)
+        >>> table.take(np.array([5, 7])).shape
+        (2, 96)
     """
 
     source: str
@@ -104,6 +113,12 @@ def open_table(source: str | Path, *, download: Download | None = None) -> Embed
     Raises:
         TableError: there is no such model, or no table in it that can be read.
         MissingExtraError: the weights are a PyTorch file and torch is not installed.
+
+    Example:
+        >>> import probe
+        >>> table = probe.open_table(probe.find_checkpoint("demo").checkpoint.path / "teacher")
+        >>> table.rows, table.width, table.scale
+        (4096, 128, 1.0)
     """
     where = str(source)
     path = Path(source)

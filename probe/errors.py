@@ -30,7 +30,16 @@ class Problem:
 
 
 class ProbeError(Exception):
-    """Input that cannot be used. Holds one problem or, for a file with several bad rows, all of them."""
+    """Input that cannot be used. Holds one problem or, for a file with several bad rows, all of them.
+
+    Example:
+        >>> import probe
+        >>> try:
+        ...     probe.load_report("missing.json")
+        ... except probe.ProbeError as error:
+        ...     print(error)
+        missing.json: expected a report of probe-align --json; got No such file or directory. Name a file of --json.
+    """
 
     def __init__(self, *problems: Problem) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))

@@ -32,6 +32,12 @@ def find_checkpoint(named: str, overrides: Overrides = Overrides(), texts: Seque
 
     Raises:
         CheckpointError: there is no such checkpoint, or it is incomplete, untrained, or of other models.
+
+    Example:
+        >>> import probe
+        >>> opened = probe.find_checkpoint("demo")
+        >>> opened.checkpoint.method, opened.student.source, opened.teacher.source
+        ('cma', 'bundled:demo/student', 'bundled:demo/teacher')
     """
     return open_checkpoint(_load(named, overrides, texts), student=overrides.student, teacher=overrides.teacher)
 

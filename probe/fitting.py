@@ -15,6 +15,15 @@ def fitting_rows(open_: OpenCheckpoint, gold: GoldFile, path: Path) -> list[Gold
 
     Raises:
         PairsError: none fits, or a row is declared for these very vocabularies and yet has other pieces.
+
+    Example:
+        >>> from pathlib import Path
+        >>> import probe
+        >>> path = Path("alignments/gold.tsv")
+        >>> gold = probe.read_pairs(path)
+        >>> rows = probe.fitting_rows(probe.find_checkpoint("demo"), gold, path)
+        >>> len(rows), len(gold.rows)
+        (43, 394)
     """
     student = open_.student.produces([row.student for row in gold.rows])
     teacher = open_.teacher.produces([row.teacher for row in gold.rows])

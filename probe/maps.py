@@ -25,6 +25,16 @@ class AttentionMap:
 
     Raises:
         MapError: shapes do not fit the tokens, a weight is negative or not finite, or a row does not sum to one.
+
+    Example:
+        >>> import probe
+        >>> opened = probe.find_checkpoint("demo")
+        >>> map_ = opened.map(*opened.tokenize("Return the path of the file."))
+        >>> map_.weights.shape
+        (8, 8)
+        >>> row = map_.student_labels.index("␣path")  # the position that predicts it
+        >>> map_.teacher_labels[map_.weights[row].argmax()]
+        '␣path'
     """
 
     method: str

@@ -55,7 +55,17 @@ class Links:
 
 @dataclass(frozen=True, slots=True)
 class GoldRow:
-    """One text in two tokenisations, and which tokens a reader would link."""
+    """One text in two tokenisations, and which tokens a reader would link.
+
+    Example:
+        >>> from probe import GoldRow, TokenizedText
+        >>> student = TokenizedText.from_pieces("pezil", ["pe", "zil"])
+        >>> teacher = TokenizedText.from_pieces("pezil", ["pez", "il"])
+        >>> sure, possible = frozenset({(0, 0), (1, 1)}), frozenset({(1, 0)})
+        >>> row = GoldRow("my-1", "mine~theirs", student, teacher, sure, possible, ("many-to-many",), note="")
+        >>> row.links.kind((1, 0)), row.links.kind((0, 1))
+        ('possible', 'none')
+    """
 
     id: str
     pair: str

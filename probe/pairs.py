@@ -23,7 +23,15 @@ _DECLARED = re.compile(r"tokenizer (\S+): vocabulary sha256 ([0-9a-f]{64})")
 
 @dataclass(frozen=True, slots=True)
 class GoldFile:
-    """Rows of a file, in order, its comment lines without the ``#``, and the line that each row was read from."""
+    """Rows of a file, in order, its comment lines without the ``#``, and the line that each row was read from.
+
+    Example:
+        >>> import probe
+        >>> gold = probe.read_pairs("alignments/second.tsv")
+        >>> repeats = [row for row in gold.rows if "repeat-same-context" in row.phenomena]
+        >>> probe.GoldFile(tuple(repeats), gold.comments).rows[0].id
+        'demo-026'
+    """
 
     rows: tuple[GoldRow, ...]
     comments: tuple[str, ...]
@@ -35,6 +43,12 @@ def read_pairs(path: str | Path) -> GoldFile:
 
     Raises:
         PairsError: the file cannot be read, or breaks the format; all bad rows are listed, with line numbers.
+
+    Example:
+        >>> import probe
+        >>> gold = probe.read_pairs("alignments/gold.tsv")
+        >>> gold.rows[0].id, gold.rows[0].pair, gold.rows[0].text
+        ('demo-001', 'demo~demo-teacher', 'Nothing is returned.')
     """
     gold, problems = scan_pairs(path)
     if problems:
@@ -121,6 +135,20 @@ def write_pairs(path: str | Path, rows: Iterable[GoldRow], comments: Sequence[st
     Raises:
         PairsError: an id or a comment would not be read back.
         OutputError: the place cannot be written to.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from probe import GoldRow, TokenizedText, write_pairs
+        >>> student = TokenizedText.from_pieces("pezil", ["pe", "zil"])
+        >>> teacher = TokenizedText.from_pieces("pezil", ["pez", "il"])
+        >>> sure, possible = frozenset({(0, 0), (1, 1)}), frozenset({(1, 0)})
+        >>> row = GoldRow("my-1", "mine~theirs", student, teacher, sure, possible, ("many-to-many",), note="")
+        >>> with TemporaryDirectory() as place:
+        ...     path = Path(place) / "mine.tsv"
+        ...     write_pairs(path, [row])
+        ...     path.read_text().splitlines()[-1].split(chr(9))[2:6]
+        ['pezil', 'pe zil', 'pez il', '0-0 1p0 1-1']
     """
     text = format_pairs(rows, comments, str(path))
     with replacing_file(Path(path)) as temporary:

@@ -31,7 +31,16 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class TokenizedText:
-    """A text and the tokens of one tokenizer for it, in order, without special tokens."""
+    """A text and the tokens of one tokenizer for it, in order, without special tokens.
+
+    Example:
+        >>> from probe import TokenizedText
+        >>> side = TokenizedText.from_pieces("naïve file", ["na", "Ã", "¯", "ve", "Ġfile"])
+        >>> side.display()
+        ('na', '⟨C3⟩', '⟨AF⟩', 've', '␣file')
+        >>> side.tokens[4]
+        Token(piece='Ġfile', start=6, end=11)
+    """
 
     text: str
     tokens: tuple[Token, ...]

@@ -1,4 +1,3 @@
-import doctest
 import subprocess
 import sys
 import tomllib
@@ -27,10 +26,6 @@ def test_public_names_are_listed_once_sorted_and_there():
         assert getattr(probe, name).__module__.startswith("probe."), home
     with pytest.raises(AttributeError, match="no attribute 'attend'"):
         _ = probe.attend
-
-
-def test_the_example_of_the_package_runs():
-    assert doctest.testmod(probe) == (0, 4)
 
 
 def loaded_by(code: str) -> set[str]:

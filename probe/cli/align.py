@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from probe.cli.align_checks import check_functional, check_outputs, labels_of
-from probe.cli.run import add_checkpoints, run
+from probe.cli.run import add_checkpoints, run, with_version
 
 if TYPE_CHECKING:
     from probe.cli.align_outputs import Drawable, MapOf
@@ -30,8 +30,8 @@ EXAMPLES = """examples:
 """
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point."""
+def parser() -> ArgumentParser:
+    """What ``probe-align`` takes."""
     parser = ArgumentParser(
         "probe-align",
         description="Score a trained cross-model attention on annotated token pairs.",
@@ -81,7 +81,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="FILE",
         help="with --functional: fit t2s anew to each attention on these responses, one a line, or output of .jsonl",
     )
-    return run(parser, _align, argv)
+    return with_version(parser)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point."""
+    return run(parser(), _align, argv)
 
 
 def _align(arguments: Namespace) -> None:

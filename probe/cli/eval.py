@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from probe.cli.run import named, run
+from probe.cli.run import named, run, with_version
 from probe.errors import Problem, TrainingError
 
 if TYPE_CHECKING:
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from probe.training.recipe import EvaluationPart
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point."""
+def parser() -> ArgumentParser:
+    """What ``probe-eval`` takes."""
     parser = ArgumentParser(
         "probe-eval",
         description="Sample responses, score them by ROUGE-L and exact match, and measure bits per byte.",
@@ -44,7 +44,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="keep responses here; what is done is not done again, even after a kill"
     )
-    return run(parser, _evaluate, argv)
+    return with_version(parser)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point."""
+    return run(parser(), _evaluate, argv)
 
 
 def _evaluate(arguments: Namespace) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from probe.cli.run import add_checkpoints, run
+from probe.cli.run import add_checkpoints, run, with_version
 
 if TYPE_CHECKING:
     from probe.maps import AttentionMap
@@ -25,8 +25,8 @@ MOST_DPI = 2400  # a sentence at ten times this would not fit into memory
 PAPER = ".pdf, .svg and .png"
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point."""
+def parser() -> ArgumentParser:
+    """What ``probe-heatmap`` takes."""
     parser = ArgumentParser(
         "probe-heatmap",
         description="Draw the attention of one sentence, indexed by target tokens.",
@@ -60,7 +60,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--font", type=Path, action="append", metavar="FILE", help="a font tried before DejaVu Sans; may be repeated"
     )
     paper.add_argument("--dpi", type=_positive, help="resolution, of a .png alone; default 200")
-    return run(parser, _heatmap, argv)
+    return with_version(parser)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point."""
+    return run(parser(), _heatmap, argv)
 
 
 def _positive(text: str) -> int:

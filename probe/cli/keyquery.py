@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from probe.cli.run import add_checkpoints, run
+from probe.cli.run import add_checkpoints, run, with_version
 
 if TYPE_CHECKING:
     from probe.keyquery.values import Analysis, Settings
@@ -18,8 +18,8 @@ EXAMPLES = """examples:
 """
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point."""
+def parser() -> ArgumentParser:
+    """What ``probe-keyquery`` takes."""
     parser = ArgumentParser(
         "probe-keyquery",
         description="Measure how far the queries of a cross-model attention lie from its keys.",
@@ -39,7 +39,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--seed", type=_whole, default=0, metavar="N", help="of every random draw; default 0")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything, with points for pictures")
-    return run(parser, _analyse, argv)
+    return with_version(parser)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point."""
+    return run(parser(), _analyse, argv)
 
 
 def _whole(text: str) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from probe.cli.run import run
+from probe.cli.run import run, with_version
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -15,16 +15,21 @@ if TYPE_CHECKING:
     from probe.doctor import Diagnosis, Epoch
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point."""
+def parser() -> ArgumentParser:
+    """What ``probe-models`` takes."""
     parser = ArgumentParser("probe-models", description="List checkpoints and models, fetch some, or explain one.")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     commands.add_parser("list", help="bundled checkpoints, and whether their models are here (the default)")
     fetch = commands.add_parser("fetch", help="download, check and convert the models of a pair into the cache")
     fetch.add_argument("name", help="smollm2-gemma3")
     _add_doctor(commands.add_parser("doctor", help="explain a checkpoint directory: what is there, and what is wrong"))
+    return with_version(parser)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point."""
     bodies = {"fetch": _fetch, "doctor": _doctor}
-    return run(parser, lambda arguments: bodies.get(arguments.command, _list)(arguments), argv)
+    return run(parser(), lambda arguments: bodies.get(arguments.command, _list)(arguments), argv)
 
 
 def _add_doctor(parser: ArgumentParser) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from probe.cli.run import run
+from probe.cli.run import run, with_version
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,8 +27,8 @@ EXAMPLES = """examples:
 """
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point."""
+def parser() -> ArgumentParser:
+    """What ``probe-pairs`` takes."""
     parser = ArgumentParser(
         "probe-pairs",
         description="Check, draft, convert, count and compare annotated token pairs.",
@@ -38,18 +38,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _add_check(commands.add_parser("check", help="every rule of the guidelines that a machine can check"))
     _add_new(commands.add_parser("new", help="sentences on standard input to rows with proposed links"))
-    convert = commands.add_parser("convert", help="to and from Pharaoh, NAACL 2003, simalign and align.jsonl")
-    _add_convert(convert)
+    _add_convert(commands.add_parser("convert", help="to and from Pharaoh, NAACL 2003, simalign and align.jsonl"))
     _add_stats(commands.add_parser("stats", help="counts by pair and by phenomenon"))
     _add_agree(commands.add_parser("agree", help="how far two annotations of the same rows agree"))
+    return with_version(parser)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point."""
     bodies = {"check": _check, "new": _new, "convert": _convert, "stats": _stats, "agree": _agree}
-
-    def body(arguments: Namespace) -> int | None:
-        if arguments.command == "convert":
-            _check_usage(convert, arguments)
-        return bodies[arguments.command](arguments)
-
-    return run(parser, body, argv)
+    return run(parser(), lambda arguments: bodies[arguments.command](arguments), argv)
 
 
 def _add_check(parser: ArgumentParser) -> None:
@@ -87,6 +85,7 @@ def _add_convert(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--base", type=int, choices=(0, 1), help="--from: what FILE counts from; default 1 for naacl, 0 for the others"
     )
+    parser.set_defaults(refuse=parser.error)
 
 
 def _add_stats(parser: ArgumentParser) -> None:
@@ -107,7 +106,7 @@ def _add_forms(parser: ArgumentParser):
     return forms
 
 
-def _check_usage(parser: ArgumentParser, arguments: Namespace) -> None:
+def _check_usage(arguments: Namespace) -> None:
     """What the options of convert ask of each other."""
     named = [
         name
@@ -115,17 +114,17 @@ def _check_usage(parser: ArgumentParser, arguments: Namespace) -> None:
         if getattr(arguments, name) is not None
     ]
     if arguments.to and named:
-        parser.error(f"--{named[0]} goes with --from")
+        arguments.refuse(f"--{named[0]} goes with --from")
     if arguments.rows and (arguments.pair or arguments.prefix is not None):
-        parser.error("--rows has names of its own: leave out --pair and --prefix")
+        arguments.refuse("--rows has names of its own: leave out --pair and --prefix")
     if arguments.rows and (arguments.student or arguments.teacher):
-        parser.error("--rows has declarations of its own: leave out --student and --teacher")
+        arguments.refuse("--rows has declarations of its own: leave out --student and --teacher")
     if bool(arguments.student) != bool(arguments.teacher):
-        parser.error("--student and --teacher go together")
+        arguments.refuse("--student and --teacher go together")
     if arguments.from_ and not arguments.rows and not arguments.pair:
-        parser.error("--from needs --rows FILE, or --pair NAME~NAME for rows that are made anew")
+        arguments.refuse("--from needs --rows FILE, or --pair NAME~NAME for rows that are made anew")
     if arguments.from_ == "align-jsonl" and arguments.base is not None:
-        parser.error("--base: align-jsonl holds weights, no numbers of tokens")
+        arguments.refuse("--base: align-jsonl holds weights, no numbers of tokens")
 
 
 def _check(arguments: Namespace) -> int:
@@ -184,6 +183,7 @@ def _new(arguments: Namespace) -> None:
 def _convert(arguments: Namespace) -> None:
     from probe.pairs import format_pairs, read_pairs
 
+    _check_usage(arguments)
     if arguments.to:
         _to(read_pairs(arguments.file), arguments)
         return

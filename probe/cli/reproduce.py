@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from probe.cli.run import run
+from probe.cli.run import run, with_version
 
 if TYPE_CHECKING:
     from probe.training.stages import Outcome
@@ -15,8 +15,8 @@ TABLE, LATEX, RESULTS = "table.md", "table.tex", "results.json"
 SOME_FAILED = 1
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point."""
+def parser() -> ArgumentParser:
+    """What ``probe-reproduce`` takes."""
     parser = ArgumentParser(
         "probe-reproduce",
         description="Train every method with every seed from the raw student, evaluate, probe, and compare. What is "
@@ -29,7 +29,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="of training; default: the recipe's")
     parser.add_argument("--pairs", type=Path, default=Path("alignments/gold.tsv"), help="default %(default)s")
     parser.add_argument("--out", type=Path, metavar="DIR", help="default runs/reproduce-NAME")
-    return run(parser, _reproduce, argv)
+    return with_version(parser)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point."""
+    return run(parser(), _reproduce, argv)
 
 
 def _reproduce(arguments: Namespace) -> int:

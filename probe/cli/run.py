@@ -11,9 +11,14 @@ from probe import __version__
 from probe.errors import CheckpointError, ProbeError, Problem
 
 
+def with_version(parser: ArgumentParser) -> ArgumentParser:
+    """Add the last option of a command. Its module hands out its ``parser``, for documents and tests to read."""
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    return parser
+
+
 def run(parser: ArgumentParser, body: Callable[[Namespace], int | None], argv: Sequence[str] | None) -> int:
     """Parse, do, and report. The body may return an exit code; argparse itself exits with 2 on bad usage."""
-    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     arguments = parser.parse_args(argv)
     # Matrices are those of one sentence: threads would wait for each other longer than they work.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -5,11 +5,11 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from probe.cli.run import run
+from probe.cli.run import run, with_version
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point."""
+def parser() -> ArgumentParser:
+    """What ``probe-train`` takes."""
     parser = ArgumentParser(
         "probe-train",
         description="Train a recipe: a shipped one by name, or a TOML file. A killed run goes on when started again.",
@@ -23,7 +23,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--export", choices=["dskd"], help="also write the last checkpoint in DSKD's layout, beside the run: OUT-dskd"
     )
-    return run(parser, _train, argv)
+    return with_version(parser)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point."""
+    return run(parser(), _train, argv)
 
 
 def _train(arguments: Namespace) -> None:

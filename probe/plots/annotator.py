@@ -21,6 +21,12 @@ def annotate(path: str | Path, *, row: str | None = None, suggest: bool = True) 
     Raises:
         MissingExtraError: the extra ``notebooks`` is not installed.
         PairsError: the file cannot be read, has no rows or no row of that id.
+
+    Example:
+        >>> import probe
+        >>> grid = probe.annotate("alignments/second.tsv")  # at the end of a cell, it is shown
+        >>> len(grid.rows), grid.rows[0].id
+        (60, 'demo-011')
     """
     try:
         from probe.plots.annotator_widget import Annotator

@@ -55,6 +55,13 @@ def heatmap(
     Raises:
         MapError: too many tokens for the page, maps or gold of other tokens, or a window outside of the sentence.
         OutputError: an unknown venue, or a font that cannot be read.
+
+    Example:
+        >>> import probe
+        >>> opened = probe.find_checkpoint("demo")
+        >>> figure = probe.heatmap(opened.map(*opened.tokenize("Return the path of the file.")))
+        >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
+        ['Return', '␣the', '␣path', '␣of', '␣the', '␣file', '.', '⟨eos⟩']
     """
     import matplotlib as mpl
 
@@ -132,6 +139,17 @@ def save_heatmap(
 
     Raises:
         OutputError: the suffix is none of these, or the place cannot be written to.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> import probe
+        >>> opened = probe.find_checkpoint("demo")
+        >>> map_ = opened.map(*opened.tokenize("Return the path."))
+        >>> with TemporaryDirectory() as place:
+        ...     probe.save_heatmap({"demo": map_}, Path(place) / "map.svg")
+        ...     [path.name for path in Path(place).iterdir()]
+        ['map.svg']
     """
     import matplotlib as mpl
 

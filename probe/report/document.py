@@ -87,6 +87,18 @@ def load_report(path: str | Path) -> ProbeReport:
 
     Raises:
         ReportError: it cannot be read, or is no such report.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> import probe
+        >>> path = Path("alignments/second.tsv")
+        >>> report = probe.align_pairs(probe.find_checkpoint("demo"), probe.read_pairs(path), path, ["lexical"])
+        >>> with TemporaryDirectory() as place:
+        ...     saved = Path(place) / "report.json"
+        ...     probe.save_report(report, saved)
+        ...     len(probe.load_report(saved).sentences)
+        6
     """
     return from_json(read_document(path, WHAT), str(path))
 
@@ -96,6 +108,18 @@ def load_reports(path: str | Path) -> dict[str, ProbeReport]:
 
     Raises:
         ReportError: it cannot be read, or is no such report.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> import probe
+        >>> path = Path("alignments/second.tsv")
+        >>> report = probe.align_pairs(probe.find_checkpoint("demo"), probe.read_pairs(path), path, ["lexical"])
+        >>> with TemporaryDirectory() as place:
+        ...     saved = Path(place) / "report.json"
+        ...     probe.save_report(report, saved)
+        ...     {name: report.rows for name, report in probe.load_reports(saved).items()}
+        {'demo': 216}
     """
     return parsed(read_document(path, WHAT), str(path), WHAT, SCHEMA, _reports)
 
@@ -105,6 +129,18 @@ def save_report(report: ProbeReport, path: str | Path) -> None:
 
     Raises:
         OutputError: the place cannot be written to.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> import probe
+        >>> path = Path("alignments/second.tsv")
+        >>> report = probe.align_pairs(probe.find_checkpoint("demo"), probe.read_pairs(path), path, ["lexical"])
+        >>> with TemporaryDirectory() as place:
+        ...     saved = Path(place) / "report.json"
+        ...     probe.save_report(report, saved)
+        ...     probe.load_report(saved).checkpoint
+        'demo'
     """
     with replacing_file(Path(path)) as temporary:
         temporary.write_text(to_json(report), encoding="utf-8")

@@ -75,6 +75,16 @@ class ProbeReport:
     """Counts per sentence × method and where they come from. The first method is the one that is probed.
 
     All counts are sums over one sentence, so that figures are ratios of their sums.
+
+    Example:
+        >>> from pathlib import Path
+        >>> import probe
+        >>> from probe.scores import METRICS
+        >>> path = Path("alignments/second.tsv")
+        >>> report = probe.align_pairs(probe.find_checkpoint("demo"), probe.read_pairs(path), path, ["lexical"])
+        >>> top_1 = report.intervals.value[:, METRICS.index("top-1")]
+        >>> {method: f"{value:.0%}" for method, value in zip(report.methods, top_1, strict=True)}
+        {'cma': '42%', 'uniform': '3%', 'lexical': '44%'}
     """
 
     origin: Origin

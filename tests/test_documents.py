@@ -1,0 +1,55 @@
+"""Links lead somewhere, and every picture is made by a command that the Makefile knows."""
+
+from pathlib import Path
+
+import pytest
+from documents import ROOT, Document, documents, recipe
+
+DOCUMENTS = documents()
+ELSEWHERE = ("http://", "https://", "mailto:")
+
+
+def target(document: Document, link: str) -> tuple[Path, str]:
+    """File and anchor that a link leads to."""
+    path, _, anchor = link.partition("#")
+    return (document.path.parent / path).resolve() if path else document.path, anchor
+
+
+def test_documents_are_found():
+    assert {"README.md", "CONTRIBUTING.md", "alignments/README.md", "docs/commands.md"} <= set(map(str, DOCUMENTS))
+    assert any(document.path.suffix == ".ipynb" for document in DOCUMENTS)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_links_lead_somewhere(document: Document):
+    anchors = {other.path: other.anchors() for other in DOCUMENTS}
+    for link in [*document.links(), *document.pictures()]:
+        if link.startswith(ELSEWHERE):
+            continue
+        path, anchor = target(document, link)
+        assert path.is_relative_to(ROOT), f"{document}: {link} leads out of the repository"
+        assert path.exists(), f"{document}: {link} leads nowhere"
+        assert not anchor or anchor in anchors.get(path, ()), f"{document}: {link} names no heading"
+
+
+def test_anchors_are_those_of_code_hosts():
+    text = "# A\n\n## `probe-x`, 50 % of *it*!\n\n## A\n\n## What is A′?"
+    assert Document(ROOT / "x.md", text).anchors() == {"a", "probe-x-50--of-it", "a-1", "what-is-a"}
+
+
+def made_pictures() -> set[Path]:
+    """Files and directories that the commands of `make figures` write."""
+    return {ROOT / words[words.index("--out") + 1] for words in recipe("figures") if "--out" in words}
+
+
+def test_every_picture_shown_is_made_by_make_figures():
+    made = made_pictures()
+    shown = {
+        target(document, picture)[0]
+        for document in DOCUMENTS
+        for picture in document.pictures()
+        if not picture.startswith(("data:", "attachment:"))
+    }
+    assert ROOT / "figures" / "cat.png" in shown
+    for picture in shown:
+        assert made & {picture, *picture.parents}, f"{picture.relative_to(ROOT)}: no command of make figures writes it"
