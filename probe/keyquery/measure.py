@@ -15,7 +15,9 @@ A classifier needs no such care for .5 is its floor at any size, but it learns m
 untrained are those of all sentences, at one size, with bounds from a bootstrap over sentences.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -23,7 +25,7 @@ from jaxtyping import Bool, Float, Int
 from probe.documents import known
 from probe.keyquery.classifier import LINEAR, MLP, held_out_area, held_out_auc
 from probe.keyquery.clouds import Cloud, Clouds
-from probe.keyquery.moments import frechet
+from probe.keyquery.moments import gaussian_distance, moments
 from probe.keyquery.two_samples import (
     median_bandwidth,
     mmd2_and_energy,
@@ -39,9 +41,8 @@ AUC_LINEAR, AUC_MLP = "AUC linear", "AUC MLP"
 KINDS = {AUC_LINEAR: LINEAR, AUC_MLP: MLP}
 OF_HALVES = (FRECHET, MMD2, SLICED, ENERGY)
 DISTANCES = (*OF_HALVES, *KINDS)
-
-Distances = Callable[[np.ndarray, np.ndarray], tuple[float, ...]]
-"""`OF_HALVES` of two samples."""
+MOST_THREADS = 4
+"""Each holds matrices of some tens of megabytes."""
 
 
 def measure(
@@ -68,14 +69,8 @@ def measure(
     queries, keys = (few(cloud.points) for cloud in (trained.queries, trained.keys))
     bandwidth = median_bandwidth(queries, keys)  # one for all columns, or they could not be compared
 
-    def distances(x: np.ndarray, y: np.ndarray) -> tuple[float, ...]:
-        gap, energy = mmd2_and_energy(few(x), few(y), bandwidth)
-        some = (few(points, settings.sliced_subsample) for points in (x, y))
-        sliced = sliced_wasserstein(*some, seed=settings.seed, projections=settings.projections)
-        return frechet(x, y), gap, sliced, energy
-
     halves = list(half_splits(trained.sentences, settings.splits, settings.seed))
-    over_halves = _over_halves(distances, trained, untrained, halves, settings)
+    over_halves = _over_halves(trained, untrained, halves, settings, bandwidth)
     found: list[Measurement] = []
     for name, (pair, floor, reference) in zip(OF_HALVES, over_halves, strict=True):
         p_value = _p_value(trained, settings, bandwidth) if name == MMD2 else None
@@ -109,30 +104,48 @@ def half_sample_estimate(value: float, values: Sequence[float]) -> Estimate:
 
 
 def _over_halves(
-    distances: Distances,
     trained: Clouds,
     untrained: Sequence[Clouds],
     halves: Sequence[Bool[np.ndarray, " sentences"]],
     settings: Settings,
+    bandwidth: float,
 ) -> Float[np.ndarray, "distances 3 halves"]:
     """Each distance of the pair, of the floor, and of an untrained projector, for each halving."""
-    queries, keys = trained.queries, trained.keys
 
-    def of(cloud: Cloud, half: Bool[np.ndarray, " sentences"]) -> Int[np.ndarray, " chosen"]:
+    def of(cloud: Cloud, half: Bool[np.ndarray, " sentences"]) -> np.ndarray:
         tokens = np.flatnonzero(half[cloud.sentence])
-        return tokens[subsample(len(tokens), settings.moment_subsample, settings.seed)]
+        return cloud.points[tokens[subsample(len(tokens), settings.moment_subsample, settings.seed)]]
 
-    found = np.zeros((len(OF_HALVES), 3, len(halves)))
-    for number, half in enumerate(halves):
-        ours, own, others = of(queries, half), of(keys, half), of(keys, ~half)
-        drawn, other = untrained[number % len(untrained)], keys.points[others]
-        columns = (
-            (queries.points[ours], other),
-            (keys.points[own], other),
-            (drawn.queries.points[ours], drawn.keys.points[others]),
-        )
-        for column, (x, y) in enumerate(columns):
-            found[:, column, number] = distances(x, y)
+    def of_half(numbered: tuple[int, Bool[np.ndarray, " sentences"]]) -> Float[np.ndarray, "distances 3"]:
+        number, half = numbered
+        drawn = untrained[number % len(untrained)]
+        samples = [of(trained.queries, half), of(trained.keys, half), of(drawn.queries, half)]
+        others = of(trained.keys, ~half)
+        own = others if drawn.keys.points is trained.keys.points else of(drawn.keys, ~half)  # in the raw view
+        return _distances(samples, [others, own], settings, bandwidth)
+
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_THREADS)) as pool:  # numpy lets others work
+        return np.stack(list(pool.map(of_half, enumerate(halves))), axis=-1)
+
+
+def _distances(
+    samples: Sequence[np.ndarray], keys: Sequence[np.ndarray], settings: Settings, bandwidth: float
+) -> Float[np.ndarray, "distances 3"]:
+    """`OF_HALVES` of queries, of keys, and of untrained queries, to the keys of the other half, which may differ."""
+
+    def few(points: np.ndarray, size: int) -> np.ndarray:
+        return points[subsample(len(points), size, settings.seed)]
+
+    others = [keys[0], keys[0], keys[1]]
+    fitted = [moments(points) for points in samples]
+    ours = moments(keys[0])
+    theirs = ours if keys[1] is keys[0] else moments(keys[1])
+    found = np.zeros((len(OF_HALVES), len(samples)))
+    for column, (x, y, x_fit, y_fit) in enumerate(zip(samples, others, fitted, (ours, ours, theirs), strict=True)):
+        gap, energy = mmd2_and_energy(few(x, settings.subsample), few(y, settings.subsample), bandwidth)
+        some = (few(points, settings.sliced_subsample) for points in (x, y))
+        sliced = sliced_wasserstein(*some, seed=settings.seed, projections=settings.projections)
+        found[:, column] = gaussian_distance(x_fit, y_fit), gap, sliced, energy
     return found
 
 
