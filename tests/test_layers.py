@@ -22,6 +22,7 @@ LAYERS = [
     "adopt fitting methods",
     "align",
     "doctor find keyquery",
+    "explorer",
     "training",
     "cli",
 ]
