@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from probe.drafts import blank_pairs
     from probe.embeddings import EmbeddingTable, open_table
     from probe.errors import ProbeError
+    from probe.explorer import explore
     from probe.find import find_checkpoint
     from probe.fitting import fitting_rows
     from probe.maps import AttentionMap
@@ -46,6 +47,7 @@ _HOMES = {
     "align_pairs": "align",
     "annotate": "plots.annotator",
     "blank_pairs": "drafts",
+    "explore": "explorer",
     "find_checkpoint": "find",
     "fitting_rows": "fitting",
     "heatmap": "plots.heatmap",
@@ -74,6 +76,7 @@ __all__ = [
     "align_pairs",
     "annotate",
     "blank_pairs",
+    "explore",
     "find_checkpoint",
     "fitting_rows",
     "heatmap",

@@ -72,22 +72,27 @@ class CheckpointMaps:
 
     def __call__(self, row: GoldRow) -> dict[str, list[AttentionMap]]:
         """All maps of a text; the first is what is probed."""
+        return {
+            name: [attention_map(name, row, one) for one in of_method]
+            for name, of_method in self.attentions(row).items()
+        }
+
+    def attentions(self, row: GoldRow) -> dict[str, list[CrossModelAttention]]:
+        """What the maps are made of, by method, with the logits that a temperature divides."""
         checkpoint = self.open_.checkpoint
         trained, *untrained = self.open_.attend(row.student, row.teacher, [checkpoint.query, *self.untrained])
-        found = {CMA: [_map(CMA, row, trained)]}
+        found = {CMA: [trained]}
         if checkpoint.method == "cla":
-            masked = cross_model_attention(trained.logits, links=_chunks_and_eos(row))
-            found[CLA_MASK] = [_map(CLA_MASK, row, masked)]
+            found[CLA_MASK] = [cross_model_attention(np.where(_chunks_and_eos(row), trained.logits, -np.inf))]
         if checkpoint.scales.key_is_estimate:
             for factor in KEY_SCALE_FACTORS:
-                name = f"{CMA} ×{factor:g}"
-                found[name] = [_map(name, row, cross_model_attention(trained.logits / factor))]
+                found[f"{CMA} ×{factor:g}"] = [cross_model_attention(trained.logits / factor)]
         if self.mean is not None:
             halves = self.open_.attend_by_half(row.student, row.teacher, self.mean)
-            found |= {name: [_map(name, row, half)] for name, half in zip(HALVES, halves, strict=True)}
+            found |= {name: [half] for name, half in zip(HALVES, halves, strict=True)}
         if untrained:
             sharpened = (u.logits * factor for u, factor in zip(untrained, self.factors, strict=True))
-            found[RANDOM] = [_map(RANDOM, row, cross_model_attention(logits)) for logits in sharpened]
+            found[RANDOM] = [cross_model_attention(logits) for logits in sharpened]
         return found
 
 
@@ -112,7 +117,8 @@ def _factors(attentions: Sequence[Sequence[CrossModelAttention]]) -> tuple[float
     )
 
 
-def _map(method: str, row: GoldRow, attention: CrossModelAttention) -> AttentionMap:
+def attention_map(method: str, row: GoldRow, attention: CrossModelAttention) -> AttentionMap:
+    """Attention with the tokens of its text."""
     return AttentionMap(method, row.student, row.teacher, attention.over_teacher, attention.over_student)
 
 

@@ -5,6 +5,7 @@ sentence, so that a corpus figure is a ratio of sums and an interval resamples s
 scored at once.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -177,6 +178,11 @@ def top_1(
     """Whether the largest weight is on a sure link; of tied largest weights, the share that is."""
     largest = weights == weights.max(axis=1, keepdims=True)
     return (largest & sure).sum(axis=1) / largest.sum(axis=1)
+
+
+def worst_first(top_1: Sequence[float], ids: Sequence[str]) -> list[int]:
+    """Numbers of sentences in the order of their failure, by id where it is equal; those without sure link last."""
+    return sorted(range(len(ids)), key=lambda n: (math.isnan(top_1[n]), top_1[n], ids[n]))
 
 
 def reciprocal_rank(

@@ -23,6 +23,7 @@ LAYERS = [
     "adopt fitting methods",
     "align",
     "doctor find keyquery",
+    "explorer",
     "training",
     "cli",
 ]

@@ -2,26 +2,9 @@
 
 const SIGN = { sure: "S", possible: "p" };
 const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
-const FOCUSABLE = ["button", "input", "td", "textarea"];
 const HELP =
   "Click or Enter: sure. Shift-click, Shift+Enter or p: possible. Again, or Delete: none. Arrows move. " +
   "Page Up and Page Down: other rows. Ctrl+Z undoes, Ctrl+Shift+Z redoes, Ctrl+S saves.";
-
-function make(tag, attributes = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name in node && typeof value !== "string") node[name] = value;
-    else node.setAttribute(name, value);
-  }
-  // A notebook's shortcuts look at the focused element first, so the mark has to be on it and not around it.
-  if (FOCUSABLE.includes(tag)) node.setAttribute("data-lm-suppress-shortcuts", "true");
-  node.append(...children);
-  return node;
-}
-
-function button(text, title, act) {
-  return make("button", { type: "button", title, onclick: act }, text);
-}
 
 function heading(piece, number, scope) {
   // dir: a piece is put beside its number from the left, whatever its script; bdi keeps its own direction.
@@ -147,7 +130,7 @@ function render({ model, el }) {
   id.addEventListener("blur", () => (id.value = model.get("view").id));
 
   const root = make(
-    "div", { class: "probe-annotator", role: "group", "aria-label": "annotator" },
+    "div", { class: "probe-widget probe-annotator", role: "group", "aria-label": "annotator" },
     make("div", { class: "probe-bar" }, previous, id, ids, next, progress),
     text, grid.node,
     make("div", { class: "probe-bar" }, undo, redo, save, make("label", {}, suggest, " suggestions of the half rule")),

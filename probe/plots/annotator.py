@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from probe.errors import MissingExtraError, Problem
 from probe.plots.annotation import open_annotation
+from probe.plots.widget import needs_notebooks
 
 if TYPE_CHECKING:
     from probe.plots.annotator_widget import Annotator
@@ -28,11 +28,6 @@ def annotate(path: str | Path, *, row: str | None = None, suggest: bool = True) 
         >>> len(grid.rows), grid.rows[0].id
         (60, 'demo-011')
     """
-    try:
+    with needs_notebooks("annotate"):
         from probe.plots.annotator_widget import Annotator
-    except ModuleNotFoundError as error:
-        if error.name not in ("anywidget", "ipywidgets", "traitlets"):
-            raise
-        remedy = "Run: pip install 'cma-probe[notebooks]', or '.[notebooks]' in a clone."
-        raise MissingExtraError(Problem("annotate", "the extra notebooks", f"no {error.name}", remedy)) from error
     return Annotator(open_annotation(path, row=row, suggest=suggest))

@@ -1,6 +1,5 @@
 """The annotator as a widget: it sends the state's view to the page, and the page's intents to the state."""
 
-from pathlib import Path
 from typing import Any
 
 import anywidget
@@ -9,15 +8,14 @@ import traitlets
 from probe.pair_rows import GoldRow
 from probe.plots.annotation import Annotation
 from probe.plots.annotator_view import answer, view
-
-_HERE = Path(__file__).parent
+from probe.plots.widget import parts
 
 
 class Annotator(anywidget.AnyWidget):
     """Rows of a gold file in a notebook; made by `probe.annotate`."""
 
-    _esm = _HERE / "annotator.js"
-    _css = _HERE / "annotator.css"
+    _esm = parts("widget.js", "annotator.js")
+    _css = parts("widget.css", "annotator.css")
     ids = traitlets.List(traitlets.Unicode()).tag(sync=True)
     view = traitlets.Dict().tag(sync=True)
 

@@ -25,7 +25,7 @@ from probe.plots.report_page_tables import (
 )
 from probe.report.tables import heading
 from probe.report.values import Origin, ProbeReport
-from probe.scores import METRICS, metrics
+from probe.scores import METRICS, metrics, worst_first
 from probe.stats import FEW, RESAMPLES, SEED
 from probe.truth import KINDS
 
@@ -180,13 +180,15 @@ def _sentences(report: ProbeReport, drawn: Sequence[tuple[GoldRow, AttentionMap]
     with np.errstate(invalid="ignore"):
         found = metrics(report.counts[:, 0])
     top_1, mass = found[:, METRICS.index("top-1")].tolist(), found[:, METRICS.index("gold mass")].tolist()
-    order = sorted(range(len(drawn)), key=lambda n: (math.isnan(top_1[n]), top_1[n], report.sentences[n]))
     heads = {"id": "sentence", "length": "student tokens", "hits": "top-1 %", "mass": "mass %"}
     columns = [
         element("th", text, scope="col", data_key=key, aria_sort="ascending" if key == "hits" else "none")
         for key, text in heads.items()
     ]
-    rows = [_sentence(drawn[n][0], report.lengths[n], top_1[n], mass[n], f"{number},{n}") for n in order]
+    rows = [
+        _sentence(drawn[n][0], report.lengths[n], top_1[n], mass[n], f"{number},{n}")
+        for n in worst_first(top_1, report.sentences)
+    ]
     body = element("tbody", *rows)
     return element(
         "table", element("thead", element("tr", *columns)), body, class_="sentences", id=f"sentences-{number}"
