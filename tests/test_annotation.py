@@ -1,8 +1,10 @@
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from matplotlib.patches import Rectangle
 
 import probe
 from probe.pair_rows import GoldRow
@@ -19,6 +21,7 @@ from probe.plots.annotation import (
     toggle_tag,
     undo,
 )
+from probe.plots.annotator_picture import picture
 from probe.plots.annotator_view import answer, problems, view
 
 COMMENT = "tokenizer a: kept as it is"
@@ -126,6 +129,50 @@ def test_the_widget_passes_intents_on(path: Path):
     assert widget.rows[1].sure == {(0, 0), (1, 1)}
     assert widget.view["links"] == {"0,0": "sure", "1,1": "sure"}
     assert widget.view["student"][1] == {"shown": "␣c", "name": "student 1 ' c'"}
+
+
+Box = tuple[Any, ...]
+"""Fill or frame, its row and column, and whether its line is dashed."""
+
+
+def boxes(state: Annotation) -> set[Box]:
+    (axes,) = picture(state).axes
+    return {
+        (
+            "fill" if each.get_fill() else "frame",
+            *(round(at) for at in each.get_center()[::-1]),
+            each.get_linestyle() not in ("-", "solid"),
+        )
+        for each in axes.patches
+        if isinstance(each, Rectangle)
+    }
+
+
+def test_the_picture_has_each_link_on_its_cell(state: Annotation):
+    made = press(press(replace(state, suggest=False), (1, 1), "possible"), (3, 2), "sure")
+    assert boxes(made) == {("fill", 0, 0, False), ("frame", 1, 1, False), ("fill", 3, 2, False)}
+    (axes,) = picture(made).axes
+    labels = [[label.get_text() for label in names] for names in (axes.get_yticklabels(), axes.get_xticklabels())]
+    assert labels == [list(made.row.student.display()), list(made.row.teacher.display())]
+
+
+def test_the_picture_shows_suggestions_that_are_not_taken(state: Annotation):
+    assert boxes(state) - boxes(replace(state, suggest=False)) == {
+        ("frame", i, j, False) for i, j in ((1, 1), (2, 1), (3, 2), (3, 3), (4, 4))
+    }
+    assert ("frame", 1, 1, False) not in boxes(press(state, (1, 1), "sure"))
+
+
+def test_a_notebook_is_given_the_widget_and_a_picture_that_do_not_change_from_run_to_run(path: Path):
+    first, second = (probe.annotate(path) for _ in range(2))
+    (data, _), (other, _) = first._repr_mimebundle_(), second._repr_mimebundle_()
+    assert set(data) == {"text/plain", "image/png", "application/vnd.jupyter.widget-view+json"}
+    assert data["text/plain"] == "<Annotator of gold.tsv, row r-1>"
+    assert data["image/png"][:4] == b"\x89PNG"
+    assert data["image/png"] == other["image/png"]
+    numbers = [int(widget.model_id.removeprefix("probe-annotator-")) for widget in (first, second)]
+    assert numbers[1] == numbers[0] + 1
+    assert first.layout.model_id == f"{first.model_id}-layout"
 
 
 def test_without_the_extra_the_error_names_it(path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -1,6 +1,7 @@
 """Every notebook runs from top to bottom on the bundled demo, and is committed with what it printed."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from nbclient import NotebookClient
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+WIDGET, WIDGET_STATE = (f"application/vnd.jupyter.widget-{kind}+json" for kind in ("view", "state"))
 LARGEST = 1_000_000
 """Bytes that a code host shows without being asked twice."""
 
@@ -32,6 +34,29 @@ def test_it_is_committed_with_its_outputs(path: Path):
     assert "Traceback" not in printed
     for place in (str(Path.home()), str(ROOT), "/tmp/"):
         assert place not in printed
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_it_begins_with_the_demo_and_holds_nothing_that_changes_from_run_to_run(path: Path):
+    notebook = nbformat.read(path, as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert 'CHECKPOINT = "demo"' in code[0].source
+    printed = json.dumps([cell.outputs for cell in code])
+    # An address, the random name that pandas gives to a styled table, and one of a widget.
+    assert re.findall(r"0x[0-9a-f]{6,}|\bT_[0-9a-f]{5}\b|\b[0-9a-f]{32}\b", printed) == []
+    assert [cell.metadata.get("execution") for cell in code] == [None] * len(code)  # clock times
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_widget_has_a_picture_beside_it_and_its_state_in_the_notebook(path: Path):
+    notebook = nbformat.read(path, as_version=4)
+    shown = [each for cell in notebook.cells for each in cell.get("outputs", []) if WIDGET in each.get("data", {})]
+    if path.stem == "07_your_own_pair":
+        assert shown
+    stored = notebook.metadata.get("widgets", {}).get(WIDGET_STATE, {}).get("state", {})
+    for each in shown:
+        assert "image/png" in each.data
+        assert each.data[WIDGET]["model_id"] in stored
 
 
 @pytest.mark.slow

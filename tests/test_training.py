@@ -23,7 +23,7 @@ from probe.training.criteria.vocabulary import Workspace
 from probe.training.data import Encoded, Example, batches, read_examples, tokenize
 from probe.training.modules import Projectors
 from probe.training.pretrain import PretrainSettings, pretrain, t2s_loss
-from probe.training.run import PretrainRun, run_pretraining
+from probe.training.run import PretrainRun, pretraining, run_pretraining
 from probe.training.scales import estimate_scales
 from probe.training.teacher_states import TeacherStates, teacher_states
 
@@ -225,6 +225,39 @@ def test_the_probe_draws_the_attention_that_training_computes(place: Path, tmp_p
         trained = attention.over_teacher[row].detach().numpy()
         np.testing.assert_allclose(map_.weights, trained[:rows, :columns], atol=1e-6)
         assert not trained[:rows, columns:].any()
+
+
+def test_checkpoints_are_handed_out_while_training_waits(place: Path, tmp_path: Path):
+    whole = load_checkpoint(run_pretraining(run_of(place), tmp_path / "whole"))
+    log = tmp_path / "run" / "log.jsonl"
+    seen: list[tuple[int, str, int]] = []
+    for checkpoint in pretraining(run_of(place), tmp_path / "run", every=5):
+        steps = log.read_text().count("\n") if log.is_file() else 0
+        seen.append((checkpoint.steps or 0, str(checkpoint.path.relative_to(tmp_path / "run")), steps))
+        np.testing.assert_array_equal(
+            load_checkpoint(checkpoint.path).query.tensors["0.weight"], checkpoint.query.tensors["0.weight"]
+        )
+    steps = [(step, f"projectors/step-{step}", step) for step in (0, 5, 10)]
+    assert seen == [*steps, (12, "checkpoint", 12)]
+    untrained = Projectors(STRUCTURES, student=16, teacher=24, seed=10).to_numpy()
+    first, last = (load_checkpoint(tmp_path / "run" / name) for name in ("projectors/step-0", "checkpoint"))
+    for name, projector in untrained.items():
+        for key, tensor in projector.tensors.items():
+            np.testing.assert_array_equal(first.projectors[name].tensors[key], tensor)
+            np.testing.assert_array_equal(last.projectors[name].tensors[key], whole.projectors[name].tensors[key])
+
+
+def test_who_stops_looking_goes_on_from_the_last_saved_step(place: Path, tmp_path: Path):
+    whole = load_checkpoint(run_pretraining(run_of(place), tmp_path / "whole"))
+    for checkpoint in pretraining(run_of(place), tmp_path / "run", every=4):
+        if checkpoint.steps == 8:  # the state of step 5 is saved
+            break
+    *rest, last = pretraining(run_of(place), tmp_path / "run", every=4)
+    assert [checkpoint.steps for checkpoint in rest] == [5, 8]
+    np.testing.assert_array_equal(last.query.tensors["0.weight"], whole.query.tensors["0.weight"])
+    assert [checkpoint.steps for checkpoint in pretraining(run_of(place), tmp_path / "run", every=4)] == [12]
+    with pytest.raises(TrainingError, match="at least one step"):
+        next(pretraining(run_of(place), tmp_path / "run", every=0))
 
 
 def test_student_and_teacher_with_one_tokenizer_are_refused(place: Path, tmp_path: Path):

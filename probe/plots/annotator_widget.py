@@ -1,14 +1,21 @@
 """The annotator as a widget: it sends the state's view to the page, and the page's intents to the state."""
 
+import io
+from itertools import count
 from typing import Any
 
 import anywidget
 import traitlets
+from ipywidgets import Layout
 
 from probe.pair_rows import GoldRow
 from probe.plots.annotation import Annotation
+from probe.plots.annotator_picture import picture
 from probe.plots.annotator_view import answer, view
 from probe.plots.widget import parts
+
+_DPI = 120
+_NUMBERS = count(1)
 
 
 class Annotator(anywidget.AnyWidget):
@@ -21,8 +28,23 @@ class Annotator(anywidget.AnyWidget):
 
     def __init__(self, state: Annotation) -> None:
         self.state = state
-        super().__init__(ids=[row.id for row in state.rows], view=view(state))
+        # Numbered in the order of a kernel's life, for with random names a notebook that is run again has changed.
+        name = f"probe-annotator-{next(_NUMBERS)}"
+        ids = [row.id for row in state.rows]
+        super().__init__(ids=ids, view=view(state), model_id=name, layout=Layout(model_id=f"{name}-layout"))
         self.on_msg(self._hear)
+
+    def __repr__(self) -> str:
+        """The file and the row that is shown."""
+        return f"<Annotator of {self.state.path.name}, row {self.state.row.id}>"
+
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        """The widget, and beside it a picture of the row for readers without a kernel."""
+        bundle: Any = super()._repr_mimebundle_(**options)  # None of a widget without a view, which this one has
+        data, metadata = bundle
+        png = io.BytesIO()
+        picture(self.state).savefig(png, format="png", dpi=_DPI, metadata={"Software": None})
+        return {**data, "image/png": png.getvalue()}, metadata
 
     @property
     def rows(self) -> tuple[GoldRow, ...]:

@@ -9,6 +9,7 @@ The student's layers never run, and the teacher ran once: a step costs the head'
 import math
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -65,6 +66,21 @@ def pretrain(inputs: PretrainInputs, settings: PretrainSettings, directory: Path
     Raises:
         TrainingError: the loss is not finite, or the state in the directory belongs to other settings.
     """
+    *_, (_, projectors) = pretrain_steps(inputs, settings, directory, every=settings.steps)
+    return projectors
+
+
+def pretrain_steps(
+    inputs: PretrainInputs, settings: PretrainSettings, directory: Path, *, every: int
+) -> Iterator[tuple[int, Projectors]]:
+    """Train as `pretrain` does, and pause before the first step, after every so many, and after the last.
+
+    Yields:
+        Steps taken, and the projectors, which training goes on to change.
+
+    Raises:
+        TrainingError: as `pretrain`.
+    """
     projectors = Projectors(
         {name: STRUCTURES[name] for name in (QUERY, T2S)},
         student=inputs.student_table.shape[1],
@@ -77,6 +93,7 @@ def pretrain(inputs: PretrainInputs, settings: PretrainSettings, directory: Path
     done = progress.resume(projectors=projectors, optimizer=optimizer, schedule=schedule)
     workspace = Workspace()
     order = batches([len(e.targets) for e in inputs.student], settings.batch_size, settings.seed)
+    yield done, projectors
     with Bar(disable=not sys.stderr.isatty(), transient=True) as bar:
         task = bar.add_task("Projectors", total=settings.steps, completed=done)
         for step, rows in islice(order, done, settings.steps):
@@ -92,10 +109,12 @@ def pretrain(inputs: PretrainInputs, settings: PretrainSettings, directory: Path
             optimizer.step()
             schedule.step()
             progress.log(step, value, int(hits), int(batch.student.mask.sum()), began)
-            if (step + 1) % settings.save_every == 0 or step + 1 == settings.steps:
+            is_last = step + 1 == settings.steps
+            if (step + 1) % settings.save_every == 0 or is_last:
                 progress.save(step + 1, projectors=projectors, optimizer=optimizer, schedule=schedule)
             bar.update(task, advance=1, description=f"Projectors, t2s cross-entropy {value:.2f}")
-    return projectors
+            if (step + 1) % every == 0 or is_last:
+                yield step + 1, projectors
 
 
 def _warmup_cosine(step: int, settings: PretrainSettings) -> float:

@@ -1,5 +1,6 @@
 """One run of projector pre-training, from two model directories and a jsonl file to a checkpoint directory."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,11 +15,12 @@ from probe.tokenizer import Tokenizer
 from probe.training.batch import PretrainInputs
 from probe.training.data import Encoded, digest, read_examples, tokenize
 from probe.training.model_files import directory_of, record_of
-from probe.training.pretrain import PretrainSettings, pretrain
+from probe.training.modules import Projectors
+from probe.training.pretrain import PretrainSettings, pretrain, pretrain_steps
 from probe.training.scales import estimate_scales
 from probe.training.teacher_states import TeacherStates, teacher_states
 
-CHECKPOINT, STATES = "checkpoint", "teacher_states.npy"
+CHECKPOINT, PROJECTORS, STATES = "checkpoint", "projectors", "teacher_states.npy"
 
 
 class PretrainRun(NamedTuple):
@@ -39,6 +41,40 @@ def run_pretraining(run: PretrainRun, directory: Path) -> Path:
         TrainingError: data or a saved state cannot be used, or student and teacher share their tokenizer.
         TableError, CheckpointError: a model cannot be read.
     """
+    frozen = _freeze(run, directory)
+    projectors = pretrain(frozen.inputs, run.settings, directory)
+    return _save(frozen, projectors, run.settings.steps, directory / CHECKPOINT).path
+
+
+def pretraining(run: PretrainRun, directory: Path, *, every: int) -> Iterator[Checkpoint]:
+    """Train as `run_pretraining` does, and hand out the checkpoint of every so many steps while training waits.
+
+    The first is of the projectors as they start, untrained or where a killed run stopped; the last lies where
+    `run_pretraining` puts it, the others in ``directory/projectors/step-N``.
+
+    Raises:
+        TrainingError: ``every`` is less than one, or as `run_pretraining`.
+        TableError, CheckpointError: a model cannot be read.
+    """
+    if every < 1:
+        raise TrainingError(Problem("every", "at least one step", str(every), "Raise it."))
+    frozen = _freeze(run, directory)
+    for step, projectors in pretrain_steps(frozen.inputs, run.settings, directory, every=every):
+        place = CHECKPOINT if step == run.settings.steps else f"{PROJECTORS}/step-{step}"
+        yield _save(frozen, projectors, step, directory / place)
+
+
+class _Frozen(NamedTuple):
+    """What of a run does not change while it trains."""
+
+    run: PretrainRun
+    student: ModelRecord
+    teacher: ModelRecord
+    inputs: PretrainInputs
+    data: Mapping[str, int | str]
+
+
+def _freeze(run: PretrainRun, directory: Path) -> _Frozen:
     directory.mkdir(parents=True, exist_ok=True)
     student, teacher = (Tokenizer.load(directory_of(source)) for source in (run.student, run.teacher))
     if student.vocabulary_sha256() == teacher.vocabulary_sha256():
@@ -50,23 +86,27 @@ def run_pretraining(run: PretrainRun, directory: Path) -> Path:
     teacher_encoded = [tokenize(example, teacher) for example in examples]
     records = record_of(run.student, student, run.prompt), record_of(run.teacher, teacher, run.prompt)
     inputs = _inputs(run, records, student_encoded, teacher_encoded, directory)
-    projectors = pretrain(inputs, run.settings, directory)
-    recipe = {**asdict(run.settings), "rows": len(examples), "data_sha256": digest(examples)}
+    return _Frozen(run, *records, inputs, {"rows": len(examples), "data_sha256": digest(examples)})
+
+
+def _save(frozen: _Frozen, projectors: Projectors, step: int, place: Path) -> Checkpoint:
+    run = frozen.run
     checkpoint = Checkpoint(
         name=run.name,
-        path=directory / CHECKPOINT,
+        path=place,
         method="cma",
         criterion="t2s pre-training",
-        steps=run.settings.steps,
-        student=records[0],
-        teacher=records[1],
-        scales=inputs.scales,
+        steps=step,
+        student=frozen.student,
+        teacher=frozen.teacher,
+        scales=frozen.inputs.scales,
         prompt=run.prompt,
         projectors=projectors.to_numpy(),
-        recipe=recipe,
+        recipe={**asdict(run.settings), **frozen.data},
     )
-    save_checkpoint(checkpoint, checkpoint.path)
-    return checkpoint.path
+    place.parent.mkdir(parents=True, exist_ok=True)
+    save_checkpoint(checkpoint, place)
+    return checkpoint
 
 
 def _inputs(

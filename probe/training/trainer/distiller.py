@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from probe.training.criteria.criterion import Criterion, Side
 from probe.training.criteria.teacher_space import Expectations
-from probe.training.criteria.views import Counts, view
+from probe.training.criteria.views import Counts, View, view
 from probe.training.trainer.batches import positions_of
 from probe.training.trainer.teacher import Teacher
 
@@ -28,9 +28,12 @@ class Distiller(nn.Module):
 
     def forward(self, batch: dict[str, Tensor], counts: Counts) -> dict[str, Any]:
         """The loss of (a part of) a batch, with means over the counts of all of it."""
-        student = view(self.student, positions_of(batch, "student"))
-        terms = self.criterion(student, self._side(batch), counts)
+        terms = self.criterion(*self.sides(batch), counts)
         return {"loss": terms.loss, "log": terms.log}
+
+    def sides(self, batch: dict[str, Tensor]) -> tuple[View, Side | None]:
+        """What the criterion sees of a batch; gradients flow through the student's side alone."""
+        return view(self.student, positions_of(batch, "student")), self._side(batch)
 
     def _side(self, batch: dict[str, Tensor]) -> Side | None:
         if self._teacher is None:

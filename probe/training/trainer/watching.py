@@ -1,0 +1,155 @@
+"""Looking at a run from outside: what of a step's gradient reaches whom, and a pause every so many steps."""
+
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from transformers import TrainerCallback, TrainingArguments
+
+from probe.errors import Problem, TrainingError
+from probe.training.criteria.cma import keys, queries
+from probe.training.criteria.criterion import Side
+from probe.training.criteria.matching import Adversary, Keys, Queries, key_query_loss
+from probe.training.criteria.views import Counts, View
+from probe.training.trainer.distiller import Distiller
+from probe.training.trainer.trainer import unwrapped
+
+STUDENT, CRITIC = "student", "critic"
+
+
+class Watch(TrainerCallback):
+    """Calls ``see`` with the steps taken and the distiller: before the first step, and after every so many."""
+
+    def __init__(self, every: int, see: Callable[[int, Distiller], None]) -> None:
+        self.every, self.see = every, see
+
+    def on_train_begin(self, args: TrainingArguments, state: Any, control: Any, **others: Any) -> None:
+        """See the class."""
+        self.see(state.global_step, unwrapped(others["model"]))
+
+    def on_step_end(self, args: TrainingArguments, state: Any, control: Any, **others: Any) -> None:
+        """See the class."""
+        if state.global_step % self.every == 0:
+            self.see(state.global_step, unwrapped(others["model"]))
+
+
+class Reach(NamedTuple):
+    """What of a batch's gradient comes to one part of a run, as L2 norms."""
+
+    part: str
+    """``student``, the name of a projector, or ``critic``."""
+    loss: float
+    """Of the whole loss."""
+    matching: float | None
+    """Of kq_rate · L_kq alone; None where no path leads from it to the part."""
+    is_stepped: bool
+    """Whether the optimizer holds the part, so that its gradient moves it."""
+
+
+def parts(distiller: Distiller) -> dict[str, list[nn.Parameter]]:
+    """What could learn, by name: the student, each projector, and the critic of key-query matching."""
+    criterion = distiller.criterion
+    found = {STUDENT: [each for each in distiller.student.parameters() if each.requires_grad]}
+    for name, projector in ((name, criterion.projectors[name]) for name in criterion.projectors.structures):
+        found[name] = [each for each in projector.tensors.values() if isinstance(each, nn.Parameter)]
+    if criterion.networks is not None:
+        found[CRITIC] = list(criterion.networks.parameters())
+    return {name: each for name, each in found.items() if each}
+
+
+def weights(distiller: Distiller) -> dict[str, Float[Tensor, " _"]]:
+    """A copy of the weights of each of `parts`, in a row, to see later how far they went."""
+    return {name: _flat(each).clone() for name, each in parts(distiller).items()}
+
+
+def gradient_reach(distiller: Distiller, batch: dict[str, Tensor]) -> list[Reach]:
+    """Where the gradient of a batch goes: of the loss, and of its key-query term alone. Nothing has dropout meanwhile.
+
+    Args:
+        distiller: of a run by ``cma-ga`` or ``cma-ct``.
+        batch: as `Collate` makes it; taken for a whole one.
+
+    Raises:
+        TrainingError: the method has no key-query term.
+    """
+    with _still(distiller):
+        student, side = distiller.sides(batch)
+        terms = distiller.criterion(student, side)
+        q, k, side = _clouds(distiller, student, side)
+        criterion, masks = distiller.criterion, (student.tokens.mask, side.view.tokens.mask)
+        counts = Counts(*(int(mask.sum()) for mask in masks))
+        matching = key_query_loss(criterion.networks, q, k, *masks, criterion.objective, counts)
+        term = criterion.objective.kq_rate * matching.loss
+        stepped = {id(each) for each in criterion.trained_networks}
+        learners = parts(distiller)
+        whole, alone = (_gradient_norms(loss, learners) for loss in (terms.loss, term))
+    return [
+        Reach(name, whole[name] or 0.0, alone[name], name != CRITIC or id(each[0]) in stepped)
+        for name, each in learners.items()
+    ]
+
+
+def critic_accuracy(distiller: Distiller, batch: dict[str, Tensor]) -> float:
+    """Mean of the shares of queries and of keys of a batch that the critic tells by its own labels; 1/2 is chance.
+
+    A trained critic calls keys real, the released one queries. Response positions count, without dropout.
+
+    Raises:
+        TrainingError: there is no critic that classifies.
+    """
+    with _still(distiller), torch.no_grad():
+        student, side = distiller.sides(batch)
+        q, k, side = _clouds(distiller, student, side)
+        networks = distiller.criterion.networks
+        if not isinstance(networks, Adversary):
+            raise _without("a critic that classifies, as of cma-ga", distiller)
+        called_real = [
+            (networks.critic(points[mask]) > 0).float().mean().item()
+            for points, mask in ((q, student.tokens.mask), (k, side.view.tokens.mask))
+        ]
+    on_queries, on_keys = called_real
+    accuracy = (1 - on_queries + on_keys) / 2
+    return 1 - accuracy if distiller.criterion.objective.critic == "released" else accuracy
+
+
+def _clouds(distiller: Distiller, student: View, side: Side | None) -> tuple[Queries, Keys, Side]:
+    criterion = distiller.criterion
+    if side is None or criterion.scales is None or criterion.objective.method not in ("cma-ga", "cma-ct"):
+        raise _without("a key-query term with constant scales, as of cma-ga", distiller)
+    return queries(student.tokens, criterion.projectors), keys(side.view.tokens, criterion.scales), side
+
+
+def _without(expected: str, distiller: Distiller) -> TrainingError:
+    objective = distiller.criterion.objective
+    got = f"method {objective.method}, critic {objective.critic}, reference {objective.reference}"
+    return TrainingError(Problem("watching", expected, got, "Watch another run."))
+
+
+def _gradient_norms(loss: Float[Tensor, ""], learners: Mapping[str, list[nn.Parameter]]) -> dict[str, float | None]:
+    every = [parameter for each in learners.values() for parameter in each]
+    # Any, for its stub does not say that what the loss does not reach has None.
+    gradients: Any = iter(torch.autograd.grad(loss, every, retain_graph=True, allow_unused=True))
+    found: dict[str, float | None] = {}
+    for name, each in learners.items():
+        reached = [one.flatten() for one in islice(gradients, len(each)) if one is not None]
+        found[name] = torch.cat(reached).norm().item() if reached else None
+    return found
+
+
+def _flat(parameters: list[nn.Parameter]) -> Float[Tensor, " _"]:
+    return torch.cat([each.detach().flatten() for each in parameters])
+
+
+@contextmanager
+def _still(distiller: Distiller) -> Generator[None]:
+    """Evaluation mode for a while: no dropout, and so no random number drawn."""
+    was_training = distiller.training
+    distiller.eval()
+    try:
+        yield
+    finally:
+        distiller.train(was_training)
