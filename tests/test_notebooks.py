@@ -38,6 +38,7 @@ def test_it_is_committed_with_its_outputs(path: Path):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_it_runs_and_puts_out_what_is_committed(path: Path, tmp_path: Path):
     shutil.copytree(ROOT / "alignments", tmp_path / "alignments")
+    shutil.copytree(ROOT / "figures" / "saved", tmp_path / "figures" / "saved")
     (tmp_path / "notebooks").mkdir()
     notebook = nbformat.read(path, as_version=4)
     before = printed(notebook)

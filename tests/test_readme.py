@@ -69,7 +69,10 @@ def test_python_that_the_readme_shows_runs(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_every_file_and_picture_that_the_documents_link_to_is_there():
-    for document in (ROOT / "README.md", ROOT / "alignments" / "README.md", ROOT / "benchmarks" / "README.md"):
+    for document in [
+        ROOT / "README.md",
+        *(ROOT / name / "README.md" for name in ("alignments", "benchmarks", "figures")),
+    ]:
         for link in re.findall(r"\]\(([^)#]+)\)", document.read_text(encoding="utf-8")):
             assert link.startswith("http") or (document.parent / link).exists(), f"{document.name}: {link}"
 
