@@ -2,14 +2,16 @@
 # make test       format, lint, types and tests
 # make test-all   the same, slow tests and the wheel
 # make notebooks  run all notebooks and keep what they print
-# make figures    the pictures of the documents; needs the fetched real pair
+# make figures    the paper figures, from the saved reports
+# make reports    those reports; trains the demo first, which takes an hour
+# make picture    the picture of the README; needs the fetched real pair
 # make docs       docs/commands.md, from the options of the commands
 
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: probe test test-all notebooks figures docs format wheel clean
+.PHONY: probe test test-all notebooks figures reports picture docs format wheel clean
 
 probe: .venv/.probe
 	$(BIN)/probe-align --pairs alignments/gold.tsv
@@ -26,11 +28,40 @@ test-all: test wheel
 notebooks: .venv/.dev
 	$(BIN)/jupyter nbconvert --execute --to notebook --inplace --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
 
-figures: .venv/.dev
+figures: .venv/.probe
+	$(BIN)/probe-figures --out figures
+
+# What figures/README.md says of each. Steps of a run of each method, and its methods over seeds.
+GOLD := alignments/gold.tsv
+SAVED := figures/saved
+STEPS := demo-cma-step-25 demo-cma-step-50 demo-cma-step-100 demo-cma-step-200 demo-cma
+MATCHED := demo-cma-ga demo-cma-ga-released
+RUNS := $(foreach run,cma cma-ga cma-ga-released,$(foreach step,50 100 200 400,runs/steps/$(run)/checkpoint-$(step)))
+TRAIN := $(BIN)/probe-train demo training.save_every=50 training.keep_last=8
+
+reports: .venv/.dev
+	mkdir -p $(SAVED)
+	$(BIN)/probe-align --pairs $(GOLD) $(STEPS:%=--checkpoint %) --by method \
+	    --methods random,uniform,bigram --json $(SAVED)/align.json.gz
+	$(BIN)/probe-align --pairs $(GOLD) --checkpoint demo-cma --checkpoint demo-cma-ga --by method \
+	    --methods chunk --save-maps $(SAVED)/maps
+	$(BIN)/probe-keyquery --pairs $(GOLD) $(STEPS:%=--checkpoint %) $(MATCHED:%=--checkpoint %) \
+	    --json $(SAVED)/keyquery.json.gz
+	$(TRAIN) objective.method=cma --out runs/steps/cma
+	$(TRAIN) objective.method=cma-ga --out runs/steps/cma-ga
+	$(TRAIN) objective.method=cma-ga objective.critic=released --out runs/steps/cma-ga-released
+	$(BIN)/probe-align --pairs $(GOLD) $(RUNS:%=--checkpoint %) --by method --methods uniform \
+	    --json $(SAVED)/progress.json.gz
+	$(BIN)/probe-eval $(foreach run,$(RUNS),$(run)=$(run)) --temperature 0 --max-prompt 128 --max-length 256 \
+	    --json $(SAVED)/evaluation.json.gz
+	$(BIN)/probe-reproduce demo
+	gzip -n -9 -c runs/reproduce-demo/results.json > $(SAVED)/reproduction.json.gz
+
+picture: .venv/.dev
 	$(BIN)/probe-heatmap "The cat sat on the mat because the cat was tired." \
-	    --checkpoint smollm2-gemma3-projectors --pairs alignments/gold.tsv --out figures/cat.pdf
+	    --checkpoint smollm2-gemma3-projectors --pairs $(GOLD) --out figures/cat.pdf
 	$(BIN)/probe-heatmap "The cat sat on the mat because the cat was tired." \
-	    --checkpoint smollm2-gemma3-projectors --pairs alignments/gold.tsv --out figures/cat.png
+	    --checkpoint smollm2-gemma3-projectors --pairs $(GOLD) --out figures/cat.png
 
 docs: .venv/.probe
 	$(BIN)/python docs/commands.py

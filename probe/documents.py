@@ -1,7 +1,9 @@
 """How results are written into documents: figures that may not exist, text that is no command, JSON to be read back."""
 
+import gzip
 import json
 import math
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -64,14 +66,22 @@ def parsed(text: str, where: str, what: str, schema: int, build: Callable[[Any],
         raise ReportError(Problem(where, f"the keys of schema {schema}", got, "Write it again.")) from error
 
 
+def packed(text: str, path: Path) -> bytes:
+    """What a document's file holds: UTF-8, under gzip where its name ends in ``.gz``; equal texts give equal bytes."""
+    raw = text.encode()
+    return gzip.compress(raw, mtime=0) if path.suffix == ".gz" else raw
+
+
 def read_document(path: str | Path, what: str) -> str:
-    """The text of a saved document.
+    """The text of a saved document, which may be under gzip.
 
     Raises:
         ReportError: it cannot be read.
     """
+    path = Path(path)
     try:
-        return Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        raw = path.read_bytes()
+        return (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode()
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         got = (error.strerror if isinstance(error, OSError) else None) or str(error)
         raise ReportError(Problem(str(path), what, got, "Name a file of --json.")) from error

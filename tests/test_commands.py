@@ -18,7 +18,7 @@ def quoted() -> list[tuple[str, list[str]]]:
     """(where, words) of every command that a document, an epilog or the Makefile shows."""
     found = [(str(document), words) for document in QUOTING for words in document.commands()]
     epilogs = {f"{name} --help": commands_of(parser.epilog or "") for name, parser in PARSERS.items()}
-    recipes = {f"make {target}": recipe(target) for target in ("probe", "figures")}
+    recipes = {f"make {target}": recipe(target) for target in ("probe", "figures", "picture", "reports")}
     return found + [(where, words) for where, commands in (epilogs | recipes).items() for words in commands]
 
 
@@ -58,7 +58,8 @@ def test_commands_are_found_where_they_are_quoted():
 def test_quoted_command_has_the_options_it_uses(
     where: str, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    monkeypatch.chdir(tmp_path)  # an option may make its directory
+    monkeypatch.chdir(tmp_path)  # an option may make its directory, within one that a clone has
+    (tmp_path / "figures" / "saved").mkdir(parents=True)
     try:
         PARSERS[words[0]].parse_args(words[1:])
     except SystemExit as stop:  # --help and --version stop too, with 0

@@ -15,6 +15,7 @@ from probe.conversion import PHARAOH, written
 from probe.errors import MapError, PairsError
 from probe.given_maps import given_maps
 from probe.pairs import write_pairs
+from probe.report.document import load_report
 from probe.scores import METRICS
 
 FILE = demo_gold(5)
@@ -145,3 +146,14 @@ def test_the_command_refuses_with_one_message(
     assert name in captured.err
     assert captured.err.count("expected") == 1
     assert "Traceback" not in captured.err
+
+
+def test_maps_that_were_kept_score_as_the_checkpoint_did(gold: Path, tmp_path: Path):
+    kept, found = tmp_path / "kept", tmp_path / "a.json"
+    common = ["--pairs", str(gold), "--methods", "uniform", "--by", "method"]
+    assert main([*common, "--save-maps", str(kept), "--json", str(found)]) == 0
+    assert sorted(path.name for path in (kept / "demo").iterdir()) == sorted(f"{row.id}.npz" for row in FILE.rows)
+    assert main([*common, "--maps", str(kept / "demo"), "--json", str(tmp_path / "b.json")]) == 0
+    reports = [load_report(path) for path in (found, tmp_path / "b.json")]
+    np.testing.assert_array_equal(reports[0].counts, reports[1].counts)
+    np.testing.assert_array_equal(reports[0].backward, reports[1].backward)

@@ -63,6 +63,7 @@ def test_a_widget_has_a_picture_beside_it_and_its_state_in_the_notebook(path: Pa
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_it_runs_and_puts_out_what_is_committed(path: Path, tmp_path: Path):
     shutil.copytree(ROOT / "alignments", tmp_path / "alignments")
+    shutil.copytree(ROOT / "figures" / "saved", tmp_path / "figures" / "saved")
     (tmp_path / "notebooks").mkdir()
     notebook = nbformat.read(path, as_version=4)
     before = printed(notebook)

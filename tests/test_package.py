@@ -38,7 +38,9 @@ def test_importing_the_package_loads_nothing_heavy():
     assert loaded_by("import probe") == set()
 
 
-@pytest.mark.parametrize("command", ["align", "eval", "heatmap", "keyquery", "models", "pairs", "reproduce", "train"])
+@pytest.mark.parametrize(
+    "command", ["align", "eval", "figures", "heatmap", "keyquery", "models", "pairs", "reproduce", "train"]
+)
 def test_help_stays_light(command: str):
     code = f"from probe.cli.{command} import main\ntry: main(['--help'])\nexcept SystemExit as e: assert e.code == 0"
     assert loaded_by(code) == set()

@@ -190,7 +190,7 @@ def test_the_ceiling_by_kinds_of_tokens_by_hand():
 def test_equal_checkpoints_are_equal_in_json(tmp_path: Path, rows: tuple[GoldRow, ...]):
     report = probed(tmp_path, rows[:12], [REFERENCES["lexical"](row).weights for row in rows[:12]])
     reports = {"one": report, "other": replace(report)}
-    document = json.loads(to_json(reports, compare_all(reports)))
+    document = json.loads(to_json(reports, {"comparisons": compare_all(reports)}))
     assert document["reports"]["one"] == document["reports"]["other"]
     (comparison,) = document["comparisons"]
     assert [one["figure"] for one in comparison["figures"]] == list(COMPARED)

@@ -1,5 +1,6 @@
 """Reports as JSON and back, and what is refused."""
 
+import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -51,6 +52,15 @@ def test_a_report_that_was_written_is_read_as_it_was(report: ProbeReport, tmp_pa
             assert (ours.name, ours.sentences, ours.rows) == (theirs.name, theirs.sentences, theirs.rows)
             np.testing.assert_allclose(theirs.values, ours.values, rtol=1e-7, atol=1e-8)
     np.testing.assert_allclose(again.destinations.values, report.destinations.values, rtol=1e-7, atol=1e-8)
+
+
+def test_a_packed_report_is_the_same_and_packs_to_the_same_bytes(report: ProbeReport, tmp_path: Path):
+    for name in ("a.json.gz", "b.json.gz", "c.json"):
+        save_report(report, tmp_path / name)
+    packed = (tmp_path / "a.json.gz").read_bytes()
+    assert packed == (tmp_path / "b.json.gz").read_bytes()
+    assert gzip.decompress(packed) == (tmp_path / "c.json").read_bytes()
+    assert to_json(load_report(tmp_path / "a.json.gz")) == to_json(load_report(tmp_path / "c.json"))
 
 
 def test_it_says_where_its_numbers_come_from(report: ProbeReport):

@@ -57,7 +57,9 @@ def parser() -> ArgumentParser:
     parser.add_argument(
         "--by", action="append", choices=SECTIONS, metavar="SECTION", help=f"print this: {', '.join(SECTIONS)}; repeat"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything, to be loaded again")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="write everything, to be loaded again; .json.gz packs it"
+    )
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write every figure with bounds, a line each")
     parser.add_argument("--latex", type=Path, metavar="FILE", help="write the table of methods for a paper (booktabs)")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables for a document")
@@ -67,6 +69,12 @@ def parser() -> ArgumentParser:
         type=_directory,
         metavar="DIR",
         help="draw every sentence into this directory, as CHECKPOINT-ID.pdf",
+    )
+    parser.add_argument(
+        "--save-maps",
+        type=_directory,
+        metavar="DIR",
+        help="keep the map of every sentence in this directory, as CHECKPOINT/ID.npz, for --maps and probe-figures",
     )
     parser.add_argument(
         "--functional",
@@ -92,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _align(arguments: Namespace) -> None:
     from rich.console import Console
 
-    from probe.cli.align_outputs import compare, compare_methods, draw, print_report
+    from probe.cli.align_outputs import compare, compare_methods, draw, print_report, save_maps
     from probe.pairs import read_pairs
     from probe.report.tables import reading
 
@@ -108,11 +116,13 @@ def _align(arguments: Namespace) -> None:
         # Ten seeds would be ten pages: those of methods are printed where a section is asked for.
         if arguments.by or not any(labels.values()):
             print_report(console, report, arguments.by)
-        if arguments.heatmaps or arguments.html:
+        if arguments.heatmaps or arguments.html or arguments.save_maps:
             scored = set(report.sentences)
             drawn[name] = tuple((row, map_of(row)) for row in gold.rows if row.id in scored)
         if arguments.heatmaps:
             draw(report.checkpoint, drawn[name], arguments.heatmaps)
+        if arguments.save_maps:
+            save_maps(report.checkpoint, drawn[name], arguments.save_maps)
     if arguments.by or not any(labels.values()):
         console.print("\n".join(reading(list(reports.values()))))
     if any(labels.values()):
@@ -157,7 +167,7 @@ def _print_functional(arguments: Namespace, opened: "OpenCheckpoint", gold: "Gol
 
 
 def _directory(text: str) -> Path:
-    """A directory for the option --heatmaps, made before anything is computed."""
+    """A directory for --heatmaps or --save-maps, made before anything is computed."""
     path = Path(text)
     try:
         path.mkdir(exist_ok=True)

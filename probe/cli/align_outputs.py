@@ -85,6 +85,16 @@ def draw(checkpoint: str, drawn: "Sequence[Drawable]", directory: Path) -> None:
         save_heatmap({checkpoint: map_}, directory / f"{name}.pdf", gold=row)
 
 
+def save_maps(checkpoint: str, drawn: "Sequence[Drawable]", directory: Path) -> None:
+    """Every map as CHECKPOINT/ID.npz."""
+    from urllib.parse import quote
+
+    place = directory / quote(checkpoint, safe=" ")
+    place.mkdir(exist_ok=True)
+    for row, map_ in drawn:
+        map_.save(place / f"{quote(row.id, safe=' ')}.npz")
+
+
 def _write(
     arguments: Namespace,
     reports: "dict[str, ProbeReport]",
@@ -92,6 +102,7 @@ def _write(
     drawn: "Drawn",
 ) -> None:
     """Files of all reports and of what was found of several, each whole or not at all."""
+    from probe.documents import packed
     from probe.files import replacing_file
 
     def as_json() -> str:
@@ -123,4 +134,4 @@ def _write(
     for path, text in texts.items():
         if path is not None:
             with replacing_file(path) as temporary:
-                temporary.write_text(text(), encoding="utf-8", newline="")
+                temporary.write_bytes(packed(text(), path))

@@ -39,7 +39,7 @@ def parser() -> ArgumentParser:
     parser.add_argument("--max-length", type=int, metavar="N", help="tokens of prompt and response; default 512")
     parser.add_argument("--max-rows", type=int, metavar="N", help="the first rows of each set alone")
     parser.add_argument("--batch-size", type=int, metavar="N", help="changes no response; default 32")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures; .json.gz packs them")
     parser.add_argument("--latex", type=Path, metavar="FILE", help="write a booktabs table")
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="keep responses here; what is done is not done again, even after a kill"
@@ -59,6 +59,7 @@ def _evaluate(arguments: Namespace) -> None:
     quiet_transformers()
     from rich.console import Console
 
+    from probe.documents import packed
     from probe.files import check_place, replacing_file
     from probe.training.evaluation.report import latex, reading, table, to_json
 
@@ -69,7 +70,7 @@ def _evaluate(arguments: Namespace) -> None:
     for path, write in ((arguments.json, to_json), (arguments.latex, latex)):
         if path is not None:
             with replacing_file(path) as temporary:
-                temporary.write_text(write(systems), encoding="utf-8")
+                temporary.write_bytes(packed(write(systems), path))
     console = Console(highlight=False, markup=False)
     console.print(table(systems))
     console.print("\n".join(reading(systems)))

@@ -108,7 +108,7 @@ def _heatmap(arguments: Namespace) -> None:
 def _check(arguments: Namespace) -> None:
     """Refuse what does not go together, before anything is computed."""
     from probe.errors import CheckpointError, OutputError, PairsError, Problem
-    from probe.plots.heatmap import SUFFIXES, check_suffix
+    from probe.plots.saving import SUFFIXES, check_suffix
     from probe.plots.style import venue_width
 
     suffix = arguments.out.suffix

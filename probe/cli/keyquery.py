@@ -38,7 +38,9 @@ def parser() -> ArgumentParser:
         help="leading principal components of what attention sees; default 32",
     )
     parser.add_argument("--seed", type=_whole, default=0, metavar="N", help="of every random draw; default 0")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything, with points for pictures")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="write everything, with points for pictures; .json.gz packs it"
+    )
     return with_version(parser)
 
 
@@ -68,6 +70,7 @@ def _analyse(arguments: Namespace) -> None:
 
     from rich.console import Console
 
+    from probe.documents import packed
     from probe.files import replacing_file
     from probe.keyquery.report import PACKAGES, KeyQueryReport
     from probe.keyquery.tables import sections
@@ -88,7 +91,7 @@ def _analyse(arguments: Namespace) -> None:
     report = KeyQueryReport(str(path), file_sha256(path), settings, versions(PACKAGES), tuple(analyses))
     if arguments.json:
         with replacing_file(arguments.json) as temporary:
-            temporary.write_text(report.to_json(), encoding="utf-8")
+            temporary.write_bytes(packed(report.to_json(), arguments.json))
     console = Console(highlight=False, markup=False)
     for section in sections(report):
         console.print(section)

@@ -1,26 +1,23 @@
 """Attention maps as heatmaps: student targets as rows, teacher targets as columns, gold links as outlines."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from probe.errors import OutputError, Problem
-from probe.files import replacing_file
 from probe.maps import AttentionMap
 from probe.pair_rows import GoldRow
 from probe.plots import captions, drawing
 from probe.plots.labels import Label, drawable
 from probe.plots.layout import LINE, Content, Layout, lay_out
 from probe.plots.panels import Picture, Scale, Window, picture
+from probe.plots.saving import check_suffix, save_figure
 from probe.plots.shades import Shades, shades
 from probe.plots.style import palette, settings, venue_width
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-SUFFIXES = (".pdf", ".svg", ".png")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,24 +148,6 @@ def save_heatmap(
         ...     [path.name for path in Path(place).iterdir()]
         ['map.svg']
     """
-    import matplotlib as mpl
-
     path = Path(path)
     check_suffix(path)
-    # No dates, so that a figure changes only when what it shows does.
-    metadata = {".pdf": {"CreationDate": None, "ModDate": None}, ".svg": {"Date": None}, ".png": {"Software": None}}
-    options: Any = {"format": path.suffix[1:], "metadata": metadata[path.suffix]}
-    with mpl.rc_context(settings(palette(dark=look.dark))), replacing_file(path) as temporary:
-        figure = heatmap(maps, gold=gold, difference=difference, look=look)
-        figure.savefig(temporary, dpi=dpi if path.suffix == ".png" else 600, **options)
-
-
-def check_suffix(path: Path, suffixes: Sequence[str] = SUFFIXES) -> None:
-    """Refuse a file name that says no format, before anything is computed.
-
-    Raises:
-        OutputError: the suffix is none of these.
-    """
-    if path.suffix not in suffixes:
-        expected = f"a name that ends in {', '.join(suffixes)}"
-        raise OutputError(Problem(str(path), expected, repr(path.suffix), "Choose one of them."))
+    save_figure(heatmap(maps, gold=gold, difference=difference, look=look), path, dark=look.dark, dpi=dpi)

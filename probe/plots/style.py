@@ -26,6 +26,27 @@ VENUES = {
 LARGEST_FONT, SMALLEST_FONT = 8.0, 5.0
 """Points. Labels shrink with their cells down to the smallest; below that, only every second, third, … is written."""
 
+SERIES = (
+    ("#0072b2", "o", "-"),
+    ("#d55e00", "s", "--"),
+    ("#007a5a", "^", "-."),
+    ("#a8487f", "D", ":"),
+    ("#7a6200", "v", "-"),
+    ("#4d4d9a", "P", "--"),
+)
+"""Colour, marker and line of each series of a chart: no two are alike in greyscale, for their markers differ."""
+
+SHARES = (
+    ("#19405f", ""),
+    ("#2892ce", "\\\\\\\\"),
+    ("#e07b39", "////"),
+    ("#f6dcc4", ""),
+    ("#8ecdf0", ""),
+    ("#6b6b6b", ""),
+    ("#e6e6e6", ""),
+)
+"""Colour and hatch of the parts of a stacked bar; neighbours differ in lightness or in hatch."""
+
 FONT = "DejaVuSans.ttf"  # comes with matplotlib, so that every machine draws the same
 
 

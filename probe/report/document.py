@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from probe.aligners import ALIGNERS
 from probe.destinations import DESTINATIONS
-from probe.documents import known, parsed, read_document
+from probe.documents import known, packed, parsed, read_document
 from probe.errors import Problem, ReportError
 from probe.files import replacing_file
 from probe.report.values import Group, Intervals, Origin, ProbeReport
@@ -125,7 +125,7 @@ def load_reports(path: str | Path) -> dict[str, ProbeReport]:
 
 
 def save_report(report: ProbeReport, path: str | Path) -> None:
-    """Write a report as JSON, whole or not at all.
+    """Write a report as JSON, whole or not at all; under gzip where the name ends in ``.gz``.
 
     Raises:
         OutputError: the place cannot be written to.
@@ -142,8 +142,9 @@ def save_report(report: ProbeReport, path: str | Path) -> None:
         ...     probe.load_report(saved).checkpoint
         'demo'
     """
-    with replacing_file(Path(path)) as temporary:
-        temporary.write_text(to_json(report), encoding="utf-8")
+    path = Path(path)
+    with replacing_file(path) as temporary:
+        temporary.write_bytes(packed(to_json(report), path))
 
 
 def _reports(document: Mapping[str, Any]) -> dict[str, ProbeReport]:

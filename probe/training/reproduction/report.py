@@ -18,8 +18,10 @@ from probe.training.reproduction.results import BEFORE, Results
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-SCHEMA = 1
+SCHEMA = 2
 PACKAGES = ("torch", "transformers", "numpy", "tokenizers")
+PROBED = ("checkpoint", "method", "criterion", "steps", "pair", "sentences", "rows", "bootstrap", "figures")
+"""What results repeat of a probe's report; the whole report, a megabyte, lies in its stage."""
 
 
 def rows(results: Results) -> list[tuple[str, ...]]:
@@ -140,7 +142,16 @@ def document(results: Results) -> str:
         "recipe": results.plan.recipe.model_dump(mode="json"),
         "teacher": results.plan.teacher,
         "evaluation": json.loads(to_json(results.systems)),
-        "probes": {name: {str(seed): r for seed, r in p.reports.items()} for name, p in results.probes.items()},
+        "bits per byte": {
+            system.name: {
+                str(seed): {one.questions.name: one.bits_per_byte for one in run} for seed, run in system.runs.items()
+            }
+            for system in results.systems
+        },
+        "probes": {
+            name: {str(seed): {key: report[key] for key in PROBED} for seed, report in probed.reports.items()}
+            for name, probed in results.probes.items()
+        },
         "stages": [
             {
                 "name": o.stage.name,

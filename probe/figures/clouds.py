@@ -1,0 +1,135 @@
+"""Key-query clouds, without and with matching, in the plane of their principal components."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from probe.errors import Problem, ReportError
+from probe.figures.chart import TICK, canvas, legend_above
+from probe.figures.mismatch import run_and_others
+from probe.figures.paper import page
+from probe.figures.saved import Saved
+from probe.keyquery.values import Analysis, Estimate
+from probe.plots.style import SERIES
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+VIEW, METHOD, DISTANCE = "A", "PCA", "Fréchet"
+SHOWN = 200
+"""Points of each cloud: more would lie on top of each other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dot:
+    """A point of a cloud, in the units of its view."""
+
+    checkpoint: str
+    cloud: str
+    x: float
+    y: float
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The clouds of one checkpoint."""
+
+    checkpoint: str
+    explained: tuple[float, ...]
+    """Share of variance of each axis."""
+    distance: Estimate
+    floor: float | None
+    queries: tuple[tuple[float, float], ...]
+    keys: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class Clouds:
+    """The last checkpoint of a run without matching, and others."""
+
+    pair: str
+    sentences: int
+    tokens: tuple[int, int]
+    panels: tuple[Panel, ...]
+
+    @property
+    def rows(self) -> list[Dot]:
+        """A line for each point."""
+        return [
+            Dot(panel.checkpoint, cloud, *point)
+            for panel in self.panels
+            for cloud, points in (("queries", panel.queries), ("keys", panel.keys))
+            for point in points
+        ]
+
+    @property
+    def caption(self) -> str:
+        """What the points are."""
+        first, *others = (panel.checkpoint for panel in self.panels)
+        return (
+            f"Queries and keys without key-query matching ({first}) and with it ({', '.join(others)}); {self.pair}, "
+            f"{self.sentences} sentences, {self.tokens[0]} queries and {self.tokens[1]} keys, of each at most {SHOWN} "
+            "drawn. Axes: first two principal components of both clouds pooled on equal terms, for each checkpoint its "
+            "own, in what the attention can see (keys centred, within the span of the query projector); shares of "
+            "variance at the axes. Below each name the Fréchet distance in that view, in brackets that between two "
+            "halves of the keys. One training seed each."
+        )
+
+    def draw(self, venue: str) -> "Figure":
+        """A panel for each checkpoint, over the page."""
+        with canvas(page(venue), 2.25, len(self.panels)) as (figure, axes):
+            for one, panel in zip(axes, self.panels, strict=True):
+                _draw(one, panel)
+            legend_above(figure, axes[0], 2)
+        return figure
+
+
+def clouds(saved: Saved) -> Clouds:
+    """Of the last checkpoint of the run and of every checkpoint of another method.
+
+    Raises:
+        ReportError: the report is missing, or has one checkpoint alone.
+    """
+    run, others = run_and_others(saved)
+    if not others:
+        expected, remedy = "a checkpoint with matching as well", "Name it by another --checkpoint."
+        raise ReportError(Problem(str(saved.path("keyquery.json")), expected, "none", remedy))
+    last = run[-1]
+    panels = tuple(_panel(one) for one in (last, *others))
+    return Clouds(last.pair, last.sentences, (last.query_tokens, last.key_tokens), panels)
+
+
+def _panel(analysis: Analysis) -> Panel:
+    plane = next(one for one in analysis.planes if (one.view, one.method) == (VIEW, METHOD))
+    measured = analysis.measurement(VIEW, DISTANCE)
+    # The sign of a component is arbitrary: the longer tail of the keys points to the right and up in every panel.
+    signs = [1 if sum(point[axis] ** 3 for point in plane.keys) >= 0 else -1 for axis in (0, 1)]
+    queries, keys = (
+        tuple((signs[0] * x, signs[1] * y) for x, y in points[:: max(1, -(-len(points) // SHOWN))])
+        for points in (plane.queries, plane.keys)
+    )
+    return Panel(analysis.checkpoint, plane.explained, measured.pair, measured.floor, queries, keys)
+
+
+def _draw(axes: Any, panel: Panel) -> None:
+    for number, (name, points) in enumerate((("queries", panel.queries), ("keys", panel.keys))):
+        colour, marker = SERIES[number][0], "ox"[number]
+        style: Any = {"s": 7, "linewidths": 0.5, "alpha": 0.75, "marker": marker, "zorder": 2 + number}
+        style |= {"facecolors": "none", "edgecolors": colour} if marker == "o" else {"color": colour}
+        axes.scatter(*zip(*points, strict=True), label=name, **style)
+    axes.set_title(f"{panel.checkpoint}\n{DISTANCE} {_bounded(panel.distance)} ({_short(panel.floor)})", fontsize=TICK)
+    axes.set_xlabel(f"first component{_percent(panel.explained, 0)}")
+    axes.set_ylabel(f"second component{_percent(panel.explained, 1)}")
+    axes.set_aspect("equal", adjustable="datalim")
+
+
+def _percent(shares: tuple[float, ...], axis: int) -> str:
+    return f" ({100 * shares[axis]:.0f} %)" if axis < len(shares) else ""
+
+
+def _bounded(found: Estimate) -> str:
+    bounds = "" if found.low is None else f" [{_short(found.low)}, {_short(found.high)}]"
+    return f"{_short(found.value)}{bounds}"
+
+
+def _short(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}"

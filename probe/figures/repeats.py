@@ -1,0 +1,146 @@
+"""Repeat confusion: weight on the same piece elsewhere, against how often the piece occurs."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+
+from probe.destinations import PIECE, SURE
+from probe.figures.chart import DASHES, DOTS, LABEL, TICK, canvas, legend_above, reference, series
+from probe.figures.saved import Saved
+from probe.maps import AttentionMap
+from probe.pair_rows import GoldRow
+from probe.references import bigram, surfaces, uniform
+from probe.stats import FEW, RESAMPLES, bootstrap_interval
+from probe.truth import Truth
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MOST = 4
+"""Pieces that occur so often or more are one class."""
+REFERENCES = {"equal weights": uniform, "bigram ceiling": bigram}
+
+
+WEIGHT, MISPLACED = "weight", "misplaced"
+LABELS = {WEIGHT: "same piece elsewhere", MISPLACED: "of that and sure links"}
+
+
+@dataclass(frozen=True, slots=True)
+class Confusion:
+    """A share with 95 % bounds over sentences, NaN of few.
+
+    ``weight`` is the mean weight on the same piece elsewhere; ``misplaced`` is what part that is of the weight there or
+    on sure links.
+    """
+
+    figure: str
+    method: str
+    occurrences: str
+    texts: int
+    tokens: int
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """By method and class of occurrences."""
+
+    pair: str
+    gold: str
+    sentences: int
+    rows: tuple[Confusion, ...]
+
+    @property
+    def caption(self) -> str:
+        """What the points are."""
+        sizes = "; ".join(f"{one.occurrences}: {one.tokens}" for one in self.of(WEIGHT, self.rows[0].method))
+        return (
+            "Repeat confusion: mean weight on teacher tokens of the same piece without a sure link (left), "
+            "and what part that is of the weight there or on sure links (right), "
+            f"against how often the student token's piece occurs in its sentence ({self.pair}, {self.gold}; "
+            f"{self.sentences} sentences; tokens with a sure link by occurrences: {sizes}). Bars: 95 % bounds over "
+            f"{RESAMPLES} resamples of sentences. Dotted: equal weights. Dashed: the bigram ceiling, which places as "
+            "much as a function of query and key can on sure links. One checkpoint, one training seed a method."
+        )
+
+    def of(self, figure: str, method: str) -> list[Confusion]:
+        """The classes of a method."""
+        return [one for one in self.rows if (one.figure, one.method) == (figure, method)]
+
+    def draw(self, venue: str) -> "Figure":
+        """A line for each method, in a column."""
+        names = list(dict.fromkeys(one.method for one in self.rows if one.method not in REFERENCES))
+        with canvas(venue, 2.0, len(LABELS)) as (figure, axes):
+            for one, (name, label) in zip(axes, LABELS.items(), strict=True):
+                _panel(one, self, name, names)
+                one.set_title(label, fontsize=TICK)
+            axes[0].set_ylabel("share of the weight, %")
+            figure.supxlabel("occurrences of the piece in the sentence", fontsize=LABEL)
+            legend_above(figure, axes[0], 2)
+        return figure
+
+
+def _panel(axes: Any, found: Repeats, figure: str, names: list[str]) -> None:
+    for number, name in enumerate(names):
+        shown = found.of(figure, name)
+        values, low, high = ([100 * getattr(one, part) for one in shown] for part in ("value", "low", "high"))
+        series(axes, number, np.arange(len(shown)) + 0.08 * number, values, (low, high), label=name)
+    for name, line in zip(REFERENCES, (DOTS, DASHES), strict=True):
+        values = [100 * one.value for one in found.of(figure, name)]
+        reference(axes, range(len(values)), values, label=name, dashes=line)
+    ticks = [one.occurrences for one in found.of(figure, names[0])]
+    axes.set_xticks(range(len(ticks)), ticks)
+    axes.set_ylim(bottom=0)
+
+
+def repeats(saved: Saved) -> Repeats:
+    """Of every checkpoint whose maps are saved, on the sentences that all have.
+
+    Raises:
+        MapError, PairsError, ReportError: there are no such maps.
+    """
+    rows = saved.rows
+
+    def of_saved(maps: dict[str, AttentionMap]) -> Callable[[GoldRow], AttentionMap]:
+        return lambda row: maps[row.id]
+
+    methods = {name: of_saved(dict(maps)) for name, maps in saved.maps.items()} | REFERENCES
+    found = [one for name, method in methods.items() for one in _confusions(name, rows, method)]
+    return Repeats(rows[0].pair, saved.pairs.name, len(rows), tuple(found))
+
+
+def _confusions(name: str, rows: tuple[GoldRow, ...], method: Callable[[GoldRow], AttentionMap]) -> list[Confusion]:
+    counts = np.stack([_counts(row, method(row)) for row in rows])
+
+    def shares(summed: Float[np.ndarray, "*batch sums"]) -> Float[np.ndarray, "*batch shares"]:
+        elsewhere, sure, tokens = np.split(summed, 3, axis=-1)
+        with np.errstate(invalid="ignore"):
+            return np.concatenate([elsewhere / tokens, elsewhere / (elsewhere + sure)], axis=-1)
+
+    both = (shares(counts.sum(axis=0)), *bootstrap_interval(counts, shares))
+    texts, tokens = (counts[:, -MOST:] > 0).sum(axis=0), counts[:, -MOST:].sum(axis=0)
+    found: list[Confusion] = []
+    for number, figure in enumerate(LABELS):
+        for k in np.flatnonzero(tokens).tolist():
+            value, low, high = (float(part[number * MOST + k]) for part in both)
+            bounds = (low, high) if texts[k] >= FEW else (np.nan, np.nan)
+            place = figure, name, f"{k + 1}" if k + 1 < MOST else f"{MOST}+", int(texts[k]), int(tokens[k])
+            found.append(Confusion(*place, value, *bounds))
+    return found
+
+
+def _counts(row: GoldRow, map_: AttentionMap) -> Float[np.ndarray, " sums"]:
+    """By class of occurrences: weight on the same piece elsewhere, on sure links, and tokens; all with a sure link."""
+    truth, words = Truth(row), surfaces(row.student)
+    times, linked = Counter(words), truth.linked[:-1]
+    classes = np.array([min(times[word], MOST) - 1 for word in words], dtype=np.int64)[linked]
+    weights = map_.weights[:-1][linked].astype(np.float64)
+    kinds = truth.destinations[:-1][linked]
+    parts = (weights * (kinds == PIECE)).sum(axis=1), (weights * (kinds == SURE)).sum(axis=1), np.ones(len(classes))
+    return np.concatenate([np.bincount(classes, part, minlength=MOST) for part in parts])
