@@ -52,7 +52,7 @@ def _load(named: str, overrides: Overrides, texts: Sequence[str]) -> Checkpoint:
         from probe.adopt import adopt, is_dskd
 
         if not is_dskd(directory):
-            raise _unknown(named, f"a directory with neither {MANIFEST} nor projector.pt")
+            raise _no_checkpoint(named, directory)
         return adopt(
             directory,
             student=overrides.student,
@@ -83,6 +83,18 @@ def _from_hub(named: str) -> Path:
         if path is None:
             raise files.missing(name)
     return path.parent
+
+
+def _no_checkpoint(named: str, directory: Path) -> CheckpointError:
+    """Of a directory that holds none itself; a run's directory holds those of its steps, the last of which is meant."""
+    from probe.adopt import is_dskd
+
+    inside = [one.name for one in directory.iterdir() if (one / MANIFEST).is_file() or is_dskd(one)]
+    if not inside:
+        return _unknown(named, f"a directory with neither {MANIFEST} nor projector.pt")
+    last = max(inside, key=lambda name: [int(part) for part in re.findall(r"\d+", name)])
+    held = "1 checkpoint in it" if len(inside) == 1 else f"{len(inside)} in it"
+    return CheckpointError(Problem(named, "one checkpoint", held, f"Did you mean {directory / last}?"))
 
 
 def _unknown(named: str, got: str) -> CheckpointError:

@@ -464,6 +464,16 @@ def test_paths_that_are_not_there_never_mean_the_hub(name: str) -> None:
     assert f"{name}: expected a checkpoint" in message(name)
 
 
+def test_the_directory_of_a_run_names_its_last_checkpoint(tmp_path: Path) -> None:
+    for name in ("checkpoint-90", "checkpoint-100"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "probe.json").write_text("{}")
+    (tmp_path / "logs").mkdir()
+    text = message(tmp_path)
+    assert "expected one checkpoint; got 2 in it" in text
+    assert f"Did you mean {tmp_path}/checkpoint-100?" in text
+
+
 def test_a_directory_that_is_neither(tmp_path: Path) -> None:
     text = message(tmp_path)
     assert "neither probe.json nor projector.pt" in text
