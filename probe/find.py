@@ -63,7 +63,7 @@ def _load(named: str, overrides: Overrides, texts: Sequence[str]) -> Checkpoint:
     elif re.fullmatch(r"\w[\w.-]*/\w[\w.-]*(@\S+)?", named):
         checkpoint = load_checkpoint(_from_hub(named))
     else:
-        raise _unknown(named, "none of these")
+        raise _unknown(named, "no such name or directory")
     if overrides.key_scale is not None:
         raise CheckpointError(
             Problem(
@@ -100,5 +100,7 @@ def _no_checkpoint(named: str, directory: Path) -> CheckpointError:
 def _unknown(named: str, got: str) -> CheckpointError:
     names = bundled_names()
     close = difflib.get_close_matches(named, names, n=1)
-    remedy = f"Did you mean {close[0]}?" if close else "Run `probe-models` for the names that resolve offline."
+    if close:
+        return CheckpointError(Problem(named, "a checkpoint", got, f"Did you mean {close[0]}?"))
+    remedy = "Run `probe-models` for the names that resolve offline."
     return CheckpointError(Problem(named, f"a checkpoint: {', '.join(names)}, a directory, or a hub id", got, remedy))

@@ -1,6 +1,7 @@
 """The bundled demo on the gold file: the main job, through the library and through the command."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from probe.report.document import load_report
 from probe.report.tables import heading
 from probe.report.values import ProbeReport
 from probe.scores import METRICS, entropy, metrics
-from probe.stats import bootstrap_interval
+from probe.stats import FEW, bootstrap_interval
 
 GOLD = Path(__file__).parent.parent / "alignments" / "gold.tsv"
 
@@ -135,7 +136,9 @@ def test_one_sentence_has_figures_and_no_interval(
 ):
     write_pairs(tmp_path / "one.tsv", gold.rows[:1], gold.comments)
     assert main(["--pairs", str(tmp_path / "one.tsv")]) == 0
-    assert "[one sentence]" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "1 sentence: too few for bounds, which need 10" in out
+    assert "[+" not in out
 
 
 def test_json_holds_every_figure_with_bounds_and_the_counts_they_follow_from(tmp_path: Path, report: ProbeReport):
@@ -191,3 +194,21 @@ def test_a_key_scale_that_nothing_can_be_divided_by_is_refused(value: str, capsy
         main(["--pairs", str(GOLD), f"--key-scale={value}"])
     assert caught.value.code == 2
     assert f"a finite number above 0, not '{value}'" in capsys.readouterr().err
+
+
+def test_of_few_sentences_no_bounds_are_told(gold: GoldFile, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    few = [row for row in gold.rows if row.pair == "demo~demo-teacher"][: FEW - 1]
+    write_pairs(tmp_path / "few.tsv", few, gold.comments)
+    assert main(["--pairs", str(tmp_path / "few.tsv"), "--by", "method", "--by", "mass", "--by", "aligner"]) == 0
+    out = capsys.readouterr().out
+    assert f"{FEW - 1} sentences: too few for bounds, which need {FEW}" in out
+    assert not re.search(r"\[[+-]?\d+\.\d|^  95 %", out, re.MULTILINE)
+
+
+def test_readings_are_explained_where_they_are_printed(capsys: pytest.CaptureFixture[str]):
+    shown = {}
+    for section in ("reading", "method"):
+        assert main(["--pairs", str(GOLD), "--by", section, "--methods", "lexical"]) == 0
+        shown[section] = capsys.readouterr().out
+    assert "I: the same links by inputs" in shown["reading"]
+    assert "I: the same links by inputs" not in shown["method"]

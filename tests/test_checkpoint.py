@@ -450,7 +450,7 @@ def test_the_bundled_demo_opens_by_name() -> None:
 def test_a_misspelt_name_is_guessed() -> None:
     text = message("dmeo")
     assert "Did you mean demo?" in text
-    assert "dmeo: expected a checkpoint: demo" in text
+    assert "dmeo: expected a checkpoint; got no such name or directory" in text
 
 
 def test_a_name_that_resembles_nothing() -> None:

@@ -9,10 +9,12 @@ from conftest import ROOT
 from playwright.sync_api import Browser, Page, expect
 
 from probe.align import align_pairs
+from probe.comparison import compare_all
 from probe.find import Overrides, find_checkpoint
 from probe.fitting import fitting_rows
 from probe.pairs import read_pairs
 from probe.plots.report_page import LEVELS, Probed, to_html
+from probe.plots.report_page_compared import Compared
 from probe.scores import METRICS, metrics
 
 __all__ = ["chromium", "playwright"]  # fixtures
@@ -52,6 +54,21 @@ def page(chromium: Browser, file: Path):
     yield page
     context.close()
     assert asked == [file.as_uri()]
+    assert not wrong
+
+
+def test_what_reports_differ_in_is_reached_from_the_top(chromium: Browser, probed: Probed, tmp_path: Path):
+    reports = {"one": probed.report, "other": probed.report}
+    path = tmp_path / "page.html"
+    path.write_text(to_html([probed, probed], Compared(compare_all(reports))), encoding="utf-8")
+    page = chromium.new_page()
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.goto(path.as_uri())
+    page.locator("nav").get_by_role("link", name="Compared").click()
+    expect(page.locator("#compared")).to_be_in_viewport()
+    expect(page.locator("form:visible")).to_have_count(2)
+    page.close()
     assert not wrong
 
 

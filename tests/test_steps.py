@@ -114,6 +114,7 @@ def test_the_command_prints_steps_in_place_of_every_two(tmp_path: Path, capsys: 
     out = capsys.readouterr().out
     assert "since last step" in out
     assert "second − first" not in out
+    assert len(out.splitlines()) < 30  # and not a page for each
     written = json.loads((tmp_path / "run.json").read_text())
     assert [one["steps"] for one in written["steps"]] == [50, 200, 400]
     assert len(written["comparisons"]) == 3

@@ -538,7 +538,7 @@ def test_a_directory_of_another_recipe_is_refused_and_stays(
 
 def test_several_runs_lie_side_by_side(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     recipe = write_recipe(tmp_path / "a.toml", content(place, training={"steps": 1}))
-    assert main([str(recipe), "methods=['uld', 'cma']", "seeds=[1, 2]", "--out", str(tmp_path / "run")]) == 0
+    assert main([str(recipe), "methods=['uld', 'cma']", "--out", str(tmp_path / "run"), "seeds=[1, 2]"]) == 0
     lines = capsys.readouterr().out.splitlines()
     names = [f"{method}-seed{seed}" for method in ("uld", "cma") for seed in (1, 2)]
     for name in names:

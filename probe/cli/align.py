@@ -102,19 +102,19 @@ def _align(arguments: Namespace) -> None:
 
     from probe.cli.align_outputs import compare, compare_methods, draw, print_report, save_maps
     from probe.pairs import read_pairs
-    from probe.report.tables import reading
 
     labels = labels_of(arguments)
     check_functional(arguments)
     check_outputs(arguments)
     gold = read_pairs(arguments.pairs)
     console = Console(highlight=False, markup=False)
+    is_alone = len(labels) + len(arguments.maps) < 2
     reports: dict[str, ProbeReport] = {}
     drawn: dict[str, tuple[Drawable, ...]] = {}
     for name, report, map_of in _reports(arguments, list(labels), gold):
         reports[name] = report
-        # Ten seeds would be ten pages: those of methods are printed where a section is asked for.
-        if arguments.by or not any(labels.values()):
+        # A page at once, where it is sure to be wanted: seeds and steps have one table for all.
+        if is_alone or arguments.by:
             print_report(console, report, arguments.by)
         if arguments.heatmaps or arguments.html or arguments.save_maps:
             scored = set(report.sentences)
@@ -123,8 +123,6 @@ def _align(arguments: Namespace) -> None:
             draw(report.checkpoint, drawn[name], arguments.heatmaps)
         if arguments.save_maps:
             save_maps(report.checkpoint, drawn[name], arguments.save_maps)
-    if arguments.by or not any(labels.values()):
-        console.print("\n".join(reading(list(reports.values()))))
     if any(labels.values()):
         compare_methods(console, arguments, labels, reports, drawn)
     else:

@@ -28,7 +28,7 @@ def print_report(console: "Console", report: "ProbeReport", by: Sequence[str] | 
 
 
 def compare(console: "Console", arguments: Namespace, reports: "dict[str, ProbeReport]", drawn: "Drawn") -> None:
-    """Steps of one run in one table, other checkpoints two by two."""
+    """Steps of one run in one table; other checkpoints each on a page of its own, and then two by two."""
     from probe.comparison import compare_all, reading, table
     from probe.plots.report_page_compared import Compared
     from probe.report import steps
@@ -37,14 +37,26 @@ def compare(console: "Console", arguments: Namespace, reports: "dict[str, ProbeR
     comparisons = compare_all(reports) if arguments.json or not run_of else []
     _write(arguments, reports, Compared(comparisons, run_of), drawn)
     if run_of:
+        if arguments.by:
+            _explain(console, arguments, reports)
         console.print(steps.table(run_of))
         console.print("\n".join(steps.reading(run_of)))
         return
+    if len(reports) > 1 and not arguments.by:
+        for report in reports.values():
+            print_report(console, report, None)
+    _explain(console, arguments, reports)
     for comparison in comparisons:
         console.print(table(comparison))
         console.print("\n".join(reading(comparison)))
     if apart := len(reports) * (len(reports) - 1) // 2 - len(comparisons):
         console.print(f"{apart} pairs of checkpoints share no text and are not compared.")
+
+
+def _explain(console: "Console", arguments: Namespace, reports: "dict[str, ProbeReport]") -> None:
+    from probe.report.tables import DEFAULT_SECTIONS, reading
+
+    console.print("\n".join(reading(list(reports.values()), arguments.by or DEFAULT_SECTIONS)))
 
 
 def compare_methods(
@@ -62,6 +74,8 @@ def compare_methods(
     for name, label in labels.items():
         by_label[label or name][name] = reports[name]
     methods = compare_methods(by_label)
+    if arguments.by:
+        _explain(console, arguments, reports)
     _write(arguments, reports, Compared(methods=methods), drawn)
     for method in methods:
         console.print(table(method))

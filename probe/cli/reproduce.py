@@ -34,7 +34,7 @@ def parser() -> ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point."""
-    return run(parser(), _reproduce, argv)
+    return run(parser(), _reproduce, argv, intermixed=True)
 
 
 def _reproduce(arguments: Namespace) -> int:

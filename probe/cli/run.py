@@ -17,9 +17,18 @@ def with_version(parser: ArgumentParser) -> ArgumentParser:
     return parser
 
 
-def run(parser: ArgumentParser, body: Callable[[Namespace], int | None], argv: Sequence[str] | None) -> int:
-    """Parse, do, and report. The body may return an exit code; argparse itself exits with 2 on bad usage."""
-    arguments = parser.parse_args(argv)
+def run(
+    parser: ArgumentParser,
+    body: Callable[[Namespace], int | None],
+    argv: Sequence[str] | None,
+    *,
+    intermixed: bool = False,
+) -> int:
+    """Parse, do, and report. The body may return an exit code; argparse itself exits with 2 on bad usage.
+
+    ``intermixed`` lets a list of words go on behind an option.
+    """
+    arguments = parser.parse_intermixed_args(argv) if intermixed else parser.parse_args(argv)
     # Matrices are those of one sentence: threads would wait for each other longer than they work.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:

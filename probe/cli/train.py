@@ -28,7 +28,7 @@ def parser() -> ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point."""
-    return run(parser(), _train, argv)
+    return run(parser(), _train, argv, intermixed=True)
 
 
 def _train(arguments: Namespace) -> None:

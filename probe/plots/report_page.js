@@ -156,7 +156,7 @@ function start(section) {
 }
 
 const sections = [...document.querySelectorAll(".report")];
-sections.forEach(start);
+sections.filter((section) => section.querySelector(".sentences")).forEach(start);
 if (sections.length > 1) {
   const nav = document.querySelector("nav");
   nav.hidden = false;

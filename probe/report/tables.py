@@ -47,6 +47,17 @@ HEADERS = {
 """Columns of the main table."""
 IN_PERCENT = ("top-1", "gold mass", "F1", "AER", "EOS top-1")
 
+DEFAULT_SECTIONS = ("method", "phenomenon", "token", "mass", "triple")
+"""What is printed where nothing is asked for."""
+
+READINGS_NOTES = (
+    "overlap: against shared bytes instead of gold; then gold and overlap on the",
+    "rows where they differ. T: gold, by targets. I: the same links by inputs, one",
+    "token earlier. P: tokens that begin at the same place. Each on the rows where",
+    "the three differ; a map that is read one token off agrees with I, and not T.",
+    "",
+)
+
 MASS_HEADERS = ("sure\nlink", "own\nchunk", "same\npiece", "same\nword", "next\nchunk", "EOS", "else-\nwhere")
 """`probe.destinations.DESTINATIONS` in few letters."""
 
@@ -57,6 +68,7 @@ def heading(report: ProbeReport) -> list[str]:
     steps = f", {origin.steps} steps" if origin.steps is not None else ""
     others = f" ({report.other_sentences} more are for other tokenizers)" if report.other_sentences else ""
     plural = "s" if len(report.sentences) > 1 else ""
+    few = len(report.sentences) < FEW
     key = dict(origin.scales).get("key")
     estimate = ", estimated" if origin.key_scale_is_estimate else ""
     scale = "" if key is None else f", key scale {key:.4g}{estimate}"
@@ -65,13 +77,16 @@ def heading(report: ProbeReport) -> list[str]:
         f"{origin.pair}{scale}",
         f"{origin.gold}: {len(report.sentences)} sentence{plural}{others}",
         f"{report.rows} student tokens with a sure link are the rows of every mean",
+        *([f"{len(report.sentences)} sentence{plural}: too few for bounds, which need {FEW}"] if few else []),
     ]
 
 
-def reading(reports: Sequence[ProbeReport]) -> list[str]:
-    """How to read the tables of these reports, and where to look next."""
+def reading(reports: Sequence[ProbeReport], by: Sequence[str] = DEFAULT_SECTIONS) -> list[str]:
+    """How to read these sections of these reports, and where to look next."""
     methods = dict.fromkeys(name for report in reports for name in report.methods)
+    told = READINGS_NOTES if "reading" in by else []
     return [
+        *told,
         "top-1, MRR and AUC do not depend on temperature; mass, H (entropy) and dist",
         "(characters from the weight to the nearest sure span) do.",
         "F1 and AER are of hard links (argmax, ties all linked). EOS is scored apart.",
@@ -188,7 +203,6 @@ SECTIONS: Mapping[str, Callable[[ProbeReport], "RenderableType"]] = {
     "triple": _triples,
 }
 """What `probe-align --by` can ask for."""
-DEFAULT_SECTIONS = ("method", "phenomenon", "token", "mass", "triple")
 
 
 def _groups(title: str, unit: str, report: ProbeReport, groups: Sequence[Group]) -> "Table":
@@ -234,8 +248,8 @@ def _bounds(low: float, high: float) -> str:
 def _signed(value: float, low: float, high: float) -> str:
     if np.isnan(value):
         return ""
-    bounds = "[one sentence]" if np.isnan(low) else f"[{100 * low:+.1f}, {100 * high:+.1f}]"
-    return f"{100 * value:+.1f} {bounds}"
+    bounds = "" if np.isnan(low) else f" [{100 * low:+.1f}, {100 * high:+.1f}]"
+    return f"{100 * value:+.1f}{bounds}"
 
 
 def _short_name(name: str) -> str:

@@ -1,5 +1,6 @@
 """What an alignment probe found: counts per sentence and method, from which every figure and interval follows."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -156,9 +157,7 @@ class ProbeReport:
             rows = int(counts[:, 0, ROWS].sum())
             if not rows:
                 continue
-            low = high = np.full(len(METRICS), np.nan)
-            if len(counts) >= FEW:
-                low, high = bootstrap_interval(counts[:, 0], metrics)
+            low, high = _bounds(counts[:, 0], metrics)
             found.append(Group(name, len(counts), rows, metrics(counts.sum(axis=0)), low, high))
         return tuple(found)
 
@@ -172,7 +171,7 @@ class ProbeReport:
             values = slice_metrics(summed.reshape(*summed.shape[:-1], *first.shape[1:]))
             return values.reshape(*summed.shape[:-1], -1)
 
-        low, high = (bound.reshape(-1, len(SLICE_METRICS)) for bound in bootstrap_interval(flat, statistic))
+        low, high = (bound.reshape(-1, len(SLICE_METRICS)) for bound in _bounds(flat, statistic))
         values = slice_metrics(self.slices.sum(axis=0))
         found: list[Group] = []
         for k, name in enumerate(SLICES):
@@ -196,7 +195,7 @@ class ProbeReport:
             values = slice_metrics(summed.reshape(*summed.shape[:-1], 2, -1))[..., 0]
             return values[..., :1] - values[..., 1:]
 
-        low, high = bootstrap_interval(counts, statistic)
+        low, high = _bounds(counts, statistic)
         return float(statistic(counts.sum(axis=0))[0]), float(low[0]), float(high[0])
 
     @cached_property
@@ -210,7 +209,7 @@ class ProbeReport:
             links = summed.reshape(*summed.shape[:-1], len(ALIGNERS), -1)
             return link_metrics(links).reshape(*summed.shape[:-1], -1)
 
-        low, high = (bound.reshape(len(ALIGNERS), -1) for bound in bootstrap_interval(first, statistic))
+        low, high = (bound.reshape(len(ALIGNERS), -1) for bound in _bounds(first, statistic))
         values = link_metrics(counts.sum(axis=0))
         return tuple(
             Group(name, len(self.sentences), self.rows, values[:, k], low[k], high[k])
@@ -221,7 +220,7 @@ class ProbeReport:
     def destinations(self) -> Group:
         """Share of the weight by where it goes, over student tokens with a sure link; the shares sum to one."""
         first = np.concatenate([self.mass[:, 0], self.counts[:, 0, ROWS, None]], axis=1)
-        low, high = bootstrap_interval(first, lambda summed: summed[..., :-1] / summed[..., -1:])
+        low, high = _bounds(first, lambda summed: summed[..., :-1] / summed[..., -1:])
         shares = self.mass.sum(axis=0) / self.counts[..., ROWS].sum(axis=0)[:, None]
         return Group("all rows", len(self.sentences), self.rows, shares, low, high)
 
@@ -231,6 +230,17 @@ class ProbeReport:
         shown = [self.methods[0], *(name for name in BESIDE if name in self.methods)]
         places = [self.methods.index(name) for name in shown]
         return score_triples(self.triples, shown, self.counts[:, places])
+
+
+def _bounds(
+    counts: Float[np.ndarray, "sentences flat"],
+    statistic: Callable[[Float[np.ndarray, "*batch flat"]], Float[np.ndarray, "*batch figures"]],
+) -> tuple[Float[np.ndarray, " figures"], Float[np.ndarray, " figures"]]:
+    """95 % bounds over sentences; NaN of few, which say too little of others."""
+    if len(counts) >= FEW:
+        return bootstrap_interval(counts, statistic)
+    unknown = np.full_like(statistic(counts.sum(axis=0)), np.nan)
+    return unknown, unknown
 
 
 def _intervals(counts: Float[np.ndarray, "sentences methods counts"]) -> Intervals:
@@ -244,5 +254,5 @@ def _intervals(counts: Float[np.ndarray, "sentences methods counts"]) -> Interva
     flat = counts.reshape(sentences, -1)
     shape = (2, methods, len(METRICS))
     value, difference = statistics(flat.sum(axis=0)).reshape(shape)
-    low, high = (bound.reshape(shape) for bound in bootstrap_interval(flat, statistics))
+    low, high = (bound.reshape(shape) for bound in _bounds(flat, statistics))
     return Intervals(value, low[0], high[0], difference, low[1], high[1])
