@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.patches import Rectangle
 
 import probe
@@ -180,3 +181,19 @@ def test_without_the_extra_the_error_names_it(path: Path, monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "anywidget", None)
     with pytest.raises(probe.ProbeError, match=r"no anywidget.*cma-probe\[notebooks\]"):
         probe.annotate(path)
+
+
+def test_the_legend_of_the_picture_lies_within_it_and_below_the_grid(path: Path):
+    sides = [
+        probe.TokenizedText.from_pieces("The parser skips unknown tokens.", pieces.split())
+        for pieces in (
+            "The Ġparser Ġs k ip s Ġun k n own Ġto ken s .",
+            "The Ġparser Ġ skip s Ġunknown Ġtoken s .",
+        )
+    ]
+    probe.write_pairs(path, [GoldRow("r-3", "a~b", *sides, frozenset({(0, 0)}), frozenset(), (), "")], [COMMENT])
+    figure = picture(open_annotation(path))
+    FigureCanvasAgg(figure).draw()
+    box = figure.legends[0].get_window_extent()
+    assert 0 <= box.x0 < box.x1 <= figure.bbox.x1
+    assert 0 <= box.y0 < box.y1 <= figure.axes[0].get_window_extent().y0

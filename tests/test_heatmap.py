@@ -3,10 +3,12 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib import image as plt_image
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -298,3 +300,53 @@ def test_what_is_no_font_is_refused(tmp_path: Path):
         drawable(["a"], [tmp_path / "no.ttf"])
     with pytest.raises(OutputError, match=r"none\.ttf"):
         drawable(["a"], [tmp_path / "none.ttf"])
+
+
+SPLIT = [TokenizedText.from_pieces("Nothing", pieces) for pieces in (["N", "oth", "ing"], ["▁Not", "h", "ing"])]
+SPLIT_GOLD = GoldRow("r", "s~t", *SPLIT, frozenset({(0, 0), (1, 0), (1, 1)}), frozenset({(2, 2)}), (), "")
+
+
+def split(difference: bool = False, gold: GoldRow | None = SPLIT_GOLD, **look: Any) -> Figure:
+    """A word that both tokenizers split: the frame of its chunk lies on the border."""
+    before, after = (AttentionMap("cma", *SPLIT, weights) for weights in (np.eye(4), np.full((4, 4), 0.25)))
+    maps = {"demo-cma": before, "demo-cma-ga": after} if difference else {"demo-cma": before}
+    return heatmap(maps, gold=gold, difference=difference, look=Look(**look))
+
+
+@pytest.mark.parametrize("venue", [min(VENUES, key=VENUES.__getitem__), None])
+@pytest.mark.parametrize("gold", [SPLIT_GOLD, None])
+@pytest.mark.parametrize("difference", [True, False])
+def test_the_legend_lies_within_the_page(difference: bool, gold: GoldRow | None, venue: str | None):
+    figure = split(difference, gold, venue=venue)
+    FigureCanvasAgg(figure).draw()
+    (legend,), page = figure.legends, figure.bbox
+    box, margin = legend.get_window_extent(), 0.03 * figure.dpi
+    assert page.x0 + margin <= box.x0 < box.x1 <= page.x1 - margin
+    assert page.y0 <= box.y0 < box.y1 <= figure.axes[0].get_window_extent().y0
+
+
+@pytest.mark.parametrize("gold", [SPLIT_GOLD, None])
+@pytest.mark.parametrize("difference", [True, False])
+def test_the_axes_end_where_the_cells_end(difference: bool, gold: GoldRow | None):
+    figure = split(difference, gold)
+    FigureCanvasAgg(figure).draw()
+    assert (figure.axes[0].get_xlim(), figure.axes[0].get_ylim()) == ((-0.5, 3.5), (3.5, -0.5))
+
+
+@pytest.mark.parametrize(("window", "sides"), [(None, {"left", "top"}), (Window((1, 4), (0, 4)), {"left"})])
+def test_the_frame_of_a_chunk_on_the_border_is_whole_and_of_one_beyond_the_window_open(
+    window: Window | None, sides: set[str]
+):
+    figure = split(gold=None, window=window)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    shown = np.asarray(canvas.buffer_rgba())[..., :3] / 255
+    (frame,) = [patch for patch in figure.axes[0].patches if to_hex(patch.get_edgecolor()) == LIGHT.chunk]
+    drawn: set[str] = set()
+    # Above the border by 0.13 cells the frame ends, and by 0.4 nothing is left of one that goes on.
+    places = {"left": (frame.get_x(), 0.2), "top": (0.2, -0.63), "beyond": (frame.get_x(), -0.9)}
+    for side, place in places.items():
+        x, y = map(round, figure.axes[0].transData.transform(place))
+        if shown[::-1][y - 1 : y + 2, x - 1 : x + 2].min() < 0.75:
+            drawn.add(side)
+    assert drawn == sides

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from probe.half_rule import half_rule_links
 from probe.pair_rows import Links
 from probe.plots.annotation import Annotation
-from probe.plots.captions import LEGEND_FONT, legend_columns
+from probe.plots.captions import LEGEND, legend_columns
 from probe.plots.drawing import DASHES
 from probe.plots.labels import Label, drawable
 from probe.plots.layout import Content, Layout, lay_out
@@ -39,7 +39,7 @@ def picture(state: Annotation) -> "Figure":
         title = f"{row.id} · {len(row.sure)} sure links, {len(row.possible)} possible"
         figure.text(layout.label_left / layout.width, layout.label_top / layout.height, title, fontsize=8)
         across = legend_columns(handles, layout.width)
-        figure.legend(handles=handles, loc="lower left", ncols=across, frameon=False, fontsize=LEGEND_FONT)
+        figure.legend(handles=handles, loc="lower left", ncols=across, **LEGEND)
     return figure
 
 

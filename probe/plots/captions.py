@@ -3,6 +3,8 @@
 from textwrap import wrap
 from typing import Any
 
+import numpy as np
+
 from probe.plots import drawing
 from probe.plots.drawing import COLUMN_AXIS, DASHES, ROW_AXIS, TIES
 from probe.plots.labels import Label
@@ -11,6 +13,14 @@ from probe.plots.panels import Picture
 from probe.plots.style import Palette, font_file
 
 NOTE_FONT, LEGEND_FONT = 6.5, 7.0
+LEGEND: dict[str, Any] = {
+    "frameon": False,
+    "fontsize": LEGEND_FONT,
+    "borderpad": 0.1,
+    "columnspacing": 1.2,
+    "handletextpad": 0.4,
+}
+"""How a legend is set that `legend_columns` measures."""
 
 
 def legend(picture: Picture, colours: Palette) -> list[Any]:
@@ -46,8 +56,8 @@ def legend_columns(handles: list[Any], width: float) -> int:
     """How many entries of a legend stand side by side."""
     widths = [_width(handle.get_label(), LEGEND_FONT) + 0.4 for handle in handles]
     for across in range(len(handles), 1, -1):
-        down = -(-len(handles) // across)
-        if sum(max(widths[start : start + down]) for start in range(0, len(widths), down)) <= width:
+        # As matplotlib fills columns: the first ones hold one entry more where the last line is not full.
+        if sum(float(column.max()) for column in np.array_split(widths, across)) <= width:
             return across
     return 1
 

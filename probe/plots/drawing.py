@@ -29,23 +29,22 @@ def outline(axes: Any, picture: Picture, colours: Palette, cell: float) -> None:
 
     line = min(1.2, cell * 7)
 
-    def rectangle(rows: range, columns: range, out: float, **style: Any) -> None:
+    def rectangle(rows: range, columns: range, out: float, **style: Any) -> Rectangle:
         corner = columns.start - 0.5 - out, rows.start - 0.5 - out
-        axes.add_patch(Rectangle(corner, len(columns) + 2 * out, len(rows) + 2 * out, fill=False, **style))
+        return Rectangle(corner, len(columns) + 2 * out, len(rows) + 2 * out, fill=False, **style)
 
+    # A frame on the border is whole; that of a chunk beyond the window is cut a little outside of the border.
+    around = rectangle(range(len(picture.rows)), range(len(picture.columns)), 0.2, transform=axes.transData)
     for chunk in several(picture.chunks):
-        rectangle(chunk.student, chunk.teacher, 0.13, edgecolor=colours.chunk, linewidth=line * 0.7, zorder=2)
+        style: Any = {"edgecolor": colours.chunk, "linewidth": line * 0.7, "zorder": 2}
+        axes.add_patch(rectangle(chunk.student, chunk.teacher, 0.13, **style)).set_clip_path(around)
     if picture.links is None:
         return
     for links, dashes, order in ((picture.links.possible, DASHES, 3), (picture.links.sure, "-", 4)):
         for i, j in sorted(links):
-            style: Any = {
-                "edgecolor": link_colour(picture, colours),
-                "linestyle": dashes,
-                "linewidth": line,
-                "zorder": order,
-            }
-            rectangle(range(i, i + 1), range(j, j + 1), 0.0, clip_on=False, **style)
+            style = {"edgecolor": link_colour(picture, colours), "linestyle": dashes, "linewidth": line}
+            cell_of = range(i, i + 1), range(j, j + 1)
+            axes.add_patch(rectangle(*cell_of, 0.0, clip_on=False, zorder=order, **style))
 
 
 def several(chunks: Sequence[Chunk]) -> list[Chunk]:
@@ -90,7 +89,6 @@ def label_axes(
 ) -> None:
     """Token labels; tokens of one repeated piece share a colour and a marker. ``rows`` are left out at the right."""
     shown_rows, shown_columns = range(0, len(picture.rows), layout.step), range(0, len(picture.columns), layout.step)
-    axes.set_autoscale_on(False)  # markers stand outside of the cells
     axes.tick_params(length=0, pad=72 * MARKER)
     axes.xaxis.tick_top()
     slant: Any = {"rotation": layout.angle, "rotation_mode": "anchor"}

@@ -82,6 +82,8 @@ def _draw(drawn: Picture, look: Look) -> "Figure":
         low, high = shown.limits
         cells = colours.colour_map(diverging=drawn.difference)
         image = axes.imshow(shown.values[number], cmap=cells, vmin=low, vmax=high, aspect="auto")
+        # Fixed from here on: frames and markers reach beyond the cells, and the axes would grow with them.
+        axes.set(xlim=(-0.5, len(drawn.columns) - 0.5), ylim=(len(drawn.rows) - 0.5, -0.5))
         drawing.outline(axes, drawn, colours, layout.cell)
         if drawn.difference:
             drawing.mark_losses(axes, panel, layout.cell, colours)
@@ -92,8 +94,7 @@ def _draw(drawn: Picture, look: Look) -> "Figure":
     captions.write(figure, drawn, notes, layout, colours)
     _bar(figure, image, shown, layout)
     place = 0.5, len(notes) * LINE / layout.height
-    style: Any = {"frameon": False, "fontsize": captions.LEGEND_FONT, "borderpad": 0.1, "columnspacing": 1.2}
-    figure.legend(handles=handles, loc="lower center", bbox_to_anchor=place, ncols=across, handletextpad=0.4, **style)
+    figure.legend(handles=handles, loc="lower center", bbox_to_anchor=place, ncols=across, **captions.LEGEND)
     return figure
 
 
