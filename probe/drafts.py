@@ -54,7 +54,7 @@ def read_sentences(raw: bytes, where: str) -> list[Sentence]:
         elif text:
             found[text] = Sentence(number, text)
     if not found and not problems:
-        problems.append(Problem(where, "sentences, one a line", "none", "Pipe some in: probe-pairs new … < texts.txt"))
+        problems.append(Problem(where, "sentences, one a line", "none", "Write some."))
     if problems:
         raise PairsError(*problems)
     return list(found.values())

@@ -113,9 +113,8 @@ def _read_lines(path: Path) -> list[str]:
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise PairsError(
-            Problem(str(path), "a gold file", error.strerror or str(error), "Name a file such as alignments/gold.tsv.")
-        ) from error
+        remedy = "Mend the path." if path.is_absolute() else "Mend the path, or go to the directory that it begins in."
+        raise PairsError(Problem(str(path.absolute()), "a gold file", error.strerror or str(error), remedy)) from error
     lines: list[str] = []
     problems: list[Problem] = []
     for number, line in enumerate(raw.split(b"\n"), start=1):

@@ -130,11 +130,17 @@ def test_a_title_names_the_temperature_where_there_is_one():
 
 
 def test_beside_the_widget_stand_a_picture_and_a_line_of_text():
-    bundle = Explorer(BEGIN)._repr_mimebundle_()
+    widget = Explorer(BEGIN)
+    bundle = widget._repr_mimebundle_()
     assert bundle is not None
     assert bundle[0].keys() == {"application/vnd.jupyter.widget-view+json", "image/png", "text/plain"}
-    assert bundle[0]["text/plain"] == "Explorer of one, cma: 'a cat sat'"
+    assert bundle[0]["text/plain"] == "<Explorer of one, cma: 'a cat sat'>" == repr(widget)
     assert plt_image.imread(io.BytesIO(static_picture(BEGIN))).shape[2] == 4
+
+
+def test_a_long_text_is_cut_in_the_line():
+    long = replace(BEGIN, shown=replace(BEGIN.shown, text="a cat sat " * 40))
+    assert len(repr(Explorer(long))) < 100
 
 
 @pytest.mark.parametrize("size", [47, 400])

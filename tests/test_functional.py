@@ -301,6 +301,12 @@ def test_a_report_is_read_back_as_it_was_written(report: FunctionalReport):
         FunctionalReport.from_json(json.dumps({"schema": 2}))
 
 
+def test_a_report_is_shown_in_a_line(report: FunctionalReport):
+    found = f"12 sentences, {', '.join(report.methods)}"
+    assert repr(report) == f"<FunctionalReport of demo ({report.pair}): {found}>"
+    assert len(repr(report)) < 300
+
+
 # The command
 
 

@@ -100,6 +100,12 @@ def test_a_report_equals_what_is_read_back(report: KeyQueryReport, tmp_path: Pat
     assert json.loads(text)["versions"]["POT"]
 
 
+def test_a_report_is_shown_in_a_line(report: KeyQueryReport):
+    pair = report.analyses[0].pair
+    each = ", ".join(f"{name} ({pair}, 12 sentences)" for name in ("demo", "other"))
+    assert repr(report) == f"<KeyQueryReport on gold.tsv: {each}>"
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [

@@ -194,7 +194,16 @@ def test_missing_file(file: Path) -> None:
         (problem,) = caught.value.problems
         assert problem.where == str(place)
         assert problem.got in ("No such file or directory", "Is a directory")
-        assert "alignments/gold.tsv" in problem.remedy
+        assert problem.remedy == "Mend the path."
+
+
+def test_a_missing_file_is_named_in_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(PairsError) as caught:
+        read_pairs("alignments/gold.tsv")
+    (problem,) = caught.value.problems
+    assert problem.where == str(tmp_path / "alignments" / "gold.tsv")
+    assert "gold.tsv" not in problem.remedy
 
 
 @pytest.mark.parametrize("content", ["", "\n\n", "# only\n# comments\n"])

@@ -1,6 +1,7 @@
 """``probe-pairs new``: sentences in, rows out that the format accepts and the guidelines' checks find nothing in."""
 
 import io
+import os
 import sys
 from pathlib import Path
 
@@ -161,3 +162,51 @@ def test_a_tokenizer_that_changes_the_text_is_told_with_its_line(
     assert captured.out == ""
     assert captured.err.startswith("probe-pairs: stdin:2: expected pieces that spell the sentence; got a ?.")
     assert captured.err.count("\n") == 1
+
+
+def test_a_file_gives_the_rows_that_standard_input_gives(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    code, piped, _ = new(monkeypatch, capsys, SENTENCES)
+    assert code == 0
+    file = tmp_path / "sentences.txt"
+    file.write_bytes(SENTENCES)
+    for options in ((str(file), *MODELS), (*MODELS, str(file))):
+        monkeypatch.setattr(sys, "stdin", None)  # it is not asked for
+        assert main(["new", *options]) == 0
+        assert capsys.readouterr().out == piped
+
+
+@pytest.mark.parametrize(
+    ("held", "where", "got"),
+    [
+        (None, "{file}", "No such file or directory"),
+        (b"a\n\xff\n", "{file}:2", "byte 0xFF at column 1"),
+        (b"", "{file}", "none"),
+    ],
+)
+def test_a_file_without_sentences_is_one_message(
+    held: bytes | None, where: str, got: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    file, out = tmp_path / "sentences.txt", tmp_path / "draft.tsv"
+    if held is not None:
+        file.write_bytes(held)
+    assert main(["new", str(file), *MODELS, "--out", str(out)]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"probe-pairs: {where.format(file=file)}: expected ")
+    assert f"; got {got}. " in captured.err
+    assert captured.err.count("\n") == 1
+    assert not out.exists()
+
+
+def test_a_terminal_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    ours, theirs = os.openpty()
+    os.write(ours, b"A cat.\n\x04")  # so that a command that does wait comes to an end
+    try:
+        with open(theirs) as terminal:
+            monkeypatch.setattr(sys, "stdin", terminal)
+            assert main(["new", *MODELS]) == 2
+    finally:
+        os.close(ours)
+    assert "got a terminal. Name a file of sentences" in capsys.readouterr().err

@@ -54,6 +54,11 @@ def test_a_report_that_was_written_is_read_as_it_was(report: ProbeReport, tmp_pa
     np.testing.assert_allclose(again.destinations.values, report.destinations.values, rtol=1e-7, atol=1e-8)
 
 
+def test_a_report_is_shown_in_a_line(report: ProbeReport):
+    methods = "cma, random, uniform, lexical"
+    assert repr(report) == f"<ProbeReport of demo (demo/student ← demo/teacher): 12 sentences, {methods}>"
+
+
 def test_a_packed_report_is_the_same_and_packs_to_the_same_bytes(report: ProbeReport, tmp_path: Path):
     for name in ("a.json.gz", "b.json.gz", "c.json"):
         save_report(report, tmp_path / name)

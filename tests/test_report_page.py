@@ -24,6 +24,7 @@ from probe.pair_rows import GoldRow
 from probe.pairs import read_pairs
 from probe.plots.report_page import LEVELS, Probed, to_html
 from probe.plots.report_page_compared import Compared
+from probe.plots.report_page_tables import groups_table, markup
 from probe.report.steps import Step
 from probe.report.values import ProbeReport
 from probe.scores import METRICS, metrics
@@ -136,6 +137,19 @@ def test_tables_carry_the_reports_numbers(page: str, probed: Probed):
         assert rows[one.name][3].split(" ")[0] == f"{100 * one.values[0, 0]:.1f}"
         assert ("[" in rows[one.name][3]) == (not np.isnan(one.low[0]))
     assert f"{100 * report.destinations.values[0, 0]:.1f}" in page
+
+
+def test_bounds_take_no_place_in_a_table_without_any(probed: Probed):
+    few = tuple(replace(one, low=one.low * np.nan, high=one.high * np.nan) for one in probed.report.by_phenomenon)
+    some, none = (
+        markup(groups_table("phenomenon", "texts", probed.report, groups))
+        for groups in (probed.report.by_phenomenon, few)
+    )
+    # A place for bounds in every row of the one, the head over the figures; nothing of it in the other.
+    assert some.count("<td>") == none.count("<td>")
+    assert some.count("</small></td>") == len(few)
+    assert some.count('class="bounded"') == some.count('class="beside"') == 1
+    assert not any(mark in none for mark in ("</small></td>", "bounded", "beside"))
 
 
 def test_maps_are_those_that_were_scored(page: str, probed: Probed):

@@ -2,7 +2,7 @@
 
 import re
 import sys
-from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
+from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +33,8 @@ def parser() -> ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=RawDescriptionHelpFormatter,
     )
-    parser.add_argument("text", nargs="?", help="any text; or name a row of a gold file instead")
+    parser.add_argument("text", nargs="?", help="any text, in quotes; or name a row of a gold file instead")
+    parser.add_argument("others", nargs="*", help=SUPPRESS)  # the words of a text without quotes, to say so
     add_checkpoints(parser)
     parser.add_argument("--pairs", type=Path, metavar="FILE", help="gold pairs: links of this text are outlined")
     parser.add_argument("--row", metavar="ID", help="draw this row of the gold file")
@@ -87,6 +88,7 @@ def _window(text: str) -> "Window":
 def _heatmap(arguments: Namespace) -> None:
     from probe.pairs import read_pairs
 
+    _check_text(arguments.text, arguments.others)
     _check(arguments)
     rows = read_pairs(arguments.pairs).rows if arguments.pairs else ()
     gold = _row(rows, arguments) if arguments.row is not None else None
@@ -103,6 +105,18 @@ def _heatmap(arguments: Namespace) -> None:
         look = Look(**common, marginals=arguments.marginals, venue=arguments.venue, fonts=tuple(arguments.font or ()))
         save_heatmap(maps, arguments.out, **options, look=look, dpi=arguments.dpi or 200)
     print(arguments.out)
+
+
+def _check_text(text: str | None, others: list[str]) -> None:
+    """Refuse a text that is cut at its spaces, or has nothing to draw."""
+    from probe.errors import PairsError, Problem
+
+    if others:
+        remedy = f'Quote the sentence: "{" ".join([text or "", *others])}".'
+        raise PairsError(Problem("text", "one argument", f"{1 + len(others)}", remedy))
+    if text is not None and not text.strip():
+        got = "white space alone" if text else "an empty text"
+        raise PairsError(Problem("text", "a sentence", got, "Write it in quotes."))
 
 
 def _check(arguments: Namespace) -> None:
@@ -172,7 +186,7 @@ def _row(rows: "Sequence[GoldRow]", arguments: Namespace) -> "GoldRow":
 def _readable(text: str | None) -> str:
     from probe.errors import PairsError, Problem
 
-    if not text:
+    if text is None:
         raise PairsError(Problem("arguments", "a text, or --pairs with --row", "neither", "Give one of them."))
     if any("\ud800" <= char <= "\udfff" for char in text):  # how Python hands on bytes that are not UTF-8
         raise PairsError(Problem("arguments", "a text in UTF-8", "other bytes", "Check the terminal's encoding."))

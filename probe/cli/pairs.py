@@ -19,11 +19,21 @@ DIRECTORY = "PROBE_TOKENIZERS"
 
 EXAMPLES = """examples:
   probe-pairs check alignments/gold.tsv
-  probe-pairs new --student models/gpt2 --teacher models/qwen < sentences.txt > draft.tsv
+  probe-pairs new sentences.txt --student models/gpt2 --teacher models/qwen
   probe-pairs convert alignments/gold.tsv --to pharaoh --out gold.pharaoh
   probe-pairs convert gold.pharaoh --from pharaoh --rows alignments/gold.tsv
   probe-pairs stats alignments/gold.tsv
   probe-pairs agree alignments/gold.tsv second-reader.tsv --list
+"""
+
+
+NEW = r"""Sentences, one a line (\n for a line break within one), to rows with the links
+that the half rule proposes and the tags that a machine can see.
+"""
+NEW_EXAMPLES = r"""examples:
+  probe-pairs new sentences.txt --student models/gpt2 --teacher models/qwen
+  echo "The cat sat." | probe-pairs new --out draft.tsv \
+    --student bundled:demo/student --teacher bundled:demo/teacher
 """
 
 
@@ -37,7 +47,7 @@ def parser() -> ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _add_check(commands.add_parser("check", help="every rule of the guidelines that a machine can check"))
-    _add_new(commands.add_parser("new", help="sentences on standard input to rows with proposed links"))
+    _add_new(commands.add_parser("new", help="sentences to rows with proposed links"))
     _add_convert(commands.add_parser("convert", help="to and from Pharaoh, NAACL 2003, simalign and align.jsonl"))
     _add_stats(commands.add_parser("stats", help="counts by pair and by phenomenon"))
     _add_agree(commands.add_parser("agree", help="how far two annotations of the same rows agree"))
@@ -60,8 +70,8 @@ def _add_check(parser: ArgumentParser) -> None:
 
 
 def _add_new(parser: ArgumentParser) -> None:
-    parser.description = r"""Read sentences from standard input, one a line (\n for a line break within one), and write
-        rows with the links that the half rule proposes and the tags that a machine can see."""
+    parser.description, parser.epilog, parser.formatter_class = NEW, NEW_EXAMPLES, RawDescriptionHelpFormatter
+    parser.add_argument("file", type=Path, metavar="FILE", nargs="?", help="sentences; default: standard input")
     parser.add_argument("--student", metavar="MODEL", required=True, help="directory or hub id with a tokenizer.json")
     parser.add_argument("--teacher", metavar="MODEL", required=True, help="the same for the teacher")
     parser.add_argument("--pair", metavar="NAME~NAME", help="names of both; default: the last parts of the two MODELs")
@@ -164,8 +174,6 @@ def _tokenizer(source: str) -> "Tokenizer":
 
 
 def _new(arguments: Namespace) -> None:
-    import sys
-
     from probe.drafts import draft_comments, draft_rows, pair_name, read_sentences
     from probe.pair_rows import check_pair
     from probe.pairs import format_pairs
@@ -173,11 +181,29 @@ def _new(arguments: Namespace) -> None:
     sources: tuple[str, str] = arguments.student, arguments.teacher
     pair = pair_name(*sources) if arguments.pair is None else arguments.pair
     check_pair(pair, "--pair")
-    sentences = read_sentences(sys.stdin.buffer.read(), "stdin")
+    where = "stdin" if arguments.file is None else str(arguments.file)
+    sentences = read_sentences(_bytes(arguments.file), where)
     student, teacher = map(_tokenizer, sources)
-    rows = draft_rows(sentences, "stdin", student, teacher, pair, arguments.prefix)
+    rows = draft_rows(sentences, where, student, teacher, pair, arguments.prefix)
     comments = draft_comments(pair, (student, sources[0]), (teacher, sources[1]))
     _write({"": format_pairs(rows, comments)}, arguments.out)
+
+
+def _bytes(file: Path | None) -> bytes:
+    """What a file holds, or else standard input, which nobody is left to type into unasked."""
+    from probe.errors import PairsError, Problem
+
+    expected = "sentences, one a line"
+    if file is None:
+        if sys.stdin.isatty():
+            remedy = "Name a file of sentences: probe-pairs new FILE …, or pipe some in."
+            raise PairsError(Problem("stdin", expected, "a terminal", remedy))
+        return sys.stdin.buffer.read()
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        place = str(file.absolute())
+        raise PairsError(Problem(place, expected, error.strerror or str(error), "Mend the path.")) from error
 
 
 def _convert(arguments: Namespace) -> None:

@@ -36,6 +36,11 @@ class KeyQueryReport:
     versions: tuple[tuple[str, str], ...]
     analyses: tuple[Analysis, ...]
 
+    def __repr__(self) -> str:
+        """What was analysed on what, in a line."""
+        found = ", ".join(f"{one.checkpoint} ({one.pair}, {one.sentences} sentences)" for one in self.analyses)
+        return f"<KeyQueryReport on {self.texts}: {found}>"
+
     def to_json(self) -> str:
         """Everything, as JSON; differences too, which follow from it and are not read back."""
         document: dict[str, Any] = {"schema": SCHEMA, **asdict(self)}

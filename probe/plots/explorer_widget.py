@@ -1,6 +1,7 @@
 """The explorer as a widget: it sends the state's view to the page, and the page's acts to the state."""
 
 from base64 import b64encode
+from textwrap import shorten
 from typing import Any
 
 import anywidget
@@ -32,6 +33,11 @@ class Explorer(anywidget.AnyWidget):
         """The map that is shown."""
         return self.state.found.map
 
+    def __repr__(self) -> str:
+        """What is shown of which sentence."""
+        text = shorten(self.state.shown.text, 60, placeholder="…")
+        return f"<Explorer of {self.state.title}: {text!r}>"
+
     def _hear(self, _: Any, message: dict[str, Any], buffers: list[bytes]) -> None:
         """Answer with the number of the question, so that the page knows which of its questions are open."""
         self.state = answer(self.state, message["do"], message["what"])
@@ -44,5 +50,4 @@ class Explorer(anywidget.AnyWidget):
             return None
         data, metadata = bundle
         picture = b64encode(static_picture(self.state)).decode()
-        text = f"Explorer of {self.state.title}: {self.state.shown.text!r}"
-        return {**data, "image/png": picture, "text/plain": text}, metadata
+        return {**data, "image/png": picture, "text/plain": repr(self)}, metadata

@@ -81,7 +81,7 @@ def _checkpoints_table(comparison: Comparison) -> Node:
     )
     rows = [_difference(one) for one in comparison.figures]
     rows += [_difference(one, "top-1") for one in comparison.phenomena]
-    return new_table(heads, rows, "groups")
+    return new_table(heads, rows, heads[4])
 
 
 def _difference(one: Difference, of: str = "") -> Node:

@@ -51,22 +51,23 @@ def methods_table(report: ProbeReport) -> Node:
 
 
 def groups_table(title: str, unit: str, report: ProbeReport, groups: Sequence[Group]) -> Node:
-    """Top-1 by group: of the probed method with bounds, and of what it is shown beside."""
+    """Top-1 by group: of the probed method, with bounds where any group has them, and of what it is shown beside."""
     beside = [name for name in BESIDE if name in report.methods]
     k = SLICE_METRICS.index("top-1")
+    bounded = any(not np.isnan(one.low[k]) for one in groups)
     rows = [
         element(
             "tr",
             _row_head(one.name),
             cell(str(one.sentences)),
             cell(str(one.rows)),
-            cell(*(percent(value) for value in (one.values[0, k], one.low[k], one.high[k]))),
+            cell(percent(one.values[0, k]), *(percent(bound) for bound in (one.low[k], one.high[k]) if bounded)),
             *(cell(percent(one.values[report.methods.index(name), k])) for name in beside),
         )
         for one in groups
     ]
     heads = [title, unit, "tokens", f"{report.methods[0]}\ntop-1, %", *(f"{name}\ntop-1, %" for name in beside)]
-    return new_table(heads, rows, "groups")
+    return new_table(heads, rows, heads[3] if bounded else None)
 
 
 def mass_table(report: ProbeReport) -> Node:
@@ -100,13 +101,18 @@ def triples_table(scores: Sequence[TripleScores]) -> Node:
     return new_table(["method", *(f"{kind}\ntop-1, %" for kind in TRIPLE_KINDS), *steps], rows)
 
 
-def new_table(heads: Sequence[str], rows: Sequence[Node], kind: str = "figures") -> Node:
-    """A table under these heads, each with its unit in a second line."""
-    parts = [head.partition("\n") for head in heads]
-    top = [element("th", name, *([element("small", unit)] if unit else []), scope="col") for name, _, unit in parts]
+def new_table(heads: Sequence[str], rows: Sequence[Node], bounded: str | None = None) -> Node:
+    """A table under these heads, each with its unit in a second line; bounds under ``bounded`` are beside figures."""
+    top = [_column_head(head, {"class_": "bounded"} if head == bounded else {}) for head in heads]
+    kind = "figures" if bounded is None else "beside"
     table = element("table", element("thead", element("tr", *top)), element("tbody", *rows), class_=kind)
     # Wide tables scroll by themselves, and what scrolls must be reached from the keyboard.
     return element("div", table, class_="wide", tabindex="0", role="group", aria_label=f"table by {heads[0]}")
+
+
+def _column_head(head: str, attributes: dict[str, str]) -> Node:
+    name, _, unit = head.partition("\n")
+    return element("th", name, *([element("small", unit)] if unit else []), scope="col", **attributes)
 
 
 def _row_head(name: str) -> Node:

@@ -109,6 +109,11 @@ class ProbeReport:
     mass: Float[np.ndarray, "sentences methods destinations"]
     """Where the weight of linked student tokens goes (`probe.destinations.DESTINATIONS`)."""
 
+    def __repr__(self) -> str:
+        """What was probed on what, in a line."""
+        found = f"{len(self.sentences)} sentences, {', '.join(self.methods)}"
+        return f"<ProbeReport of {self.checkpoint} ({self.origin.pair}): {found}>"
+
     @property
     def checkpoint(self) -> str:
         """The name of what was probed."""

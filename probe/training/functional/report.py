@@ -69,6 +69,11 @@ class FunctionalReport:
     seen: Float[np.ndarray, " methods"]
     """Cross-entropy in nats over the texts refitted on, as it was in the last epoch; NaN where nothing was."""
 
+    def __repr__(self) -> str:
+        """What was probed on what, in a line."""
+        found = f"{len(self.sentences)} sentences, {', '.join(self.methods)}"
+        return f"<FunctionalReport of {self.checkpoint} ({self.pair}): {found}>"
+
     def cross_entropy(self, fit: str, of: str = SETS[0], against: str | None = None) -> tuple[Figure, ...]:
         """Mean t2s cross-entropy of each method in nats, and its difference to the method ``against``, or the first."""
         return self._t2s(fit, of, "nats", against)
