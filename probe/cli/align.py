@@ -108,13 +108,14 @@ def _align(arguments: Namespace) -> None:
     check_outputs(arguments)
     gold = read_pairs(arguments.pairs)
     console = Console(highlight=False, markup=False)
+    # A page at once, where it is sure to be wanted: seeds and steps have one table for all.
     is_alone = len(labels) + len(arguments.maps) < 2
+    at_once = is_alone or bool(arguments.by) or arguments.functional is not None
     reports: dict[str, ProbeReport] = {}
     drawn: dict[str, tuple[Drawable, ...]] = {}
     for name, report, map_of in _reports(arguments, list(labels), gold):
         reports[name] = report
-        # A page at once, where it is sure to be wanted: seeds and steps have one table for all.
-        if is_alone or arguments.by:
+        if at_once:
             print_report(console, report, arguments.by)
         if arguments.heatmaps or arguments.html or arguments.save_maps:
             scored = set(report.sentences)
@@ -124,9 +125,9 @@ def _align(arguments: Namespace) -> None:
         if arguments.save_maps:
             save_maps(report.checkpoint, drawn[name], arguments.save_maps)
     if any(labels.values()):
-        compare_methods(console, arguments, labels, reports, drawn)
+        compare_methods(console, arguments, labels, reports, drawn, printed=at_once)
     else:
-        compare(console, arguments, reports, drawn)
+        compare(console, arguments, reports, drawn, printed=at_once)
 
 
 def _reports(

@@ -36,12 +36,12 @@ def check_functional(arguments: Namespace) -> None:
     Raises:
         ProbeError: one of these is not so.
     """
-    from probe.training.terminal import require_train
-
     if arguments.functional is None:
         if arguments.refit_on:
             raise PairsError(Problem("--refit-on", "--functional beside it", "none", "Add --functional."))
         return
+    from probe.training.terminal import require_train
+
     checkpoints = len(arguments.checkpoint or ()) or int(not arguments.maps)
     if not checkpoints:
         remedy = "Name the checkpoint too: losses need its t2s projector."

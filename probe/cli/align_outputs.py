@@ -27,8 +27,10 @@ def print_report(console: "Console", report: "ProbeReport", by: Sequence[str] | 
         console.print(SECTIONS[name](report))
 
 
-def compare(console: "Console", arguments: Namespace, reports: "dict[str, ProbeReport]", drawn: "Drawn") -> None:
-    """Steps of one run in one table; other checkpoints each on a page of its own, and then two by two."""
+def compare(
+    console: "Console", arguments: Namespace, reports: "dict[str, ProbeReport]", drawn: "Drawn", *, printed: bool
+) -> None:
+    """Steps of one run in one table; other checkpoints each on a page, if not ``printed`` yet, and then two by two."""
     from probe.comparison import compare_all, reading, table
     from probe.plots.report_page_compared import Compared
     from probe.report import steps
@@ -37,12 +39,12 @@ def compare(console: "Console", arguments: Namespace, reports: "dict[str, ProbeR
     comparisons = compare_all(reports) if arguments.json or not run_of else []
     _write(arguments, reports, Compared(comparisons, run_of), drawn)
     if run_of:
-        if arguments.by:
+        if printed:
             _explain(console, arguments, reports)
         console.print(steps.table(run_of))
         console.print("\n".join(steps.reading(run_of)))
         return
-    if len(reports) > 1 and not arguments.by:
+    if not printed:
         for report in reports.values():
             print_report(console, report, None)
     _explain(console, arguments, reports)
@@ -65,6 +67,8 @@ def compare_methods(
     labels: "dict[str, str | None]",
     reports: "dict[str, ProbeReport]",
     drawn: "Drawn",
+    *,
+    printed: bool,
 ) -> None:
     """Every two labels, over their seeds."""
     from probe.method_comparison import compare_methods, reading, table
@@ -74,7 +78,7 @@ def compare_methods(
     for name, label in labels.items():
         by_label[label or name][name] = reports[name]
     methods = compare_methods(by_label)
-    if arguments.by:
+    if printed:
         _explain(console, arguments, reports)
     _write(arguments, reports, Compared(methods=methods), drawn)
     for method in methods:
