@@ -263,6 +263,7 @@ def test_several_are_compared_at_the_end(probed: Probed):
         f"<td>{100 * top_1.difference:+.1f}<small>[{100 * top_1.low:+.1f}, {100 * top_1.high:+.1f}]</small>",
         "second minus first",
         "cla minus cma, over 1 pairs of training seeds",
+        "Checkpoints, not methods: a claim about methods needs 5 paired seeds.",
         "late",
     ):
         assert words in text

@@ -9,6 +9,7 @@ from probe.comparison import Comparison, Difference
 from probe.method_comparison import MethodComparison, MethodDifference
 from probe.plots.report_page_tables import Node, cell, element, new_table, percent, signed
 from probe.report.steps import Step
+from probe.stats import ENOUGH_SEEDS
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ def compared_section(found: Compared) -> Node | None:
         parts += [title, element("p", CHECKPOINTS_READING), _checkpoints_table(one)]
     for method in found.methods:
         parts += [element("h3", f"{method.second} minus {method.first}, over {method.seeds} pairs of training seeds")]
-        parts += [element("p", METHODS_READING), _methods_table(method)]
+        told = METHODS_READING + (TOO_FEW_SEEDS if method.seeds < ENOUGH_SEEDS else "")
+        parts += [element("p", told), _methods_table(method)]
     return element("section", element("h2", "Compared"), *parts, class_="report", id="compared") if parts else None
 
 
@@ -44,6 +46,7 @@ CHECKPOINTS_READING = (
     "Checkpoints, not methods."
 )
 METHODS_READING = "Means over training seeds in percent; bounds over other seeds and other texts."
+TOO_FEW_SEEDS = f" Checkpoints, not methods: a claim about methods needs {ENOUGH_SEEDS} paired seeds."
 
 
 def _steps_table(steps: Sequence[Step]) -> Node:
