@@ -15,9 +15,9 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM
 
-from probe.find import find_checkpoint
-from probe.pairs import read_pairs
-from probe.sources import cache_dir
+from probe.checkpoints.find import find_checkpoint
+from probe.gold.pairs import read_pairs
+from probe.models.sources import cache_dir
 
 GOLD = Path(__file__).parent.parent / "alignments" / "gold.tsv"
 PADDED = 512

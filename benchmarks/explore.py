@@ -16,8 +16,8 @@ from pathlib import Path
 from playwright.sync_api import Page, sync_playwright
 
 import probe
-from probe.plots.exploration import choose
-from probe.plots.explorer_view import view
+from probe.widgets.exploration import choose
+from probe.widgets.explorer_view import view
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from browser import ARGUMENTS, chromium_path, jupyter_server

@@ -18,18 +18,17 @@ from pathlib import Path
 import numpy as np
 from startup import measure as measure_command
 
-from probe.find import find_checkpoint
-from probe.fitting import fitting_rows
+from probe.alignment.fitting import fitting_rows
+from probe.checkpoints.find import find_checkpoint
+from probe.gold.pairs import read_pairs
 from probe.keyquery.classifier import held_out_auc
 from probe.keyquery.clouds import Cloud, Clouds
-from probe.keyquery.extra import only_numpy
 from probe.keyquery.matched import linear_cka
 from probe.keyquery.matching import MATCHES
 from probe.keyquery.measure import measure
 from probe.keyquery.moments import effective_rank, frechet
-from probe.keyquery.two_samples import energy_distance, mmd2, mmd_p_value, sliced_wasserstein, subsample
+from probe.keyquery.two_samples import energy_distance, mmd2, mmd_p_value, only_numpy, sliced_wasserstein, subsample
 from probe.keyquery.values import Settings
-from probe.pairs import read_pairs
 
 GOLD = Path(__file__).parent.parent / "alignments" / "gold.tsv"
 SIZES = (1_000, 10_000, 100_000)

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 from startup import measure
 
+from probe.checkpoints.find import find_checkpoint
 from probe.chunks import content_mask
-from probe.find import find_checkpoint
-from probe.pair_rows import GoldRow
-from probe.pairs import read_pairs, write_pairs
+from probe.gold.pairs import read_pairs, write_pairs
+from probe.gold.rows import GoldRow
 
 GOLD = Path(__file__).parent.parent / "alignments" / "gold.tsv"
 SIZES = (100, 1_000, 10_000)

@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from probe.sources import cache_dir
+from probe.models.sources import cache_dir
 
 GOLD = Path(__file__).parent.parent / "alignments" / "gold.tsv"
 UNWANTED = ("torch", "pandas", "matplotlib")

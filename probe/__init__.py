@@ -13,54 +13,54 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from probe.align import align_pairs
-    from probe.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+    from probe.alignment.align import align_pairs
+    from probe.alignment.fitting import fitting_rows
+    from probe.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+    from probe.checkpoints.find import find_checkpoint
+    from probe.checkpoints.opened import OpenCheckpoint
     from probe.chunks import shared_chunks
-    from probe.cma import OpenCheckpoint
-    from probe.drafts import blank_pairs
-    from probe.embeddings import EmbeddingTable, open_table
     from probe.errors import ProbeError
-    from probe.explorer import explore
-    from probe.find import find_checkpoint
-    from probe.fitting import fitting_rows
+    from probe.gold.drafts import blank_pairs
+    from probe.gold.pairs import GoldFile, read_pairs, write_pairs
+    from probe.gold.rows import GoldRow
     from probe.maps import AttentionMap
-    from probe.pair_rows import GoldRow
-    from probe.pairs import GoldFile, read_pairs, write_pairs
-    from probe.plots.annotator import annotate
-    from probe.plots.heatmap import heatmap, save_heatmap
+    from probe.models.embeddings import EmbeddingTable, open_table
+    from probe.plots.heatmaps.heatmap import heatmap, save_heatmap
     from probe.report.document import load_report, load_reports, save_report
     from probe.report.values import ProbeReport
     from probe.tokens import TokenizedText
+    from probe.widgets.annotator import annotate
+    from probe.widgets.explore import explore
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "AttentionMap": "maps",
-    "Checkpoint": "checkpoint",
-    "EmbeddingTable": "embeddings",
-    "GoldFile": "pairs",
-    "GoldRow": "pair_rows",
-    "OpenCheckpoint": "cma",
+    "Checkpoint": "checkpoints.checkpoint",
+    "EmbeddingTable": "models.embeddings",
+    "GoldFile": "gold.pairs",
+    "GoldRow": "gold.rows",
+    "OpenCheckpoint": "checkpoints.opened",
     "ProbeError": "errors",
     "ProbeReport": "report.values",
     "TokenizedText": "tokens",
-    "align_pairs": "align",
-    "annotate": "plots.annotator",
-    "blank_pairs": "drafts",
-    "explore": "explorer",
-    "find_checkpoint": "find",
-    "fitting_rows": "fitting",
-    "heatmap": "plots.heatmap",
-    "load_checkpoint": "checkpoint",
+    "align_pairs": "alignment.align",
+    "annotate": "widgets.annotator",
+    "blank_pairs": "gold.drafts",
+    "explore": "widgets.explore",
+    "find_checkpoint": "checkpoints.find",
+    "fitting_rows": "alignment.fitting",
+    "heatmap": "plots.heatmaps.heatmap",
+    "load_checkpoint": "checkpoints.checkpoint",
     "load_report": "report.document",
     "load_reports": "report.document",
-    "open_table": "embeddings",
-    "read_pairs": "pairs",
-    "save_checkpoint": "checkpoint",
-    "save_heatmap": "plots.heatmap",
+    "open_table": "models.embeddings",
+    "read_pairs": "gold.pairs",
+    "save_checkpoint": "checkpoints.checkpoint",
+    "save_heatmap": "plots.heatmaps.heatmap",
     "save_report": "report.document",
     "shared_chunks": "chunks",
-    "write_pairs": "pairs",
+    "write_pairs": "gold.pairs",
 }
 
 __all__ = [

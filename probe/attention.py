@@ -15,10 +15,14 @@ the end-of-sequence token. Row i therefore speaks of the *target* x_{i+1} as muc
 import math
 from typing import Any, NamedTuple
 
+import numpy as np
 from array_api_compat import array_namespace
 from jaxtyping import Bool, Float
 
 from probe.projectors import Projector, project
+
+Logits = Float[np.ndarray, "_ _"]  # student × teacher; one text's size says nothing about the next one's
+
 
 Array = Any  # numpy or torch, see projectors
 

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from probe.errors import MapError, Problem, TokenError
-from probe.files import replacing_file
+from probe.output.files import replacing_file
 from probe.tokens import EOS_DISPLAY, TokenizedText
 
 _TOLERANCE = 1e-3  # float16 storage of a row of 512 weights stays well within

@@ -1,11 +1,33 @@
 """Intervals and tests: bootstraps over sentences and training seeds, and a paired permutation test over sentences."""
 
+import math
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int, Num
+
+
+def known(value: float) -> float | None:
+    """The figure, or None where it is no finite number: JSON has no others."""
+    return float(value) if math.isfinite(value) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A figure with 95 % bounds."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+    @classmethod
+    def of(cls, value: float, low: float, high: float) -> "Estimate":
+        """An estimate of three floats, any of which may be NaN."""
+        return cls(known(value), known(low), known(high))
+
 
 RESAMPLES, SEED, CONFIDENCE = 2000, 0, 0.95
 PERMUTATIONS = 9999

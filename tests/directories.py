@@ -13,10 +13,10 @@ import torch
 import transformers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
-from probe.checkpoint import Checkpoint, ModelRecord, Scales, VerifiedSource
-from probe.embeddings import open_table
+from probe.checkpoints.checkpoint import Checkpoint, ModelRecord, Scales, VerifiedSource
+from probe.models.embeddings import open_table
+from probe.models.tokenizer import Tokenizer
 from probe.projectors import STRUCTURES, Projector, parse_structure, tensor_shapes
-from probe.tokenizer import Tokenizer
 
 # Two threads that share a tiny product wait for each other: on a busy machine a hundred times slower than one.
 torch.set_num_threads(1)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+from places import ROOT
 
-ROOT = Path(__file__).parent.parent
 ROOMS = ("alignments", "benchmarks", "docs", "figures", "notebooks", "probe", "tests")
 HISTORY = ("CHANGELOG.md", "LOG.md")
 """What stood when they were written; options may have gone since."""

@@ -2,18 +2,16 @@
 
 from collections.abc import Collection
 from functools import cache
-from pathlib import Path
 
 import numpy as np
+from places import GOLD
 
 from probe.chunks import content_mask
+from probe.gold.pairs import GoldFile, read_pairs
+from probe.gold.rows import GoldRow, Link
 from probe.maps import AttentionMap
-from probe.pair_rows import GoldRow, Link
-from probe.pairs import GoldFile, read_pairs
+from probe.scoring.truth import SLICES, Truth
 from probe.tokens import TokenizedText
-from probe.truth import SLICES, Truth
-
-GOLD = Path(__file__).parent.parent / "alignments" / "gold.tsv"
 
 
 def row_of(text: str, student: str, teacher: str, sure: Collection[Link] | None = None) -> GoldRow:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tokenizers.pre_tokenizers import ByteLevel
 
 from probe.chunks import chunk_mask, content_mask
-from probe.pair_rows import PHENOMENA, GoldRow
+from probe.gold.rows import PHENOMENA, GoldRow
 from probe.tokens import NormalForm, TokenizedText
 
 # Every white space that is not U+0020, format and control characters, marks that join, and characters that a normal

@@ -2,16 +2,15 @@ import subprocess
 import sys
 import tomllib
 from importlib.metadata import entry_points
-from pathlib import Path
 
 import jaxtyping
 import numpy as np
 import pytest
+from places import ROOT
 
 import probe
 from probe.attention import bigrams
 
-ROOT = Path(__file__).parent.parent
 HEAVY = (
     *("torch", "transformers", "pandas", "matplotlib", "scipy", "tokenizers", "huggingface_hub", "gguf", "rich"),
     *("sklearn", "ot", "anywidget", "ipywidgets"),
@@ -53,7 +52,7 @@ def test_the_numpy_path_loads_no_torch():
 
 def test_key_query_distances_load_no_torch():
     code = (
-        "from probe.keyquery.extra import only_numpy\nonly_numpy()\nimport numpy as np\n"
+        "from probe.keyquery.two_samples import only_numpy\nonly_numpy()\nimport numpy as np\n"
         "from probe.keyquery.two_samples import sliced_wasserstein\n"
         "sliced_wasserstein(np.zeros((4, 2)), np.ones((4, 2)), seed=0)"
     )

@@ -10,10 +10,11 @@ from probe.cli.align_checks import check_functional, check_outputs, labels_of
 from probe.cli.run import add_checkpoints, run, with_version
 
 if TYPE_CHECKING:
+    from probe.checkpoints.opened import OpenCheckpoint
     from probe.cli.align_outputs import Drawable, MapOf
-    from probe.cma import OpenCheckpoint
-    from probe.pairs import GoldFile
+    from probe.gold.pairs import GoldFile
     from probe.report.values import ProbeReport
+
 
 SECTIONS = ("method", "phenomenon", "token", "reading", "length", "mass", "aligner", "backward", "triple")
 """Of probe.report.tables, which takes longer to import than --help may."""
@@ -101,7 +102,7 @@ def _align(arguments: Namespace) -> None:
     from rich.console import Console
 
     from probe.cli.align_outputs import compare, compare_methods, draw, print_report, save_maps
-    from probe.pairs import read_pairs
+    from probe.gold.pairs import read_pairs
 
     labels = labels_of(arguments)
     check_functional(arguments)
@@ -136,9 +137,9 @@ def _reports(
     """A report on each checkpoint and each file of maps, with the probed map of a row; the demo where none is named."""
     import shlex
 
-    from probe.align import align_maps, align_pairs
-    from probe.find import Overrides, find_checkpoint
-    from probe.given_maps import given_maps
+    from probe.alignment.align import align_maps, align_pairs
+    from probe.checkpoints.find import Overrides, find_checkpoint
+    from probe.exchange.given_maps import given_maps
 
     command = shlex.join(["probe-align", *(sys.argv[1:] if sys.argv[0].endswith("probe-align") else [])])
     overrides = Overrides(arguments.student, arguments.teacher, arguments.key_scale)
@@ -157,8 +158,8 @@ def _reports(
 def _print_functional(arguments: Namespace, opened: "OpenCheckpoint", gold: "GoldFile") -> None:
     from rich.console import Console
 
-    from probe.fitting import fitting_rows
-    from probe.training.functional.command import print_functional
+    from probe.alignment.fitting import fitting_rows
+    from probe.functional.command import print_functional
 
     rows = fitting_rows(opened, gold, arguments.pairs)
     console = Console(highlight=False, markup=False)

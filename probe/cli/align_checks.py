@@ -20,7 +20,7 @@ def labels_of(arguments: Namespace) -> dict[str, str | None]:
     labels = {name: label for label, name in asked}
     if not any(labels.values()):
         return labels
-    from probe.method_comparison import check_paired
+    from probe.report.method_comparison import check_paired
 
     bare = [*(name for name, label in labels.items() if label is None), *map(str, arguments.maps)]
     if bare:
@@ -58,7 +58,7 @@ def check_outputs(arguments: Namespace) -> None:
     Raises:
         OutputError: it is not so.
     """
-    from probe.files import check_place
+    from probe.output.files import check_place
 
     functional = Path(arguments.functional) if arguments.functional else None
     asked = arguments.json, arguments.csv, arguments.latex, arguments.markdown, arguments.html, functional

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from probe.gold.rows import GoldRow
     from probe.maps import AttentionMap
-    from probe.pair_rows import GoldRow
-    from probe.plots.report_page_compared import Compared
+    from probe.plots.report_page.compared import Compared
     from probe.report.values import ProbeReport
 
     MapOf = Callable[[GoldRow], AttentionMap]
@@ -31,9 +31,9 @@ def compare(
     console: "Console", arguments: Namespace, reports: "dict[str, ProbeReport]", drawn: "Drawn", *, printed: bool
 ) -> None:
     """Steps of one run in one table; other checkpoints each on a page, if not ``printed`` yet, and then two by two."""
-    from probe.comparison import compare_all, reading, table
-    from probe.plots.report_page_compared import Compared
+    from probe.plots.report_page.compared import Compared
     from probe.report import steps
+    from probe.report.comparison import compare_all, reading, table
 
     run_of = steps.by_steps(reports)
     comparisons = compare_all(reports) if arguments.json or not run_of else []
@@ -71,8 +71,8 @@ def compare_methods(
     printed: bool,
 ) -> None:
     """Every two labels, over their seeds."""
-    from probe.method_comparison import compare_methods, reading, table
-    from probe.plots.report_page_compared import Compared
+    from probe.plots.report_page.compared import Compared
+    from probe.report.method_comparison import compare_methods, reading, table
 
     by_label: dict[str, dict[str, ProbeReport]] = {label: {} for label in labels.values() if label}
     for name, label in labels.items():
@@ -96,7 +96,7 @@ def draw(checkpoint: str, drawn: "Sequence[Drawable]", directory: Path) -> None:
     from rich.console import Console
     from rich.progress import track
 
-    from probe.plots.heatmap import save_heatmap
+    from probe.plots.heatmaps.heatmap import save_heatmap
 
     for row, map_ in track(drawn, "Heatmaps", console=Console(stderr=True), disable=not sys.stderr.isatty()):
         name = quote(f"{checkpoint}-{row.id}", safe=" ")  # an id may hold what a file name may not
@@ -120,14 +120,14 @@ def _write(
     drawn: "Drawn",
 ) -> None:
     """Files of all reports and of what was found of several, each whole or not at all."""
-    from probe.documents import packed
-    from probe.files import replacing_file
+    from probe.output.documents import packed
+    from probe.output.files import replacing_file
 
     def as_json() -> str:
         from dataclasses import fields
 
-        from probe.comparison import to_json
         from probe.report import document
+        from probe.report.comparison import to_json
 
         found = {field.name: getattr(compared, field.name) for field in fields(compared)}
         return to_json(reports, found) if len(reports) > 1 else document.to_json(*reports.values())
@@ -138,7 +138,7 @@ def _write(
         return getattr(forms, name)(reports)
 
     def as_html() -> str:
-        from probe.plots.report_page import Probed, to_html
+        from probe.plots.report_page.page import Probed, to_html
 
         return to_html([Probed(reports[name], maps) for name, maps in drawn.items()], compared)
 

@@ -59,8 +59,8 @@ def _evaluate(arguments: Namespace) -> None:
     quiet_transformers()
     from rich.console import Console
 
-    from probe.documents import packed
-    from probe.files import check_place, replacing_file
+    from probe.output.documents import packed
+    from probe.output.files import check_place, replacing_file
     from probe.training.evaluation.report import latex, reading, table, to_json
 
     for path in (arguments.json, arguments.latex):

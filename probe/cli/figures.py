@@ -69,7 +69,7 @@ def _figures(arguments: Namespace) -> None:
     from probe.figures.maps import maps
     from probe.figures.paper import check_venue, save
     from probe.figures.saved import Saved
-    from probe.files import check_place
+    from probe.output.files import check_place
 
     check_venue(arguments.venue)
     check_place(arguments.out / "figure")

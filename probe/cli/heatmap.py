@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from probe.cli.run import add_checkpoints, run, with_version
 
 if TYPE_CHECKING:
+    from probe.gold.rows import GoldRow
     from probe.maps import AttentionMap
-    from probe.pair_rows import GoldRow
-    from probe.plots.panels import Window
+    from probe.plots.heatmaps.panels import Window
+
 
 EXAMPLES = """examples:
   probe-heatmap "Return the path of the file." --out path.pdf
@@ -76,7 +77,7 @@ def _positive(text: str) -> int:
 
 
 def _window(text: str) -> "Window":
-    from probe.plots.panels import Window
+    from probe.plots.heatmaps.panels import Window
 
     match = re.fullmatch(r"(\d+):(\d+)(?:,(\d+):(\d+))?", text, re.ASCII)
     if match is None:
@@ -86,7 +87,7 @@ def _window(text: str) -> "Window":
 
 
 def _heatmap(arguments: Namespace) -> None:
-    from probe.pairs import read_pairs
+    from probe.gold.pairs import read_pairs
 
     _check_text(arguments.text, arguments.others)
     _check(arguments)
@@ -96,11 +97,11 @@ def _heatmap(arguments: Namespace) -> None:
     options: dict[str, Any] = {"gold": gold, "difference": arguments.difference}
     common: dict[str, Any] = {"scale": arguments.scale or "linear", "window": arguments.window, "dark": arguments.dark}
     if arguments.out.suffix == ".html":
-        from probe.plots.heatmap_page import save_page
+        from probe.plots.heatmaps.page import save_page
 
         save_page(maps, arguments.out, **options, **common)
     else:
-        from probe.plots.heatmap import Look, save_heatmap
+        from probe.plots.heatmaps.heatmap import Look, save_heatmap
 
         look = Look(**common, marginals=arguments.marginals, venue=arguments.venue, fonts=tuple(arguments.font or ()))
         save_heatmap(maps, arguments.out, **options, look=look, dpi=arguments.dpi or 200)
@@ -153,8 +154,8 @@ def _check(arguments: Namespace) -> None:
 def _maps(
     arguments: Namespace, rows: "Sequence[GoldRow]", gold: "GoldRow | None"
 ) -> "tuple[dict[str, AttentionMap], GoldRow | None]":
+    from probe.checkpoints.find import Overrides, find_checkpoint
     from probe.errors import PairsError, Problem
-    from probe.find import Overrides, find_checkpoint
 
     text: str = gold.text if gold else _readable(arguments.text)
     overrides = Overrides(arguments.student, arguments.teacher, arguments.key_scale)

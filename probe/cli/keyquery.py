@@ -11,6 +11,7 @@ from probe.cli.run import add_checkpoints, run, with_version
 if TYPE_CHECKING:
     from probe.keyquery.values import Analysis, Settings
 
+
 EXAMPLES = """examples:
   probe-keyquery --pairs alignments/gold.tsv
   probe-keyquery --pairs alignments/gold.tsv --checkpoint smollm2-gemma3-projectors --json report.json
@@ -64,18 +65,18 @@ def _positive(text: str) -> int:
 def _analyse(arguments: Namespace) -> None:
     import sys
 
-    from probe.keyquery.extra import require_analysis
+    from probe.keyquery.two_samples import require_analysis
 
     require_analysis()
 
     from rich.console import Console
 
-    from probe.documents import packed
-    from probe.files import replacing_file
     from probe.keyquery.report import PACKAGES, KeyQueryReport
     from probe.keyquery.tables import sections
     from probe.keyquery.values import Settings
-    from probe.provenance import file_sha256, versions
+    from probe.output.documents import packed
+    from probe.output.files import replacing_file
+    from probe.output.provenance import file_sha256, versions
 
     path: Path = arguments.pairs or arguments.texts
     settings = Settings(components=arguments.components, seed=arguments.seed)
@@ -98,10 +99,10 @@ def _analyse(arguments: Namespace) -> None:
 
 
 def _of_gold(arguments: Namespace, settings: "Settings") -> "Callable[[str, Callable[[str], None]], Analysis]":
-    from probe.find import Overrides, find_checkpoint
-    from probe.fitting import fitting_rows
+    from probe.alignment.fitting import fitting_rows
+    from probe.checkpoints.find import Overrides, find_checkpoint
+    from probe.gold.pairs import read_pairs
     from probe.keyquery.analyse import analyse_gold
-    from probe.pairs import read_pairs
 
     gold = read_pairs(arguments.pairs)
     overrides = Overrides(arguments.student, arguments.teacher, arguments.key_scale)
@@ -114,7 +115,7 @@ def _of_gold(arguments: Namespace, settings: "Settings") -> "Callable[[str, Call
 
 
 def _of_texts(arguments: Namespace, settings: "Settings") -> "Callable[[str, Callable[[str], None]], Analysis]":
-    from probe.find import Overrides, find_checkpoint
+    from probe.checkpoints.find import Overrides, find_checkpoint
     from probe.keyquery.analyse import analyse_texts
 
     texts = _lines(arguments.texts)

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from probe.doctor import Diagnosis, Epoch
+    from probe.checkpoints.doctor.diagnosis import Diagnosis
+    from probe.checkpoints.doctor.directory import Epoch
 
 
 def parser() -> ArgumentParser:
@@ -49,8 +50,8 @@ def _list(_: Namespace) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from probe.checkpoint import load_checkpoint
-    from probe.sources import bundled_dir, bundled_names, cache_dir, is_here
+    from probe.checkpoints.checkpoint import load_checkpoint
+    from probe.models.sources import bundled_dir, bundled_names, cache_dir, is_here
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
     table.add_column("checkpoint", no_wrap=True)
@@ -75,7 +76,7 @@ def _list(_: Namespace) -> None:
 
 
 def _fetch(arguments: Namespace) -> None:
-    from probe.training.fetch import fetch
+    from probe.models.fetch import fetch
 
     for line in fetch(arguments.name):
         print(line, flush=True)
@@ -84,9 +85,9 @@ def _fetch(arguments: Namespace) -> None:
 def _doctor(arguments: Namespace) -> None:
     from rich.console import Console
 
-    from probe.doctor import diagnose
+    from probe.checkpoints.doctor.diagnosis import diagnose
     from probe.errors import CheckpointError, Problem
-    from probe.pairs import read_pairs
+    from probe.gold.pairs import read_pairs
 
     found = diagnose(
         arguments.directory,

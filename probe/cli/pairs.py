@@ -11,10 +11,16 @@ from probe.cli.run import run, with_version
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from probe.pairs import GoldFile
-    from probe.tokenizer import Tokenizer
+    from probe.gold.pairs import GoldFile
+    from probe.models.tokenizer import Tokenizer
 
-FORMATS = ("pharaoh", "naacl", "simalign", "align-jsonl")  # of probe.conversion, which takes longer than --help may
+
+FORMATS = (
+    "pharaoh",
+    "naacl",
+    "simalign",
+    "align-jsonl",
+)  # of probe.exchange.conversion, which takes longer than --help may
 DIRECTORY = "PROBE_TOKENIZERS"
 
 EXAMPLES = """examples:
@@ -140,8 +146,8 @@ def _check_usage(arguments: Namespace) -> None:
 def _check(arguments: Namespace) -> int:
     import os
 
-    from probe.pair_check import check_pieces, check_rows, declared_name, tokenizer_names, tokenizers_in
-    from probe.pairs import scan_pairs
+    from probe.gold.check import check_pieces, check_rows, declared_name, tokenizer_names, tokenizers_in
+    from probe.gold.pairs import scan_pairs
 
     path: Path = arguments.file
     gold, problems = scan_pairs(path)
@@ -167,16 +173,16 @@ def _check(arguments: Namespace) -> int:
 
 
 def _tokenizer(source: str) -> "Tokenizer":
-    from probe.models import tokenizer_of
-    from probe.sources import resolve
+    from probe.checkpoints.open_model import tokenizer_of
+    from probe.models.sources import resolve
 
     return tokenizer_of(resolve(source, Path.cwd()))
 
 
 def _new(arguments: Namespace) -> None:
-    from probe.drafts import draft_comments, draft_rows, pair_name, read_sentences
-    from probe.pair_rows import check_pair
-    from probe.pairs import format_pairs
+    from probe.gold.drafts import draft_comments, draft_rows, pair_name, read_sentences
+    from probe.gold.pairs import format_pairs
+    from probe.gold.rows import check_pair
 
     sources: tuple[str, str] = arguments.student, arguments.teacher
     pair = pair_name(*sources) if arguments.pair is None else arguments.pair
@@ -207,13 +213,13 @@ def _bytes(file: Path | None) -> bytes:
 
 
 def _convert(arguments: Namespace) -> None:
-    from probe.pairs import format_pairs, read_pairs
+    from probe.gold.pairs import format_pairs, read_pairs
 
     _check_usage(arguments)
     if arguments.to:
         _to(read_pairs(arguments.file), arguments)
         return
-    from probe.conversion import read_onto
+    from probe.exchange.conversion import read_onto
 
     if arguments.rows:
         gold = read_pairs(arguments.rows)
@@ -228,11 +234,11 @@ def _anew(arguments: Namespace) -> "GoldFile":
     """Rows that no gold file holds yet, with the vocabularies of the models that were named."""
     import sys
 
-    from probe.conversion import Naming, lost, read_alone
-    from probe.drafts import declarations
     from probe.errors import PairsError
-    from probe.pair_check import check_pieces
-    from probe.pairs import GoldFile
+    from probe.exchange.conversion import Naming, lost, read_alone
+    from probe.gold.check import check_pieces
+    from probe.gold.drafts import declarations
+    from probe.gold.pairs import GoldFile
 
     naming = Naming(arguments.pair, "row-" if arguments.prefix is None else arguments.prefix)
     rows = tuple(read_alone(arguments.file, arguments.from_, naming, arguments.base))
@@ -253,7 +259,7 @@ def _anew(arguments: Namespace) -> "GoldFile":
 def _to(gold: "GoldFile", arguments: Namespace) -> None:
     import sys
 
-    from probe.conversion import left_out, written
+    from probe.exchange.conversion import left_out, written
 
     files = written(gold.rows, arguments.to)
     _write(files if arguments.out else {"": files[""]}, arguments.out)
@@ -268,7 +274,7 @@ def _write(files: dict[str, str], out: Path | None) -> None:
     import sys
     from contextlib import ExitStack
 
-    from probe.files import replacing_file
+    from probe.output.files import replacing_file
 
     if out is None:
         sys.stdout.flush()
@@ -281,8 +287,8 @@ def _write(files: dict[str, str], out: Path | None) -> None:
 
 
 def _stats(arguments: Namespace) -> None:
-    from probe.pair_stats import READING, pair_stats
-    from probe.pairs import read_pairs
+    from probe.gold.counts import READING, pair_stats
+    from probe.gold.pairs import read_pairs
 
     found = pair_stats(read_pairs(arguments.file), str(arguments.file))
     if arguments.json or arguments.markdown:
@@ -294,8 +300,8 @@ def _stats(arguments: Namespace) -> None:
 
 
 def _agree(arguments: Namespace) -> None:
-    from probe.agreement import READING, compare
-    from probe.pairs import read_pairs
+    from probe.gold.agreement import READING, compare
+    from probe.gold.pairs import read_pairs
 
     found = compare(read_pairs(arguments.a), read_pairs(arguments.b), (str(arguments.a), str(arguments.b)))
     if arguments.json or arguments.markdown:

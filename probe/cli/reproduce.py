@@ -11,6 +11,7 @@ from probe.cli.run import run, with_version
 if TYPE_CHECKING:
     from probe.training.stages import Outcome
 
+
 TABLE, LATEX, RESULTS = "table.md", "table.tex", "results.json"
 SOME_FAILED = 1
 
@@ -44,7 +45,7 @@ def _reproduce(arguments: Namespace) -> int:
     quiet_transformers()
     from rich.console import Console
 
-    from probe.files import replacing_file
+    from probe.output.files import replacing_file
     from probe.training.evaluation.report import latex
     from probe.training.recipe import read_recipe
     from probe.training.reproduction.plan import Planner

@@ -49,7 +49,7 @@ def _train(arguments: Namespace) -> None:
         checkpoint = train(one, place)
         print(checkpoint, flush=True)
         if arguments.export == "dskd":
-            from probe.training.export import RunInfo, export_dskd
+            from probe.checkpoints.export.writer import RunInfo, export_dskd
 
             out = place.with_name(f"{place.name}-dskd")
             notes = export_dskd(checkpoint, out, teacher_path=None, run=RunInfo())

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from probe.plots.captions import legend_columns
+from probe.plots.heatmaps.captions import legend_columns
 from probe.plots.style import LIGHT, SERIES, settings, venue_width
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
 
 LABEL, TICK = 7.0, 6.5  # points
 

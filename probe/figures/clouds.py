@@ -8,11 +8,13 @@ from probe.figures.chart import TICK, canvas, legend_above
 from probe.figures.mismatch import run_and_others
 from probe.figures.paper import page
 from probe.figures.saved import Saved
-from probe.keyquery.values import Analysis, Estimate
+from probe.keyquery.values import Analysis
 from probe.plots.style import SERIES
+from probe.stats import Estimate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
 
 VIEW, METHOD, DISTANCE = "A", "PCA", "Fréchet"
 SHOWN = 200

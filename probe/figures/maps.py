@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 from probe.errors import PairsError, Problem
 from probe.figures.paper import page
 from probe.figures.saved import Saved
+from probe.gold.rows import GoldRow
 from probe.maps import AttentionMap
-from probe.pair_rows import GoldRow
-from probe.plots.heatmap import Look, heatmap
-from probe.references import chunk
+from probe.plots.heatmaps.heatmap import Look, heatmap
+from probe.scoring.references import chunk
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
 
 ORACLE = "chunk oracle"
 CUT, AGAIN, LARGEST = "many-to-many", ("repeat-same-context", "repeat-new-context"), 16

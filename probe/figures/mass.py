@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from probe.destinations import DESTINATIONS
 from probe.figures.chart import TICK, canvas
 from probe.figures.saved import Saved
-from probe.pair_rows import PHENOMENA
+from probe.gold.rows import PHENOMENA
 from probe.plots.style import LIGHT, SHARES
 from probe.report.values import ROWS, ProbeReport
+from probe.scoring.destinations import DESTINATIONS
 from probe.stats import FEW, RESAMPLES, bootstrap_interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
 
 ALL, SURE = "all sentences", DESTINATIONS[0]
 BESIDE = ("uniform", "bigram")

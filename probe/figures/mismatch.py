@@ -12,11 +12,12 @@ from probe.figures.paper import page
 from probe.figures.saved import Saved
 from probe.keyquery.values import Analysis
 from probe.report.values import ProbeReport
-from probe.scores import METRICS
+from probe.scoring.scores import METRICS
 from probe.stats import RESAMPLES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
 
 VIEW = "A"
 DISTANCES = {"Fréchet": "Fréchet distance", "energy": "energy distance", "AUC linear": "AUC, linear classifier"}

@@ -8,15 +8,16 @@ from dataclasses import astuple, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from probe.documents import escape_latex
 from probe.errors import OutputError, Problem
-from probe.files import replacing_file
+from probe.output.documents import escape_latex
+from probe.output.files import replacing_file
 from probe.plots.saving import SUFFIXES, save_figure
 from probe.plots.style import VENUES
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
     from matplotlib.figure import Figure
+
 
 PAGE, DPI = "-page", 200
 FAMILIES = tuple(name for name in VENUES if not name.endswith(PAGE))

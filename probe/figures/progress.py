@@ -9,11 +9,12 @@ from probe.figures.chart import DASHES, DOTS, TICK, canvas, legend_above
 from probe.figures.reproduction import Bounded
 from probe.figures.saved import Saved
 from probe.plots.style import LIGHT, SERIES
-from probe.scores import METRICS
+from probe.scoring.scores import METRICS
 from probe.stats import ENOUGH_SEEDS, RESAMPLES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
 
 TOP_1, UNTRAINED_SEED = "top-1", "None"
 REFERENCES = {

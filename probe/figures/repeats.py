@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
-from probe.destinations import PIECE, SURE
 from probe.figures.chart import DASHES, DOTS, LABEL, TICK, canvas, legend_above, reference, series
 from probe.figures.saved import Saved
+from probe.gold.rows import GoldRow
 from probe.maps import AttentionMap
-from probe.pair_rows import GoldRow
-from probe.references import bigram, surfaces, uniform
+from probe.scoring.destinations import PIECE, SURE
+from probe.scoring.references import bigram, surfaces, uniform
+from probe.scoring.truth import Truth
 from probe.stats import FEW, RESAMPLES, bootstrap_interval
-from probe.truth import Truth
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
 
 MOST = 4
 """Pieces that occur so often or more are one class."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from probe.documents import parsed
+from probe.output.documents import parsed
 
 SCHEMA, EVALUATION_SCHEMA = 2, 1
 

@@ -5,9 +5,9 @@ from math import isnan, nan
 
 import numpy as np
 
-from probe.documents import escape_latex
 from probe.figures.reproduction import Bounded, Reproduction, System
 from probe.figures.saved import Saved
+from probe.output.documents import escape_latex
 from probe.stats import ENOUGH_SEEDS, RESAMPLES
 
 METRICS = ("top-1", "MRR", "AUC")

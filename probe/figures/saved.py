@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from probe.documents import read_document
 from probe.errors import PairsError, Problem, ReportError
+from probe.exchange.given_maps import given_maps
 from probe.figures.reproduction import Evaluated, Reproduction, read_evaluation, read_reproduction
-from probe.given_maps import given_maps
+from probe.gold.pairs import GoldFile, read_pairs
+from probe.gold.rows import GoldRow
 from probe.keyquery.report import KeyQueryReport, load_report
 from probe.maps import AttentionMap
-from probe.pair_rows import GoldRow
-from probe.pairs import GoldFile, read_pairs
+from probe.output.documents import read_document
 from probe.report.document import load_reports
 from probe.report.values import ProbeReport
 

@@ -1,7 +1,7 @@
 """Key-query mismatch: how far the cloud of queries lies from the cloud of keys, and whether that is what hurts.
 
 clouds         queries and keys of many texts
-views          the same, as each softmax can see them
+views          the same, as each softmax can see them; planes of them for pictures
 moments        Fréchet distance, effective rank, norms: from means and covariances
 two_samples    MMD, energy distance, sliced Wasserstein: from points
 classifier     can a classifier tell them apart on unseen sentences?
@@ -9,7 +9,6 @@ matched        CKA and cosine over tokens that belong together
 matching       training-free repairs of the queries
 interventions  what those do to the attention on gold
 measure        each distance beside a floor and a reference
-planes         two-dimensional pictures, as data
 analyse        a checkpoint → an `Analysis`
 values         what was found, frozen
 report         several of them, to JSON and back

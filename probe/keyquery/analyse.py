@@ -5,11 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from probe.cma import OpenCheckpoint, Sides
-from probe.documents import known
+from probe.checkpoints.opened import OpenCheckpoint, Sides
 from probe.errors import PairsError, Problem
+from probe.gold.rows import GoldRow
 from probe.keyquery.clouds import Clouds, collect
-from probe.keyquery.extra import only_numpy, require_analysis
 from probe.keyquery.interventions import intervene
 from probe.keyquery.matched import (
     Matches,
@@ -22,12 +21,11 @@ from probe.keyquery.matched import (
 )
 from probe.keyquery.measure import half_sample_estimate, half_splits, measure
 from probe.keyquery.moments import effective_rank, norm_profile, scale_ratio
-from probe.keyquery.planes import planes
-from probe.keyquery.two_samples import subsample
-from probe.keyquery.values import Analysis, CloudFacts, Estimate, MatchedFacts, Measurement, Plane, Settings
-from probe.keyquery.views import VIEWS, View, outside_share, span_basis, view
-from probe.pair_rows import GoldRow
-from probe.provenance import checkpoint_files
+from probe.keyquery.two_samples import only_numpy, require_analysis, subsample
+from probe.keyquery.values import Analysis, CloudFacts, MatchedFacts, Measurement, Plane, Settings
+from probe.keyquery.views import VIEWS, View, outside_share, planes, span_basis, view
+from probe.output.provenance import checkpoint_files
+from probe.stats import Estimate, known
 
 LEAST_TEXTS = 10
 """Folds of a classifier and halves of a split must hold some sentences each."""

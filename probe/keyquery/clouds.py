@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from probe.attention import scaled_products
-from probe.cma import Logits, OpenCheckpoint, Sides
+from probe.attention import Logits, scaled_products
+from probe.checkpoints.opened import OpenCheckpoint, Sides
 from probe.projectors import Projector, project
 
 Points = Float[np.ndarray, "tokens width"]

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from probe.keyquery.values import Analysis, Estimate, Measurement
-from probe.stats import CONFIDENCE, holm
+from probe.keyquery.values import Analysis, Measurement
+from probe.stats import CONFIDENCE, Estimate, holm
 
 
 @dataclass(frozen=True, slots=True)

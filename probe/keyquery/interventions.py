@@ -6,15 +6,14 @@ import numpy as np
 from jaxtyping import Float
 
 from probe.attention import cross_model_attention
-from probe.documents import known
+from probe.gold.rows import GoldRow
 from probe.keyquery.clouds import Clouds, text_logits
 from probe.keyquery.matching import MATCHES
 from probe.keyquery.moments import frechet
-from probe.keyquery.values import Estimate, Intervention
-from probe.pair_rows import GoldRow
-from probe.references import gold_mask
-from probe.scores import top_1
-from probe.stats import bootstrap_interval
+from probe.keyquery.values import Intervention
+from probe.scoring.references import gold_mask
+from probe.scoring.scores import top_1
+from probe.stats import Estimate, bootstrap_interval, known
 
 TRAINED = "trained"
 

@@ -22,19 +22,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from probe.documents import known
 from probe.keyquery.classifier import LINEAR, MLP, held_out_area, held_out_auc
 from probe.keyquery.clouds import Cloud, Clouds
 from probe.keyquery.moments import gaussian_distance, moments
-from probe.keyquery.two_samples import (
-    median_bandwidth,
-    mmd2_and_energy,
-    mmd_p_value,
-    sliced_wasserstein,
-    subsample,
-)
-from probe.keyquery.values import Estimate, Measurement, Settings
-from probe.stats import CONFIDENCE
+from probe.keyquery.two_samples import median_bandwidth, mmd2_and_energy, mmd_p_value, sliced_wasserstein, subsample
+from probe.keyquery.values import Measurement, Settings
+from probe.stats import CONFIDENCE, Estimate, known
 
 FRECHET, MMD2, SLICED, ENERGY = "Fréchet", "MMD²", "sliced W₂", "energy"
 AUC_LINEAR, AUC_MLP = "AUC linear", "AUC MLP"

@@ -7,18 +7,10 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, TypeVar
 
-from probe.documents import parsed, read_document
 from probe.keyquery.differences import Difference, differences, on_same_texts
-from probe.keyquery.values import (
-    Analysis,
-    CloudFacts,
-    Estimate,
-    Intervention,
-    MatchedFacts,
-    Measurement,
-    Plane,
-    Settings,
-)
+from probe.keyquery.values import Analysis, CloudFacts, Intervention, MatchedFacts, Measurement, Plane, Settings
+from probe.output.documents import parsed, read_document
+from probe.stats import Estimate
 
 SCHEMA = 2
 WHAT = "a report of probe-keyquery --json"

@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from probe.keyquery.cells import bounds, digits, new_table
 from probe.keyquery.measure import DISTANCES
 from probe.keyquery.report import KeyQueryReport
 from probe.keyquery.tables_compared import compared
-from probe.keyquery.values import Analysis, Estimate, Settings
+from probe.keyquery.values import Analysis, Settings
+from probe.output.tables import bounds, digits, new_table
+from probe.stats import Estimate
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from probe.keyquery.cells import bounds, digits, new_table
 from probe.keyquery.differences import Difference, on_same_texts
 from probe.keyquery.measure import AUC_LINEAR, FRECHET, MMD2
 from probe.keyquery.report import KeyQueryReport
 from probe.keyquery.values import Analysis
 from probe.keyquery.views import A
+from probe.output.tables import bounds, digits, new_table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -5,7 +5,7 @@ A figure that does not exist, such as a gold figure of texts without gold, is No
 
 from dataclasses import dataclass
 
-from probe.documents import known
+from probe.stats import Estimate
 
 Numbers = tuple[float, ...]
 Point = tuple[float, float]
@@ -32,20 +32,6 @@ class Settings:
     classifier_splits: int = 3
     """Halves of the keys that a classifier is tried on for its floor."""
     seed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A figure with 95 % bounds."""
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-
-    @classmethod
-    def of(cls, value: float, low: float, high: float) -> "Estimate":
-        """An estimate of three floats, any of which may be NaN."""
-        return cls(known(value), known(low), known(high))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from probe.errors import OutputError, Problem
-from probe.files import replacing_file
+from probe.output.files import replacing_file
 from probe.plots.style import palette, settings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
 
 SUFFIXES = (".pdf", ".svg", ".png")
 # No dates, so that a figure changes only when what it shows does.

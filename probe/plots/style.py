@@ -9,6 +9,7 @@ from probe.errors import OutputError, Problem
 if TYPE_CHECKING:
     from matplotlib.colors import LinearSegmentedColormap
 
+
 VENUES = {
     "acl": 3.03,  # 7.7 cm
     "acl-page": 6.30,  # 16 cm

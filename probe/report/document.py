@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from probe.aligners import ALIGNERS
-from probe.destinations import DESTINATIONS
-from probe.documents import known, packed, parsed, read_document
+from probe.aligners.links import ALIGNERS
 from probe.errors import Problem, ReportError
-from probe.files import replacing_file
+from probe.output.documents import packed, parsed, read_document
+from probe.output.files import replacing_file
+from probe.report.triples import KINDS, Mark
 from probe.report.values import Group, Intervals, Origin, ProbeReport
-from probe.scores import COUNTS, LINK_COUNTS, LINK_METRICS, METRICS, SLICE_COUNTS, SLICE_METRICS
-from probe.stats import CONFIDENCE, RESAMPLES, SEED
-from probe.triples import KINDS, Mark
-from probe.truth import SLICES
+from probe.scoring.destinations import DESTINATIONS
+from probe.scoring.scores import COUNTS, LINK_COUNTS, LINK_METRICS, METRICS, SLICE_COUNTS, SLICE_METRICS
+from probe.scoring.truth import SLICES
+from probe.stats import CONFIDENCE, RESAMPLES, SEED, known
 
 SCHEMA = 2
 WHAT = "a report of probe-align --json"

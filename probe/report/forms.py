@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from probe.destinations import DESTINATIONS
-from probe.documents import escape_latex, number
 from probe.errors import MissingExtraError, Problem
-from probe.markdown import markdown_table
+from probe.output.documents import escape_latex, markdown_table, number
 from probe.report.tables import IN_PERCENT
 from probe.report.values import Group, Intervals, ProbeReport
-from probe.scores import COUNTS, LINK_METRICS, METRICS, SLICE_METRICS
+from probe.scoring.destinations import DESTINATIONS
+from probe.scoring.scores import COUNTS, LINK_METRICS, METRICS, SLICE_METRICS
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
 
 PAPER_METRICS = ("top-1", "MRR", "AUC", "F1", "AER")
 """Columns of a table for a paper: those that do not depend on temperature."""
@@ -81,7 +81,7 @@ def frame(reports: Mapping[str, ProbeReport]) -> "DataFrame":
 
 
 def sentence_frame(report: ProbeReport) -> "DataFrame":
-    """The counts of each sentence and method (`probe.scores.COUNTS`), a row each.
+    """The counts of each sentence and method (`probe.scoring.scores.COUNTS`), a row each.
 
     Raises:
         MissingExtraError: pandas is not installed.

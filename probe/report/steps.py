@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from probe.destinations import DESTINATIONS
 from probe.report.values import ROWS, ProbeReport
-from probe.scores import METRICS, SLICE_METRICS, metrics
+from probe.scoring.destinations import DESTINATIONS
+from probe.scoring.scores import METRICS, SLICE_METRICS, metrics
 from probe.stats import FEW, bootstrap_interval
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
 
 TOP_1, COMMON_MASS = METRICS.index("top-1"), METRICS.index("mass at common H")
 SAME_LEFT, OTHER_LEFT = "again, same left", "again, other left"

@@ -5,15 +5,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from probe.report.triples import table as triples_table
 from probe.report.values import BESIDE, Group, ProbeReport
-from probe.scores import LINK_METRICS, METRICS, SLICE_METRICS
+from probe.scoring.scores import LINK_METRICS, METRICS, SLICE_METRICS
+from probe.scoring.truth import KINDS, READINGS
 from probe.stats import FEW, RESAMPLES, SEED
-from probe.triples import table as triples_table
-from probe.truth import KINDS, READINGS
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
+
 
 NOTES = {
     "cma": "this checkpoint's attention",
@@ -59,7 +60,7 @@ READINGS_NOTES = (
 )
 
 MASS_HEADERS = ("sure\nlink", "own\nchunk", "same\npiece", "same\nword", "next\nchunk", "EOS", "else-\nwhere")
-"""`probe.destinations.DESTINATIONS` in few letters."""
+"""`probe.scoring.destinations.DESTINATIONS` in few letters."""
 
 
 def heading(report: ProbeReport) -> list[str]:

@@ -7,12 +7,12 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Float
 
-from probe.aligners import ALIGNERS
-from probe.pair_rows import PHENOMENA
-from probe.scores import COUNTS, METRICS, SLICE_METRICS, link_metrics, metrics, slice_metrics
+from probe.aligners.links import ALIGNERS
+from probe.gold.rows import PHENOMENA
+from probe.report.triples import Mark, TripleScores, score_triples
+from probe.scoring.scores import COUNTS, METRICS, SLICE_METRICS, link_metrics, metrics, slice_metrics
+from probe.scoring.truth import SLICES
 from probe.stats import FEW, bootstrap_interval
-from probe.triples import Mark, TripleScores, score_triples
-from probe.truth import SLICES
 
 BESIDE = ("lexical", "diagonal", "bigram")
 """What figures of the probed method are shown beside, where there is room for few."""
@@ -80,7 +80,7 @@ class ProbeReport:
     Example:
         >>> from pathlib import Path
         >>> import probe
-        >>> from probe.scores import METRICS
+        >>> from probe.scoring.scores import METRICS
         >>> path = Path("alignments/second.tsv")
         >>> report = probe.align_pairs(probe.find_checkpoint("demo"), probe.read_pairs(path), path, ["lexical"])
         >>> top_1 = report.intervals.value[:, METRICS.index("top-1")]
@@ -99,15 +99,15 @@ class ProbeReport:
     """Which minimal triple each sentence belongs to."""
     methods: tuple[str, ...]
     counts: Float[np.ndarray, "sentences methods counts"]
-    """By `probe.scores.COUNTS`, of A over student tokens."""
+    """By `probe.scoring.scores.COUNTS`, of A over student tokens."""
     backward: Float[np.ndarray, "sentences methods counts"]
     """The same of A′ over teacher tokens; NaN of maps without it."""
     slices: Float[np.ndarray, "sentences methods slices slice_counts"]
-    """By kind of token and reading of the row (`probe.truth.SLICES`)."""
+    """By kind of token and reading of the row (`probe.scoring.truth.SLICES`)."""
     links: Float[np.ndarray, "sentences methods aligners link_counts"]
-    """Of the hard links that each aligner (`probe.aligners.ALIGNERS`) makes of the maps."""
+    """Of the hard links that each aligner (`probe.aligners.links.ALIGNERS`) makes of the maps."""
     mass: Float[np.ndarray, "sentences methods destinations"]
-    """Where the weight of linked student tokens goes (`probe.destinations.DESTINATIONS`)."""
+    """Where the weight of linked student tokens goes (`probe.scoring.destinations.DESTINATIONS`)."""
 
     def __repr__(self) -> str:
         """What was probed on what, in a line."""

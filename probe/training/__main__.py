@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from probe.adopt import PROMPT
+from probe.checkpoints.dskd import PROMPT
 from probe.errors import ProbeError
 from probe.training.terminal import quiet_transformers, require_train
 
@@ -34,8 +34,8 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         require_train()
-        from probe.training.pretrain import PretrainSettings
-        from probe.training.run import PretrainRun, run_pretraining
+        from probe.training.pretraining.loop import PretrainSettings
+        from probe.training.pretraining.run import PretrainRun, run_pretraining
 
         quiet_transformers()
         settings = PretrainSettings(

@@ -5,11 +5,11 @@ import json
 import re
 from pathlib import Path
 
-from probe.checkpoint import ModelRecord, VerifiedSource
-from probe.embeddings import open_table
+from probe.checkpoints.checkpoint import ModelRecord, VerifiedSource
 from probe.errors import Problem, TrainingError
-from probe.sources import BUNDLED, CACHE, resolve
-from probe.tokenizer import Tokenizer
+from probe.models.embeddings import open_table
+from probe.models.sources import BUNDLED, CACHE, resolve
+from probe.models.tokenizer import Tokenizer
 
 NAMES = frozenset({"config.json", "tokenizer.json", "adapter_config.json"})
 SUFFIXES = frozenset({".safetensors", ".bin", ".gguf"})

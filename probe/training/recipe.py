@@ -15,12 +15,15 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from probe.checkpoints.dskd import MAX_LENGTH, MAX_PROMPT
 from probe.errors import Problem, TrainingError
 from probe.training.criteria.links import Side
 from probe.training.criteria.settings import CriticName, DivergenceName, Method, Objective
-from probe.training.data import MAX_LENGTH, MAX_PROMPT
 
 SHIPPED = Path(__file__).parent / "recipes"
+RECIPE = "recipe.json"
+"""The file in a run and in each of its checkpoints that says what ran."""
+
 Positive = Field(gt=0)
 NotNegative = Field(ge=0)
 

@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 
 from probe import __version__
 from probe.errors import OutputError, ProbeError, Problem, TrainingError
-from probe.files import replacing_file
+from probe.output.files import replacing_file
 
 NOTE, TROUBLE, LOCK = "stage.json", "failure.txt", ".lock"
 State = Literal["made", "kept", "failed", "not reached"]

@@ -32,9 +32,9 @@ import numpy as np
 from jaxtyping import Int
 
 from probe.errors import CheckpointError, ProbeError, Problem, TrainingError
-from probe.files import replacing_file
-from probe.table_sources import read_json
-from probe.tokenizer import Tokenizer
+from probe.models.table_sources import read_json
+from probe.models.tokenizer import Tokenizer
+from probe.output.files import replacing_file
 from probe.tokens import BYTE_PIECE, byte_level_bytes, byte_of_char, sentencepiece_bytes
 from probe.training.terminal import require_train
 

@@ -12,16 +12,16 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from probe.attention import CrossModelAttention, cross_model_attention, scaled_products
-from probe.checkpoint import Scales
+from probe.checkpoints.checkpoint import Scales
 from probe.errors import Problem, TrainingError
 from probe.projectors import QUERY, S2T, T2S, project
 from probe.training.criteria.dual_space import Mixed, Terms, dual_space_terms
+from probe.training.criteria.projectors import Projectors
 from probe.training.criteria.published import add_published_masks
 from probe.training.criteria.settings import Objective
 from probe.training.criteria.teacher_space import Expectations
 from probe.training.criteria.views import Counts, Tokens, View
 from probe.training.criteria.vocabulary import Workspace
-from probe.training.modules import Projectors
 
 Links = Bool[Tensor, "batch student teacher"]
 

@@ -5,21 +5,20 @@ from typing import NamedTuple, TypeVar
 from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
-from probe.checkpoint import Scales
+from probe.checkpoints.checkpoint import Scales
 from probe.errors import Problem, TrainingError
 from probe.projectors import QUERY, S2T, STRUCTURES, T2S
 from probe.training.criteria.cma import attend, chunk_average, cma, keys, queries
 from probe.training.criteria.dual_space import Terms, dskd
 from probe.training.criteria.eta import eta
-from probe.training.criteria.logit_matching import MappedHead, mined, uld
+from probe.training.criteria.logit_matching import MappedHead, kd, mined, sft, uld
 from probe.training.criteria.matching import Adversary, Transport, key_query_loss
+from probe.training.criteria.projectors import Projectors
 from probe.training.criteria.published import batch_scales
-from probe.training.criteria.same_vocabulary import kd, sft
 from probe.training.criteria.settings import Method, Objective
 from probe.training.criteria.teacher_space import Expectations
 from probe.training.criteria.views import Counts, View
 from probe.training.criteria.vocabulary import Workspace
-from probe.training.modules import Projectors
 
 T = TypeVar("T")
 
@@ -72,7 +71,8 @@ class Criterion(nn.Module):
             student: width.
             teacher: width.
             seed: of the projectors; networks draw from torch's generator.
-            scales: for cross-model attention; see `probe.checkpoint`. None in reference mode for those of each batch.
+            scales: for cross-model attention; see `probe.checkpoints.checkpoint`. None in reference mode, where
+                every batch has its own.
             mapped_head: for mined.
             student_of_teacher: for eta.
         """

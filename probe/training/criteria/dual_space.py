@@ -20,11 +20,11 @@ from probe.attention import CrossModelAttention
 from probe.errors import Problem, TrainingError
 from probe.projectors import S2T, T2S, project
 from probe.training.criteria.divergences import divergence
+from probe.training.criteria.projectors import Projectors
 from probe.training.criteria.settings import Objective
 from probe.training.criteria.teacher_space import Expectations, TeacherSpaceLosses, teacher_space_losses
 from probe.training.criteria.views import IGNORED, Counts, View
 from probe.training.criteria.vocabulary import Guide, Workspace, vocabulary_losses
-from probe.training.modules import Projectors
 
 
 class Terms(NamedTuple):

@@ -21,11 +21,11 @@ from torch import Tensor
 from probe.projectors import S2T, T2S, project
 from probe.training.criteria.divergences import divergence
 from probe.training.criteria.dual_space import Terms
+from probe.training.criteria.projectors import Projectors
 from probe.training.criteria.settings import Objective
 from probe.training.criteria.teacher_space import predictions
 from probe.training.criteria.views import IGNORED, Counts, View
 from probe.training.criteria.vocabulary import Guide, Workspace, vocabulary_losses
-from probe.training.modules import Projectors
 
 
 def eta(

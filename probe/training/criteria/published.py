@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from probe.checkpoint import Scales
+from probe.checkpoints.checkpoint import Scales
 from probe.training.criteria.views import View
 
 MASKED = -1e5

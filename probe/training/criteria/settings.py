@@ -18,7 +18,8 @@ class Objective:
     """A method and its numbers.
 
     ``reference`` reproduces the published code on a batch padded as it pads: masks by adding -1e5, adaptive KL with
-    the temperature applied twice, student rows without a partner kept. Scales are given apart, see `probe.checkpoint`.
+    the temperature applied twice, student rows without a partner kept. Scales are given apart, see
+    `probe.checkpoints.checkpoint`.
     """
 
     method: Method = "cma"
@@ -44,3 +45,6 @@ class Objective:
         if not inside or min(self.temperature, self.teacher_temperature) <= 0 or self.kq_rate < 0 or self.kq_hidden < 1:
             expected = "rates, skew and alpha from 0 to 1, temperatures above 0, kq_rate and kq_hidden not negative"
             raise TrainingError(Problem("objective", expected, str(self), "Mend the number that is out of range."))
+
+
+CROSS_MODEL: frozenset[Method] = frozenset({"cma", "cla", "clp", "cma-ga", "cma-ct"})

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from probe.attention import bigrams
 from probe.errors import Problem, TrainingError
-from probe.training.data import Encoded
+from probe.training.examples import Encoded
 
 ROUNDING = 0.02
 """Relative difference of two logit vectors that bfloat16 explains."""

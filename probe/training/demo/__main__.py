@@ -10,14 +10,14 @@ from pathlib import Path
 import torch
 
 from probe.errors import ProbeError
-from probe.files import replacing_file
-from probe.tokenizer import Tokenizer
-from probe.training.data import Example, tokenize
-from probe.training.demo.corpus import PROMPT, docstring_examples
+from probe.models.tokenizer import Tokenizer
+from probe.output.files import replacing_file
+from probe.training.data.docstrings import PROMPT, docstring_examples
 from probe.training.demo.language_models import new_student, new_teacher, save_float16, train_language_model
 from probe.training.demo.tokenizers import train_student_tokenizer, train_teacher_tokenizer
-from probe.training.pretrain import PretrainSettings
-from probe.training.run import PretrainRun, run_pretraining
+from probe.training.examples import Example, tokenize
+from probe.training.pretraining.loop import PretrainSettings
+from probe.training.pretraining.run import PretrainRun, run_pretraining
 from probe.training.terminal import quiet_transformers
 
 HELD_OUT, SEED = 100, 10

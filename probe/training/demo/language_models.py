@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from rich.progress import Progress
 
-from probe.training.data import Encoded, batches
 from probe.training.demo.tokenizers import STUDENT_PIECES, TEACHER_PIECES
+from probe.training.examples import Encoded, batches
 
 POSITIONS = 256
 IGNORED = -100

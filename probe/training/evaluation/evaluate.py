@@ -9,12 +9,12 @@ import numpy as np
 from jaxtyping import Float
 
 from probe.errors import Problem, TrainingError
+from probe.training.evaluation.generate import generate
 from probe.training.evaluation.likelihood import bits_per_byte
 from probe.training.evaluation.questions import QuestionSet
 from probe.training.evaluation.respond import Model, generation_settings
-from probe.training.generate import generate
+from probe.training.evaluation.rouge import score_each
 from probe.training.recipe import EvaluationPart
-from probe.training.rouge import score_each
 
 SCHEMA = 1
 

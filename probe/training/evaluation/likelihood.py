@@ -6,12 +6,13 @@ from typing import Any
 
 import torch
 
+from probe.checkpoints.dskd import MAX_LENGTH, MAX_PROMPT
 from probe.errors import Problem, TrainingError
-from probe.tokenizer import Tokenizer
-from probe.training.criteria.same_vocabulary import sft
+from probe.models.tokenizer import Tokenizer
+from probe.training.criteria.logit_matching import sft
 from probe.training.criteria.views import Counts, Positions, response_positions, view
 from probe.training.criteria.vocabulary import Workspace
-from probe.training.data import MAX_LENGTH, MAX_PROMPT, Encoded, Example, tokenize
+from probe.training.examples import Encoded, Example, tokenize
 
 ROWS = 4
 """Examples that are run at once."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from probe.errors import Problem, TrainingError
-from probe.training.data import Example, jsonl_rows, parsed_rows, text_of
+from probe.training.examples import Example, jsonl_rows, parsed_rows, text_of
 
 FILES = ("test.jsonl", "valid.jsonl")
 """A set's file in its directory; DSKD calls most of its test sets valid."""

@@ -7,11 +7,12 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from probe import __version__
-from probe.documents import escape_latex, number, without_nan
+from probe.output.documents import escape_latex, number, without_nan
 from probe.training.evaluation.summary import OUT_OF_DOMAIN, Figure, System
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
 
 METRICS = ("rouge_l", "exact_match")
 SCHEMA = 1

@@ -7,14 +7,13 @@ from typing import Any, NamedTuple
 
 import torch
 
-from probe.checkpoint import MANIFEST, load_checkpoint
+from probe.checkpoints.checkpoint import MANIFEST, STUDENT, load_checkpoint
 from probe.errors import Problem, TrainingError
-from probe.tokenizer import FILE, Tokenizer
+from probe.models.tokenizer import FILE, Tokenizer
 from probe.training.criteria.views import plain_head
-from probe.training.generate import GenerationSettings
+from probe.training.evaluation.generate import GenerationSettings
 from probe.training.model_files import directory_of
 from probe.training.recipe import EvaluationPart
-from probe.training.trainer.saving import STUDENT
 
 ADAPTER = "adapter_config.json"
 

@@ -8,16 +8,15 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from probe.errors import Problem, TrainingError
-from probe.files import replacing_file
+from probe.output.files import replacing_file
+from probe.training.data.rows import read_rows
 from probe.training.evaluation.evaluate import Evaluation, evaluate, read_evaluation
 from probe.training.evaluation.questions import QuestionSet, held_out, read_sets
 from probe.training.evaluation.respond import Model, Shared, load_model, model_directory
 from probe.training.evaluation.summary import System
 from probe.training.model_files import directory_of, files_digest
-from probe.training.recipe import EvaluationPart, Recipe, read_recipe_of_run
-from probe.training.rows import read_rows
+from probe.training.recipe import RECIPE, EvaluationPart, Recipe, read_recipe_of_run
 from probe.training.stages import Stage, Store
-from probe.training.trainer.saving import RECIPE
 
 RESULT = "evaluation.json"
 

@@ -7,25 +7,26 @@ from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from probe.align import align_pairs
-from probe.checkpoint import MANIFEST, TENSORS
+from probe.alignment.align import align_pairs
+from probe.checkpoints.checkpoint import MANIFEST, STUDENT, TENSORS
+from probe.checkpoints.find import find_checkpoint
 from probe.errors import Problem, TrainingError
-from probe.files import replacing_file
-from probe.find import find_checkpoint
-from probe.pairs import read_pairs
+from probe.gold.pairs import read_pairs
+from probe.output.files import replacing_file
 from probe.report.document import save_report
-from probe.training.data import digest
+from probe.training.data.rows import read_rows
 from probe.training.evaluation.questions import QuestionSet, held_out, read_sets
 from probe.training.evaluation.respond import ADAPTER, Shared, load_model, model_directory
 from probe.training.evaluation.run import evaluation_stage
+from probe.training.examples import digest
 from probe.training.model_files import directory_of, files_digest
 from probe.training.recipe import ObjectivePart, Recipe, StudentPart, TeacherPart
 from probe.training.reproduction.systems import RAW_STUDENT, Compared
-from probe.training.rows import read_rows
 from probe.training.stages import Stage, Store
-from probe.training.trainer.models import start_directory, teacher_source
+from probe.training.teacher.teacher import teacher_source
 from probe.training.trainer.run import train
-from probe.training.trainer.saving import STUDENT, newest_complete
+from probe.training.trainer.saving import newest_complete
+from probe.training.trainer.start import start_directory
 from probe.training.vocabulary_map import Vocabulary, vocabulary_map
 
 REPORT, LOG, MAP = "report.json", "log.txt", "vocabulary_map.json"

@@ -8,8 +8,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from probe import __version__
-from probe.documents import number
-from probe.markdown import markdown_table
+from probe.output.documents import markdown_table, number
 from probe.stats import ENOUGH_SEEDS
 from probe.training.evaluation.report import to_json
 from probe.training.evaluation.summary import System, difference
@@ -17,6 +16,7 @@ from probe.training.reproduction.results import BEFORE, Results
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
 
 SCHEMA = 2
 PACKAGES = ("torch", "transformers", "numpy", "tokenizers")

@@ -13,8 +13,8 @@ from torch.utils.data import Dataset, Sampler
 from probe.errors import Problem, TrainingError
 from probe.training.criteria.links import stack_links
 from probe.training.criteria.views import Positions, pad_as_published, response_positions
-from probe.training.data import Encoded, epoch_batches
-from probe.training.teacher_states import TeacherStates
+from probe.training.examples import Encoded, epoch_batches
+from probe.training.teacher.states import TeacherStates
 
 Links = Callable[[int], Bool[np.ndarray, "student teacher"]]
 
@@ -50,7 +50,7 @@ class GlobalBatches(Sampler[int]):
     """Row after row, so that each run of ``batch_size`` rows is one optimizer step, whoever computes what of it.
 
     The order is a function of seed, epoch and batch size: shuffled, sorted by length within windows, shuffled again
-    (see `probe.training.data`). Rows that do not fill the last batch of an epoch wait for another epoch.
+    (see `probe.training.examples`). Rows that do not fill the last batch of an epoch wait for another epoch.
     """
 
     def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from probe.training.criteria.criterion import Criterion, Side
 from probe.training.criteria.teacher_space import Expectations
 from probe.training.criteria.views import Counts, View, view
+from probe.training.teacher.teacher import Teacher
 from probe.training.trainer.batches import positions_of
-from probe.training.trainer.teacher import Teacher
 
 
 class Distiller(nn.Module):

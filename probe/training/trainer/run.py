@@ -10,16 +10,16 @@ import torch
 from transformers import TrainerCallback, TrainingArguments
 
 from probe.errors import Problem, TrainingError
-from probe.files import replacing_file
+from probe.output.files import replacing_file
+from probe.training.evaluation.generate import generate
 from probe.training.evaluation.likelihood import bits_per_byte
 from probe.training.evaluation.respond import generation_settings
-from probe.training.generate import generate
-from probe.training.recipe import Recipe
-from probe.training.rouge import score
+from probe.training.evaluation.rouge import score
+from probe.training.recipe import RECIPE, Recipe
 from probe.training.trainer.batches import Collate, GlobalBatches
 from probe.training.trainer.console import Console
 from probe.training.trainer.distiller import Distiller
-from probe.training.trainer.saving import BITS, RECIPE, ROUGE, Saver, is_done, newest_complete
+from probe.training.trainer.saving import BITS, ROUGE, Saver, is_done, newest_complete
 from probe.training.trainer.setup import Prepared, prepare
 from probe.training.trainer.trainer import DistillationTrainer, unwrapped
 

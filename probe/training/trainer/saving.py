@@ -17,13 +17,14 @@ from typing import Any, Literal, NamedTuple, cast
 
 import torch
 
-from probe.checkpoint import MANIFEST, Checkpoint, load_checkpoint, write_checkpoint
+from probe.checkpoints.checkpoint import MANIFEST, STUDENT, Checkpoint, load_checkpoint, write_checkpoint
 from probe.errors import OutputError, Problem, TrainingError
-from probe.files import replacing_directory
+from probe.output.files import replacing_directory
+from probe.training.recipe import RECIPE
 from probe.training.trainer.distiller import Distiller
 
-FILES, METRICS, NETWORKS, STUDENT = "files.json", "metrics.json", "networks.safetensors", "student"
-RECIPE, TRAINER_STATE = "recipe.json", "trainer_state.json"
+FILES, METRICS, NETWORKS = "files.json", "metrics.json", "networks.safetensors"
+TRAINER_STATE = "trainer_state.json"
 PARTIAL, PROJECTORS = ".partial", "projectors"
 BITS, ROUGE = "bits_per_byte", "rouge_l"
 _NAME = re.compile(r"checkpoint-([0-9]+)")

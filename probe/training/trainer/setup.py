@@ -7,21 +7,22 @@ from pathlib import Path
 
 import torch
 
-from probe.adopt import PROMPT
-from probe.checkpoint import Checkpoint, ModelRecord, Scales, VerifiedSource
-from probe.embeddings import open_table
+from probe.checkpoints.checkpoint import STUDENT, Checkpoint, ModelRecord, Scales, VerifiedSource
+from probe.checkpoints.dskd import PROMPT
 from probe.errors import Problem, TrainingError
-from probe.tokenizer import Tokenizer
-from probe.training.data import Example, digest
+from probe.models.embeddings import open_table
+from probe.models.tokenizer import Tokenizer
+from probe.training.data.cut import Cut, cut_rows
+from probe.training.data.rows import read_rows
+from probe.training.examples import Example, digest
 from probe.training.model_files import record_of
 from probe.training.recipe import ObjectivePart, Recipe
-from probe.training.rows import read_rows
-from probe.training.trainer.alignment import links_of
+from probe.training.teacher.teacher import freeze_teacher, teacher_source
 from probe.training.trainer.batches import Rows
 from probe.training.trainer.distiller import Distiller
-from probe.training.trainer.models import build_criterion, freeze_teacher, load_student, scales_of, teacher_source
-from probe.training.trainer.saving import STUDENT
-from probe.training.trainer.sides import Cut, cut_rows
+from probe.training.trainer.links import links_of
+from probe.training.trainer.models import load_student
+from probe.training.trainer.start import build_criterion, scales_of
 
 SAME_TOKENIZER = frozenset({"kd", "dskd"})
 TWO_TOKENIZERS = frozenset({"cma", "cla", "clp", "cma-ga", "cma-ct", "mined", "eta"})

@@ -1,0 +1,154 @@
+"""Gold pairs × methods → scores: the alignment probe."""
+
+from collections.abc import Callable, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from probe.alignment.fitting import fitting_rows
+from probe.alignment.methods import RANDOM_SEEDS, SAMPLE, MapsOf, checkpoint_maps, chosen_references
+from probe.checkpoints.opened import OpenCheckpoint
+from probe.exchange.given_maps import GivenMaps
+from probe.gold.pairs import GoldFile
+from probe.gold.rows import GoldRow
+from probe.maps import AttentionMap
+from probe.output.provenance import checkpoint_files, file_sha256, versions
+from probe.report.triples import mark_of
+from probe.report.values import Origin, ProbeReport
+from probe.scoring.scores import COUNTS, Scores, count, score
+from probe.scoring.sharpness import common_power
+from probe.scoring.truth import Truth
+
+PACKAGES = ("cma-probe", "numpy", "scipy", "tokenizers")
+COMMON_ENTROPY = 0.5
+"""Mean entropy, as a share of log m, that maps are brought to where weights of methods are compared."""
+
+
+def align_pairs(
+    open_: OpenCheckpoint, gold: GoldFile, path: Path, methods: Sequence[str] | None = None, command: str = ""
+) -> ProbeReport:
+    """Score the attention of a checkpoint, its ablations and floors, and the references on the rows that fit it.
+
+    Args:
+        open_: the checkpoint.
+        gold: annotated rows; those of other tokenizers are counted and left out.
+        path: of the gold file, for messages and for the record.
+        methods: what to score beside the attention (`probe.alignment.methods`); None for all.
+        command: for the record.
+
+    Raises:
+        PairsError: no row fits, or a row claims these tokenizers but has other pieces than they produce.
+        MapError: a method is not known.
+
+    Example:
+        >>> from pathlib import Path
+        >>> import probe
+        >>> path = Path("alignments/second.tsv")
+        >>> gold = probe.read_pairs(path)
+        >>> report = probe.align_pairs(probe.find_checkpoint("demo"), gold, path, ["diagonal", "lexical"])
+        >>> report.methods  # the first one is probed, and uniform always stands beside it
+        ('cma', 'uniform', 'diagonal', 'lexical')
+        >>> len(report.sentences), report.other_sentences
+        (6, 54)
+    """
+    others = chosen_references(methods)
+    rows = fitting_rows(open_, gold, path)
+    own = checkpoint_maps(open_, rows, methods)
+    checkpoint = open_.checkpoint
+    models = (checkpoint.student, checkpoint.teacher)
+    origin = Origin(
+        checkpoint=checkpoint.name,
+        method=checkpoint.method,
+        criterion=checkpoint.criterion,
+        steps=checkpoint.steps,
+        pair=f"{checkpoint.student.name} ← {checkpoint.teacher.name}",
+        scales=tuple((name, getattr(checkpoint.scales, name)) for name in ("key", "hidden", "target")),
+        key_scale_is_estimate=checkpoint.scales.key_is_estimate,
+        files=checkpoint_files(checkpoint.path),
+        tables=tuple((source.source, source.sha256) for model in models for source in model.sources[:1]),
+        random_seeds=RANDOM_SEEDS if own.untrained else (),
+        **_record(path, command),
+    )
+    return _report(origin, rows, len(gold.rows) - len(rows), lambda row: own(row) | others(row))
+
+
+def align_maps(
+    given: GivenMaps, gold: GoldFile, path: Path, methods: Sequence[str] | None = None, command: str = ""
+) -> ProbeReport:
+    """Score maps or links that somebody else made on the rows that they are of; see `align_pairs`."""
+    others = chosen_references(methods)
+    rows = [row for row in gold.rows if row.id in given.maps]
+    origin = Origin(
+        checkpoint=given.name,
+        method="maps",
+        criterion="as given",
+        steps=None,
+        pair=", ".join(sorted({row.pair.replace("~", " ← ") for row in rows})),
+        scales=(),
+        key_scale_is_estimate=False,
+        files=given.files,
+        tables=(),
+        random_seeds=(),
+        **_record(path, command),
+    )
+    return _report(
+        origin, rows, len(gold.rows) - len(rows), lambda row: {given.name: [given.maps[row.id]]} | others(row)
+    )
+
+
+def _record(path: Path, command: str) -> dict[str, Any]:
+    return {"gold": str(path), "gold_sha256": file_sha256(path), "versions": versions(PACKAGES), "command": command}
+
+
+def _report(origin: Origin, rows: Sequence[GoldRow], other_rows: int, maps_of: MapsOf) -> ProbeReport:
+    sample = [maps_of(row) for row in rows[:SAMPLE]]
+    powers = _powers(sample)
+    maps = chain(sample, map(maps_of, rows[SAMPLE:]))
+    found = [_scores(row, of_row, powers) for row, of_row in zip(rows, maps, strict=True)]
+
+    def stacked(part: Callable[[Scores], np.ndarray]) -> np.ndarray:
+        return np.stack([part(scores) for scores, _ in found])
+
+    return ProbeReport(
+        origin=origin,
+        sentences=tuple(row.id for row in rows),
+        other_sentences=other_rows,
+        lengths=tuple(len(row.student.tokens) for row in rows),
+        phenomena=tuple(row.phenomena for row in rows),
+        triples=tuple(mark_of(row.note) for row in rows),
+        methods=tuple(powers),
+        counts=stacked(lambda scores: scores.counts),
+        backward=np.stack([backward for _, backward in found]),
+        slices=stacked(lambda scores: scores.slices),
+        links=stacked(lambda scores: scores.links),
+        mass=stacked(lambda scores: scores.mass),
+    )
+
+
+def _powers(sample: Sequence[dict[str, list[AttentionMap]]]) -> dict[str, float | None]:
+    """By method, what brings its logits to the common entropy; None where nothing does."""
+    return {
+        name: common_power([map_ for of_row in sample for map_ in of_row[name]], COMMON_ENTROPY) for name in sample[0]
+    }
+
+
+def _scores(
+    row: GoldRow, maps: dict[str, list[AttentionMap]], powers: dict[str, float | None]
+) -> tuple[Scores, np.ndarray]:
+    """Scores of A by method, and counts of A′; where a method has several maps, their means."""
+    flat = [map_ for of_method in maps.values() for map_ in of_method]
+    forward = score(flat, Truth(row), [powers[name] for name, of_method in maps.items() for _ in of_method])
+    known = [map_.reversed for map_ in flat if map_.over_student is not None]
+    backward = np.full((len(flat), len(COUNTS)), np.nan)
+    if known:
+        backward[[map_.over_student is not None for map_ in flat]] = count(known, Truth(row.reversed))
+    starts = np.cumsum([0, *(len(of_method) for of_method in maps.values())])[:-1]
+    sizes = np.array([len(of_method) for of_method in maps.values()])
+
+    def means(values: np.ndarray) -> np.ndarray:
+        return np.add.reduceat(values, starts) / sizes.reshape(-1, *[1] * (values.ndim - 1))
+
+    parts = (forward.counts, forward.slices, forward.links, forward.mass)
+    return Scores(*map(means, parts)), means(backward)

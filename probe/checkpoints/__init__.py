@@ -1,0 +1,1 @@
+"""Trained projectors: ours and DSKD's, found and opened."""

@@ -1,0 +1,183 @@
+"""The diagnosis of a directory: the way in, and what comes out."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from probe.checkpoints.checkpoint import MANIFEST, TENSORS, Checkpoint, ModelRecord, load_checkpoint
+from probe.checkpoints.doctor.directory import (
+    Epoch,
+    choose,
+    examine_arguments,
+    examine_batches,
+    examine_criterion,
+    examine_files,
+    find_epochs,
+    is_checkpoint,
+    known_files,
+)
+from probe.checkpoints.doctor.findings import STUDENT, TEACHER, TOPICS, Finding, Notes, Request, Verdict
+from probe.checkpoints.doctor.key_scale import KeyScaleFit, examine_alignment, examine_key_scale, read_lines
+from probe.checkpoints.doctor.models import dtype_of, examine_ends, hash_all, open_seen, see
+from probe.checkpoints.doctor.projectors import (
+    Stored,
+    examine_projectors,
+    examine_query,
+    examine_values,
+    read_projectors,
+)
+from probe.checkpoints.doctor.student import examine_student
+from probe.checkpoints.doctor.teacher import examine_teacher
+from probe.checkpoints.dskd import PROJECTORS
+from probe.checkpoints.open_model import OpenModel, open_model
+from probe.errors import CheckpointError, Problem
+from probe.models.embeddings import EmbeddingTable
+from probe.models.sources import bundled_dir, bundled_names
+from probe.models.table_files import read_header
+from probe.projectors import QUERY
+
+
+def examine_epoch(epoch: Path, request: Request, notes: Notes) -> tuple[dict[str, EmbeddingTable], KeyScaleFit | None]:
+    """Note all that is found; returns the models' tables, and what alignments tell of the key scale."""
+    arguments = examine_arguments(epoch, notes)
+    trains = examine_criterion(epoch, arguments, notes)
+    stored = read_projectors(epoch, arguments, notes)
+    lines = read_lines(request.align, notes)
+    widths = {role: stored.width(role) if stored else None for role in (STUDENT, TEACHER)}
+    student = examine_student(epoch, arguments, request.student, widths[STUDENT], notes)
+    teacher = examine_teacher(arguments, request.teacher, widths[TEACHER], lines, notes)
+    models = {role: seen for role, seen in ((STUDENT, student), (TEACHER, teacher)) if seen}
+    tables = {role: seen.table for role, seen in models.items()}
+    # Of a model that is not here, the shapes tell the width.
+    widths |= {role: table.width for role, table in tables.items()}
+    query = examine_projectors(stored, widths, notes).get(QUERY) if stored else None
+    examine_query(trains, query, notes)
+    batches = examine_batches(epoch, arguments, notes)
+    opened = {role: model for role, seen in models.items() if (model := open_seen(role, seen, notes))}
+    examine_ends(opened, notes)
+    examine_key_scale(opened.get(TEACHER), batches, request, notes)
+    return tables, examine_alignment(lines, query, opened, notes)
+
+
+def examine_own(
+    directory: Path, request: Request, notes: Notes
+) -> tuple[dict[str, EmbeddingTable], KeyScaleFit | None]:
+    """Note all that is found; returns the models' tables, and what alignments tell of the key scale."""
+    lines = read_lines(request.align, notes)
+    checkpoint = notes.attempt("projectors", lambda: load_checkpoint(directory))
+    if checkpoint is None:
+        return {}, None
+    steps = f", {checkpoint.steps} steps" if checkpoint.steps is not None else ""
+    notes.add("criterion", Verdict.OK, f"{checkpoint.method}, {checkpoint.criterion}{steps}")
+    opened: dict[str, OpenModel] = {}
+    for role, record, named in (
+        (STUDENT, checkpoint.student, request.student),
+        (TEACHER, checkpoint.teacher, request.teacher),
+    ):
+        model = notes.attempt(role, partial(open_model, record, role, directory=checkpoint.path, override=named))
+        if model is not None:
+            opened[role] = model
+            _examine_model(role, record, model, notes)
+    _examine_projectors(checkpoint, notes)
+    examine_ends(opened, notes)
+    tables = {role: model.table for role, model in opened.items()}
+    query = checkpoint.projectors.get(QUERY)
+    return tables, examine_alignment(lines, query, opened, notes, known=checkpoint.scales.key)
+
+
+def _examine_model(role: str, record: ModelRecord, model: OpenModel, notes: Notes) -> None:
+    """The table was checked when it was opened; the tokenizer is checked here."""
+    seen = notes.attempt(role, lambda: see(model.source, notes.directory))
+    vocabulary = notes.attempt(role, model.tokenizer.vocabulary_sha256)
+    if seen is None or vocabulary is None:
+        return
+    facts = [f"{record.name}, in {model.source}", *seen.facts]
+    if vocabulary == record.vocabulary_sha256:
+        notes.add(role, Verdict.OK, *facts, "table and vocabulary are those of training, by their SHA-256")
+    else:
+        got = f"its vocabulary has SHA-256 {vocabulary[:12]}…; that of training had {record.vocabulary_sha256[:12]}…"
+        notes.add(role, Verdict.PROBLEM, *facts, got, remedy="Put the tokenizer of training beside the model.")
+
+
+def _examine_projectors(checkpoint: Checkpoint, notes: Notes) -> None:
+    """Shapes were checked against the structures when it was loaded."""
+    tensors = {f"{name}.{key}": value for name, p in checkpoint.projectors.items() for key, value in p.tensors.items()}
+    structures = {name: projector.structure for name, projector in checkpoint.projectors.items()}
+    header, _ = read_header(checkpoint.path / TENSORS)
+    dtypes = " and ".join(sorted({dtype_of(entry) for entry in header.values()}))
+    if not examine_values(Stored(tensors, structures, dtypes), notes):
+        return
+    query = notes.attempt("query", lambda: checkpoint.query)
+    examine_query(True, query, notes)
+    estimate = checkpoint.scales.key_is_estimate
+    fact = f"{checkpoint.scales.key:.4g}, {'an estimate' if estimate else 'stored by training'}"
+    notes.add("key scale", Verdict.UNVERIFIED if estimate else Verdict.OK, fact)
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """All that was found. `directory` is the one examined: for a whole run, that of one epoch."""
+
+    directory: Path
+    kind: str
+    findings: tuple[Finding, ...]
+    epochs: tuple[Epoch, ...] = ()
+    choice: str = ""
+    """Why this epoch."""
+    fit: KeyScaleFit | None = None
+    table_hashes: Mapping[str, str] = field(default_factory=dict[str, str])
+    """SHA-256 over all stored rows as float32, by role; empty unless asked for."""
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Topics that stand in the way of probing."""
+        return tuple(dict.fromkeys(f.topic for f in self.findings if f.verdict is Verdict.PROBLEM))
+
+
+def diagnose(
+    named: str,
+    *,
+    student: str | None = None,
+    teacher: str | None = None,
+    align: Path | None = None,
+    texts: Sequence[str] = (),
+    hash_tables: bool = False,
+) -> Diagnosis:
+    """Explain a directory: an epoch of DSKD's, the run that holds several, or a checkpoint of ours.
+
+    Args:
+        named: the directory, or the name of a bundled checkpoint.
+        student: the student model, where it lies elsewhere.
+        teacher: the same for the teacher.
+        align: weights that the run's own code exported, one JSON object a line, to measure the key scale with.
+        texts: responses to simulate the key scale with; by default the one sentence of the prompt.
+        hash_tables: whether to read both embedding tables whole.
+
+    Raises:
+        CheckpointError: there is no such directory, or it may not be read.
+    """
+    directory = _directory(named)
+    epochs = () if known_files(directory) & {MANIFEST, PROJECTORS} else find_epochs(directory)
+    chosen, choice = choose(epochs) if epochs else (directory, "")
+    notes = Notes(chosen)
+    kind = examine_files(chosen, notes)
+    tables, fit = {}, None
+    if is_checkpoint(chosen):
+        examine = examine_own if (chosen / MANIFEST).is_file() else examine_epoch
+        tables, fit = examine(chosen, Request(student, teacher, align, texts), notes)
+    hashes = hash_all(tables, notes) if hash_tables else {}
+    findings = tuple(sorted(notes.findings, key=lambda finding: TOPICS.index(finding.topic)))
+    return Diagnosis(chosen, kind, findings, epochs, choice, fit, hashes)
+
+
+def _directory(named: str) -> Path:
+    directory = (bundled_dir() / named if named in bundled_names() else Path(named)).resolve()
+    if not directory.is_dir():
+        got = "a file" if directory.exists() else "nothing there"
+        remedy = "Name an epoch's directory, or the one of the run above it."
+        raise CheckpointError(Problem(named, "a directory", got, remedy))
+    if not os.access(directory, os.R_OK | os.X_OK):
+        raise CheckpointError(Problem(named, "a directory", "one that may not be read", "Change its permissions."))
+    return directory

@@ -1,0 +1,168 @@
+"""The directory itself: what kind it is by its files, and which epoch of a run to explain."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from probe.checkpoints.checkpoint import MANIFEST
+from probe.checkpoints.doctor.findings import Notes, Verdict
+from probe.checkpoints.dskd import ARGUMENTS, PROJECTORS, TRAINED_QUERY, run_arguments, run_batch_size, run_criterion
+from probe.checkpoints.key_scale import Batches
+from probe.models.table_sources import read_json
+
+# What is read of args.json, and the types that it is written with. Anything else there is not ours to judge.
+_ARGUMENT_TYPES: dict[str, type] = {
+    "criterion": str,
+    "model_path": str,
+    "teacher_model_path": str,
+    "teacher_model_type": str,
+    "projector_config_path": str,
+    "batch_size": int,
+    "max_length": int,
+    "do_train": bool,
+    "only_save_projector": bool,
+}
+
+
+def examine_arguments(epoch: Path, notes: Notes) -> dict[str, Any]:
+    """The run's arguments, without those that are of a wrong type."""
+    arguments = notes.attempt("arguments", lambda: run_arguments(epoch))
+    if arguments is None:
+        return {}
+    strange = {
+        key: f"{key}: {arguments[key]!r}, which is not of type {kind.__name__}"
+        for key in arguments
+        if (kind := _ARGUMENT_TYPES.get(key)) and not isinstance(arguments[key], kind | None)
+    }
+    if strange:
+        notes.add("arguments", Verdict.PROBLEM, *strange.values(), remedy=f"Mend {ARGUMENTS}.")
+    _note_writer(epoch, notes)
+    return {key: value for key, value in arguments.items() if key not in strange}
+
+
+def _note_writer(epoch: Path, notes: Notes) -> None:
+    """Evaluations write over what training wrote."""
+    place = next((place for place in (epoch, epoch.parent) if (place / ARGUMENTS).is_file()), None)
+    if place is None:
+        remedy = "Copy it from the run's directory, or name both models."
+        notes.add("arguments", Verdict.UNVERIFIED, f"no {ARGUMENTS}, here or in the directory above", remedy=remedy)
+        return
+    file = f"{ARGUMENTS} {'here' if place == epoch else 'in the directory above'}"
+    if read_json(place / ARGUMENTS).get("do_train", True):
+        notes.add("arguments", Verdict.OK, f"{file}, written by training")
+    else:
+        remedy = "What only training decides is read from the directory's name instead."
+        notes.add("arguments", Verdict.UNVERIFIED, f"{file} was written over by an evaluation", remedy=remedy)
+
+
+def examine_criterion(epoch: Path, arguments: Mapping[str, Any], notes: Notes) -> bool | None:
+    """Whether the criterion trains the query projector; None where nothing names it."""
+    criterion = run_criterion(epoch, arguments)
+    if criterion is None:
+        notes.add("criterion", Verdict.UNVERIFIED, f"neither {ARGUMENTS} nor the path names one")
+        return None
+    named = f"{criterion}, by {ARGUMENTS if arguments.get('criterion') else 'the path'}"
+    trains = criterion in TRAINED_QUERY
+    if trains:
+        notes.add("criterion", Verdict.OK, f"{named}: it trains the query projector")
+    else:
+        remedy = "There is no attention to probe. Take a run of a criterion with cross-model attention."
+        notes.add("criterion", Verdict.PROBLEM, f"{named}: it never trains the query projector", remedy=remedy)
+    return trains
+
+
+def examine_batches(epoch: Path, arguments: Mapping[str, Any], notes: Notes) -> Batches:
+    """The shape of the batches that keys were standardised over."""
+    batches = Batches(run_batch_size(epoch, arguments), int(arguments.get("max_length") or 512))
+    from_path = re.search(r"__bsz=[0-9]+x", str(epoch))
+    size = ARGUMENTS if arguments.get("batch_size") else "the path" if from_path else None
+    length = ARGUMENTS if arguments.get("max_length") else None
+    facts = [
+        f"batch size {batches.size}, {f'by {size}' if size else 'assumed'}",
+        f"max_length {batches.length}, {f'by {length}' if length else 'assumed'}",
+    ]
+    notes.add("batches", Verdict.OK if size and length else Verdict.UNVERIFIED, *facts)
+    return batches
+
+
+ADAPTER = "adapter_config.json"
+_KNOWN_FILES = (MANIFEST, PROJECTORS, ARGUMENTS, "config.json", ADAPTER)
+_SHOWN_FILES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """An epoch's directory, and what its name tells: ``epoch3_step1071_loss2.7312_rougel25.8114``."""
+
+    path: Path
+    number: int | None = None
+    step: int | None = None
+    loss: float | None = None
+    rougel: float | None = None
+
+
+def known_files(directory: Path) -> frozenset[str]:
+    """Which of the files are there that tell what a directory is."""
+    return frozenset(name for name in _KNOWN_FILES if (directory / name).is_file())
+
+
+def is_checkpoint(directory: Path) -> bool:
+    """Whether there is a model or there are projectors: something to examine."""
+    return bool(known_files(directory) - {ARGUMENTS})
+
+
+def find_epochs(run: Path) -> tuple[Epoch, ...]:
+    """Epochs in the directory of a run, in the order of their steps."""
+    found = [epoch for path in sorted(run.iterdir()) if path.is_dir() and (epoch := _epoch(path))]
+    return tuple(sorted(found, key=lambda epoch: (epoch.step or 0, epoch.number or 0)))
+
+
+def _epoch(path: Path) -> Epoch | None:
+    match = re.fullmatch(r"epoch(\d+)(?:_step(\d+))?(?:_loss([\d.]+|nan|inf))?(?:_rougel([\d.]+))?", path.name)
+    if match is None:
+        return Epoch(path) if (path / PROJECTORS).is_file() else None
+    number, step, loss, rougel = match.groups()
+    return Epoch(path, int(number), int(step) if step else None, _number(loss), _number(rougel))
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return float(text) if text else None
+    except ValueError:  # "1.2.3"
+        return None
+
+
+def choose(epochs: Sequence[Epoch]) -> tuple[Path, str]:
+    """By ROUGE-L, as the released code keeps epochs; the loss may rise while it improves."""
+    scored = [(epoch.rougel, epoch.step or 0, epoch.path) for epoch in epochs if epoch.rougel is not None]
+    if scored:
+        return max(scored)[2], "the best by ROUGE-L"
+    return epochs[-1].path, "the latest"
+
+
+def examine_files(directory: Path, notes: Notes) -> str:
+    """Note what the directory holds, and tell its kind."""
+    kind = _kind(directory)
+    names = sorted(path.name for path in directory.iterdir())
+    more = f" and {len(names) - _SHOWN_FILES} more" if len(names) > _SHOWN_FILES else ""
+    facts = (kind, f"files: {', '.join(names[:_SHOWN_FILES])}{more}" if names else "it is empty")
+    if is_checkpoint(directory):
+        notes.add("directory", Verdict.OK, *facts)
+    else:
+        remedy = f"Name a directory that holds {PROJECTORS} or {MANIFEST}, or the one above such directories."
+        notes.add("directory", Verdict.PROBLEM, *facts, remedy=remedy)
+    return kind
+
+
+def _kind(directory: Path) -> str:
+    has = known_files(directory)
+    if MANIFEST in has:
+        return "a checkpoint in this project's format"
+    if PROJECTORS in has:
+        beside = "a LoRA student" if ADAPTER in has else "a student" if "config.json" in has else "no student"
+        return f"an epoch of DSKD's: projectors and {beside}"
+    if has - {ARGUMENTS}:
+        return "a LoRA adapter without projectors" if ADAPTER in has else "a model without projectors"
+    return "a run without epochs" if ARGUMENTS in has else "no checkpoint"

@@ -1,0 +1,184 @@
+"""A model as far as it can be opened: its table and tokenizer, whether it fits the projectors, and its EOS."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from probe.checkpoints.doctor.directory import ADAPTER
+from probe.checkpoints.doctor.findings import Notes, Verdict, fact_of
+from probe.checkpoints.dskd import PROMPT
+from probe.checkpoints.open_model import OpenModel, tokenizer_of
+from probe.errors import CheckpointError, ProbeError, Problem
+from probe.models.embeddings import EmbeddingTable, open_table
+from probe.models.sources import resolve
+from probe.models.table_files import damaged, find_table, read_header
+from probe.models.table_sources import Download, Source, base_model, find_source, read_json
+from probe.models.tokenizer import Tokenizer
+
+_HASHED_ROWS = 8192  # at a time: 64 MB at a width of 2,048
+
+
+def table_sha256(table: EmbeddingTable) -> str:
+    """SHA-256 over all stored rows as float32, read in blocks: the same for every exact storage type."""
+    digest = hashlib.sha256()
+    for begin in range(0, table.rows, _HASHED_ROWS):
+        ids = np.arange(begin, min(begin + _HASHED_ROWS, table.rows), dtype=np.int64)
+        digest.update(table.stored.gather(ids).astype("<f4", copy=False).tobytes())
+    return digest.hexdigest()
+
+
+def hash_all(tables: Mapping[str, EmbeddingTable], notes: Notes) -> dict[str, str]:
+    """Hashes of those tables that can be read to the end, by role."""
+    hashes = {role: notes.attempt(role, partial(table_sha256, table)) for role, table in tables.items()}
+    return {role: sha256 for role, sha256 in hashes.items() if sha256 is not None}
+
+
+_DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+
+
+def dtype_of(entry: Mapping[str, Any]) -> str:
+    """The type of a tensor, by its entry in the header of a safetensors file."""
+    return _DTYPES.get(entry["dtype"], str(entry["dtype"]))
+
+
+def type_and_dtype(found: Path | str, download: Download | None) -> tuple[str, str]:
+    """Model type, and the type that the embedding table is stored in, without reading it."""
+    if Path(found).suffix == ".gguf":
+        return "GGUF", "of a type that is widened to float32"
+    files = find_source(found, where=str(found), download=download)
+    file = _weights_file(files)
+    adapter = files.fetch(ADAPTER)
+    if file is None and adapter is not None:
+        files = base_model(files, adapter, download)
+        file = _weights_file(files)
+    config_file = files.fetch("config.json")
+    config = read_json(config_file) if config_file else {}
+    kind = str(config.get("model_type", "unknown type"))
+    if file is not None and file.suffix == ".safetensors":
+        header = read_header(file)[0]
+        return kind, dtype_of(header[find_table(header, file)])
+    named = config.get("dtype") or config.get("torch_dtype")
+    return kind, f"{named} by config.json" if named else "dtype not named"
+
+
+def _weights_file(files: Source) -> Path | None:
+    """The file that holds the embedding table."""
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        if (whole := files.fetch(name)) is not None:
+            return whole
+        if (index := files.fetch(f"{name}.index.json")) is not None:
+            shards: dict[str, str] = read_json(index)["weight_map"]
+            return files.fetch(shards[find_table(shards, index)])
+    return None
+
+
+def count_pieces(file: Path) -> int:
+    """Ids that a ``tokenizer.json`` gives out, counted in the file; the library takes seconds to open a large one.
+
+    Raises:
+        TableError: the file, or a configuration beside it, is not JSON.
+    """
+    for name in ("tokenizer_config.json", "config.json"):
+        if (beside := file.with_name(name)).is_file():
+            read_json(beside)
+    content = read_json(file)
+    try:
+        vocabulary: Any = content["model"]["vocab"]
+        ids = vocabulary.values() if isinstance(vocabulary, dict) else range(len(vocabulary))
+        added: Any = content.get("added_tokens") or []
+        return 1 + max([*ids, *(token["id"] for token in added)], default=-1)
+    except (KeyError, TypeError) as error:
+        got = f"none called {error}" if isinstance(error, KeyError) else str(error)
+        raise damaged(file, "a tokenizer with a vocabulary", got) from error
+
+
+_OWN_TOKENIZER = "Put the model's own tokenizer beside it."
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A model as far as it could be opened."""
+
+    source: str
+    facts: tuple[str, ...]
+    table: EmbeddingTable
+    tokenizer: Tokenizer | None
+    problems: tuple[Problem, ...] = ()
+
+    def open(self) -> OpenModel | None:
+        """The model as probing opens it, or None without a tokenizer."""
+        if self.tokenizer is None:
+            return None
+        prompt_end, eos = self.tokenizer.encode(PROMPT)[-1], self.tokenizer.dskd_eos_id
+        return OpenModel(self.source, self.table, self.tokenizer, prompt_end, eos)
+
+
+def see(source: str, relative_to: Path | None = None, download: Download | None = None) -> Seen:
+    """Open what there is of a model.
+
+    Raises:
+        ProbeError: not even its embedding table can be read.
+    """
+    found = resolve(source, relative_to or Path.cwd())
+    table = open_table(found, download=download)
+    kind, dtype = type_and_dtype(found, download)
+    problems: tuple[Problem, ...] = ()
+    tokenizer, pieces = None, None
+    try:
+        tokenizer = tokenizer_of(found)
+        pieces = count_pieces(tokenizer.path)
+    except ProbeError as error:
+        problems = error.problems
+    if pieces is not None and pieces > table.rows:
+        got = f"{pieces} pieces for {table.rows} rows"
+        problems = (Problem(source, "a row for each piece", got, _OWN_TOKENIZER),)
+    beside = f"tokenizer of {pieces} pieces" if pieces is not None else "no tokenizer that can be read"
+    facts = (f"{kind}: {table.rows} rows × {table.width}, {dtype}; {beside}",)
+    return Seen(source, facts, table, None if problems else tokenizer, problems)
+
+
+def note_model(role: str, verdict: Verdict, seen: Seen, said: Sequence[str], width: int | None, notes: Notes) -> None:
+    """Note who says that this is the model, and whether it has the width that the projectors were made for."""
+    if width is not None and width != seen.table.width:
+        fact = f"its width is {seen.table.width}; the projectors were made for {width}"
+        remedy = f"Name the {role} that the projectors were trained with, with --{role}."
+        notes.add(role, Verdict.PROBLEM, *said, *seen.facts, fact, remedy=remedy)
+    else:
+        doubt = "; nothing says these are the same weights" if verdict is Verdict.UNVERIFIED else ""
+        fits = [f"width {width} fits the projectors{doubt}"] if width is not None else []
+        wrong = [fact_of(problem) for problem in seen.problems]
+        remedy = seen.problems[0].remedy if seen.problems else ""
+        notes.add(role, Verdict.PROBLEM if wrong else verdict, *said, *seen.facts, *fits, *wrong, remedy=remedy)
+
+
+def open_seen(role: str, seen: Seen, notes: Notes) -> OpenModel | None:
+    """The model as probing opens it, if it can."""
+    model = notes.attempt(role, seen.open)
+    if model is not None and model.eos_id >= model.table.rows:
+        fact = f"its end of sequence has id {model.eos_id}, past the table's {model.table.rows} rows"
+        notes.add(role, Verdict.PROBLEM, fact, remedy=_OWN_TOKENIZER)
+        return None
+    return model
+
+
+def examine_ends(models: Mapping[str, OpenModel], notes: Notes) -> None:
+    """Which token ends a response, and whether that is the tokenizer's own."""
+    facts: list[str] = []
+    for role, model in models.items():
+        own = _named_end(model.tokenizer)
+        forced = f", which DSKD forces for Qwen; its tokenizer names {own}" if own != model.eos_id else ""
+        facts.append(f"{role}: id {model.eos_id}{forced}")
+    if facts:
+        notes.add("EOS", Verdict.OK, *facts)
+
+
+def _named_end(tokenizer: Tokenizer) -> int | None:
+    try:
+        return tokenizer.eos_id
+    except CheckpointError:  # for Qwen nobody needed it
+        return None

@@ -1,0 +1,112 @@
+"""DSKD's layout: the names of its files and criteria, and what its ``args.json`` says of a run."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from probe.checkpoints.checkpoint import Checkpoint
+from probe.errors import CheckpointError, Problem
+from probe.models.table_sources import read_json
+from probe.projectors import STRUCTURES
+
+PROJECTORS, CONFIG, ARGUMENTS = "projector.pt", "projector_config.json", "args.json"
+
+PROMPT = (
+    "Below is an instruction that describes a task. "
+    "Write a response that appropriately completes the request.\n\n### Instruction:\n{instruction}\n\n### Response:\n"
+)
+"""The published template; all that attention sees of it is its last token."""
+
+CLA, MATCHING = "dual_space_kd_with_cla", "dual_space_kd_with_cma_plus_kq_matching"
+TRAINED_QUERY = frozenset({"dual_space_kd_with_cma", "dual_space_kd_with_cross_model_attention", CLA, MATCHING})
+"""Criteria that train W_q. All others save an untrained one, if their projector configuration enables it."""
+
+OF_THE_RUN = frozenset({"teacher_model_path", "projector_config_path"})
+"""Arguments that an evaluation, too, takes from its run. Its other ones are defaults or its own."""
+
+
+def is_dskd(directory: Path) -> bool:
+    """Whether the directory is of this kind."""
+    return (directory / PROJECTORS).is_file()
+
+
+def run_arguments(directory: Path) -> dict[str, Any]:
+    """The run's ``args.json``, here or in the parent; of one that an evaluation wrote, what it took from the run.
+
+    Raises:
+        TableError: it is not a JSON object.
+    """
+    for place in (directory, directory.parent):
+        if (place / ARGUMENTS).is_file():
+            arguments = read_json(place / ARGUMENTS)
+            is_training = arguments.get("do_train", True)
+            return {key: value for key, value in arguments.items() if is_training or key in OF_THE_RUN}
+    return {}
+
+
+def run_criterion(directory: Path, arguments: Mapping[str, Any]) -> str | None:
+    """The criterion by the arguments, else by the path; None where neither says."""
+    named = arguments.get("criterion")
+    if named is None:
+        match = re.search(r"criterion=([a-z_]+?)__", str(directory))
+        named = match[1] if match else None
+    return named
+
+
+def run_batch_size(directory: Path, arguments: Mapping[str, Any]) -> int:
+    """Sentences that shared one standard deviation, by the arguments, else by the path, else 8."""
+    match = re.search(r"__bsz=([0-9]+)x", str(directory))  # before accumulation, and of one process
+    return int(arguments.get("batch_size") or (match[1] if match else 8))
+
+
+MAX_PROMPT, MAX_LENGTH = 256, 512
+"""Tokens of the prompt, and of prompt and response together, as published."""
+
+
+PRETRAINING = "t2s pre-training"
+
+CRITERIA = {
+    "dskd": "dual_space_kd",
+    "cma": "dual_space_kd_with_cma",
+    "cla": "dual_space_kd_with_cla",
+    "clp": "dual_space_kd_with_clp",
+    "cma-ga": MATCHING,
+    "cma-ct": MATCHING,
+}
+"""DSKD-KQ's name of each method whose projectors it knows."""
+
+ADVERSARIES = {"cma-ga": "gan", "cma-ct": "ct"}
+
+
+def dskd_criterion(checkpoint: Checkpoint) -> str:
+    """DSKD's name of a checkpoint's method.
+
+    Raises:
+        CheckpointError: the method has no counterpart, or there are no projectors, or unknown ones.
+    """
+    unknown = sorted(checkpoint.projectors.keys() - STRUCTURES.keys())
+    if checkpoint.method not in CRITERIA or unknown or not checkpoint.projectors:
+        projectors = ", ".join(checkpoint.projectors) or "none"
+        raise CheckpointError(
+            Problem(
+                str(checkpoint.path),
+                f"a method of DSKD's ({', '.join(CRITERIA)}) with its projectors ({', '.join(STRUCTURES)})",
+                f"method {checkpoint.method} with projectors {projectors}",
+                "DSKD cannot read this checkpoint; share it as it is.",
+            )
+        )
+    # An adopted checkpoint keeps the name that it came with.
+    is_theirs = checkpoint.criterion in TRAINED_QUERY | set(CRITERIA.values())
+    return checkpoint.criterion if is_theirs else CRITERIA[checkpoint.method]
+
+
+NOTES, TOKENIZER = "NOTES.txt", "tokenizer_config.json"
+TERMS = ("NOTICE", "LICENSE")
+"""Files of a checkpoint that go where its projectors go: the teacher's terms may bind them."""
+
+
+def as_json(value: Mapping[str, Any]) -> str:
+    """A JSON file as the layout has it: indented, in plain Unicode, with a newline at its end."""
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,107 @@
+"""From what a user types to an open checkpoint: a bundled name, a directory of ours or of DSKD's, or a hub id."""
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from probe.checkpoints.checkpoint import MANIFEST, TENSORS, Checkpoint, load_checkpoint
+from probe.checkpoints.opened import OpenCheckpoint, open_checkpoint
+from probe.errors import CheckpointError, Problem
+from probe.models.sources import bundled_dir, bundled_names
+from probe.models.table_sources import find_source
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """What the user says of a checkpoint beyond its name."""
+
+    student: str | None = None
+    teacher: str | None = None
+    key_scale: float | None = None
+
+
+def find_checkpoint(named: str, overrides: Overrides = Overrides(), texts: Sequence[str] = ()) -> OpenCheckpoint:
+    """Load and open a checkpoint.
+
+    Args:
+        named: a bundled name, a directory, or a hub id ``owner/name``.
+        overrides: models to use instead of the checkpoint's own sources, and its key scale where it stores none.
+        texts: responses from which an adopted directory's key scale is estimated.
+
+    Raises:
+        CheckpointError: there is no such checkpoint, or it is incomplete, untrained, or of other models.
+
+    Example:
+        >>> import probe
+        >>> opened = probe.find_checkpoint("demo")
+        >>> opened.checkpoint.method, opened.student.source, opened.teacher.source
+        ('cma', 'bundled:demo/student', 'bundled:demo/teacher')
+    """
+    return open_checkpoint(_load(named, overrides, texts), student=overrides.student, teacher=overrides.teacher)
+
+
+def _load(named: str, overrides: Overrides, texts: Sequence[str]) -> Checkpoint:
+    directory = Path(named)
+    if named in bundled_names():
+        checkpoint = load_checkpoint(bundled_dir() / named)
+    elif (directory / MANIFEST).is_file():
+        checkpoint = load_checkpoint(directory)
+    elif directory.is_dir():
+        from probe.checkpoints.adopt import adopt
+        from probe.checkpoints.dskd import is_dskd
+
+        if not is_dskd(directory):
+            raise _no_checkpoint(named, directory)
+        return adopt(
+            directory,
+            student=overrides.student,
+            teacher=overrides.teacher,
+            key_scale=overrides.key_scale,
+            texts=texts,
+        )
+    elif re.fullmatch(r"\w[\w.-]*/\w[\w.-]*(@\S+)?", named):
+        checkpoint = load_checkpoint(_from_hub(named))
+    else:
+        raise _unknown(named, "no such name or directory")
+    if overrides.key_scale is not None:
+        raise CheckpointError(
+            Problem(
+                f"--key-scale {overrides.key_scale}",
+                "a checkpoint that stores no scale",
+                f"{named}, which stores {checkpoint.scales.key:.4g}",
+                "Leave the option out.",
+            )
+        )
+    return checkpoint
+
+
+def _from_hub(named: str) -> Path:
+    files = find_source(named, where=named, download=None)
+    for name in (MANIFEST, TENSORS):
+        path = files.fetch(name)
+        if path is None:
+            raise files.missing(name)
+    return path.parent
+
+
+def _no_checkpoint(named: str, directory: Path) -> CheckpointError:
+    """Of a directory that holds none itself; a run's directory holds those of its steps, the last of which is meant."""
+    from probe.checkpoints.dskd import is_dskd
+
+    inside = [one.name for one in directory.iterdir() if (one / MANIFEST).is_file() or is_dskd(one)]
+    if not inside:
+        return _unknown(named, f"a directory with neither {MANIFEST} nor projector.pt")
+    last = max(inside, key=lambda name: [int(part) for part in re.findall(r"\d+", name)])
+    held = "1 checkpoint in it" if len(inside) == 1 else f"{len(inside)} in it"
+    return CheckpointError(Problem(named, "one checkpoint", held, f"Did you mean {directory / last}?"))
+
+
+def _unknown(named: str, got: str) -> CheckpointError:
+    names = bundled_names()
+    close = difflib.get_close_matches(named, names, n=1)
+    if close:
+        return CheckpointError(Problem(named, "a checkpoint", got, f"Did you mean {close[0]}?"))
+    remedy = "Run `probe-models` for the names that resolve offline."
+    return CheckpointError(Problem(named, f"a checkpoint: {', '.join(names)}, a directory, or a hub id", got, remedy))

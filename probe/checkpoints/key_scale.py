@@ -1,0 +1,58 @@
+"""The scale of the keys in runs that stored none: the published standard deviation, over simulated batches."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from probe.checkpoints.open_model import OpenModel
+from probe.errors import CheckpointError, Problem
+
+SIMULATED_BATCHES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Batches:
+    """The shape of the run's batches: sentences, and the positions that each is padded to."""
+
+    size: int
+    length: int
+
+
+def simulated_key_scale(teacher: OpenModel, texts: Sequence[str], batches: Batches) -> float:
+    """Mean over simulated batches of what the released code divides keys by.
+
+    That is one standard deviation over all elements of the padded batch, where each position outside of a response
+    counts as a bigram of token id 0.
+
+    Raises:
+        CheckpointError: there is no text to simulate with.
+    """
+    if not texts:
+        raise CheckpointError(
+            Problem("key scale", "texts to estimate it from", "none", "Give it: --key-scale, or name a gold file.")
+        )
+    rng = np.random.default_rng(0)
+    moments = [_moments(_keys(teacher, text)[: batches.length]) for text in texts]
+    filler = _moments(np.tile(teacher.table.take(np.array([0])), (1, 2)))
+    scales: list[float] = []
+    for _ in range(SIMULATED_BATCHES):
+        chosen = [moments[i] for i in rng.integers(0, len(moments), batches.size)]
+        padding = batches.size * batches.length - sum(int(m[0]) for m in chosen)
+        total = np.sum(chosen, axis=0) + padding * filler
+        elements = total[0] * teacher.table.width * 2
+        mean = total[1] / elements
+        scales.append(float(np.sqrt((total[2] - elements * mean**2) / (elements - 1))))
+    return float(np.mean(scales))
+
+
+def _keys(teacher: OpenModel, text: str) -> Float[np.ndarray, "positions two_widths"]:
+    which, distinct = teacher.bigrams(teacher.tokenizer.tokenize(text))
+    return distinct[which]
+
+
+def _moments(keys: Float[np.ndarray, "positions two_widths"]) -> Float[np.ndarray, " moments"]:
+    """Number of positions, sum and sum of squares of all elements."""
+    values = keys.astype(np.float64)
+    return np.array([len(values), values.sum(), np.square(values).sum()])

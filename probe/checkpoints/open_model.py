@@ -1,0 +1,115 @@
+"""The two models of a checkpoint as far as probing needs them: an embedding table and a tokenizer, no layers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from probe.attention import bigrams
+from probe.checkpoints.checkpoint import ModelRecord
+from probe.errors import CheckpointError, Problem
+from probe.models.embeddings import EmbeddingTable, open_table
+from probe.models.sources import CACHE, resolve
+from probe.models.table_sources import find_source
+from probe.models.tokenizer import FILE, Tokenizer
+from probe.tokens import TokenizedText
+
+
+@dataclass(frozen=True)
+class OpenModel:
+    """A student's or teacher's table and tokenizer, and the two tokens outside of every text: prompt end and EOS."""
+
+    source: str
+    table: EmbeddingTable
+    tokenizer: Tokenizer
+    prompt_end_id: int
+    eos_id: int
+
+    def bigrams(
+        self, text: TokenizedText
+    ) -> tuple[Int[np.ndarray, " positions"], Float[np.ndarray, "distinct two_widths"]]:
+        """The distinct [E(x_i); E(x_{i+1})] of a text, and for each response position which of them it has.
+
+        Positions run from the one whose target is the first token of the text to the one whose target is EOS.
+        """
+        ids = np.array([self.prompt_end_id, *self.tokenizer.ids(text.pieces), self.eos_id], dtype=np.int64)
+        pairs, which = np.unique(np.stack([ids[:-1], ids[1:]], axis=1), axis=0, return_inverse=True)
+        which = which.reshape(-1)  # a column in numpy 2.0
+        return which, bigrams(self.table.take(pairs[:, 0]), self.table.take(pairs[:, 1]))
+
+    def produces(self, texts: Sequence[TokenizedText]) -> list[bool]:
+        """For each text, whether this tokenizer cuts it into these very pieces."""
+        pieces = self.tokenizer.pieces([text.text for text in texts])
+        return [text.pieces == own for text, own in zip(texts, pieces, strict=True)]
+
+
+def open_model(record: ModelRecord, role: str, *, directory: Path, override: str | None = None) -> OpenModel:
+    """Open the first source of a model that is there, or the one that the user names instead.
+
+    Args:
+        record: what the checkpoint knows of the model.
+        role: ``student`` or ``teacher``, for messages.
+        directory: the checkpoint's, to which its relative sources refer.
+        override: a directory, ``.gguf`` file or hub id of the user's.
+
+    Raises:
+        CheckpointError: no source is there, or the table found is not the one the projectors were trained with.
+        TableError: a source is there and cannot be read.
+    """
+    source = override or _available(record, role, directory)
+    found = resolve(source, directory if override is None else Path.cwd())
+    table = open_table(found)
+    _check_identity(record, role, table)
+    # The factor that training saw, whatever this copy's configuration says: the identity is of unscaled rows.
+    table = replace(table, scale=record.embedding_scale)
+    return OpenModel(source, table, tokenizer_of(found), record.prompt_end_id, record.eos_id)
+
+
+def _available(record: ModelRecord, role: str, directory: Path) -> str:
+    for verified in record.sources:
+        found = resolve(verified.source, directory)
+        if isinstance(found, str) or found.exists():
+            return verified.source
+    names = [verified.source for verified in record.sources]
+    cached = [name.removeprefix(CACHE).partition("/")[0] for name in names if name.startswith(CACHE)]
+    fetch = f"Run `probe-models fetch {cached[0]}`, or name a copy" if cached else "Name a copy"
+    raise CheckpointError(
+        Problem(
+            f"{role} {record.name}", f"the model in {' or '.join(names)}", "none of them", f"{fetch} with --{role}."
+        )
+    )
+
+
+def _check_identity(record: ModelRecord, role: str, table: EmbeddingTable) -> None:
+    identity = table.identity()
+    accepted = {verified.sha256 for verified in record.sources}
+    if (identity.rows, identity.width) == (record.rows, record.width) and identity.sha256 in accepted:
+        return
+    raise CheckpointError(
+        Problem(
+            f"{role} {table.source}",
+            f"the embedding table of {record.name}: {record.rows} × {record.width}, "
+            f"sha256 {' or '.join(sha[:12] for sha in sorted(accepted))}…",
+            f"{identity.rows} × {identity.width}, sha256 {identity.sha256[:12]}…",
+            f"Name the {role} that the projectors were trained with.",
+        )
+    )
+
+
+def tokenizer_of(found: Path | str) -> Tokenizer:
+    """The tokenizer beside a table: in its directory, beside its ``.gguf`` file, or in its repository on the hub.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    if isinstance(found, Path):
+        return Tokenizer.load(found if found.is_dir() else found.parent)
+    files = find_source(found, where=found, download=None)
+    for name in ("config.json", "tokenizer_config.json"):
+        files.fetch(name)
+    path = files.fetch(FILE)
+    if path is None:
+        raise files.missing(FILE)
+    return Tokenizer.load(path.parent)  # the hub's cache keeps the files of one revision together

@@ -1,0 +1,1 @@
+"""Maps and links of other tools, read and written."""

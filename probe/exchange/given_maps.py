@@ -1,0 +1,103 @@
+"""Maps or links that another tool made, ready to be scored: ``.npz``, ``align.jsonl``, and hard links."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from probe.errors import MapError, PairsError, Problem
+from probe.exchange.align_jsonl import Alignment, read_alignments
+from probe.exchange.conversion import ALIGN_JSONL, NAACL, PHARAOH, SIMALIGN, STUDENT_FILE, Naming, read_alone, read_onto
+from probe.exchange.link_formats import STANDARD_BASE
+from probe.gold.pairs import GoldFile
+from probe.gold.rows import GoldRow
+from probe.maps import AttentionMap
+from probe.output.provenance import file_sha256
+from probe.scoring.references import link_mask, mask_map, two_way
+
+SUFFIXES: Mapping[str, str] = {
+    ".jsonl": ALIGN_JSONL,
+    ".pharaoh": PHARAOH,
+    ".naacl": NAACL,
+    ".simalign": SIMALIGN,
+}
+"""How a file says what it holds; ``.npz`` is a map of `AttentionMap.save`, and a directory holds such maps."""
+
+Pieces = tuple[tuple[str, ...], tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class GivenMaps:
+    """Maps that somebody else made, each for a gold row."""
+
+    name: str
+    files: tuple[tuple[str, str], ...]
+    """Name and SHA-256 of what was read."""
+    maps: Mapping[str, AttentionMap]
+    """By id of the row."""
+
+
+def given_maps(path: Path, gold: GoldFile, gold_path: Path) -> GivenMaps:
+    """The maps of a file, or of the ``.npz`` files of a directory, for the gold rows that they are of.
+
+    Maps and lines of ``align.jsonl`` are known by their tokens; links by the files of tokens beside them, else they are
+    those of all rows of the gold file, in order.
+
+    Raises:
+        MapError, PairsError: there is nothing that can be read, or none of it is of a row.
+    """
+    files = sorted(path.glob("*.npz")) if path.is_dir() else [path] if path.is_file() else []
+    if not files:
+        raise MapError(Problem(str(path), "maps or links", "nothing", "Name a file, or a directory of maps."))
+    if not path.is_dir() and path.suffix not in (*SUFFIXES, ".npz"):
+        expected = f"a name that ends in {', '.join(('.npz', *SUFFIXES))}"
+        raise MapError(Problem(str(path), expected, repr(path.suffix), "Rename it by what it holds."))
+    maps = _maps(path, files, gold)
+    if not maps:
+        remedy = "Make the maps of the texts and tokens of this file."
+        raise PairsError(Problem(str(path), f"tokens of a row of {gold_path.name}", "only others", remedy))
+    return GivenMaps(path.stem, tuple((file.name, file_sha256(file)) for file in files), maps)
+
+
+def _maps(path: Path, files: Sequence[Path], gold: GoldFile) -> dict[str, AttentionMap]:
+    by_pieces: dict[Pieces, AttentionMap] = {}
+    format_ = SUFFIXES.get(path.suffix, "")
+    if format_ in STANDARD_BASE:
+        if not path.with_name(path.name + STUDENT_FILE).exists():
+            rows = read_onto(path, format_, gold.rows, None)
+            return {row.id: _links_map(path.stem, row) for row in rows}
+        rows = read_alone(path, format_, Naming("student~teacher", ""), None)
+        by_pieces = {_pieces(row): _links_map(path.stem, row) for row in rows}
+    elif format_ == ALIGN_JSONL:
+        alignments = {(one.student[1:], one.teacher[1:]): one for one in read_alignments(path)}
+        known = ((row, alignments.get(_pieces(row))) for row in gold.rows)
+        by_pieces = {_pieces(row): _alignment_map(path, row, one) for row, one in known if one is not None}
+    else:
+        by_pieces = {_pieces(map_): map_ for map_ in map(AttentionMap.load, files)}
+    return {row.id: by_pieces[_pieces(row)] for row in gold.rows if _pieces(row) in by_pieces}
+
+
+def _pieces(of: GoldRow | AttentionMap) -> Pieces:
+    return of.student.pieces, of.teacher.pieces
+
+
+def _links_map(name: str, row: GoldRow) -> AttentionMap:
+    """Equal weight on the links of a token, sure or possible."""
+
+    def one_way(row: GoldRow) -> AttentionMap:
+        return mask_map(name, row, link_mask(row.links.either, (len(row.student.tokens), len(row.teacher.tokens))))
+
+    return two_way(one_way, row)
+
+
+def _alignment_map(path: Path, row: GoldRow, alignment: Alignment) -> AttentionMap:
+    """Input-side rows are those of the targets one token on, so the weights stay; each row is made to sum to one."""
+    weights = alignment.weights
+    if not (np.isfinite(weights).all() and (weights >= 0).all()):
+        remedy = "Export weights, not logits."
+        raise MapError(Problem(f"{path}, row {row.id}", "finite weights of at least 0", "others", remedy))
+    total = weights.sum(axis=1, keepdims=True)
+    nothing = np.arange(weights.shape[1]) == weights.shape[1] - 1
+    scaled = np.where(total > 0, weights / np.where(total > 0, total, 1.0), nothing)
+    return AttentionMap(path.stem, row.student, row.teacher, scaled)

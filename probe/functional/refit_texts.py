@@ -1,0 +1,76 @@
+"""The texts that t2s is refitted on: plain responses, whose "gold" links are overlaps of spans."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from probe.checkpoints.opened import OpenCheckpoint
+from probe.chunks import overlap_mask
+from probe.errors import PairsError, Problem
+from probe.functional.report import FitSettings
+from probe.gold.rows import GoldRow
+from probe.output.provenance import file_sha256
+from probe.training.examples import jsonl_rows, parsed_rows, text_of
+
+
+@dataclass(frozen=True)
+class RefitTexts:
+    """Rows with silver links, and the file that they are from."""
+
+    path: Path
+    sha256: str
+    rows: tuple[GoldRow, ...]
+    judged: int
+    """Texts of the file that are left out, for t2s is judged on them."""
+
+
+def read_refit_texts(open_: OpenCheckpoint, path: Path, gold: Sequence[GoldRow], settings: FitSettings) -> RefitTexts:
+    """Responses of a file, each once, none of them a gold text, drawn if there are too many.
+
+    Args:
+        open_: whose tokenizers cut them.
+        path: ``.jsonl`` with a field ``output``, or any other name for a response a line.
+        gold: rows that refitted projectors are judged on.
+        settings: how many to take, and the seed.
+
+    Raises:
+        PairsError: the file cannot be read, or holds no text but those of gold rows.
+        TrainingError: lines of a jsonl file are no objects or lack the field.
+    """
+    try:
+        found = _outputs(path) if path.suffix == ".jsonl" else _lines(path)
+        digest = file_sha256(path)
+    except (OSError, UnicodeDecodeError) as error:
+        got = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        remedy = "Name a file with a response a line, or a .jsonl file."
+        raise PairsError(Problem(str(path), "a text file in UTF-8", got, remedy)) from error
+    judged = {row.text for row in gold}
+    texts = [text for text in dict.fromkeys(found) if text not in judged]
+    if not texts:
+        remedy = "Name other responses: t2s is judged on the gold rows."
+        raise PairsError(Problem(str(path), "texts that are not in the gold file", "none", remedy))
+    taken = np.sort(np.random.default_rng(settings.seed).permutation(len(texts))[: settings.most_texts])
+    rows = tuple(_silver(open_, path, i, texts[i]) for i in taken.tolist())
+    return RefitTexts(path, digest, rows, len(set(found) & judged))
+
+
+def _silver(open_: OpenCheckpoint, path: Path, number: int, text: str) -> GoldRow:
+    """A row whose sure links are the pairs of tokens that share a byte."""
+    student, teacher = open_.tokenize(text)
+    links = frozenset((i, j) for i, j in np.argwhere(overlap_mask(student, teacher)).tolist())
+    pair = f"{open_.checkpoint.student.name}~{open_.checkpoint.teacher.name}"
+    return GoldRow(f"{path.name}-{number + 1}", pair, student, teacher, links, frozenset(), (), "")
+
+
+def _outputs(path: Path) -> list[str]:
+    def output(where: str, row: object) -> str | Problem:
+        return text_of(where, row, "output")
+
+    return parsed_rows(jsonl_rows(path), output)
+
+
+def _lines(path: Path) -> list[str]:
+    whole = path.read_bytes().decode("utf-8")
+    return [line for line in (line.removesuffix("\r") for line in whole.split("\n")) if line.strip()]

@@ -1,0 +1,1 @@
+"""Annotated token links: read, check, draft by rule, count, and compare annotators."""

@@ -1,0 +1,234 @@
+"""How far two annotations of the same rows agree, where readers can differ at all: outside of 1-1 chunks.
+
+A chunk of one token against one leaves nothing to decide, and most chunks are such: figures over all links would be
+near one whatever the readers did. So links that are such chunks are left out of F1 and kappa.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+
+from probe.chunks import one_to_one
+from probe.errors import PairsError, Problem
+from probe.gold.pairs import GoldFile
+from probe.gold.rows import PHENOMENA, GoldRow
+from probe.output.documents import markdown_table
+from probe.stats import CONFIDENCE, RESAMPLES, SEED, bootstrap_interval, known
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+SCHEMA = 1
+COUNTS = (
+    *("both", "A", "B"),
+    *("both sure", "A sure", "B sure"),
+    *("sure sure", "sure possible", "possible sure", "possible possible"),
+    *("same rows", "rows"),
+)
+"""Sums of a row: links for the two F1; for kappa, links of both by A's kind and B's; and rows with the same links."""
+
+KINDS = ("sure", "possible")
+
+FIGURES = ("F1", "sure F1", "kappa", "same rows")
+READING = (
+    "F1 and kappa: of links outside of chunks of one token against one.",
+    "F1: links of either kind, and sure ones alone. same: rows with equal links.",
+    "kappa: Cohen's, on sure or possible, of links that both have.",
+    f"95 % intervals: {RESAMPLES} resamples of rows, seed {SEED}; – where a figure is undefined.",
+    "A row counts for the phenomena that A names. --list prints what differs.",
+)
+
+NAMED = 10
+"""Rows of one file alone that are listed by id; of more, their number says that one file is a part of the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """A link on which the two files differ: ``sure``, ``possible`` or ``none``."""
+
+    id: str
+    link: tuple[int, int]
+    student: str
+    teacher: str
+    a: str
+    b: str
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The four figures with their bounds, in the order of `FIGURES`; NaN where one is undefined."""
+
+    rows: int
+    value: Float[np.ndarray, " figures"]
+    low: Float[np.ndarray, " figures"]
+    high: Float[np.ndarray, " figures"]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Counts per row of two annotations, from which every figure follows."""
+
+    a: str
+    b: str
+    ids: tuple[str, ...]
+    phenomena: tuple[tuple[str, ...], ...]
+    counts: Float[np.ndarray, "rows counts"]
+    only_a: tuple[str, ...]
+    only_b: tuple[str, ...]
+    disagreements: tuple[Disagreement, ...]
+
+    @cached_property
+    def overall(self) -> Figures:
+        """Figures of all rows."""
+        return _figures_of(self.counts)
+
+    @cached_property
+    def by_phenomenon(self) -> dict[str, Figures]:
+        """Figures of the rows with each tag, for tags that a row has."""
+        groups = {tag: [tag in tags for tags in self.phenomena] for tag in PHENOMENA}
+        return {tag: _figures_of(self.counts[mask]) for tag, mask in groups.items() if any(mask)}
+
+    def heading(self) -> list[str]:
+        """What was compared, and which rows were not."""
+        lines = [f"A {self.a}", f"B {self.b}", f"{len(self.ids)} rows in both, {len(self.disagreements)} links differ"]
+        for name, ids in (("A", self.only_a), ("B", self.only_b)):
+            named = f": {', '.join(ids)}" if len(ids) <= NAMED else ""
+            lines += [f"{len(ids)} only in {name}{named}"] if ids else []
+        return lines
+
+    def lines(self) -> list[tuple[str, Figures]]:
+        """All rows, and phenomena, in the order of the table."""
+        return [("all rows", self.overall), *self.by_phenomenon.items()]
+
+    def table(self) -> "RenderableType":
+        """The table that `probe-pairs agree` prints, 80 columns wide."""
+        from rich import box
+        from rich.table import Table
+
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0, show_edge=False)
+        table.add_column("", overflow="fold")
+        for header in ("rows", "F1 [95 %]", "sure F1 [95 %]", "kappa [95 %]", "same"):
+            table.add_column(header, justify="right")
+        for n, (name, found) in enumerate(self.lines()):
+            cells = [_with_bounds(found, k) for k in range(3)]
+            same = _short(found.value[3], 2)
+            table.add_row(name, f"{found.rows}", *cells, same, style=None if n else "bold")
+        return table
+
+    def to_markdown(self) -> str:
+        """The table for a document."""
+        header = ["", "rows", *(f"{figure} [95 %]" for figure in FIGURES)]
+        return markdown_table(
+            header, ([name, f"{f.rows}", *(_with_bounds(f, k) for k in range(4))] for name, f in self.lines())
+        )
+
+    def to_json(self) -> str:
+        """Everything: figures with bounds, the counts of every row, and every link that differs."""
+        document: dict[str, Any] = {
+            "schema": SCHEMA,
+            "a": self.a,
+            "b": self.b,
+            "only_a": self.only_a,
+            "only_b": self.only_b,
+            "bootstrap": {"unit": "row", "resamples": RESAMPLES, "seed": SEED, "confidence": CONFIDENCE},
+            "all": _document(self.overall),
+            "phenomena": {tag: _document(found) for tag, found in self.by_phenomenon.items()},
+            "counts": {"columns": COUNTS, "rows": dict(zip(self.ids, self.counts.tolist(), strict=True))},
+            "disagreements": [
+                {"id": d.id, "link": d.link, "student": d.student, "teacher": d.teacher, "a": d.a, "b": d.b}
+                for d in self.disagreements
+            ],
+        }
+        return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+
+
+def compare(a: GoldFile, b: GoldFile, names: tuple[str, str]) -> Agreement:
+    """Compare the rows that two files have in common, by their ids.
+
+    Raises:
+        PairsError: there is no such row, or one has other tokens in the other file; all of those are listed.
+    """
+    rows_a, rows_b = ({row.id: row for row in gold.rows} for gold in (a, b))
+    ids = [id_ for id_ in rows_a if id_ in rows_b]
+    if not ids:
+        raise PairsError(Problem(names[1], f"rows of {names[0]}, by id", "none", "Annotate the same rows twice."))
+    pairs = [(rows_a[id_], rows_b[id_]) for id_ in ids]
+    remedy = "Annotate the same tokens, or give the row another id."
+    problems = [
+        Problem(f"{names[1]}, row {one.id}", f"the text and tokens of {names[0]}", f"others: {other.text!r}", remedy)
+        for one, other in pairs
+        if (one.student, one.teacher) != (other.student, other.teacher)
+    ]
+    if problems:
+        raise PairsError(*problems)
+    return Agreement(
+        *names,
+        tuple(ids),
+        tuple(one.phenomena for one, _ in pairs),
+        np.stack([count(one, other) for one, other in pairs]),
+        tuple(id_ for id_ in rows_a if id_ not in rows_b),
+        tuple(id_ for id_ in rows_b if id_ not in rows_a),
+        tuple(found for one, other in pairs for found in _disagreements(one, other)),
+    )
+
+
+def count(a: GoldRow, b: GoldRow) -> Float[np.ndarray, " counts"]:
+    """Sums of one row, in the order of `COUNTS`."""
+    alone = one_to_one(a.student, a.teacher)
+    either = a.links.either - alone, b.links.either - alone
+    sure = a.sure - alone, b.sure - alone
+    both = [len(either[0] & either[1]), *map(len, either), len(sure[0] & sure[1]), *map(len, sure)]
+    kinds = Counter((a.links.kind(link), b.links.kind(link)) for link in either[0] & either[1])
+    by_kind = [kinds[one, other] for one in KINDS for other in KINDS]
+    return np.array([*both, *by_kind, a.links == b.links, 1], dtype=np.float64)
+
+
+def figures(counts: Float[np.ndarray, "*batch counts"]) -> Float[np.ndarray, "*batch figures"]:
+    """`FIGURES` from summed counts. NaN where a denominator is zero."""
+    both, a, b, both_sure, a_sure, b_sure, ss, sp, ps, pp, same, rows = np.moveaxis(counts, -1, 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        total = ss + sp + ps + pp
+        observed = (ss + pp) / total
+        by_chance = ((ss + sp) * (ss + ps) + (pp + sp) * (pp + ps)) / total**2
+        kappa = (observed - by_chance) / (1 - by_chance)
+        return np.stack([2 * both / (a + b), 2 * both_sure / (a_sure + b_sure), kappa, same / rows], axis=-1)
+
+
+def _figures_of(counts: Float[np.ndarray, "rows counts"]) -> Figures:
+    low, high = bootstrap_interval(counts, figures)
+    return Figures(len(counts), figures(counts.sum(axis=0)), low, high)
+
+
+def _disagreements(a: GoldRow, b: GoldRow) -> Iterator[Disagreement]:
+    students, teachers = a.student.display(), a.teacher.display()
+    for link in sorted(a.links.either | b.links.either):
+        kinds = a.links.kind(link), b.links.kind(link)
+        if kinds[0] != kinds[1]:
+            yield Disagreement(a.id, link, students[link[0]], teachers[link[1]], *kinds)
+
+
+def _document(found: Figures) -> dict[str, Any]:
+    return {"rows": found.rows} | {
+        name: {"value": known(found.value[k]), "interval": [known(found.low[k]), known(found.high[k])]}
+        for k, name in enumerate(FIGURES)
+    }
+
+
+def _short(value: float, digits: int) -> str:
+    """A figure of at most 1, in few characters; 1 and 0 only where they are exact."""
+    if np.isnan(value):
+        return "–"
+    return f"{value:.0f}" if value in (0, 1) else f"{value:.{digits}f}".replace("0.", ".", 1)
+
+
+def _with_bounds(found: Figures, figure: int) -> str:
+    digits = 2 if FIGURES[figure] == "kappa" else 3
+    value, low, high = (_short(bounds[figure], digits) for bounds in (found.value, found.low, found.high))
+    return value if value == "–" else f"{value} [–]" if "–" in (low, high) else f"{value} [{low}, {high}]"

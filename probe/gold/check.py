@@ -1,0 +1,189 @@
+"""The rules of alignments/README.md that a machine can check, row by row, with tokenizers or without."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool
+
+from probe.chunks import content_sizes, one_to_one, shared_bytes
+from probe.errors import PairsError, Problem
+from probe.gold.half_rule import half_rule_links
+from probe.gold.pairs import GoldFile, declared_vocabularies
+from probe.gold.phenomena import missing_tags, unfounded_tags
+from probe.gold.rows import GoldRow, Link, links_named
+from probe.models.tokenizer import FILE, Tokenizer
+
+_ROLES = ("student", "teacher")
+_SIGNS = {"sure": "-", "possible": "p"}
+
+
+def check_rows(gold: GoldFile, file: str) -> tuple[Problem, ...]:
+    """Everything in the rows that breaks a rule, in the order of the file; ``file`` is its name, for messages."""
+    problems: list[Problem] = []
+    texts: dict[tuple[str, str], str] = {}
+    undeclared = {name for row in gold.rows for name in row.pair.split("~")} - declared_vocabularies(gold).keys()
+    for number, row in enumerate(gold.rows):
+        where = _where(gold, file, number)
+        problems += check_row(row, where)
+        if (row.pair, row.text) in texts:
+            got = f"the text of row {texts[row.pair, row.text]}"
+            problems.append(Problem(where, "a text of its own within the pair", got, "Drop one of the two rows."))
+        texts.setdefault((row.pair, row.text), row.id)
+        for name in row.pair.split("~"):
+            if name in undeclared:
+                undeclared.remove(name)  # once, at the first row that needs it
+                problems.append(_undeclared(name, where))
+    return tuple(problems)
+
+
+def check_row(row: GoldRow, where: str) -> tuple[Problem, ...]:
+    """What breaks a rule in the links and tags of one row; ``where`` names it, for messages."""
+    return (*_check_links(row, where), *_check_tags(row, where))
+
+
+def check_pieces(gold: GoldFile, file: str, tokenizers: Mapping[str, Tokenizer]) -> tuple[Problem, ...]:
+    """Pieces that are not what the tokenizer of that name makes of the text, and tokenizers that are others.
+
+    Args:
+        gold: the file's rows and declarations.
+        file: its name, for messages.
+        tokenizers: by the names in the column ``pair``; rows of other tokenizers are left alone.
+    """
+    declared = declared_vocabularies(gold)
+    problems: list[Problem] = []
+    for name, tokenizer in tokenizers.items():
+        own = tokenizer.vocabulary_sha256()
+        if name in declared and declared[name] != own:
+            remedy = "Name the tokenizer that the rows were cut with."
+            expected = f"the vocabulary that is declared, sha256 {declared[name][:12]}…"
+            problems.append(Problem(f"{file}, tokenizer {name}", expected, f"{own[:12]}… in {tokenizer.path}", remedy))
+            continue
+        for role, side in enumerate(_ROLES):
+            problems += _check_side(gold, file, name, tokenizer, role, side)
+    return tuple(problems)
+
+
+def tokenizer_names(gold: GoldFile) -> tuple[str, ...]:
+    """The names in the column ``pair``, sorted."""
+    return tuple(sorted({name for row in gold.rows for name in row.pair.split("~")}))
+
+
+def tokenizers_in(directory: Path, gold: GoldFile) -> dict[str, Tokenizer]:
+    """Tokenizers of the pairs, by name, from those subdirectories of that name that are there.
+
+    Raises:
+        PairsError: there is no such directory.
+    """
+    if not directory.is_dir():
+        remedy = "Name a directory with a subdirectory for each tokenizer, each with its tokenizer.json."
+        raise PairsError(Problem(str(directory), "a directory of tokenizers", "none", remedy))
+    names = [name for name in tokenizer_names(gold) if (directory / name / FILE).is_file()]
+    return {name: Tokenizer.load(directory / name) for name in names}
+
+
+def declared_name(gold: GoldFile, tokenizer: Tokenizer, side: str, source: str) -> str:
+    """The name under which a file declares the vocabulary of a tokenizer for one side of its pairs.
+
+    Args:
+        gold: the file's rows and declarations.
+        tokenizer: the one to find.
+        side: ``student`` or ``teacher``.
+        source: what the user calls it, for messages.
+
+    Raises:
+        PairsError: the file declares others only, or this one for the other side.
+    """
+    own, declared = tokenizer.vocabulary_sha256(), declared_vocabularies(gold)
+    names = sorted({row.pair.split("~")[_ROLES.index(side)] for row in gold.rows} & declared.keys())
+    for name in names:
+        if declared[name] == own:
+            return name
+    expected = f"a vocabulary that the file declares for a {side}: {', '.join(names) or 'none is'}"
+    remedy = "Name the tokenizer that the rows were cut with."
+    raise PairsError(Problem(f"--{side} {source}", expected, f"another, sha256 {own}", remedy))
+
+
+def _check_side(gold: GoldFile, file: str, name: str, tokenizer: Tokenizer, role: int, side: str) -> Iterator[Problem]:
+    numbers = [number for number, row in enumerate(gold.rows) if row.pair.split("~")[role] == name]
+    rows = [gold.rows[number] for number in numbers]
+    for number, row, own in zip(numbers, rows, tokenizer.pieces([row.text for row in rows]), strict=True):
+        pieces = (row.student, row.teacher)[role].pieces
+        if pieces != own:
+            where = f"{_where(gold, file, number)}, {side}_tokens"
+            remedy = "Tokenise the text again and mend the links."
+            yield Problem(where, f"the pieces of {name}: {' '.join(own)}", " ".join(pieces), remedy)
+
+
+def _where(gold: GoldFile, file: str, number: int) -> str:
+    line = f":{gold.lines[number]}" if gold.lines else ""
+    return f"{file}{line}, row {gold.rows[number].id}"
+
+
+def _undeclared(name: str, where: str) -> Problem:
+    line = f"# tokenizer {name}: vocabulary sha256 …"
+    remedy = "Write it with the 64 digits that `probe-pairs new` prints for this tokenizer."
+    return Problem(where, f"a comment line `{line}`", f"none for {name}", remedy)
+
+
+def odd_links(row: GoldRow) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Links that only a note may justify, and missing ones, as ``i-j``, whose absence only a note may justify."""
+    kinds = [(link, row.links.kind(link)) for link, _, _ in _oddities(row)]
+    there = tuple(f"{i}{_SIGNS[kind]}{j}" for (i, j), kind in kinds if kind != "none")
+    return there, tuple(f"{i}-{j}" for (i, j), kind in kinds if kind == "none")
+
+
+def _check_links(row: GoldRow, where: str) -> Iterator[Problem]:
+    """Links are those of the half rule, except where the note names one."""
+    named = links_named(row.note)
+    found: dict[str, list[str]] = defaultdict(list)
+    for (i, j), expected, got in _oddities(row):
+        if not {f"{i}-{j}", f"{i}p{j}"} & named:
+            found[expected].append(got)
+    remedy = "Mend the link, or name it in the note and say why it is so."
+    for expected, got in found.items():
+        yield Problem(where, expected, "; ".join(got), remedy)
+
+
+def _oddities(row: GoldRow) -> Iterator[tuple[Link, str, str]]:
+    """Every link that is not by the rules, or is missing by them, with what they expect and what came."""
+    proposed, touching = half_rule_links(row.student, row.teacher), shared_bytes(row.student, row.teacher)
+    alone, layout = one_to_one(row.student, row.teacher), _layout_mask(row)
+    for i, j in sorted(proposed.either | row.links.either):
+        kind, rule = row.links.kind((i, j)), proposed.kind((i, j))
+        if layout[i, j] and kind != "sure":
+            got = f"{i}p{j}" if kind == "possible" else f"none for {i} and {j}"
+            yield (i, j), "sure links where white space shares a line break or a tab with a larger piece", got
+        elif kind == rule:
+            continue
+        elif not touching[i, j]:
+            yield (i, j), "no links between pieces that do not touch", f"{i}{_SIGNS[kind]}{j}"
+        elif kind == "none" and (i, j) in alone:
+            yield (i, j), "a link where one piece stands against one", f"none for {i} and {j}"
+        elif kind == "none":
+            yield (i, j), "a link wherever two pieces overlap", f"none for {i} and {j}, {rule} by the half rule"
+        else:
+            yield (i, j), "sure and possible links by the half rule", f"{i}{_SIGNS[kind]}{j}, {rule} by that rule"
+
+
+def _layout_mask(row: GoldRow) -> Bool[np.ndarray, "student teacher"]:
+    """True where a piece of white space alone shares a line break or a tab with a piece that holds more."""
+    blank = [content_sizes(side) == 0 for side in (row.student, row.teacher)]
+    mask = (blank[0][:, None] ^ blank[1]) & (shared_bytes(row.student, row.teacher) > 0)
+    text = row.text.encode()
+    for i, j in zip(*mask.nonzero(), strict=True):
+        sides = row.student.tokens[i], row.teacher.tokens[j]
+        shared = text[max(side.start for side in sides) : min(side.end for side in sides)]
+        mask[i, j] = b"\n" in shared or b"\t" in shared
+    return mask
+
+
+def _check_tags(row: GoldRow, where: str) -> Iterator[Problem]:
+    tags = ",".join(row.phenomena) or "no tags"
+    for tag in missing_tags(row):
+        yield Problem(where, f"the tag {tag}, for the row has what it means", tags, "Add the tag.")
+    for tag in unfounded_tags(row):
+        yield Problem(
+            where, f"no tag {tag}, for the row has nothing of the kind", tags, "Drop the tag, or mend the row."
+        )

@@ -1,0 +1,168 @@
+"""New rows from plain sentences: cut by two tokenizers, linked by the half rule, tagged by what a machine can see."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from probe.errors import OutputError, PairsError, Problem, TokenError
+from probe.gold.escapes import is_well_escaped, unescape
+from probe.gold.half_rule import half_rule_links
+from probe.gold.pairs import read_pairs, write_pairs
+from probe.gold.phenomena import mechanical_tags
+from probe.gold.rows import GoldRow, unexplained_links
+from probe.models.tokenizer import Tokenizer
+from probe.tokens import TokenizedText
+
+WHITE_SPACE_NOTE = "Sure on white space, which is all that these pieces carry:"
+"""The format wants such links named; a machine can do that, for they are what the half rule makes of white space."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A text and the line that it was read from."""
+
+    line: int
+    text: str
+
+
+def read_sentences(raw: bytes, where: str) -> list[Sentence]:
+    r"""Texts, one a line, in the escape of gold files (``\n`` for a line break in a text); empty lines are skipped.
+
+    Raises:
+        PairsError: bytes that are no UTF-8, a carriage return, an unknown escape, a text twice, or no text at all.
+    """
+    problems: list[Problem] = []
+    found: dict[str, Sentence] = {}
+    for number, line in enumerate(raw.split(b"\n"), start=1):
+        place = f"{where}:{number}"
+        try:
+            cell = line.decode("utf-8")
+        except UnicodeDecodeError as error:
+            got = f"byte 0x{line[error.start]:02X} at column {error.start + 1}"
+            problems.append(Problem(place, "UTF-8", got, "Save the sentences as UTF-8."))
+            continue
+        if "\r" in cell or not is_well_escaped(cell):
+            expected = r"escapes \\ \t \n \r \s \uXXXX \UXXXXXXXX, and lines that end in LF"
+            got = "another backslash, or a carriage return"
+            problems.append(Problem(place, expected, got, r"Write a backslash as \\ and a carriage return as \r."))
+            continue
+        text = unescape(cell)
+        if text in found:
+            got = f"that of line {found[text].line}"
+            problems.append(Problem(place, "a text of its own", got, "Drop one of the two lines."))
+        elif text:
+            found[text] = Sentence(number, text)
+    if not found and not problems:
+        problems.append(Problem(where, "sentences, one a line", "none", "Write some."))
+    if problems:
+        raise PairsError(*problems)
+    return list(found.values())
+
+
+def draft_row(id_: str, pair: str, student: TokenizedText, teacher: TokenizedText) -> GoldRow:
+    """A row that nobody has read yet.
+
+    Raises:
+        TokenError: the texts differ, or a side has no tokens.
+    """
+    links, tags = half_rule_links(student, teacher), mechanical_tags(student, teacher)
+    row = GoldRow(id_, pair, student, teacher, links.sure, links.possible, tags, "")
+    return with_reason(row, WHITE_SPACE_NOTE)
+
+
+def blank_pairs(source: str | Path, out: str | Path, ids: Iterable[str] | None = None) -> None:
+    """Write rows of a gold file without links, tags and notes, for a second reading that sees nothing of the first.
+
+    Args:
+        source: the gold file.
+        out: the file to write; there must be none of that name.
+        ids: rows to take, in the order of the source; default: all of them.
+
+    Raises:
+        PairsError: the source cannot be read, or lacks one of the ids.
+        OutputError: there is a file already, or the place cannot be written to.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> import probe
+        >>> with TemporaryDirectory() as place:
+        ...     blank = Path(place) / "third.tsv"
+        ...     probe.blank_pairs("alignments/second.tsv", blank, ["sg-015"])
+        ...     [(row.id, len(row.sure)) for row in probe.read_pairs(blank).rows]
+        [('sg-015', 0)]
+    """
+    gold, out = read_pairs(source), Path(out)
+    wanted = {row.id for row in gold.rows} if ids is None else set(ids)
+    if unknown := sorted(wanted - {row.id for row in gold.rows}):
+        raise PairsError(Problem(str(source), "the ids of rows", ", ".join(unknown), "Name rows that are there."))
+    if out.exists():
+        raise OutputError(Problem(str(out), "a new file", "one that is there", "Name another, or go on with this one."))
+    rows = [row for row in gold.rows if row.id in wanted]
+    blank = [replace(row, sure=frozenset(), possible=frozenset(), phenomena=(), note="") for row in rows]
+    write_pairs(out, blank, gold.comments)
+
+
+def with_reason(row: GoldRow, reason: str) -> GoldRow:
+    """The row with a note that names its links where the format asks for that, behind what the note says already."""
+    links = unexplained_links(row)
+    note = f"{reason} {' '.join(links)}."
+    return replace(row, note=f"{row.note} {note}".lstrip()) if links else row
+
+
+def draft_rows(
+    sentences: Sequence[Sentence], where: str, student: Tokenizer, teacher: Tokenizer, pair: str, prefix: str
+) -> list[GoldRow]:
+    """One row for each sentence, with ids counted from 001.
+
+    Raises:
+        PairsError: a tokenizer's pieces do not spell a sentence; all such sentences are listed.
+    """
+    texts = [sentence.text for sentence in sentences]
+    rows: list[GoldRow] = []
+    problems: list[Problem] = []
+    for number, (sentence, *cut) in enumerate(
+        zip(sentences, student.pieces(texts), teacher.pieces(texts), strict=True), start=1
+    ):
+        try:
+            sides = [TokenizedText.from_pieces(sentence.text, pieces) for pieces in cut]
+            rows.append(draft_row(f"{prefix}{number:03}", pair, sides[0], sides[1]))
+        except TokenError as error:
+            got = error.problems[0].got
+            remedy = "Leave the sentence out: this tokenizer drops or changes a part of it."
+            problems.append(Problem(f"{where}:{sentence.line}", "pieces that spell the sentence", got, remedy))
+    if problems:
+        raise PairsError(*problems)
+    return rows
+
+
+def draft_comments(pair: str, student: tuple[Tokenizer, str], teacher: tuple[Tokenizer, str]) -> list[str]:
+    """The comment lines of a file of drafts: what it is, and `declarations`."""
+    return [
+        "Which tokens of two tokenizers carry the same content of one text: a draft.",
+        "Links: i-j sure, ipj possible, zero-based, student first; proposed by the half rule, not read by anybody yet.",
+        *declarations(pair, student, teacher),
+    ]
+
+
+def declarations(pair: str, student: tuple[Tokenizer, str], teacher: tuple[Tokenizer, str]) -> list[str]:
+    """The comment lines that say of which vocabularies rows are: each tokenizer's hash and source."""
+    sides = zip(pair.split("~"), (student, teacher), strict=True)
+    return [
+        f"tokenizer {name}: vocabulary sha256 {tokenizer.vocabulary_sha256()}, {source}"
+        for name, (tokenizer, source) in sides
+    ]
+
+
+def pair_name(student: str, teacher: str) -> str:
+    """A pair's name by the last parts of two sources: ``gpt2~qwen`` for ``models/gpt2`` and ``owner/qwen@main``.
+
+    Raises:
+        PairsError: both have the same last part.
+    """
+    last = [re.split(r"[/:]", source.partition("@")[0].rstrip("/"))[-1] for source in (student, teacher)]
+    names = [re.sub(r"[~\s]", "-", name) for name in last]
+    if names[0] == names[1]:
+        raise PairsError(Problem("--pair", "two names", f"{names[0]} twice", "Name both: --pair NAME~NAME."))
+    return "~".join(names)

@@ -1,0 +1,168 @@
+r"""Gold pairs: sure and possible links between the tokens of two tokenizers for one text, in a TSV file.
+
+    id  pair  text  student_tokens  teacher_tokens  links  phenomena  note
+
+Lines that begin with ``#`` are comments; the first other line is the header. Tokens are vocabulary pieces joined by one
+space. Links are ``i-j`` (sure) and ``ipj`` (possible), zero-based, student first. All columns share one escape: ``\\``,
+``\t``, ``\n``, ``\r``, ``\s`` (a space inside a piece), and ``\uXXXX`` or ``\UXXXXXXXX`` for any other white space,
+control or format character. Lines and columns are split on U+000A, U+0009 and U+0020 alone, for vocabularies hold
+pieces with every other kind of white space.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from probe.errors import PairsError, Problem
+from probe.gold.rows import COLUMNS, GoldRow, format_row, parse_row
+from probe.output.files import replacing_file
+
+_DECLARED = re.compile(r"tokenizer (\S+): vocabulary sha256 ([0-9a-f]{64})")
+
+
+@dataclass(frozen=True, slots=True)
+class GoldFile:
+    """Rows of a file, in order, its comment lines without the ``#``, and the line that each row was read from.
+
+    Example:
+        >>> import probe
+        >>> gold = probe.read_pairs("alignments/second.tsv")
+        >>> repeats = [row for row in gold.rows if "repeat-same-context" in row.phenomena]
+        >>> probe.GoldFile(tuple(repeats), gold.comments).rows[0].id
+        'demo-026'
+    """
+
+    rows: tuple[GoldRow, ...]
+    comments: tuple[str, ...]
+    lines: tuple[int, ...] = field(default=(), compare=False)
+
+
+def read_pairs(path: str | Path) -> GoldFile:
+    """Read and check a gold file.
+
+    Raises:
+        PairsError: the file cannot be read, or breaks the format; all bad rows are listed, with line numbers.
+
+    Example:
+        >>> import probe
+        >>> gold = probe.read_pairs("alignments/gold.tsv")
+        >>> gold.rows[0].id, gold.rows[0].pair, gold.rows[0].text
+        ('demo-001', 'demo~demo-teacher', 'Nothing is returned.')
+    """
+    gold, problems = scan_pairs(path)
+    if problems:
+        raise PairsError(*problems)
+    return gold
+
+
+def scan_pairs(path: str | Path) -> tuple[GoldFile, tuple[Problem, ...]]:
+    """The rows of a gold file that keep the format, and what is wrong with the others.
+
+    Raises:
+        PairsError: the file cannot be read, or has no header.
+    """
+    path = Path(path)
+    lines = _read_lines(path)
+    comments = tuple(line[1:].strip() for line in lines if line.startswith("#"))
+    body = [(number, line) for number, line in enumerate(lines, start=1) if line and not line.startswith("#")]
+    if not body:
+        raise PairsError(
+            Problem(path.name, "a header and rows", "nothing", f"Begin with the header: {' '.join(COLUMNS)}.")
+        )
+    number, header = body[0]
+    if header.startswith("\ufeff") or header.endswith("\r"):
+        got = "a byte order mark" if header.startswith("\ufeff") else "a carriage return"
+        remedy = "Save the file without byte order mark, with Unix line ends."
+        raise PairsError(Problem(f"{path.name}:{number}", "plain UTF-8, and lines that end in LF", got, remedy))
+    if tuple(header.split("\t")) != COLUMNS:
+        raise PairsError(
+            Problem(
+                f"{path.name}:{number}",
+                f"the header {' '.join(COLUMNS)}, separated by tabs",
+                repr(header[:80]),
+                "Write these eight names, in this order.",
+            )
+        )
+    rows: list[GoldRow] = []
+    problems: list[Problem] = []
+    seen: dict[str, int] = {}
+    for number, line in body[1:]:
+        parsed = parse_row(line, f"{path.name}:{number}")
+        if not isinstance(parsed, GoldRow):
+            problems.extend(parsed)
+            continue
+        if parsed.id in seen:
+            first = f"the same id as line {seen[parsed.id]}"
+            problems.append(
+                Problem(f"{path.name}:{number}", "an id of its own", f"{parsed.id!r}, {first}", "Rename it.")
+            )
+            continue
+        seen[parsed.id] = number
+        rows.append(parsed)
+    return GoldFile(tuple(rows), comments, tuple(seen.values())), tuple(problems)
+
+
+def declared_vocabularies(gold: GoldFile) -> dict[str, str]:
+    """Vocabulary SHA-256 by tokenizer name, from lines ``# tokenizer NAME: vocabulary sha256 HEX``."""
+    matches = (_DECLARED.match(comment) for comment in gold.comments)
+    return {match[1]: match[2] for match in matches if match}
+
+
+def _read_lines(path: Path) -> list[str]:
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        remedy = "Mend the path." if path.is_absolute() else "Mend the path, or go to the directory that it begins in."
+        raise PairsError(Problem(str(path.absolute()), "a gold file", error.strerror or str(error), remedy)) from error
+    lines: list[str] = []
+    problems: list[Problem] = []
+    for number, line in enumerate(raw.split(b"\n"), start=1):
+        try:
+            lines.append(line.decode("utf-8"))
+        except UnicodeDecodeError as error:
+            got = f"byte 0x{line[error.start]:02X} at column {error.start + 1}"
+            problems.append(Problem(f"{path.name}:{number}", "UTF-8", got, "Save the file as UTF-8."))
+    if problems:
+        raise PairsError(*problems)
+    return lines
+
+
+def write_pairs(path: str | Path, rows: Iterable[GoldRow], comments: Sequence[str] = ()) -> None:
+    """Write a gold file, whole or not at all.
+
+    Raises:
+        PairsError: an id or a comment would not be read back.
+        OutputError: the place cannot be written to.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from probe import GoldRow, TokenizedText, write_pairs
+        >>> student = TokenizedText.from_pieces("pezil", ["pe", "zil"])
+        >>> teacher = TokenizedText.from_pieces("pezil", ["pez", "il"])
+        >>> sure, possible = frozenset({(0, 0), (1, 1)}), frozenset({(1, 0)})
+        >>> row = GoldRow("my-1", "mine~theirs", student, teacher, sure, possible, ("many-to-many",), note="")
+        >>> with TemporaryDirectory() as place:
+        ...     path = Path(place) / "mine.tsv"
+        ...     write_pairs(path, [row])
+        ...     path.read_text().splitlines()[-1].split(chr(9))[2:6]
+        ['pezil', 'pe zil', 'pez il', '0-0 1p0 1-1']
+    """
+    text = format_pairs(rows, comments, str(path))
+    with replacing_file(Path(path)) as temporary:
+        temporary.write_bytes(text.encode())
+
+
+def format_pairs(rows: Iterable[GoldRow], comments: Sequence[str] = (), where: str = "rows") -> str:
+    """The text of a gold file.
+
+    Raises:
+        PairsError: an id or a comment would not be read back; ``where`` names the file.
+    """
+    rows = list(rows)
+    if any(row.id.startswith("#") or not row.id for row in rows) or any("\n" in comment for comment in comments):
+        raise PairsError(Problem(where, "ids that do not begin with #, comments of one line", "others", "Change them."))
+    lines = [f"# {comment}".rstrip() for comment in comments] + ["\t".join(COLUMNS)]
+    lines += [format_row(row) for row in rows]
+    return "\n".join(lines) + "\n"

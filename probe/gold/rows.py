@@ -1,0 +1,234 @@
+"""One row of a gold file: the value, and its line."""
+
+import re
+from dataclasses import dataclass
+
+from probe.chunks import chunk_mask, content_mask
+from probe.errors import PairsError, Problem, TokenError
+from probe.gold.escapes import escape, is_well_escaped, unescape
+from probe.tokens import TokenizedText
+
+COLUMNS = ("id", "pair", "text", "student_tokens", "teacher_tokens", "links", "phenomena", "note")
+PHENOMENA = (
+    "repeat-same-context",
+    "repeat-new-context",
+    "split",
+    "merge",
+    "many-to-many",
+    "number",
+    "name",
+    "rare-word",
+    "punctuation",
+    "whitespace",
+    "code",
+    "url",
+    "accent",
+    "cjk",
+    "emoji",
+    "byte-fallback",
+    "contraction",
+    "casing",
+)
+"""The closed list; alignments/README.md defines each."""
+
+Link = tuple[int, int]
+_PAIR = re.compile(r"[^~\s]+~[^~\s]+")
+_LINK = re.compile(r"(0|[1-9][0-9]*)([-p])(0|[1-9][0-9]*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Sure and possible links of one text; no link is both."""
+
+    sure: frozenset[Link] = frozenset()
+    possible: frozenset[Link] = frozenset()
+
+    @property
+    def either(self) -> frozenset[Link]:
+        """All links, sure or possible."""
+        return self.sure | self.possible
+
+    def kind(self, link: Link) -> str:
+        """``sure``, ``possible`` or ``none``."""
+        return "sure" if link in self.sure else "possible" if link in self.possible else "none"
+
+
+@dataclass(frozen=True, slots=True)
+class GoldRow:
+    """One text in two tokenisations, and which tokens a reader would link.
+
+    Example:
+        >>> from probe import GoldRow, TokenizedText
+        >>> student = TokenizedText.from_pieces("pezil", ["pe", "zil"])
+        >>> teacher = TokenizedText.from_pieces("pezil", ["pez", "il"])
+        >>> sure, possible = frozenset({(0, 0), (1, 1)}), frozenset({(1, 0)})
+        >>> row = GoldRow("my-1", "mine~theirs", student, teacher, sure, possible, ("many-to-many",), note="")
+        >>> row.links.kind((1, 0)), row.links.kind((0, 1))
+        ('possible', 'none')
+    """
+
+    id: str
+    pair: str
+    student: TokenizedText
+    teacher: TokenizedText
+    sure: frozenset[Link]
+    possible: frozenset[Link]
+    phenomena: tuple[str, ...]
+    note: str
+
+    @property
+    def text(self) -> str:
+        """The text that both sides spell."""
+        return self.student.text
+
+    @property
+    def links(self) -> Links:
+        """Sure and possible links together."""
+        return Links(self.sure, self.possible)
+
+    @property
+    def reversed(self) -> "GoldRow":
+        """The same row with the teacher as student: what A′ is scored against. Notes still name links as they were."""
+        sure, possible = (frozenset((j, i) for i, j in links) for links in (self.sure, self.possible))
+        return GoldRow(self.id, self.pair, self.teacher, self.student, sure, possible, self.phenomena, self.note)
+
+
+def parse_row(line: str, where: str) -> GoldRow | list[Problem]:
+    """The row of a line, or everything that is wrong with it; ``where`` names file and line."""
+    cells = line.split("\t")
+    if len(cells) != len(COLUMNS):
+        remedy = "Write all of them; the note may be empty, its tab may not be left out."
+        return [Problem(where, f"{len(COLUMNS)} columns separated by tabs", f"{len(cells)}", remedy)]
+    problems = _check_escapes(cells, where)
+    id_, pair, text, _, _, links, phenomena, note = (unescape(cell) for cell in cells)
+    names = tuple(phenomena.split(",")) if phenomena else ()
+    problems += _check_names(id_, pair, text, names, where)
+    sides = _parse_sides(text, cells[3], cells[4], where, problems)
+    sure, possible = _parse_links(links, where, problems)
+    if sides is None:
+        return problems
+    row = GoldRow(id_, pair, *sides, sure, possible, names, note)
+    problems += _check_links(row, where)
+    return problems or row
+
+
+def _check_escapes(cells: list[str], where: str) -> list[Problem]:
+    expected = r"escapes \\ \t \n \r \s \uXXXX \UXXXXXXXX, and lines that end in LF"
+    return [
+        Problem(where, expected, f"another backslash, or a carriage return, in column {name}", "Escape it.")
+        for name, cell in zip(COLUMNS, cells, strict=True)
+        if "\r" in cell or not is_well_escaped(cell)
+    ]
+
+
+def _check_names(id_: str, pair: str, text: str, phenomena: tuple[str, ...], where: str) -> list[Problem]:
+    problems: list[Problem] = []
+    if not id_:
+        problems.append(Problem(where, "an id", "an empty one", "Give the row a name."))
+    if not text:
+        problems.append(Problem(where, "a text", "an empty one", "Drop the row: without tokens there are no links."))
+    if not _PAIR.fullmatch(pair):
+        problems.append(_no_pair(pair, where))
+    if len(set(phenomena)) != len(phenomena):
+        problems.append(Problem(where, "each phenomenon once", ",".join(phenomena), "Drop the repetition."))
+    for name in phenomena:
+        if name not in PHENOMENA:
+            remedy = f"Choose from {', '.join(PHENOMENA)}."
+            problems.append(Problem(where, "phenomena of the closed list", repr(name), remedy))
+    return problems
+
+
+def check_pair(pair: str, where: str) -> None:
+    """Refuse what is no name of a pair.
+
+    Raises:
+        PairsError: it does not name two tokenizers.
+    """
+    if not _PAIR.fullmatch(pair):
+        raise PairsError(_no_pair(pair, where))
+
+
+def _no_pair(pair: str, where: str) -> Problem:
+    return Problem(where, "a pair such as smollm2~gemma3", repr(pair), "Name both tokenizers.")
+
+
+def _parse_sides(
+    text: str, student: str, teacher: str, where: str, problems: list[Problem]
+) -> tuple[TokenizedText, TokenizedText] | None:
+    sides: list[TokenizedText] = []
+    for name, cell in (("student_tokens", student), ("teacher_tokens", teacher)):
+        pieces = [unescape(piece) for piece in cell.split(" ")] if cell else []
+        if "" in pieces:
+            got = "an empty one, which shifts the links of those behind it"
+            problems.append(
+                Problem(f"{where}, {name}", "pieces joined by one space each", got, "Drop the other space.")
+            )
+        try:
+            sides.append(TokenizedText.from_pieces(text, pieces))
+        except TokenError as error:
+            problem = error.problems[0]
+            problems.append(Problem(f"{where}, {name}", problem.expected, problem.got, problem.remedy))
+    return (sides[0], sides[1]) if len(sides) == 2 else None
+
+
+def _parse_links(cell: str, where: str, problems: list[Problem]) -> tuple[frozenset[Link], frozenset[Link]]:
+    kinds: dict[str, set[Link]] = {"-": set(), "p": set()}
+    for item in cell.split(" ") if cell else []:
+        match = _LINK.fullmatch(item)
+        if match is None:
+            problems.append(
+                Problem(where, "links i-j (sure) or ipj (possible), zero-based", repr(item), "Mend or drop it.")
+            )
+            continue
+        link = int(match[1]), int(match[3])
+        if link in kinds["-"] | kinds["p"]:
+            problems.append(Problem(where, "each link once", f"{item} again", "Keep it as sure or as possible."))
+        kinds[match[2]].add(link)
+    return frozenset(kinds["-"]), frozenset(kinds["p"])
+
+
+def _check_links(row: GoldRow, where: str) -> list[Problem]:
+    """Ranges, and the rules that only a note may break: sure links share content, possible links share a chunk."""
+    size = len(row.student.tokens), len(row.teacher.tokens)
+    outside = [link for link in sorted(row.sure | row.possible) if link[0] >= size[0] or link[1] >= size[1]]
+    if outside:
+        expected = f"links within 0 to {size[0] - 1} and 0 to {size[1] - 1}"
+        shown = ", ".join(f"{i}-{j}" for i, j in outside)
+        return [Problem(where, expected, shown, "Count from zero, student first.")]
+    if 0 in size:
+        return []
+    if unexplained := unexplained_links(row):
+        expected = "sure links between tokens that share more than white space, possible links within a chunk"
+        remedy = "Mend the link, or name it in the note and say why it stands."
+        return [Problem(where, expected, ", ".join(unexplained), remedy)]
+    return []
+
+
+def unexplained_links(row: GoldRow) -> tuple[str, ...]:
+    """Links that stand only where the note names them, and that it does not name."""
+    content, chunk = content_mask(row.student, row.teacher), chunk_mask(row.student, row.teacher)
+    odd = [f"{i}-{j}" for i, j in sorted(row.sure) if not content[i, j]]
+    odd += [f"{i}p{j}" for i, j in sorted(row.possible) if not chunk[i, j]]
+    named = links_named(row.note)
+    return tuple(link for link in odd if link not in named)
+
+
+def links_named(note: str) -> frozenset[str]:
+    """Links that a note names, as they are written."""
+    return frozenset(re.findall(r"[0-9]+[-p][0-9]+", note))
+
+
+def format_row(row: GoldRow) -> str:
+    """The line of a row, without its line feed."""
+    kinds = [(i, j, "-") for i, j in row.sure] + [(i, j, "p") for i, j in row.possible]
+    cells = (
+        escape(row.id, spaces=False),
+        escape(row.pair, spaces=False),
+        escape(row.text, spaces=False),
+        " ".join(escape(piece, spaces=True) for piece in row.student.pieces),
+        " ".join(escape(piece, spaces=True) for piece in row.teacher.pieces),
+        " ".join(f"{i}{kind}{j}" for i, j, kind in sorted(kinds)),
+        ",".join(row.phenomena),
+        escape(row.note, spaces=False),
+    )
+    return "\t".join(cells)

@@ -1,0 +1,174 @@
+"""Rows of an embedding table by token id, without loading the model.
+
+Cross-model attention is built from two embedding tables and one matrix, so a 72B teacher needs no more than the one
+file that holds its table, and of that file only the rows of the tokens in the sentence.
+"""
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from probe.errors import Problem, TableError
+from probe.models.table_files import StoredTable, find_table, read_safetensors
+from probe.models.table_foreign import read_gguf, read_torch
+from probe.models.table_sources import Download, Source, base_model, find_source, read_json
+
+_CONFIG, _ADAPTER = "config.json", "adapter_config.json"
+
+# In the order in which transformers looks, so that a directory with several is read as training read it.
+_WEIGHTS = {"model.safetensors": read_safetensors, "pytorch_model.bin": read_torch}
+
+_SAMPLED_ROWS = 1024
+
+# Model types whose embedding module multiplies its rows by sqrt(width): what `get_input_embeddings()(ids)` returns in
+# transformers 5.23. Gemma 3 and later always did. Gemma 1 and 2 do since 5.4; before, `forward` scaled outside of the
+# module. For a checkpoint trained with such a version take `dataclasses.replace(table, scale=1.0)`. RecurrentGemma and
+# Granite still scale outside, so they are not listed.
+_ROOT_WIDTH = frozenset(
+    {
+        *("gemma", "gemma2", "gemma3", "gemma3_text", "gemma3n", "gemma3n_text"),
+        *("gemma4", "gemma4_text", "gemma4_unified", "gemma4_unified_text", "vaultgemma"),
+    }
+)
+
+
+@dataclass(frozen=True)
+class TableIdentity:
+    """What tells one table from another: its shape, and a hash over a sample of its rows."""
+
+    rows: int
+    width: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class EmbeddingTable:
+    """An embedding table; build with `open_table`.
+
+    ``source`` is what the user named. ``scale`` is the factor that the model's embedding module applies to stored rows:
+    sqrt(width) for Gemma, 1 for most.
+
+    Example:
+        >>> import numpy as np
+        >>> import probe
+        >>> table = probe.find_checkpoint("demo").student.table
+        >>> table.rows, table.width
+        (2048, 96)
+        >>> table.take(np.array([5, 7])).shape
+        (2, 96)
+    """
+
+    source: str
+    stored: StoredTable
+    scale: float
+
+    @property
+    def rows(self) -> int:
+        """Vocabulary size: rows of the stored tensor, padding included."""
+        return self.stored.rows
+
+    @property
+    def width(self) -> int:
+        """Width of one embedding."""
+        return self.stored.width
+
+    def take(self, ids: Int[np.ndarray, " tokens"]) -> Float[np.ndarray, "tokens width"]:
+        """What the model's embedding module returns for these tokens in float32.
+
+        Raises:
+            TableError: an id is negative or past the table's end.
+        """
+        outside = ids[(ids < 0) | (ids >= self.rows)]
+        if outside.size:
+            raise TableError(
+                Problem(
+                    self.source,
+                    f"token ids from 0 to {self.rows - 1}",
+                    f"id {outside[0]}",
+                    "Check that the tokenizer belongs to this model.",
+                )
+            )
+        if not ids.size:  # gguf cannot dequantise nothing
+            return np.zeros((0, self.width), np.float32)
+        return self.stored.gather(ids) * np.float32(self.scale)
+
+    def identity(self) -> TableIdentity:
+        """Shape, and SHA-256 of 1,024 evenly spaced stored rows as float32: the same for every exact storage type."""
+        ids = np.linspace(0, self.rows - 1, min(self.rows, _SAMPLED_ROWS)).astype(np.int64)
+        sample = self.stored.gather(ids).astype("<f4")
+        return TableIdentity(self.rows, self.width, hashlib.sha256(sample.tobytes()).hexdigest())
+
+
+def open_table(source: str | Path, *, download: Download | None = None) -> EmbeddingTable:
+    """Open the table of a model directory, a ``.gguf`` file or a hub model ``owner/name[@revision]``.
+
+    A LoRA directory stands for its base model. ``download`` replaces `huggingface_hub.hf_hub_download`.
+
+    Raises:
+        TableError: there is no such model, or no table in it that can be read.
+        MissingExtraError: the weights are a PyTorch file and torch is not installed.
+
+    Example:
+        >>> import probe
+        >>> table = probe.open_table(probe.find_checkpoint("demo").checkpoint.path / "teacher")
+        >>> table.rows, table.width, table.scale
+        (4096, 128, 1.0)
+    """
+    where = str(source)
+    path = Path(source)
+    if path.suffix == ".gguf":
+        stored, architecture = read_gguf(path)
+        return EmbeddingTable(where, stored, _scale({"model_type": architecture}, stored.width, where))
+    files = find_source(source, where=where, download=download)
+    table = _open_model(files, where)
+    if table is None and (adapter := files.fetch(_ADAPTER)) is not None:
+        files = base_model(files, adapter, download)
+        table = _open_model(files, where)
+    if table is None:
+        indexed = [part for name in _WEIGHTS for part in (name, f"{name}.index.json")]
+        raise files.missing(f"weights in one of {', '.join(indexed)}")
+    return table
+
+
+def _open_model(files: Source, where: str) -> EmbeddingTable | None:
+    """The table of a model with weights of its own; None where there are none, as in a LoRA directory."""
+    config = files.fetch(_CONFIG)  # first: small, and from the hub it tells whether the model can be read at all
+    stored = _find_weights(files)
+    if stored is None:
+        return None
+    if config is None:
+        raise files.missing(_CONFIG)
+    return EmbeddingTable(where, stored, _scale(read_json(config), stored.width, str(config)))
+
+
+def _find_weights(files: Source) -> StoredTable | None:
+    for name, read in _WEIGHTS.items():
+        if (whole := files.fetch(name)) is not None:
+            return read(whole)
+        if (index := files.fetch(f"{name}.index.json")) is not None:
+            shards: dict[str, str] = read_json(index).get("weight_map", {})
+            shard = shards[find_table(shards, index)]
+            if (path := files.fetch(shard)) is None:
+                raise files.missing(f"the shard {shard} that {index.name} names")
+            return read(path)
+    return None
+
+
+def _scale(config: Mapping[str, Any], width: int, where: str) -> float:
+    """The factor inside the embedding module. Multimodal models keep their language model's type in text_config."""
+    text: Mapping[str, Any] = config.get("text_config") or config
+    model_type = text.get("model_type", config.get("model_type"))
+    if model_type is None:
+        remedy = "Add it, or save the model again; it decides whether embeddings are scaled."
+        raise TableError(Problem(where, "a model_type", "none", remedy))
+    if model_type in _ROOT_WIDTH or (model_type == "xglm" and text.get("scale_embedding", True)):
+        return math.sqrt(width)
+    if model_type == "minicpm3":
+        return float(text.get("scale_emb", 12))  # the default of its configuration, which save_pretrained leaves out
+    return 1.0

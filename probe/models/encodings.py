@@ -1,0 +1,66 @@
+"""What a tokenizer made of given texts, remembered in the cache directory.
+
+Reading a vocabulary of 262,144 pieces takes longer than everything else that probing a gold file does. So pieces and
+ids of a list of texts are kept under a key of the tokenizer file's bytes, the texts and the library's version: another
+file, text or version is another key, and nothing can go stale.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from probe.errors import OutputError
+from probe.models.sources import cache_dir
+from probe.output.files import replacing_file
+
+SMALLEST = 1 << 20
+"""Tokenizer files below this many bytes are read faster than a cache would be."""
+
+MOST_TEXTS = 1000
+"""Longer lists are cut anew: beside their attention, reading the tokenizer is nothing."""
+
+
+class Encoding(NamedTuple):
+    """Pieces of a text and their ids."""
+
+    pieces: tuple[str, ...]
+    ids: tuple[int, ...]
+
+
+def read(tokenizer: Path, texts: Sequence[str]) -> list[Encoding] | None:
+    """Encodings of exactly these texts by exactly this file, if they were written before."""
+    if not _worthwhile(tokenizer, texts):
+        return None
+    try:
+        found = json.loads(_path(tokenizer, texts).read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # not there, not readable, or damaged
+        return None
+    return [Encoding(tuple(pieces), tuple(ids)) for pieces, ids in found]
+
+
+def write(tokenizer: Path, texts: Sequence[str], encodings: Sequence[Encoding]) -> None:
+    """Remember encodings for `read`."""
+    if not _worthwhile(tokenizer, texts):
+        return
+    path = _path(tokenizer, texts)
+    # A cache that cannot be written costs a second at the next run, and nothing else.
+    with suppress(OutputError, OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing_file(path) as temporary:
+            temporary.write_text(json.dumps(encodings), encoding="utf-8")
+
+
+def _worthwhile(tokenizer: Path, texts: Sequence[str]) -> bool:
+    return len(texts) <= MOST_TEXTS and tokenizer.stat().st_size >= SMALLEST
+
+
+def _path(tokenizer: Path, texts: Sequence[str]) -> Path:
+    from importlib.metadata import version
+
+    with tokenizer.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+    digest.update(json.dumps([version("tokenizers"), *texts]).encode())
+    return cache_dir() / "encodings" / f"{digest.hexdigest()}.json"

@@ -1,0 +1,47 @@
+"""Where models lie: in this package, in the cache directory, in a directory of the user's, or on the hub.
+
+A source is ``bundled:demo/student``, ``cache:smollm2-gemma3/teacher``, a path, or a hub id ``owner/name[@revision]``.
+"""
+
+import os
+from pathlib import Path
+
+BUNDLED, CACHE = "bundled:", "cache:"
+
+
+def bundled_dir() -> Path:
+    """Directory of the checkpoints that ship with the package."""
+    return Path(__file__).parent.parent / "bundled"
+
+
+def bundled_names() -> list[str]:
+    """Names of the checkpoints that ship with the package."""
+    return sorted(path.parent.name for path in bundled_dir().glob("*/probe.json"))
+
+
+def cache_dir() -> Path:
+    """Directory of fetched models: ``$PROBE_CACHE``, else the platform's cache directory."""
+    named = os.environ.get("PROBE_CACHE")
+    if named:
+        return Path(named)
+    from platformdirs import user_cache_path
+
+    return user_cache_path("cma-probe")
+
+
+def resolve(source: str, relative_to: Path) -> Path | str:
+    """A directory or file for local sources, the id itself for the hub's."""
+    if source.startswith(BUNDLED):
+        return bundled_dir() / source.removeprefix(BUNDLED)
+    if source.startswith(CACHE):
+        return cache_dir() / source.removeprefix(CACHE)
+    path = Path(source)
+    if not path.is_absolute() and (relative_to / path).exists():
+        return relative_to / path
+    return path if path.exists() or path.is_absolute() or source.startswith(".") else source
+
+
+def is_here(source: str, relative_to: Path) -> bool:
+    """Whether a source is a directory or file on this machine."""
+    found = resolve(source, relative_to)
+    return isinstance(found, Path) and found.exists()

@@ -1,0 +1,175 @@
+"""Where a model's files come from: a local directory, the hub file by file, or the base model of an adapter."""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from probe.errors import Problem, TableError
+from probe.models.table_files import TABLE_NAMES, damaged
+from probe.models.table_foreign import tensor_names
+
+Download = Callable[..., str]
+"""Called as `huggingface_hub.hf_hub_download` is: ``(repo_id, filename, revision=…)``, returns a local path."""
+
+
+@dataclass(frozen=True)
+class Directory:
+    """A model directory on this machine."""
+
+    path: Path
+
+    def fetch(self, name: str) -> Path | None:
+        """The file's path, or None where the directory has no such file."""
+        path = self.path / name
+        return path if path.is_file() else None
+
+    def missing(self, expected: str) -> TableError:
+        """The error for files that are not in the directory."""
+        names = sorted(path.name for path in self.path.iterdir())[:8]
+        got = f"only {', '.join(names)}" if names else "an empty directory"
+        return TableError(
+            Problem(str(self.path), expected, got, "Name a directory that save_pretrained wrote, or a .gguf file.")
+        )
+
+
+@dataclass
+class Hub:
+    """A model on the hub, of which only the files asked for are fetched, or taken from the hub's cache."""
+
+    repo: str
+    revision: str | None
+    download: Download | None = None
+    unreachable: list[str] = field(default_factory=list[str])
+    """Files that are not in the cache and that the hub could not be asked for."""
+
+    def fetch(self, name: str) -> Path | None:
+        """The file's path in the cache, or None.
+
+        Raises:
+            TableError: the hub refuses the model, or the download fails.
+        """
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+        download: Download = self.download or hf_hub_download
+        try:
+            return Path(download(self.repo, name, revision=self.revision))
+        except LocalEntryNotFoundError:
+            # Off line nobody knows whether the model has this file; one of the alternatives may be in the cache.
+            self.unreachable.append(name)
+            return None
+        except EntryNotFoundError:
+            return None
+        # Broad, because the hub's releases raise the errors of three HTTP libraries; none of them is swallowed.
+        except Exception as error:
+            first_line = str(error).partition("\n")[0]
+            raise TableError(
+                Problem(
+                    str(self),
+                    f"a local directory, or a hub model whose {name} can be read",
+                    f"{type(error).__name__}: {first_line}",
+                    "Check the spelling and the network; for a gated model accept its terms and run `hf auth login`.",
+                )
+            ) from error
+
+    def missing(self, expected: str) -> TableError:
+        """The error for files that the hub does not have or could not be asked for."""
+        if self.unreachable:
+            got = f"no answer from the hub, and nothing in the cache for {', '.join(self.unreachable)}"
+            remedy = "Check the path if you meant a directory; else go on line, or fetch it first with `hf download`."
+        else:
+            got, remedy = "no such file on the hub", "Name the repository that holds the model's own weights."
+        return TableError(Problem(str(self), expected, got, remedy))
+
+    def __str__(self) -> str:
+        return f"hub model {self.repo}" + (f"@{self.revision}" if self.revision else "")
+
+
+Source = Directory | Hub
+
+
+def find_source(source: str | Path, *, where: str, revision: str | None = None, download: Download | None) -> Source:
+    """A local directory if there is one, else the hub model ``owner/name`` or ``owner/name@revision``.
+
+    Raises:
+        TableError: ``source`` is neither; ``where`` says who named it.
+    """
+    path = Path(source)
+    if str(source) and path.is_dir():  # Path("") is the current directory
+        return Directory(path)
+    # A Path is meant to be local. One slash and no path syntax: else a mistyped directory would go to the network.
+    match = re.fullmatch(r"(\w[\w.-]*/\w[\w.-]*)(?:@(\S+))?", source) if isinstance(source, str) else None
+    # A parent that is a directory here makes it a mistyped path, which is nobody else's to look up.
+    is_local = path.exists() or (str(path.parent) != "." and path.parent.is_dir())
+    if match is None or is_local:
+        raise TableError(
+            Problem(
+                where,
+                "a model directory, a .gguf file, or a hub id such as openai-community/gpt2",
+                f"{str(source)!r}, which is none of them",
+                "Check the path; a hub id is owner/name or owner/name@revision.",
+            )
+        )
+    return Hub(match[1], match[2] or revision, download)
+
+
+def base_model(files: Source, adapter: Path, download: Download | None) -> Source:
+    """The files of the model that a LoRA adapter sits on.
+
+    Raises:
+        TableError: the adapter changes the embedding table, or names no base model that can be found.
+    """
+    config = read_json(adapter)
+    weights = files.fetch("adapter_model.safetensors") or files.fetch("adapter_model.bin")
+    # The weights as well: peft saves an embedding that was resized, and its configuration does not say so.
+    if _changes_table(config) or (weights and _holds_table(tensor_names(weights))):
+        raise TableError(
+            Problem(
+                str(adapter),
+                "an adapter that leaves the embedding table alone",
+                "one that trains, resizes or replaces it",
+                "Merge it first: model.merge_and_unload().save_pretrained(…), and name that directory.",
+            )
+        )
+    base = config.get("base_model_name_or_path") or ""
+    return find_source(
+        base, where=f"{adapter}: base_model_name_or_path", revision=config.get("revision"), download=download
+    )
+
+
+def _changes_table(adapter: Mapping[str, Any]) -> bool:
+    """Whether a peft configuration targets an input embedding, by peft's rules: a list of endings, or one pattern."""
+    modules = [name.removesuffix(".weight") for name in TABLE_NAMES]
+    if adapter.get("trainable_token_indices"):  # rows of an embedding, by token id
+        return True
+    for key in ("target_modules", "modules_to_save"):
+        targets = adapter.get(key) or []
+        if isinstance(targets, str):
+            if any(re.fullmatch(targets, module) for module in modules):
+                return True
+        elif any(f".{module}".endswith(f".{target}") for module in modules for target in targets):
+            return True
+    return False
+
+
+def _holds_table(names: set[str]) -> bool:
+    leaves = {name.split(".")[-2] for name in TABLE_NAMES}
+    return any(leaves & set(name.split(".")) for name in names)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON file that holds an object.
+
+    Raises:
+        TableError: it does not.
+    """
+    try:
+        read = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise damaged(path, "JSON", str(error)) from error
+    if not isinstance(read, dict):
+        raise damaged(path, "a JSON object", type(read).__name__)
+    return cast(dict[str, Any], read)

@@ -1,0 +1,128 @@
+"""The tokenizer of a model directory: its ``tokenizer.json``, read by the ``tokenizers`` library and nothing else.
+
+Frameworks that rebuild a tokenizer from its class may cut text differently, so probe, gold and training all use this.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from probe.errors import CheckpointError, Problem
+from probe.models import encodings
+from probe.models.encodings import Encoding
+from probe.tokens import TokenizedText
+
+FILE = "tokenizer.json"
+QWEN_EOS_ID = 151643
+"""DSKD forces this id for Qwen, whose chat models would name ``<|im_end|>``."""
+
+
+@dataclass(frozen=True)
+class Tokenizer:
+    """Pieces and ids of one vocabulary. It is read when first needed: a large one takes longer than all of probing."""
+
+    path: Path
+    _seen: dict[str, int] = field(default_factory=dict[str, int], repr=False)
+
+    @classmethod
+    def load(cls, directory: Path) -> "Tokenizer":
+        """The tokenizer of a directory.
+
+        Raises:
+            CheckpointError: there is none.
+        """
+        if not (directory / FILE).is_file():
+            remedy = "Save the fast tokenizer there: AutoTokenizer.from_pretrained(...).save_pretrained(directory)."
+            raise CheckpointError(Problem(str(directory), f"a {FILE}", "none", remedy))
+        return cls(directory / FILE)
+
+    @cached_property
+    def _backend(self) -> Any:
+        import tokenizers
+
+        try:
+            return tokenizers.Tokenizer.from_file(str(self.path))
+        except Exception as error:  # the library raises bare Exception for malformed files
+            raise CheckpointError(
+                Problem(str(self.path), "a tokenizer the tokenizers library can read", str(error), "Save it again.")
+            ) from error
+
+    @cached_property
+    def eos_id(self) -> int:
+        """Id of the end-of-sequence token, from the configuration files beside the tokenizer.
+
+        Raises:
+            CheckpointError: neither of them names one.
+        """
+        named = _json(self.path.with_name("tokenizer_config.json")).get("eos_token")
+        if isinstance(named, dict):  # older files store the whole AddedToken
+            named = named.get("content")
+        id_ = (
+            self._backend.token_to_id(named) if named else _json(self.path.with_name("config.json")).get("eos_token_id")
+        )
+        id_ = id_[0] if isinstance(id_, list) else id_
+        if id_ is None:
+            remedy = "Name eos_token_id in config.json beside it."
+            raise CheckpointError(Problem(str(self.path), "an end-of-sequence token", "none", remedy))
+        return id_
+
+    @property
+    def dskd_eos_id(self) -> int:
+        """The id that DSKD ends responses with: Qwen's ``<|endoftext|>`` where there is one, else the tokenizer's."""
+        is_qwen = self._backend.token_to_id("<|endoftext|>") == QWEN_EOS_ID
+        return QWEN_EOS_ID if is_qwen else self.eos_id
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of a text, without special tokens."""
+        return list(self._backend.encode(text, add_special_tokens=False).ids)
+
+    def encode_prompt(self, text: str) -> list[int]:
+        """Ids of a text with the special tokens that the model was pre-trained to see in front of it, such as BOS."""
+        return list(self._backend.encode(text, add_special_tokens=True).ids)
+
+    def pieces(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
+        """Pieces of several texts, without special tokens. What was cut once with this file is remembered on disk."""
+        # Once the vocabulary is in memory, cutting is faster than looking up.
+        found = None if "_backend" in self.__dict__ else encodings.read(self.path, texts)
+        if found is None:
+            remember = "_backend" not in self.__dict__
+            cut = self._backend.encode_batch(list(texts), add_special_tokens=False)
+            found = [Encoding(tuple(one.tokens), tuple(one.ids)) for one in cut]
+            if remember:
+                encodings.write(self.path, texts, found)
+        for encoding in found:
+            self._seen.update(zip(encoding.pieces, encoding.ids, strict=True))
+        return [encoding.pieces for encoding in found]
+
+    def tokenize(self, text: str) -> TokenizedText:
+        """A text with its pieces and their byte spans."""
+        return TokenizedText.from_pieces(text, self.pieces([text])[0])
+
+    def ids(self, pieces: Sequence[str]) -> list[int]:
+        """Ids of pieces of this vocabulary.
+
+        Raises:
+            CheckpointError: a piece is not in the vocabulary.
+        """
+        for piece in pieces:
+            if piece not in self._seen:
+                id_ = self._backend.token_to_id(piece)
+                if id_ is None:
+                    remedy = "Tokenise with this tokenizer."
+                    raise CheckpointError(Problem(str(self.path), "pieces of its vocabulary", repr(piece), remedy))
+                self._seen[piece] = id_
+        return [self._seen[piece] for piece in pieces]
+
+    def vocabulary_sha256(self) -> str:
+        """SHA-256 over the lines ``id<TAB>piece``, sorted by id: the name under which gold files know a tokenizer."""
+        vocabulary: dict[str, int] = self._backend.get_vocab(with_added_tokens=True)
+        lines = (f"{id_}\t{piece}\n" for piece, id_ in sorted(vocabulary.items(), key=lambda item: item[1]))
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

@@ -1,0 +1,91 @@
+"""How results are written into documents: figures that may not exist, text that is no command, JSON to be read back."""
+
+import gzip
+import json
+import math
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from probe.errors import Problem, ReportError
+from probe.stats import known
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """The lines of a table: the first column to the left, the others, which are numbers, to the right."""
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    # A bar would end the cell, though it stand in a name.
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+
+
+T = TypeVar("T")
+
+
+def number(value: float, digits: int) -> str:
+    """The number, or a dash where there is none."""
+    return "–" if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def escape_latex(text: str) -> str:
+    """Text in which no character is a command."""
+    replaced = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    return "".join(replaced.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in text)
+
+
+def without_nan(part: Any) -> Any:
+    """The same with None in place of every number that is not known."""
+    if isinstance(part, Mapping):
+        return {key: without_nan(value) for key, value in part.items()}
+    if isinstance(part, (list, tuple)):
+        return [without_nan(value) for value in part]
+    return known(part) if isinstance(part, float) else part
+
+
+def parsed(text: str, where: str, what: str, schema: int, build: Callable[[Any], T]) -> T:
+    """What a saved document holds.
+
+    Args:
+        text: JSON, an object with the key ``schema``.
+        where: the file, for messages.
+        what: what it is to be, for messages.
+        schema: the only version that is read.
+        build: makes the value of the document; it may fail in any way that a document of other keys brings about.
+
+    Raises:
+        ReportError: it is no JSON, of another schema version, or has other keys.
+    """
+    try:
+        document: Any = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ReportError(Problem(where, f"{what} in JSON", str(error), "Write it again.")) from error
+    found = document.get("schema") if isinstance(document, dict) else None
+    if found != schema:
+        remedy = "Read it with the version that wrote it, or write it again."
+        raise ReportError(Problem(where, f"{what} of schema {schema}", f"schema {found}", remedy))
+    try:
+        return build(document)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        got = f"none called {error}" if isinstance(error, KeyError) else str(error)
+        raise ReportError(Problem(where, f"the keys of schema {schema}", got, "Write it again.")) from error
+
+
+def packed(text: str, path: Path) -> bytes:
+    """What a document's file holds: UTF-8, under gzip where its name ends in ``.gz``; equal texts give equal bytes."""
+    raw = text.encode()
+    return gzip.compress(raw, mtime=0) if path.suffix == ".gz" else raw
+
+
+def read_document(path: str | Path, what: str) -> str:
+    """The text of a saved document, which may be under gzip.
+
+    Raises:
+        ReportError: it cannot be read.
+    """
+    path = Path(path)
+    try:
+        raw = path.read_bytes()
+        return (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode()
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        got = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise ReportError(Problem(str(path), what, got, "Name a file of --json.")) from error

@@ -1,0 +1,1 @@
+"""One attention map as a picture or a page."""

@@ -1,0 +1,107 @@
+"""The words of a heatmap: legend, names of panels and axes, and notes below."""
+
+from textwrap import wrap
+from typing import Any
+
+import numpy as np
+
+from probe.plots.heatmaps import drawing
+from probe.plots.heatmaps.drawing import COLUMN_AXIS, DASHES, ROW_AXIS, TIES
+from probe.plots.heatmaps.labels import Label
+from probe.plots.heatmaps.layout import LINE, Layout, text_width
+from probe.plots.heatmaps.panels import Picture
+from probe.plots.style import Palette, font_file
+
+NOTE_FONT, LEGEND_FONT = 6.5, 7.0
+LEGEND: dict[str, Any] = {
+    "frameon": False,
+    "fontsize": LEGEND_FONT,
+    "borderpad": 0.1,
+    "columnspacing": 1.2,
+    "handletextpad": 0.4,
+}
+"""How a legend is set that `legend_columns` measures."""
+
+
+def legend(picture: Picture, colours: Palette) -> list[Any]:
+    """Handles for what the picture holds, and for nothing else."""
+    from matplotlib.lines import Line2D
+
+    def handle(label: str, **style: Any) -> Line2D:
+        return Line2D([], [], label=label, **style)
+
+    dot = {"linestyle": "none", "marker": "o", "color": "black", "markeredgewidth": 0.5}
+    handles: list[Any] = []
+    if picture.difference:
+        first, second = picture.names
+        ring = {**dot, "color": colours.ink}
+        handles.append(handle(f"largest in {first}", **ring, markersize=6, fillstyle="none"))
+        handles.append(handle(f"largest in {second}", **dot, markersize=3.5, markerfacecolor="white"))
+        handles.append(handle("less", linestyle="none", marker="_", color=colours.ink, markersize=5))
+    else:
+        handles.append(handle("largest in its row", **dot, markersize=3.5, markerfacecolor="white"))
+    if picture.links is not None and picture.links.sure:
+        square: Any = {"linestyle": "none", "marker": "s", "markersize": 6, "fillstyle": "none"}
+        handles.append(handle("sure link", color=drawing.link_colour(picture, colours), **square))
+    if picture.links is not None and picture.links.possible:
+        handles.append(
+            handle("possible link", color=drawing.link_colour(picture, colours), linestyle=DASHES, linewidth=1.1)
+        )
+    if drawing.several(picture.chunks):
+        handles.append(handle("chunk", color=colours.chunk, linewidth=0.8))
+    return handles
+
+
+def legend_columns(handles: list[Any], width: float) -> int:
+    """How many entries of a legend stand side by side."""
+    widths = [_width(handle.get_label(), LEGEND_FONT) + 0.4 for handle in handles]
+    for across in range(len(handles), 1, -1):
+        # As matplotlib fills columns: the first ones hold one entry more where the last line is not full.
+        if sum(float(column.max()) for column in np.array_split(widths, across)) <= width:
+            return across
+    return 1
+
+
+def notes(picture: Picture, step: int, width: float) -> list[str]:
+    """What a reader must know of a picture that shows a part, in lines that fit the page."""
+    sentences: list[str] = []
+    ties = {tie for tie in (*picture.row_ties, *picture.column_ties) if tie is not None and tie < TIES}
+    if ties:
+        sentences.append("Labels of one colour and marker: a piece that comes again.")
+    if not picture.whole:
+        rows, columns = (f"{span.start}–{span.stop - 1}" for span in (picture.rows, picture.columns))
+        sizes = len(picture.student.tokens) + 1, len(picture.teacher.tokens) + 1
+        outside = max(panel.outside for panel in picture.panels)
+        sentences.append(
+            f"Student tokens {rows} of {sizes[0]}, teacher tokens {columns} of {sizes[1]}; "
+            f"{100 * outside:.0f} % of these rows' weight lies outside."
+        )
+    if step > 1:
+        ordinal = {2: "2nd", 3: "3rd"}.get(step, f"{step}th")
+        sentences.append(f"Every {ordinal} token is named.")
+    return [line for sentence in sentences for line in _wrapped(sentence, width)]
+
+
+def _wrapped(sentence: str, width: float) -> list[str]:
+    return wrap(sentence, max(20, int(len(sentence) * (width - 0.1) / _width(sentence, NOTE_FONT))))
+
+
+def _width(text: str, points: float) -> float:
+    return text_width(Label(text, font_file()), points)
+
+
+def write(figure: Any, picture: Picture, lines: list[str], layout: Layout, colours: Palette) -> None:
+    """Names of panels and axes, and the notes at the foot."""
+    wide, tall = layout.width, layout.height
+    for panel, (left, _, width, _) in zip(picture.panels, layout.panels, strict=True):
+        middle, top = (left + width / 2) / wide, layout.label_top
+        figure.text(middle, top / tall, COLUMN_AXIS, ha="center", fontsize=LEGEND_FONT)
+        if panel.name:
+            name: Any = {"ha": "center", "fontsize": LEGEND_FONT, "fontweight": "bold"}
+            figure.text(middle, (top + LINE) / tall, panel.name, **name)
+    _, bottom, _, height = layout.panels[0]
+    side: Any = {"rotation": 90, "ha": "center", "va": "center", "fontsize": LEGEND_FONT}
+    figure.text(layout.label_left / wide, (bottom + height / 2) / tall, ROW_AXIS, **side)
+    for number, line in enumerate(reversed(lines)):
+        at = 0.05 / wide, (number + 0.3) * LINE / tall
+        figure.text(*at, line, fontsize=NOTE_FONT, color=colours.muted)

@@ -1,0 +1,184 @@
+"""Parts of a heatmap on matplotlib's axes: cells, outlines, labels, margins."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from probe.chunks import Chunk
+from probe.plots.heatmaps.labels import Label
+from probe.plots.heatmaps.layout import GAP, MARKER, STRIP, Layout
+from probe.plots.heatmaps.panels import TINY, Panel, Picture
+from probe.plots.style import Palette
+
+DASHES = (0, (1.6, 1.2))
+MARKERS = "os^Dvp"
+TIES = 36  # colours times markers; further ties are left plain
+ROW_AXIS, COLUMN_AXIS = "student token (as target)", "teacher token (as target)"
+
+
+def link_colour(picture: Picture, colours: Palette) -> str:
+    """Orange is a loss on the map of a difference, so there links are drawn in ink."""
+    return colours.ink if picture.difference else colours.link
+
+
+def outline(axes: Any, picture: Picture, colours: Palette, cell: float) -> None:
+    """Possible links dashed, sure links solid, each around its own cell; chunks thin, around all of theirs."""
+    from matplotlib.patches import Rectangle
+
+    line = min(1.2, cell * 7)
+
+    def rectangle(rows: range, columns: range, out: float, **style: Any) -> Rectangle:
+        corner = columns.start - 0.5 - out, rows.start - 0.5 - out
+        return Rectangle(corner, len(columns) + 2 * out, len(rows) + 2 * out, fill=False, **style)
+
+    # A frame on the border is whole; that of a chunk beyond the window is cut a little outside of the border.
+    around = rectangle(range(len(picture.rows)), range(len(picture.columns)), 0.2, transform=axes.transData)
+    for chunk in several(picture.chunks):
+        style: Any = {"edgecolor": colours.chunk, "linewidth": line * 0.7, "zorder": 2}
+        axes.add_patch(rectangle(chunk.student, chunk.teacher, 0.13, **style)).set_clip_path(around)
+    if picture.links is None:
+        return
+    for links, dashes, order in ((picture.links.possible, DASHES, 3), (picture.links.sure, "-", 4)):
+        for i, j in sorted(links):
+            style = {"edgecolor": link_colour(picture, colours), "linestyle": dashes, "linewidth": line}
+            cell_of = range(i, i + 1), range(j, j + 1)
+            axes.add_patch(rectangle(*cell_of, 0.0, clip_on=False, zorder=order, **style))
+
+
+def several(chunks: Sequence[Chunk]) -> list[Chunk]:
+    """Chunks of more than one cell: a frame around a single cell would say nothing."""
+    return [chunk for chunk in chunks if len(chunk.student) > 1 or len(chunk.teacher) > 1]
+
+
+def mark_largest(axes: Any, panel: Panel, cell: float, colours: Palette) -> None:
+    """A dot on each row's largest weights; of a difference, a ring where the first map had it."""
+    points = cell * 72
+    *before, after = panel.largest
+    for mask in before:
+        rings = {"facecolors": "none", "edgecolors": _contrast(panel, mask, colours), "linewidths": points * 0.05}
+        _mark(axes, mask, (points * 0.5) ** 2, **rings)
+    _mark(axes, after, (points * 0.28) ** 2, facecolors="white", edgecolors="black", linewidths=points * 0.035)
+
+
+def mark_losses(axes: Any, panel: Panel, cell: float, colours: Palette) -> None:
+    """A minus where a difference falls by a tenth of the greatest change or more: in greyscale both ends look alike."""
+    mask, points = panel.weights <= -max(float(np.abs(panel.weights).max()), TINY) / 10, cell * 72
+    _mark(axes, mask, (points * 0.6) ** 2, marker="_", linewidths=points * 0.07, color=_contrast(panel, mask, colours))
+
+
+def _mark(axes: Any, mask: Bool[np.ndarray, "rows columns"], size: float, **style: Any) -> None:
+    rows, columns = mask.nonzero()
+    axes.scatter(columns, rows, s=size, zorder=6, **style)
+
+
+def _contrast(panel: Panel, mask: Bool[np.ndarray, "rows columns"], colours: Palette) -> list[str]:
+    """Ink on cells near the ground, the ground's colour on strong ones."""
+    strong = np.abs(panel.weights) > np.abs(panel.weights).max() / 2
+    return [colours.ground if each else colours.ink for each in strong[mask]]
+
+
+def label_axes(
+    axes: Any,
+    picture: Picture,
+    rows: Sequence[Label] | None,
+    columns: Sequence[Label],
+    layout: Layout,
+    colours: Palette,
+) -> None:
+    """Token labels; tokens of one repeated piece share a colour and a marker. ``rows`` are left out at the right."""
+    shown_rows, shown_columns = range(0, len(picture.rows), layout.step), range(0, len(picture.columns), layout.step)
+    axes.tick_params(length=0, pad=72 * MARKER)
+    axes.xaxis.tick_top()
+    slant: Any = {"rotation": layout.angle, "rotation_mode": "anchor"}
+    slant |= {"ha": "left", "va": "center"} if layout.angle == 90 else {"ha": "left"}
+    axes.set_xticks(list(shown_columns), [columns[j].text for j in shown_columns], **slant)
+    axes.set_yticks(list(shown_rows), ["" if rows is None else rows[i].text for i in shown_rows])
+    beside = 0.5 + 0.06 / layout.cell
+    if rows is not None:
+        _style(axes.get_yticklabels(), [rows[i] for i in shown_rows], layout.font)
+        _tie(
+            axes,
+            axes.get_yticklabels(),
+            [picture.row_ties[i] for i in shown_rows],
+            shown_rows,
+            colours,
+            layout,
+            x=-beside,
+        )
+    _style(axes.get_xticklabels(), [columns[j] for j in shown_columns], layout.font)
+    ties = [picture.column_ties[j] for j in shown_columns]
+    _tie(axes, axes.get_xticklabels(), ties, shown_columns, colours, layout, y=-beside)
+
+
+def _style(texts: Iterable[Any], labels: Sequence[Label], points: float) -> None:
+    from matplotlib.font_manager import FontProperties, get_font
+
+    for text, label in zip(texts, labels, strict=True):
+        family = get_font(str(label.font)).family_name  # what an SVG asks its viewer for
+        text.set_fontproperties(FontProperties(family=family, fname=str(label.font), size=points))
+
+
+def _tie(
+    axes: Any,
+    texts: Iterable[Any],
+    ties: Sequence[int | None],
+    places: Sequence[int],
+    colours: Palette,
+    layout: Layout,
+    x: float | None = None,
+    y: float | None = None,
+) -> None:
+    size = (min(layout.font, 7) * 0.5) ** 2
+    for text, tie, place in zip(texts, ties, places, strict=True):
+        if tie is None or tie >= TIES:
+            continue
+        colour, marker = tie_style(tie, colours)
+        text.set_color(colour)
+        at = (place if x is None else x), (place if y is None else y)
+        axes.scatter(*at, s=size, marker=marker, color=colour, linewidths=0, clip_on=False, zorder=7)
+
+
+def tie_style(tie: int, colours: Palette) -> tuple[str, str]:
+    """Colour and marker of a tie; no two of the first 36 are alike in both."""
+    kinds = len(MARKERS)
+    return colours.repeats[tie % kinds], MARKERS[(tie + tie // kinds) % kinds]
+
+
+def margins(
+    figure: Any, panel: Panel, box: tuple[float, float, float, float], layout: Layout, colours: Palette
+) -> None:
+    """Entropy of each row at the right, weight that each column draws below, as bars."""
+    left, bottom, width, height = box
+    rows, columns = np.arange(len(panel.entropy)), np.arange(len(panel.mass))
+    side = _strip(figure, (left + width + GAP / 2, bottom, STRIP, height), layout)
+    side.barh(rows, panel.entropy, height=0.7, color=colours.muted, linewidth=0)
+    side.set_ylim(len(rows) - 0.5, -0.5)
+    side.set_xlim(*_limits(panel.entropy, 1.0))
+    # One tick says the scale; two would touch those of the next strip.
+    side.set_xticks([side.get_xlim()[1]], [f"{side.get_xlim()[1]:.2g}"])
+    side.set_yticks([])
+    side.set_title("entropy\n/ log m", fontsize=5.5, pad=2, color=colours.muted)
+    below = _strip(figure, (left, bottom - GAP / 2 - STRIP, width, STRIP), layout)
+    below.bar(columns, panel.mass, width=0.7, color=colours.muted, linewidth=0)
+    below.set_xlim(-0.5, len(columns) - 0.5)
+    below.set_ylim(*_limits(panel.mass, float(panel.mass.max()))[::-1])
+    below.set_xticks([])
+    below.set_yticks([below.get_ylim()[0]], [f"{below.get_ylim()[0]:.2g}"])
+    below.set_ylabel("mass", fontsize=5.5, labelpad=1, color=colours.muted)
+
+
+def _strip(figure: Any, box: tuple[float, float, float, float], layout: Layout) -> Any:
+    left, bottom, width, height = box
+    axes = figure.add_axes((left / layout.width, bottom / layout.height, width / layout.width, height / layout.height))
+    axes.tick_params(length=1.5, width=0.3, labelsize=5, pad=1)
+    axes.spines[["top", "right"]].set_visible(False)
+    return axes
+
+
+def _limits(values: Float[np.ndarray, " bars"], most: float) -> tuple[float, float]:
+    if (values < 0).any():  # a difference
+        bound = float(np.abs(values).max())
+        return -bound, bound
+    return 0.0, most

@@ -1,0 +1,154 @@
+"""Attention maps as heatmaps: student targets as rows, teacher targets as columns, gold links as outlines."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from probe.gold.rows import GoldRow
+from probe.maps import AttentionMap
+from probe.plots.heatmaps import captions, drawing
+from probe.plots.heatmaps.labels import Label, drawable
+from probe.plots.heatmaps.layout import LINE, Content, Layout, lay_out
+from probe.plots.heatmaps.panels import Picture, Scale, Window, picture
+from probe.plots.heatmaps.shades import Shades, shades
+from probe.plots.saving import check_suffix, save_figure
+from probe.plots.style import palette, settings, venue_width
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a heatmap is drawn.
+
+    ``scale`` is ``linear`` (weights from 0 to 1), ``log``, or ``row`` (weights over the largest of their row); a
+    difference is always linear. ``venue`` names a width of `probe.plots.style.VENUES`; without one, the figure is as
+    large as its cells need. ``fonts`` are files that are tried before DejaVu Sans.
+    """
+
+    scale: Scale = "linear"
+    marginals: bool = False
+    window: Window | None = None
+    venue: str | None = None
+    dark: bool = False
+    fonts: tuple[Path, ...] = ()
+
+
+def heatmap(
+    maps: AttentionMap | Mapping[str, AttentionMap],
+    *,
+    gold: GoldRow | None = None,
+    difference: bool = False,
+    look: Look = Look(),
+) -> "Figure":
+    """Draw a map, or several by name side by side, or the difference of two (the second less the first).
+
+    Sure links are outlined solid, possible links dashed, chunks thin; each row's largest weights carry a dot; tokens of
+    a piece that comes again share a colour and a marker.
+
+    Raises:
+        MapError: too many tokens for the page, maps or gold of other tokens, or a window outside of the sentence.
+        OutputError: an unknown venue, or a font that cannot be read.
+
+    Example:
+        >>> import probe
+        >>> opened = probe.find_checkpoint("demo")
+        >>> figure = probe.heatmap(opened.map(*opened.tokenize("Return the path of the file.")))
+        >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
+        ['Return', '␣the', '␣path', '␣of', '␣the', '␣file', '.', '⟨eos⟩']
+    """
+    import matplotlib as mpl
+
+    named = {"": maps} if isinstance(maps, AttentionMap) else maps
+    drawn = picture(named, gold, window=look.window, difference=difference)
+    with mpl.rc_context(settings(palette(dark=look.dark))):
+        return _draw(drawn, look)
+
+
+def _draw(drawn: Picture, look: Look) -> "Figure":
+    from matplotlib.figure import Figure
+
+    colours, shown = palette(dark=look.dark), shades(drawn, look.scale)
+    labels = drawable(drawn.row_labels, look.fonts), drawable(drawn.column_labels, look.fonts)
+    handles = captions.legend(drawn, colours)
+    layout, across, notes = _layout(drawn, labels, handles, look)
+    figure = Figure(figsize=(layout.width, layout.height))
+    image: Any = None
+    for number, (panel, box) in enumerate(zip(drawn.panels, layout.panels, strict=True)):
+        axes = figure.add_axes(_share(box, layout))
+        low, high = shown.limits
+        cells = colours.colour_map(diverging=drawn.difference)
+        image = axes.imshow(shown.values[number], cmap=cells, vmin=low, vmax=high, aspect="auto")
+        # Fixed from here on: frames and markers reach beyond the cells, and the axes would grow with them.
+        axes.set(xlim=(-0.5, len(drawn.columns) - 0.5), ylim=(len(drawn.rows) - 0.5, -0.5))
+        drawing.outline(axes, drawn, colours, layout.cell)
+        if drawn.difference:
+            drawing.mark_losses(axes, panel, layout.cell, colours)
+        drawing.mark_largest(axes, panel, layout.cell, colours)
+        drawing.label_axes(axes, drawn, None if number else labels[0], labels[1], layout, colours)
+        if look.marginals:
+            drawing.margins(figure, panel, box, layout, colours)
+    captions.write(figure, drawn, notes, layout, colours)
+    _bar(figure, image, shown, layout)
+    place = 0.5, len(notes) * LINE / layout.height
+    figure.legend(handles=handles, loc="lower center", bbox_to_anchor=place, ncols=across, **captions.LEGEND)
+    return figure
+
+
+def _layout(
+    drawn: Picture, labels: tuple[list[Label], list[Label]], handles: list[Any], look: Look
+) -> tuple[Layout, int, list[str]]:
+    """Twice, for how many lines stand below depends on how wide the page comes out."""
+    width = None if look.venue is None else venue_width(look.venue)
+    layout = lay_out(Content(*labels, len(drawn.panels), look.marginals, lines_below=3), width)
+    notes = captions.notes(drawn, layout.step, layout.width)
+    across = captions.legend_columns(handles, layout.width)
+    below = len(notes) + ceil(len(handles) / across)
+    return lay_out(Content(*labels, len(drawn.panels), look.marginals, below), width), across, notes
+
+
+def _share(box: tuple[float, float, float, float], layout: Layout) -> tuple[float, float, float, float]:
+    left, bottom, width, height = box
+    return left / layout.width, bottom / layout.height, width / layout.width, height / layout.height
+
+
+def _bar(figure: "Figure", image: Any, shown: Shades, layout: Layout) -> None:
+    bar = figure.colorbar(image, cax=figure.add_axes(_share(layout.bar, layout)))
+    bar.set_ticks(list(shown.ticks), labels=list(shown.tick_labels))
+    bar.set_label(shown.label, fontsize=6.5, labelpad=2)
+    bar.ax.tick_params(length=2, width=0.4, labelsize=6, pad=1.5)
+    outline: Any = bar.outline
+    outline.set_linewidth(0.4)
+
+
+def save_heatmap(
+    maps: AttentionMap | Mapping[str, AttentionMap],
+    path: str | Path,
+    *,
+    gold: GoldRow | None = None,
+    difference: bool = False,
+    look: Look = Look(),
+    dpi: int = 200,
+) -> None:
+    """Write a heatmap as PDF, SVG or PNG, by suffix; equal inputs give equal bytes. ``dpi`` is for PNG.
+
+    Raises:
+        OutputError: the suffix is none of these, or the place cannot be written to.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> import probe
+        >>> opened = probe.find_checkpoint("demo")
+        >>> map_ = opened.map(*opened.tokenize("Return the path."))
+        >>> with TemporaryDirectory() as place:
+        ...     probe.save_heatmap({"demo": map_}, Path(place) / "map.svg")
+        ...     [path.name for path in Path(place).iterdir()]
+        ['map.svg']
+    """
+    path = Path(path)
+    check_suffix(path)
+    save_figure(heatmap(maps, gold=gold, difference=difference, look=look), path, dark=look.dark, dpi=dpi)

@@ -1,0 +1,89 @@
+"""Labels of tokens: written in fonts that have them, cut where too long, and tied where a piece comes again."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from probe.errors import OutputError, Problem
+from probe.plots.style import font_file
+from probe.tokens import TokenizedText
+
+if TYPE_CHECKING:
+    from matplotlib.ft2font import FT2Font
+
+
+LONGEST = 24
+"""Characters. A longer label ends in ``…``; the hover of the HTML page has all of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A label and the font file that it is drawn in."""
+
+    text: str
+    font: Path
+
+
+def drawable(labels: Sequence[str], fonts: Sequence[Path] = ()) -> list[Label]:
+    """Each label in the first of the fonts that has most of its characters; DejaVu Sans is the last of them.
+
+    A character that this font lacks is written as ``⟨U+4E2D⟩``: a box says nothing, and all boxes look alike.
+
+    Raises:
+        OutputError: a font file is missing, or matplotlib cannot read it.
+    """
+    opened = [(path, _open(path)) for path in (*fonts, font_file())]
+    return [_label(label, opened) for label in labels]
+
+
+def _open(path: Path) -> "FT2Font":
+    from matplotlib.font_manager import get_font
+
+    try:
+        return get_font(str(path))
+    except (OSError, RuntimeError) as error:
+        raise OutputError(
+            Problem(str(path), "a TrueType or OpenType font", str(error), "Name another file.")
+        ) from error
+
+
+def _label(label: str, fonts: "Sequence[tuple[Path, FT2Font]]") -> Label:
+    def has(font: "FT2Font", char: str) -> bool:
+        return font.get_char_index(ord(char)) != 0
+
+    path, font = max(fonts, key=lambda named: sum(has(named[1], char) for char in label))
+    units = [char if has(font, char) else f"⟨U+{ord(char):04X}⟩" for char in label]
+    if not all(has(font, char) for char in "⟨U+0123456789ABCDEF⟩…") and "".join(units) != label:
+        return _label(label, fonts[-1:])  # a symbol font cannot write what it lacks
+    return Label(_cut(units), path)
+
+
+def _cut(units: Sequence[str]) -> str:
+    """Whole characters, so that no ``⟨U+…⟩`` is cut in two."""
+    if sum(map(len, units)) <= LONGEST:
+        return "".join(units)
+    kept = ""
+    for unit in units:
+        if len(kept) + len(unit) >= LONGEST:
+            break
+        kept += unit
+    return f"{kept}…"
+
+
+def repeats(student: TokenizedText, teacher: TokenizedText) -> tuple[tuple[int | None, ...], tuple[int | None, ...]]:
+    """The tie of every token, by side: tokens of one number spell the same, and one side has them more than once.
+
+    White space around a piece does not count between the sides (``␣cat`` and ``cat`` are one word), but does within a
+    side: ``a`` and ``␣a`` are two pieces. Ties are numbered in order of the student's tokens, then the teacher's.
+    """
+    sides = [[side.surface(i) for i in range(len(side.tokens))] for side in (student, teacher)]
+    again = [_word(surface) for side in sides for surface in side if surface and Counter(side)[surface] > 1]
+    numbers = {word: number for number, word in enumerate(dict.fromkeys(again))}
+    tied = [tuple(numbers.get(_word(surface)) if surface else None for surface in side) for side in sides]
+    return tied[0], tied[1]
+
+
+def _word(surface: bytes) -> bytes:
+    return surface.strip() or surface

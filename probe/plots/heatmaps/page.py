@@ -1,0 +1,163 @@
+"""A heatmap for the screen: one HTML file that needs no network, with a hover, a legend to click and a navigator."""
+
+from collections.abc import Iterable, Mapping
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from probe.errors import MissingExtraError, Problem
+from probe.gold.rows import GoldRow, Link
+from probe.maps import AttentionMap
+from probe.output.files import replacing_file
+from probe.plots.heatmaps.drawing import COLUMN_AXIS, link_colour, several
+from probe.plots.heatmaps.page_layout import arrange, hover
+from probe.plots.heatmaps.panels import Picture, Scale, Window, picture
+from probe.plots.heatmaps.shades import Shades, shades
+from probe.plots.style import Palette, palette
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+
+def interactive(
+    maps: AttentionMap | Mapping[str, AttentionMap],
+    *,
+    gold: GoldRow | None = None,
+    difference: bool = False,
+    scale: Scale = "linear",
+    window: Window | None = None,
+    dark: bool = False,
+) -> "Figure":
+    """The figure of `probe.heatmap` in plotly. Pointing at a cell names both tokens, their bytes and the weight.
+
+    Raises:
+        MissingExtraError: plotly is not installed.
+        MapError: too many tokens, maps or gold of other tokens, or a window outside of the sentence.
+    """
+    make_subplots = _plotly()
+    named = {"": maps} if isinstance(maps, AttentionMap) else maps
+    drawn = picture(named, gold, window=window, difference=difference)
+    colours, shown = palette(dark=dark), shades(drawn, scale)
+    figure = make_subplots(
+        rows=1,
+        cols=len(drawn.panels),
+        shared_yaxes=True,
+        horizontal_spacing=0.02,
+        subplot_titles=[f"<b>{escape(panel.name)}</b><br>{COLUMN_AXIS}" for panel in drawn.panels],
+    )
+    for number in range(len(drawn.panels)):
+        for trace in _traces(drawn, number, shown, colours):
+            figure.add_trace(trace, row=1, col=number + 1)
+    arrange(figure, drawn, colours)
+    return figure
+
+
+def save_page(
+    maps: AttentionMap | Mapping[str, AttentionMap],
+    path: str | Path,
+    *,
+    gold: GoldRow | None = None,
+    difference: bool = False,
+    scale: Scale = "linear",
+    window: Window | None = None,
+    dark: bool = False,
+) -> None:
+    """Write `interactive` as an HTML file of about 5 MB that holds plotly.js; equal inputs give equal bytes.
+
+    Raises:
+        MissingExtraError: plotly is not installed.
+        MapError: what cannot be drawn, as in `interactive`.
+        OutputError: the place cannot be written to.
+    """
+    figure = interactive(maps, gold=gold, difference=difference, scale=scale, window=window, dark=dark)
+    script = files("probe.plots.heatmaps").joinpath("navigator.js").read_text(encoding="utf-8")
+    config = {"displaylogo": False, "scrollZoom": True, "responsive": False}
+    body = figure.to_html(
+        full_html=False, include_plotlyjs="inline", div_id="heatmap", config=config, post_script=script
+    )
+    ground = palette(dark=dark).ground
+    with replacing_file(Path(path)) as temporary:
+        temporary.write_text(
+            f'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"><title>Heatmap</title></head>\n'
+            f'<body style="margin:0;background:{ground}">\n{body}\n</body>\n</html>\n',
+            encoding="utf-8",
+        )
+
+
+def _plotly() -> Any:
+    try:
+        from plotly.subplots import make_subplots
+    except ImportError as error:
+        raise MissingExtraError(
+            Problem(
+                "HTML heatmap", "plotly", "none installed", "Install the extra: pip install 'cma-probe[notebooks]'."
+            )
+        ) from error
+    return make_subplots
+
+
+def _traces(drawn: Picture, number: int, shown: Shades, colours: Palette) -> list[Any]:
+    from plotly.graph_objects import Heatmap, Scatter
+
+    first = number == 0
+    low, high = shown.limits
+    cells = Heatmap(
+        z=shown.values[number],
+        zmin=low,
+        zmax=high,
+        colorscale=colours.colour_scale(diverging=drawn.difference),
+        showscale=first,
+        colorbar={
+            "title": {"text": shown.label, "side": "right"},
+            "tickvals": shown.ticks,
+            "ticktext": shown.tick_labels,
+            "thickness": 12,
+            "len": 0.6,
+            "y": 1,
+            "yanchor": "top",
+            "outlinewidth": 0,
+        },
+        text=hover(drawn, number),
+        hovertemplate="%{text}<extra></extra>",
+    )
+
+    def lines(name: str, boxes: Iterable[tuple[range, range]], out: float, line: Any) -> Any:
+        x, y = _frames(boxes, out)
+        group = {"name": name, "legendgroup": name, "showlegend": first, "hoverinfo": "skip"}
+        return Scatter(x=x, y=y, mode="lines", line=line, **group)
+
+    colour = link_colour(drawn, colours)
+    traces: list[Any] = [cells]
+    if chunks := several(drawn.chunks):
+        boxes = [(chunk.student, chunk.teacher) for chunk in chunks]
+        traces.append(lines("chunk", boxes, 0.62, {"color": colours.chunk, "width": 1}))
+    if drawn.links is not None:
+        possible, sure = _cells(drawn.links.possible), _cells(drawn.links.sure)
+        traces.append(lines("possible link", possible, 0.5, {"color": colour, "width": 2, "dash": "dot"}))
+        traces.append(lines("sure link", sure, 0.5, {"color": colour, "width": 2}))
+    *before, after = drawn.panels[number].largest
+    names = drawn.names if drawn.difference else ("largest in its row",)
+    for mask, name in zip((*before, after), names, strict=True):
+        rows, columns = mask.nonzero()
+        ring = {"size": 11, "color": "rgba(0,0,0,0)", "line": {"color": colours.ink, "width": 1.5}}
+        dot = {"size": 7, "color": "white", "line": {"color": "black", "width": 1}}
+        label = f"largest in {escape(name)}" if drawn.difference else name
+        group = {"name": label, "legendgroup": label, "showlegend": first, "hoverinfo": "skip"}
+        traces.append(Scatter(x=columns, y=rows, mode="markers", marker=ring if mask is not after else dot, **group))
+    return traces
+
+
+def _cells(links: frozenset[Link]) -> list[tuple[range, range]]:
+    return [(range(i, i + 1), range(j, j + 1)) for i, j in sorted(links)]
+
+
+def _frames(boxes: Iterable[tuple[range, range]], out: float) -> tuple[list[float | None], list[float | None]]:
+    """One broken line around all boxes: a shape for each would take the browser seconds."""
+    x: list[float | None] = []
+    y: list[float | None] = []
+    for rows, columns in boxes:
+        left, right, top, bottom = columns[0] - out, columns[-1] + out, rows[0] - out, rows[-1] + out
+        x += [left, right, right, left, left, None]
+        y += [top, top, bottom, bottom, top, None]
+    return x, y

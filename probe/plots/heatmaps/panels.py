@@ -1,0 +1,202 @@
+"""What a heatmap shows, as values: cells, links, chunks, ties, margins, cut to a window. Nothing here draws."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from probe.chunks import Chunk, overlap_mask, shared_chunks
+from probe.errors import MapError, Problem
+from probe.gold.rows import GoldRow, Link, Links
+from probe.maps import AttentionMap
+from probe.plots.heatmaps.labels import repeats
+from probe.scoring.sharpness import entropy
+from probe.tokens import TokenizedText
+
+Scale = Literal["linear", "log", "row"]
+LARGEST = 512
+"""Tokens a side that one picture shows: DSKD trains on no more, and a page of more than ten feet cannot be read."""
+
+TINY = 1e-6  # two maps that differ by less are drawn as equal
+FAINTEST = 1e-4  # the weight that a logarithmic scale shows as nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Token numbers ``[start, stop)`` of the rows, and of the columns; the end-of-sequence target comes last.
+
+    Without columns, those of the teacher tokens that share bytes with the rows are shown.
+    """
+
+    rows: tuple[int, int]
+    columns: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One map, or the difference of two, in a window.
+
+    Cells, links and chunks count from the window's first row and column. ``largest`` holds one mask for a map; two for
+    a difference: of the map that is taken away, and of the other. ``row_largest`` is the weight there. ``entropy`` is a
+    share of log m, ``mass`` is in student tokens; both are of the whole sentence, also where a window shows a part.
+    ``outside`` is the share of the shown rows' weight that the window leaves out.
+    """
+
+    name: str
+    weights: Float[np.ndarray, "rows columns"]
+    largest: tuple[Bool[np.ndarray, "rows columns"], ...]
+    row_largest: Float[np.ndarray, " rows"]
+    entropy: Float[np.ndarray, " rows"]
+    mass: Float[np.ndarray, " columns"]
+    outside: float
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Panels over one pair of tokenised texts, and what they share. ``rows`` and ``columns`` are token numbers."""
+
+    panels: tuple[Panel, ...]
+    names: tuple[str, ...]
+    student: TokenizedText
+    teacher: TokenizedText
+    rows: range
+    columns: range
+    row_labels: tuple[str, ...]
+    column_labels: tuple[str, ...]
+    row_ties: tuple[int | None, ...]
+    column_ties: tuple[int | None, ...]
+    links: Links | None
+    chunks: tuple[Chunk, ...]
+    difference: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether the picture shows every token."""
+        return len(self.rows) == len(self.student.tokens) + 1 and len(self.columns) == len(self.teacher.tokens) + 1
+
+
+def picture(
+    maps: Mapping[str, AttentionMap],
+    gold: GoldRow | None = None,
+    *,
+    window: Window | None = None,
+    difference: bool = False,
+) -> Picture:
+    """Collect what to draw. A difference is the second map less the first.
+
+    Raises:
+        MapError: no map, maps or gold of other tokens, a window outside of the sentence, too many tokens for a
+            picture, or a difference of other than two.
+    """
+    _check(maps, gold, difference)
+    map_ = next(iter(maps.values()))
+    rows, columns = _ranges(map_, window)
+    if max(len(rows), len(columns)) > LARGEST:
+        got = f"{len(rows)} × {len(columns)}"
+        raise MapError(Problem("heatmap", f"at most {LARGEST} tokens a side", got, "Draw a window of the sentence."))
+    ties = repeats(map_.student, map_.teacher)
+    panels = tuple(_panel(name, m, rows, columns) for name, m in maps.items())
+    return Picture(
+        panels=(_difference(*panels),) if difference else panels,
+        names=tuple(maps),
+        student=map_.student,
+        teacher=map_.teacher,
+        rows=rows,
+        columns=columns,
+        row_labels=map_.student_labels[rows.start : rows.stop],
+        column_labels=map_.teacher_labels[columns.start : columns.stop],
+        row_ties=(*ties[0], None)[rows.start : rows.stop],
+        column_ties=(*ties[1], None)[columns.start : columns.stop],
+        links=None if gold is None else Links(_shift(gold.sure, rows, columns), _shift(gold.possible, rows, columns)),
+        chunks=_chunks(map_, rows, columns),
+        difference=difference,
+    )
+
+
+def _check(maps: Mapping[str, AttentionMap], gold: GoldRow | None, difference: bool) -> None:
+    if not maps or (difference and len(maps) != 2):
+        expected = "two maps to take the difference of" if difference else "a map"
+        raise MapError(Problem("heatmap", expected, f"{len(maps)}", "Name them."))
+    first, *others = maps.values()
+    for other in others:
+        if (other.student, other.teacher) != (first.student, first.teacher):
+            expected, got = "maps of the same tokens side by side", "two texts, or two pairs of tokenizers"
+            raise MapError(Problem("heatmap", expected, got, "Draw them one by one."))
+    if gold is not None and (gold.student, gold.teacher) != (first.student, first.teacher):
+        remedy = "Give the row that the map was made from."
+        raise MapError(Problem("heatmap", f"gold links of {first.student.text!r}", f"those of {gold.text!r}", remedy))
+
+
+def _ranges(map_: AttentionMap, window: Window | None) -> tuple[range, range]:
+    sizes = map_.weights.shape
+    if window is None:
+        return range(sizes[0]), range(sizes[1])
+    rows = _range(window.rows, sizes[0], "student")
+    if window.columns is not None:
+        return rows, _range(window.columns, sizes[1], "teacher")
+    shared = np.pad(overlap_mask(map_.student, map_.teacher), (0, 1))
+    shared[-1, -1] = True  # end of sequence belongs to end of sequence
+    touched = np.flatnonzero(shared[rows.start : rows.stop].any(axis=0))
+    if not len(touched):
+        expected = "rows that share text with a teacher token"
+        raise MapError(Problem(f"window {rows.start}:{rows.stop}", expected, "none", "Name the columns as well."))
+    return rows, range(int(touched[0]), int(touched[-1]) + 1)
+
+
+def _range(bounds: tuple[int, int], size: int, side: str) -> range:
+    start, stop = bounds
+    if not 0 <= start < stop <= size:
+        expected = f"{side} tokens within 0:{size}, the first before the last"
+        raise MapError(Problem("window", expected, f"{start}:{stop}", "Count from zero; end of sequence is the last."))
+    return range(start, stop)
+
+
+def _panel(name: str, map_: AttentionMap, rows: range, columns: range) -> Panel:
+    box = slice(rows.start, rows.stop), slice(columns.start, columns.stop)
+    weights = np.asarray(map_.weights, dtype=np.float64)
+    largest = weights == weights.max(axis=1, keepdims=True)  # ties are all marked, as they are scored
+    shown = weights[box]
+    return Panel(
+        name=name,
+        weights=shown,
+        largest=(largest[box],),
+        row_largest=weights[box[0]].max(axis=1),
+        entropy=entropy(weights)[box[0]],
+        mass=weights.sum(axis=0)[box[1]],
+        outside=float(max(0.0, 1 - shown.sum() / weights[box[0]].sum())),
+    )
+
+
+def _difference(first: Panel, second: Panel) -> Panel:
+    return replace(
+        second,
+        name=f"{second.name} − {first.name}",
+        weights=second.weights - first.weights,
+        largest=first.largest + second.largest,
+        entropy=second.entropy - first.entropy,
+        mass=second.mass - first.mass,
+        outside=max(first.outside, second.outside),
+    )
+
+
+def _shift(links: frozenset[Link], rows: range, columns: range) -> frozenset[Link]:
+    return frozenset((i - rows.start, j - columns.start) for i, j in links if i in rows and j in columns)
+
+
+def _chunks(map_: AttentionMap, rows: range, columns: range) -> tuple[Chunk, ...]:
+    """Chunks that the window touches; they may reach beyond it."""
+    return tuple(
+        Chunk(_moved(chunk.student, rows.start), _moved(chunk.teacher, columns.start))
+        for chunk in shared_chunks(map_.student, map_.teacher)
+        if _meet(chunk.student, rows) and _meet(chunk.teacher, columns)
+    )
+
+
+def _moved(span: range, by: int) -> range:
+    return range(span.start - by, span.stop - by)
+
+
+def _meet(one: range, other: range) -> bool:
+    return one.start < other.stop and other.start < one.stop

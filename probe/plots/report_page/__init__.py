@@ -1,0 +1,1 @@
+"""A whole report as one HTML page."""

@@ -1,0 +1,198 @@
+"""Reports as one HTML page, which fetches nothing: tables, and a heatmap of every sentence that opens on demand."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import numpy as np
+
+from probe.errors import MapError, Problem
+from probe.gold.rows import PHENOMENA, GoldRow
+from probe.maps import AttentionMap
+from probe.plots.report_page.compared import Compared, compared_section
+from probe.plots.report_page.tables import Node, element, groups_table, markup, mass_table, methods_table, triples_table
+from probe.report.tables import heading
+from probe.report.values import Origin, ProbeReport
+from probe.scoring.scores import METRICS, metrics, worst_first
+from probe.scoring.truth import KINDS
+from probe.stats import FEW, RESAMPLES, SEED
+
+LEVELS = 1000
+"""Weights are kept in thousandths: more than a shade can show, and as much as is read of one number."""
+_HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Probed:
+    """A report, with gold and the probed method's map of each of its sentences, in its order.
+
+    Raises:
+        MapError: these are other sentences, or a map is of other tokens than its row.
+    """
+
+    report: ProbeReport
+    drawn: tuple[tuple[GoldRow, AttentionMap], ...]
+
+    def __post_init__(self) -> None:
+        ids = tuple(row.id for row, _ in self.drawn)
+        if ids != self.report.sentences:
+            remedy = "Give the rows that were scored."
+            got = f"{len(ids)} others"
+            raise MapError(Problem("page", f"the {len(self.report.sentences)} sentences of the report", got, remedy))
+        for row, map_ in self.drawn:
+            if (row.student, row.teacher) != (map_.student, map_.teacher):
+                remedy = "Give the row that the map was made from."
+                raise MapError(Problem(f"page, row {row.id}", "a map of the row's tokens", "another", remedy))
+
+
+def to_html(probed: Sequence[Probed], compared: Compared | None = None) -> str:
+    """The page: a section for each report, the sentences of each sorted by failure; then what they differ in."""
+    # No text of a gold file may end the script element that holds it.
+    maps = json.dumps(
+        [[_map(*drawn) for drawn in one.drawn] for one in probed], ensure_ascii=False, separators=(",", ":")
+    )
+    sections = (_section(one.report, one.drawn, number) for number, one in enumerate(probed))
+    differences = None if compared is None else compared_section(compared)
+    return Template(_part("html")).substitute(
+        title=markup(element("title", ", ".join(one.report.checkpoint for one in probed), " · probe-align")),
+        css=_part("css"),
+        js=_part("js"),
+        sections="\n".join(markup(section) for section in (*sections, *([differences] if differences else []))),
+        maps=maps.replace("<", r"\u003c"),
+    )
+
+
+def _part(suffix: str) -> str:
+    return (_HERE / f"page.{suffix}").read_text(encoding="utf-8")
+
+
+def _map(row: GoldRow, map_: AttentionMap) -> dict[str, Any]:
+    """What the script draws. The largest weights are those before rounding."""
+    largest = map_.weights == map_.weights.max(axis=1, keepdims=True)
+    return {
+        "student": map_.student_labels,
+        "teacher": map_.teacher_labels,
+        "weights": np.rint(LEVELS * map_.weights).astype(int).tolist(),
+        "largest": [np.flatnonzero(line).tolist() for line in largest],
+        "sure": sorted(row.sure),
+        "possible": sorted(row.possible),
+    }
+
+
+def _section(report: ProbeReport, drawn: Sequence[tuple[GoldRow, AttentionMap]], number: int) -> Node:
+    title, *lines = heading(report)
+    first = report.methods[0]
+    kinds = [one for one in report.by_slice if one.name in KINDS]
+    few = f"A text may show several phenomena; what fewer than {FEW} texts have has no bounds."
+    return element(
+        "section",
+        element("h2", title),
+        *(element("p", line, class_="lines") for line in lines),
+        _provenance(report.origin),
+        element("h3", "Methods"),
+        methods_table(report),
+        element("h3", "Phenomena"),
+        element("p", f"Top-1 of {first} on the sentences with each tag, and of what it is shown beside. {few}"),
+        groups_table("phenomenon", "texts", report, report.by_phenomenon),
+        element("h3", "Kinds of tokens"),
+        groups_table("student token", "in texts", report, kinds),
+        element("h3", "Where the weight goes"),
+        element("p", "Share of the weight of student tokens with a sure link, in percent."),
+        mass_table(report),
+        *_triples(report),
+        element("h3", "Sentences"),
+        element("p", f"Those that {first} fails on come first. Each opens as a heatmap of {first}."),
+        _controls(report, number),
+        _sentences(report, drawn, number),
+        class_="report",
+        id=f"report-{number}",
+    )
+
+
+def _triples(report: ProbeReport) -> list[Node]:
+    scores = report.by_triple
+    if not scores:
+        return []
+    told = (
+        f"{scores[0].triples} sentences in three forms each: a word comes again after the same token, which "
+        "bigram keys cannot tell apart; after another token, which they can; and as a synonym."
+    )
+    return [element("h3", "Triples"), element("p", told), triples_table(scores)]
+
+
+def _provenance(origin: Origin) -> Node:
+    estimate = {"key": " (estimated)"} if origin.key_scale_is_estimate else {}
+    scales = [
+        f"{name} {'none' if value is None else f'{value:.6g}'}{estimate.get(name, '')}" for name, value in origin.scales
+    ]
+    facts: dict[str, Sequence[str]] = {
+        "command": [origin.command] if origin.command else [],
+        "checkpoint": [f"{name}, sha256 {digest}" for name, digest in origin.files],
+        "tables": [f"{source}, sha256 {digest}" for source, digest in origin.tables],
+        "gold": [f"{origin.gold}, sha256 {origin.gold_sha256}"],
+        "scales": scales,
+        "seeds": [f"untrained projectors {', '.join(map(str, origin.random_seeds))}"] if origin.random_seeds else [],
+        "intervals": [f"95 %, {RESAMPLES} resamples of sentences, seed {SEED}"],
+        "versions": [f"{name} {version}" for name, version in origin.versions],
+    }
+    items = [
+        part
+        for name, values in facts.items()
+        if values
+        for part in (element("dt", name), *(element("dd", value) for value in values))
+    ]
+    return element("details", element("summary", "Provenance"), element("dl", *items), class_="provenance")
+
+
+def _controls(report: ProbeReport, number: int) -> Node:
+    """What the list can be narrowed to; only a script makes it work, so only a script shows it."""
+    counts = {name: sum(name in tags for tags in report.phenomena) for name in PHENOMENA}
+    options = [element("option", f"{name} ({count})", value=name) for name, count in counts.items() if count]
+    return element(
+        "form",
+        element("label", "Text or id ", element("input", type="search", name="text", autocomplete="off")),
+        element(
+            "label", "Phenomenon ", element("select", element("option", "any", value=""), *options, name="phenomenon")
+        ),
+        element("output", name="count", role="status"),
+        class_="controls",
+        hidden="",
+        role="search",
+        aria_label=f"sentences of {report.checkpoint}",
+        aria_controls=f"sentences-{number}",
+    )
+
+
+def _sentences(report: ProbeReport, drawn: Sequence[tuple[GoldRow, AttentionMap]], number: int) -> Node:
+    """Sentences with the probed method's own figures, the lowest top-1 first, those without a sure link last."""
+    with np.errstate(invalid="ignore"):
+        found = metrics(report.counts[:, 0])
+    top_1, mass = found[:, METRICS.index("top-1")].tolist(), found[:, METRICS.index("gold mass")].tolist()
+    heads = {"id": "sentence", "length": "student tokens", "hits": "top-1 %", "mass": "mass %"}
+    columns = [
+        element("th", text, scope="col", data_key=key, aria_sort="ascending" if key == "hits" else "none")
+        for key, text in heads.items()
+    ]
+    rows = [
+        _sentence(drawn[n][0], report.lengths[n], top_1[n], mass[n], f"{number},{n}")
+        for n in worst_first(top_1, report.sentences)
+    ]
+    body = element("tbody", *rows)
+    return element(
+        "table", element("thead", element("tr", *columns)), body, class_="sentences", id=f"sentences-{number}"
+    )
+
+
+def _sentence(row: GoldRow, length: int, top_1: float, mass: float, at: str) -> Node:
+    shown = ["–" if math.isnan(value) else f"{100 * value:.1f}" for value in (top_1, mass)]
+    tags = [element("span", tag, class_="tag") for tag in row.phenomena]
+    # Its own direction for each text; the number of a sentence is told from the text even where it is read aloud.
+    first = element("th", element("b", row.id), " ", element("bdi", row.text), *tags, scope="row")
+    keys = {"id": row.id, "length": str(length), "hits": repr(top_1), "mass": repr(mass)}
+    data = {f"data_{name}": value for name, value in keys.items()}
+    cells = [element("td", text) for text in (str(length), *shown)]
+    return element("tr", first, *cells, data_map=at, data_phenomena=" ".join(row.phenomena), **data)

@@ -1,0 +1,142 @@
+"""Tables of a report as HTML. Elements are built and not pasted, so that no text is taken for markup."""
+
+from collections.abc import Sequence
+from xml.etree.ElementTree import Element, tostring
+
+import numpy as np
+
+from probe.report.tables import HEADERS, IN_PERCENT, NOTES
+from probe.report.triples import KINDS as TRIPLE_KINDS
+from probe.report.triples import TripleScores
+from probe.report.values import BESIDE, Group, ProbeReport
+from probe.scoring.destinations import DESTINATIONS
+from probe.scoring.scores import METRICS, SLICE_METRICS
+
+Node = Element
+
+
+def element(tag: str, *children: Node | str, **attributes: str) -> Node:
+    """An element; in names of attributes ``_`` stands for ``-``, and at the end for nothing."""
+    made = Element(tag, {name.rstrip("_").replace("_", "-"): value for name, value in attributes.items()})
+    for child in children:
+        if not isinstance(child, str):
+            made.append(child)
+        elif len(made):
+            made[-1].tail = (made[-1].tail or "") + child
+        else:
+            made.text = (made.text or "") + child
+    return made
+
+
+def markup(node: Node) -> str:
+    """An element as HTML, everything in it escaped."""
+    return tostring(node, encoding="unicode", method="html")
+
+
+def methods_table(report: ProbeReport) -> Node:
+    """All methods with bounds, and how far the probed one is from each."""
+    found, first = report.intervals, report.methods[0]
+    rows: list[Node] = []
+    for m, name in enumerate(report.methods):
+        cells = [
+            cell(_figure(metric, values[0]), *(_figure(metric, bound) for bound in values[1:]))
+            for k, metric in enumerate(METRICS)
+            if metric in HEADERS
+            for values in [(found.value[m, k], found.low[m, k], found.high[m, k])]
+        ]
+        step = (found.difference[m, 0], found.difference_low[m, 0], found.difference_high[m, 0])
+        cells.append(cell(*map(signed, step)) if m else element("td"))
+        rows.append(element("tr", _row_head(name), *cells, class_="" if m else "probed"))
+    return new_table(["method", *HEADERS.values(), f"{first} − it\ntop-1, points"], rows)
+
+
+def groups_table(title: str, unit: str, report: ProbeReport, groups: Sequence[Group]) -> Node:
+    """Top-1 by group: of the probed method, with bounds where any group has them, and of what it is shown beside."""
+    beside = [name for name in BESIDE if name in report.methods]
+    k = SLICE_METRICS.index("top-1")
+    bounded = any(not np.isnan(one.low[k]) for one in groups)
+    rows = [
+        element(
+            "tr",
+            _row_head(one.name),
+            cell(str(one.sentences)),
+            cell(str(one.rows)),
+            cell(percent(one.values[0, k]), *(percent(bound) for bound in (one.low[k], one.high[k]) if bounded)),
+            *(cell(percent(one.values[report.methods.index(name), k])) for name in beside),
+        )
+        for one in groups
+    ]
+    heads = [title, unit, "tokens", f"{report.methods[0]}\ntop-1, %", *(f"{name}\ntop-1, %" for name in beside)]
+    return new_table(heads, rows, heads[3] if bounded else None)
+
+
+def mass_table(report: ProbeReport) -> Node:
+    """Where the weight goes, by method; bounds of the probed one."""
+    found = report.destinations
+    rows: list[Node] = []
+    for m, name in enumerate(report.methods):
+        bounds = zip(found.low, found.high, strict=True)
+        values = [
+            (value, *(limits if m == 0 else (np.nan, np.nan)))
+            for value, limits in zip(found.values[m], bounds, strict=True)
+        ]
+        cells = [cell(*map(percent, of_one)) for of_one in values]
+        rows.append(element("tr", _row_head(name), *cells, class_="" if m else "probed"))
+    return new_table(["method", *DESTINATIONS], rows)
+
+
+def triples_table(scores: Sequence[TripleScores]) -> Node:
+    """Top-1 on the three sentences of the minimal triples, and its paired differences."""
+    rows = [
+        element(
+            "tr",
+            _row_head(one.method),
+            *(cell(percent(value)) for value in one.top_1),
+            *(cell(*map(signed, step)) for step in one.steps),
+            class_="" if number else "probed",
+        )
+        for number, one in enumerate(scores)
+    ]
+    steps = "other − same\ntop-1, points", "synonym − other\ntop-1, points"
+    return new_table(["method", *(f"{kind}\ntop-1, %" for kind in TRIPLE_KINDS), *steps], rows)
+
+
+def new_table(heads: Sequence[str], rows: Sequence[Node], bounded: str | None = None) -> Node:
+    """A table under these heads, each with its unit in a second line; bounds under ``bounded`` are beside figures."""
+    top = [_column_head(head, {"class_": "bounded"} if head == bounded else {}) for head in heads]
+    kind = "figures" if bounded is None else "beside"
+    table = element("table", element("thead", element("tr", *top)), element("tbody", *rows), class_=kind)
+    # Wide tables scroll by themselves, and what scrolls must be reached from the keyboard.
+    return element("div", table, class_="wide", tabindex="0", role="group", aria_label=f"table by {heads[0]}")
+
+
+def _column_head(head: str, attributes: dict[str, str]) -> Node:
+    name, _, unit = head.partition("\n")
+    return element("th", name, *([element("small", unit)] if unit else []), scope="col", **attributes)
+
+
+def _row_head(name: str) -> Node:
+    note = [element("small", NOTES[name])] if name in NOTES else []
+    return element("th", name, *note, scope="row")
+
+
+def cell(value: str, *bounds: str) -> Node:
+    """A figure, and its bounds where there are any; an empty place keeps figures under each other where some have."""
+    shown = [element("small", f"[{', '.join(bounds)}]" if all(bounds) else "")] if bounds else []
+    return element("td", value, *shown)
+
+
+def _figure(metric: str, value: float) -> str:
+    if np.isnan(value):
+        return ""
+    return f"{100 * value:.1f}" if metric in IN_PERCENT else f"{value:.1f}" if metric == "distance" else f"{value:.2f}"
+
+
+def percent(value: float) -> str:
+    """A share in percent; empty where there is none."""
+    return "" if np.isnan(value) else f"{100 * value:.1f}"
+
+
+def signed(value: float) -> str:
+    """A difference of shares in points, with its sign."""
+    return "" if np.isnan(value) else f"{100 * value:+.1f}"

@@ -1,0 +1,178 @@
+"""Two methods, each trained with several seeds, on the same gold pairs: does one align better than the other?"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float
+
+from probe.errors import CheckpointError, Problem
+from probe.report.comparison import COMPARED
+from probe.report.values import ProbeReport
+from probe.scoring.scores import METRICS, metrics
+from probe.stats import ENOUGH_SEEDS, FEW, SEED, SEED_RESAMPLES, hierarchical_interval
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+@dataclass(frozen=True)
+class MethodDifference:
+    """One figure of two methods, for each pair of training seeds; the difference is the second minus the first."""
+
+    figure: str
+    first: tuple[float, ...]
+    second: tuple[float, ...]
+    low: float
+    """95 % bounds of the mean difference, over other seeds and other sentences; NaN of few sentences."""
+    high: float
+
+    @property
+    def difference(self) -> float:
+        """Mean over pairs of seeds."""
+        return float(np.mean(self.second) - np.mean(self.first))
+
+    @property
+    def higher(self) -> int:
+        """Pairs of seeds in which the second method has more."""
+        return int((np.array(self.second) > np.array(self.first)).sum())
+
+
+@dataclass(frozen=True)
+class MethodComparison:
+    """Two methods by figure; seeds are paired in the order in which they were given."""
+
+    first: str
+    second: str
+    first_checkpoints: tuple[str, ...]
+    second_checkpoints: tuple[str, ...]
+    sentences: int
+    figures: tuple[MethodDifference, ...]
+
+    @property
+    def seeds(self) -> int:
+        """Pairs of training seeds."""
+        return len(self.first_checkpoints)
+
+
+def check_paired(methods: Mapping[str, Sequence[str]]) -> None:
+    """Check that there are two methods or more, and equally many checkpoints of each.
+
+    Raises:
+        CheckpointError: there are not.
+    """
+    if len(methods) < 2:
+        got = f"one, {', '.join(methods)}" if methods else "none"
+        remedy = "Name the method to compare with, or leave the label out."
+        raise CheckpointError(Problem("--checkpoint", "two labels or more", got, remedy))
+    if len({len(names) for names in methods.values()}) > 1:
+        got = ", ".join(f"{label}: {len(names)}" for label, names in methods.items())
+        remedy = "Name the seeds of each label in the same order; they are paired in that order."
+        raise CheckpointError(Problem("--checkpoint", "as many checkpoints of each label", got, remedy))
+
+
+def _check_trainings(methods: Mapping[str, Mapping[str, ProbeReport]]) -> None:
+    for label, reports in methods.items():
+        seen: dict[tuple[tuple[str, str], ...], str] = {}
+        for name, report in reports.items():
+            files = report.origin.files
+            if files and files in seen:
+                got = f"the same files in {seen[files]} and {name}"
+                remedy = "One training is one seed: name it once."
+                raise CheckpointError(Problem(f"label {label}", "checkpoints of different trainings", got, remedy))
+            seen[files] = name
+
+
+def compare_methods(methods: Mapping[str, Mapping[str, ProbeReport]]) -> list[MethodComparison]:
+    """Every two methods, given by label and then by checkpoint, on the sentences that all their checkpoints have.
+
+    Raises:
+        CheckpointError: see `check_paired`; or two checkpoints of one method are the same files.
+    """
+    check_paired({label: list(reports) for label, reports in methods.items()})
+    _check_trainings(methods)
+    found: list[MethodComparison] = []
+    for one, other in combinations(methods, 2):
+        ids = _shared([*methods[one].values(), *methods[other].values()])
+        if ids:
+            first, second = (_counts(list(methods[label].values()), ids) for label in (one, other))
+            figures = tuple(_differences(first, second))
+            found.append(MethodComparison(one, other, tuple(methods[one]), tuple(methods[other]), len(ids), figures))
+    return found
+
+
+def _shared(reports: Sequence[ProbeReport]) -> list[str]:
+    """Sentences that all have. Of different gold files nothing is shared."""
+    if len({report.origin.gold_sha256 for report in reports}) > 1:
+        return []
+    common = set(reports[0].sentences).intersection(*(report.sentences for report in reports))
+    return [id_ for id_ in reports[0].sentences if id_ in common]
+
+
+def _counts(reports: Sequence[ProbeReport], ids: Sequence[str]) -> Float[np.ndarray, "seeds sentences counts"]:
+    places = [{id_: k for k, id_ in enumerate(report.sentences)} for report in reports]
+    return np.stack(
+        [report.counts[[place[id_] for id_ in ids], 0] for report, place in zip(reports, places, strict=True)]
+    )
+
+
+def _differences(
+    first: Float[np.ndarray, "seeds sentences counts"], second: Float[np.ndarray, "seeds sentences counts"]
+) -> list[MethodDifference]:
+    columns = [METRICS.index(name) for name in COMPARED]
+
+    def statistic(summed: Float[np.ndarray, "*batch counts"]) -> Float[np.ndarray, "*batch statistics"]:
+        return metrics(summed)[..., columns]
+
+    low = high = np.full(len(columns), np.nan)
+    if first.shape[1] >= FEW:
+        low, high = hierarchical_interval(first, second, statistic)
+    sides = [statistic(side.sum(axis=1)) for side in (first, second)]
+    return [
+        MethodDifference(
+            name, tuple(sides[0][:, k].tolist()), tuple(sides[1][:, k].tolist()), float(low[k]), float(high[k])
+        )
+        for k, name in enumerate(COMPARED)
+    ]
+
+
+def table(comparison: MethodComparison) -> "RenderableType":
+    """All figures of two methods, 80 columns wide, in percent: mean over seeds ± their standard deviation."""
+    from rich import box
+    from rich.table import Table
+
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
+    made.add_column("%", no_wrap=True)
+    headers = "first\nmean ± seeds", "second\nmean ± seeds", "second − first\n[95 %]", "second higher\nin seeds"
+    for header in headers:
+        made.add_column(header, justify="right", no_wrap=True)
+    for one in comparison.figures:
+        bounds = "" if np.isnan(one.low) else f" [{100 * one.low:+.1f}, {100 * one.high:+.1f}]"
+        difference = f"{100 * one.difference:+.1f}{bounds}"
+        made.add_row(one.figure, _mean(one.first), _mean(one.second), difference, f"{one.higher} of {comparison.seeds}")
+    return made
+
+
+def _mean(values: Sequence[float]) -> str:
+    spread = f" ± {100 * np.std(values, ddof=1):.1f}" if len(values) > 1 else ""
+    return f"{100 * np.mean(values):.1f}{spread}"
+
+
+def reading(comparison: MethodComparison) -> list[str]:
+    """What is compared, and how far it reaches."""
+    seeds = comparison.seeds
+    lines = [
+        f"first: {comparison.first}",
+        f"second: {comparison.second}",
+        f"{seeds} pairs of checkpoints, in the order given; {comparison.sentences} texts that all of them have.",
+        f"Bounds: {SEED_RESAMPLES:,} resamples of pairs and, shared by them, of texts, seed {SEED};",
+        "expanded for few seeds (Hesterberg 2015).",
+    ]
+    if seeds < ENOUGH_SEEDS:
+        lines += [
+            f"Checkpoints, not methods: a claim about methods needs {ENOUGH_SEEDS} paired seeds, for how",
+            f"far trainings differ cannot be told from {'one' if seeds == 1 else seeds}.",
+        ]
+    return lines

@@ -1,0 +1,1 @@
+"""From maps and gold links to numbers: truth, references, metrics, sharpness."""

@@ -1,0 +1,67 @@
+"""Where the weight of a student token goes: seven kinds of teacher tokens, the first that fits; they sum to one."""
+
+from collections.abc import Hashable
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from probe.chunks import shared_chunks
+from probe.gold.rows import GoldRow
+from probe.scoring.references import equal_mask, link_mask
+from probe.tokens import TokenizedText
+
+DESTINATIONS = (
+    "sure link",
+    "rest of its chunk",
+    "same piece elsewhere",
+    "same word, other case or spacing",
+    "adjacent chunk",
+    "EOS",
+    "elsewhere",
+)
+SURE, CHUNK, PIECE, WORD, ADJACENT, EOS, ELSEWHERE = range(len(DESTINATIONS))
+
+
+def destinations(row: GoldRow) -> Int[np.ndarray, "student_targets teacher_targets"]:
+    """For each cell of a map the place of its kind in `DESTINATIONS`. In the row of EOS only EOS is a kind."""
+    students, teachers = len(row.student.tokens), len(row.teacher.tokens)
+    kind = np.full((students + 1, teachers + 1), ELSEWHERE)
+    kind[:, -1] = EOS
+    inner = kind[:-1, :-1]
+    chunks = _chunk_numbers(row)
+    apart = np.abs(chunks[0][:, None] - chunks[1][None, :])
+    # From the last kind to the first, so that the first one that fits stays.
+    inner[apart == 1] = ADJACENT
+    inner[equal_mask(_words(row.student), _words(row.teacher))] = WORD
+    inner[equal_mask(_pieces(row.student), _pieces(row.teacher))] = PIECE
+    inner[apart == 0] = CHUNK
+    inner[link_mask(row.sure, (students, teachers))] = SURE
+    return kind
+
+
+def shares(
+    weights: Float[np.ndarray, "rows teacher_targets"], kind: Int[np.ndarray, "rows teacher_targets"]
+) -> Float[np.ndarray, " destinations"]:
+    """Weight by destination, summed over rows."""
+    # Of no rows numpy counts in whole numbers.
+    return np.bincount(kind.ravel(), weights.ravel(), minlength=len(DESTINATIONS)).astype(np.float64)
+
+
+def _chunk_numbers(row: GoldRow) -> tuple[np.ndarray, np.ndarray]:
+    numbers = np.zeros(len(row.student.tokens), dtype=int), np.zeros(len(row.teacher.tokens), dtype=int)
+    for number, chunk in enumerate(shared_chunks(row.student, row.teacher)):
+        numbers[0][chunk.student.start : chunk.student.stop] = number
+        numbers[1][chunk.teacher.start : chunk.teacher.stop] = number
+    return numbers
+
+
+def _pieces(side: TokenizedText) -> list[Hashable]:
+    """What could come again elsewhere: a token without bytes could not, so it is equal to nothing."""
+    return [side.surface(i) or object() for i in range(len(side.tokens))]
+
+
+def _words(side: TokenizedText) -> list[Hashable]:
+    """The same without case and white space; white space alone is no word."""
+    # Bytes of a split character become surrogates, which no other character is equal to.
+    texts = (side.surface(i).decode("utf-8", "surrogateescape") for i in range(len(side.tokens)))
+    return [text.strip().casefold() or object() for text in texts]

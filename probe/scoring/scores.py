@@ -1,0 +1,221 @@
+"""From maps and gold links to numbers: ranks and masses per row, hard links, and counts that add up over sentences.
+
+Rows are student targets with at least one sure link; end of sequence is scored apart. Everything is kept as sums per
+sentence, so that a corpus figure is a ratio of sums and an interval resamples sentences. All maps of a sentence are
+scored at once.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy.special import binom
+
+from probe.aligners.links import ALIGNERS, NEED_BOTH, argmax
+from probe.maps import AttentionMap
+from probe.scoring.destinations import shares
+from probe.scoring.sharpness import entropy
+from probe.scoring.truth import Truth
+
+ROW_METRICS = ("top-1", "MRR", "AUC", "gold mass", "entropy", "distance", "mass at common H", "distance at common H")
+"""Means over rows. The first three are free of temperature: no rescaling of the logits changes them.
+
+Distance is in characters, from where the weight lies to the nearest sure span. The last two are of the weights after
+their logits were rescaled to a mean entropy that all methods have in common; NaN where no rescaling reaches it.
+"""
+
+LINK_METRICS = ("precision", "recall", "F1", "AER")
+"""Of hard links, from counts summed over the corpus (Och & Ney 2003)."""
+
+METRICS = (*ROW_METRICS, *LINK_METRICS, "EOS top-1")
+
+LINK_COUNTS = ("predicted", "predicted possible", "predicted sure")
+"""|A|, |A∩P| and |A∩S|."""
+COUNTS = ("rows", *ROW_METRICS, *LINK_COUNTS, "sure", "EOS hits", "sentences")
+"""What `score` sums for a sentence."""
+LINKS_AND_SURE = slice(COUNTS.index(LINK_COUNTS[0]), COUNTS.index("sure") + 1)
+"""Where `link_metrics` finds in them what it needs."""
+
+SLICE_METRICS = ("top-1", "MRR", "AUC", "gold mass")
+SLICE_COUNTS = ("rows", *SLICE_METRICS)
+"""What is summed for a slice of the rows."""
+
+Maps = Float[np.ndarray, "maps student_targets teacher_targets"]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Everything that is counted of some maps of one sentence."""
+
+    counts: Float[np.ndarray, "maps counts"]
+    slices: Float[np.ndarray, "maps slices slice_counts"]
+    """By kind of token and reading of the row (`probe.scoring.truth.SLICES`)."""
+    links: Float[np.ndarray, "maps aligners link_counts"]
+    """By aligner; NaN where it needs an A′ that the map does not have."""
+    mass: Float[np.ndarray, "maps destinations"]
+    """Weight of the linked student tokens by where it goes."""
+
+
+def score(maps: Sequence[AttentionMap], truth: Truth, powers: Sequence[float | None] | None = None) -> Scores:
+    """All counts of one sentence.
+
+    Args:
+        maps: of that sentence, by any number of methods.
+        truth: of the same sentence.
+        powers: for each map what to multiply its logits with, which is a power of its weights, for the entropy that all
+            have in common; None where there is no such factor.
+    """
+    weights = _stacked(maps)
+    figures = _row_figures(weights[:, truth.stack.rows], truth.stack.links)
+    slices = np.einsum("sr,mrf->msf", truth.stack.selector.astype(np.float64), figures)
+    links = _links(maps, weights, truth)
+    mass = np.stack([shares(one[truth.linked], truth.destinations[truth.linked]) for one in weights])
+    counts = _counts(weights, truth, slices[:, 0], powers)
+    return Scores(counts, slices[:, 1:], links, mass)
+
+
+def count(maps: Sequence[AttentionMap], truth: Truth) -> Float[np.ndarray, "maps counts"]:
+    """The first part of `score` alone."""
+    weights = _stacked(maps)
+    figures = _row_figures(weights[:, truth.linked], truth.sure[truth.linked])
+    return _counts(weights, truth, figures.sum(axis=1), None)
+
+
+def _stacked(maps: Sequence[AttentionMap]) -> Maps:
+    return np.stack([map_.weights for map_ in maps]).astype(np.float64)
+
+
+def _counts(
+    weights: Maps,
+    truth: Truth,
+    figures: Float[np.ndarray, "maps slice_counts"],
+    powers: Sequence[float | None] | None,
+) -> Float[np.ndarray, "maps counts"]:
+    """`COUNTS`, where the figures that rank are there already."""
+    soft = _soft_figures(weights, truth, [None] * len(weights) if powers is None else powers)
+    eos = weights[:, -1]
+    is_eos = np.broadcast_to(np.arange(eos.shape[1]) == eos.shape[1] - 1, eos.shape)
+    ends = [np.full(len(weights), truth.sure.sum()), top_1(eos, is_eos), np.ones(len(weights))]
+    links = _hits(argmax(weights, weights), truth)
+    return np.concatenate([figures, soft, links, np.stack(ends, axis=-1)], axis=1)
+
+
+def _row_figures(
+    weights: Float[np.ndarray, "maps rows teacher"], links: Bool[np.ndarray, "rows teacher"]
+) -> Float[np.ndarray, "maps rows slice_counts"]:
+    """`SLICE_COUNTS` of each row."""
+    maps, rows, teacher = weights.shape
+    flat, flat_links = weights.reshape(maps * rows, teacher), np.tile(links, (maps, 1))
+    mass = (flat * flat_links).sum(axis=1)
+    both = top_1(flat, flat_links), reciprocal_rank(flat, flat_links), row_auc(flat, flat_links), mass
+    return np.stack([np.ones(maps * rows), *both], axis=-1).reshape(maps, rows, len(SLICE_COUNTS))
+
+
+def _soft_figures(weights: Maps, truth: Truth, powers: Sequence[float | None]) -> Float[np.ndarray, "maps soft"]:
+    """Entropy and distance as they are, and mass and distance at the common entropy, summed over linked rows."""
+    sure, distance = truth.sure[truth.linked], truth.distance[truth.linked]
+    found: list[list[float]] = []
+    for map_, power in zip(weights[:, truth.linked], powers, strict=True):
+        tempered = np.full_like(map_, np.nan) if power is None else _raised(map_, power)
+        as_it_is = entropy(map_).sum(), (map_ * distance).sum()
+        found.append([*as_it_is, (tempered * sure).sum(), (tempered * distance).sum()])
+    return np.array(found)
+
+
+def _raised(weights: Float[np.ndarray, "rows teacher"], power: float) -> Float[np.ndarray, "rows teacher"]:
+    """Weights whose logits were multiplied by ``power``."""
+    raised = (weights / weights.max(axis=1, keepdims=True)) ** power
+    return raised / raised.sum(axis=1, keepdims=True)
+
+
+def _links(maps: Sequence[AttentionMap], a: Maps, truth: Truth) -> Float[np.ndarray, "maps aligners link_counts"]:
+    """|A|, |A∩P| and |A∩S| by aligner (Och & Ney 2003)."""
+    known = [map_.over_student is not None for map_ in maps]
+    b = np.stack([np.zeros_like(map_.weights) if map_.over_student is None else map_.over_student for map_ in maps])
+    found = np.full((len(maps), len(ALIGNERS), len(LINK_COUNTS)), np.nan)
+    for k, (name, aligner) in enumerate(ALIGNERS.items()):
+        found[:, k] = _hits(aligner(a, b.astype(np.float64)), truth)
+        if name in NEED_BOTH:
+            found[np.logical_not(known), k] = np.nan
+    return found
+
+
+def _hits(predicted: Bool[np.ndarray, "maps student teacher"], truth: Truth) -> Float[np.ndarray, "maps link_counts"]:
+    hits = [predicted, predicted & truth.either[:-1, :-1], predicted & truth.sure[:-1, :-1]]
+    return np.stack([one.sum(axis=(1, 2)) for one in hits], axis=-1).astype(np.float64)
+
+
+def metrics(counts: Float[np.ndarray, "*batch counts"]) -> Float[np.ndarray, "*batch metrics"]:
+    """The figures of `METRICS` from summed counts. NaN where a denominator is zero."""
+    rows, totals = counts[..., :1], counts[..., 1 : 1 + len(ROW_METRICS)]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.concatenate(
+            [totals / rows, link_metrics(counts[..., LINKS_AND_SURE]), counts[..., -2:-1] / counts[..., -1:]], axis=-1
+        )
+
+
+def link_metrics(counts: Float[np.ndarray, "*batch 4"]) -> Float[np.ndarray, "*batch link_metrics"]:
+    """The figures of `LINK_METRICS` from summed `LINK_COUNTS` and, behind them, the number of sure links."""
+    predicted, possible_hits, sure_hits, sure = np.moveaxis(counts, -1, 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        precision, recall = possible_hits / predicted, sure_hits / sure
+        f1 = 2 * precision * recall / (precision + recall)
+        aer = 1 - (sure_hits + possible_hits) / (predicted + sure)
+    return np.stack([precision, recall, f1, aer], axis=-1)
+
+
+def slice_metrics(counts: Float[np.ndarray, "*batch slice_counts"]) -> Float[np.ndarray, "*batch slice_metrics"]:
+    """The figures of `SLICE_METRICS` from summed counts. NaN of no rows."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return counts[..., 1:] / counts[..., :1]
+
+
+def top_1(
+    weights: Float[np.ndarray, "rows teacher"], sure: Bool[np.ndarray, "rows teacher"]
+) -> Float[np.ndarray, " rows"]:
+    """Whether the largest weight is on a sure link; of tied largest weights, the share that is."""
+    largest = weights == weights.max(axis=1, keepdims=True)
+    return (largest & sure).sum(axis=1) / largest.sum(axis=1)
+
+
+def worst_first(top_1: Sequence[float], ids: Sequence[str]) -> list[int]:
+    """Numbers of sentences in the order of their failure, by id where it is equal; those without sure link last."""
+    return sorted(range(len(ids)), key=lambda n: (math.isnan(top_1[n]), top_1[n], ids[n]))
+
+
+def reciprocal_rank(
+    weights: Float[np.ndarray, "rows teacher"], sure: Bool[np.ndarray, "rows teacher"]
+) -> Float[np.ndarray, " rows"]:
+    """One over the rank of the first sure link; its expectation where ties are broken at random."""
+    best = np.where(sure, weights, -np.inf).max(axis=1, keepdims=True)
+    above = (weights > best).sum(axis=1)
+    tied = (weights == best).sum(axis=1)
+    hits = ((weights == best) & sure).sum(axis=1)
+    # Rows are few kinds: the expectation is worked out once for each.
+    kinds, which = np.unique(np.stack([above, tied, hits], axis=1), axis=0, return_inverse=True)
+    return np.array([_expected_reciprocal(*kind) for kind in kinds.tolist()], dtype=np.float64)[which.reshape(-1)]
+
+
+@lru_cache(maxsize=4096)
+def _expected_reciprocal(above: int, tied: int, hits: int) -> float:
+    """Of the first of ``hits`` among ``tied`` in random order, behind ``above`` others."""
+    place = np.arange(1, tied - hits + 2)
+    # It stands at `place` with probability C(tied - place, hits - 1) / C(tied, hits).
+    return float((binom(tied - place, hits - 1) / binom(tied, hits) / (above + place)).sum())
+
+
+def row_auc(
+    weights: Float[np.ndarray, "rows teacher"], sure: Bool[np.ndarray, "rows teacher"]
+) -> Float[np.ndarray, " rows"]:
+    """Probability that a sure link outweighs another cell of its row, ties counting half."""
+    size, hits = weights.shape[1], sure.sum(axis=1)
+    row, _ = np.nonzero(sure)
+    own, others = weights[sure][:, None], weights[row]
+    won = (others < own).sum(axis=1) + 0.5 * (others == own).sum(axis=1)
+    # Each sure cell tied with itself, and each pair of sure cells shared one point: s/2 + s(s - 1)/2 = s²/2 too many.
+    points = np.bincount(row, won, minlength=len(weights)) - hits**2 / 2
+    # End of sequence is never sure for these rows, so a row always has a cell to compare with.
+    return points / (hits * (size - hits))

@@ -1,0 +1,223 @@
+"""What the map of one text is scored against, worked out once for all methods."""
+
+import unicodedata
+from collections import Counter
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from probe.chunks import one_to_one, overlap_mask
+from probe.gold.rows import GoldRow
+from probe.scoring.destinations import destinations
+from probe.scoring.references import link_mask, surfaces
+from probe.tokens import TokenizedText
+
+Links = Bool[np.ndarray, "student_targets teacher_targets"]
+Rows = Bool[np.ndarray, " student_targets"]
+
+KINDS = (
+    "in a 1-1 chunk",
+    "in another chunk",
+    "occurs once",
+    "occurs twice",
+    "occurs 3+ times",
+    "again, same left",
+    "again, other left",
+    "with a digit",
+    "punctuation",
+    "goes on a word",
+    "part of a character",
+)
+"""Kinds of student tokens, by what the tokens alone show. A token is of several kinds."""
+
+READINGS = (
+    "overlap",
+    "gold, not overlap",
+    "overlap, not gold",
+    "T, if T, I, P differ",
+    "I, if T, I, P differ",
+    "P, if T, I, P differ",
+)
+"""Other links than gold's, and gold on the same rows.
+
+T: spans of the *targets* overlap, as gold says. I: spans of the *inputs* do. P: both targets begin at the same byte.
+A map that is read one token off agrees with I, and only these rows can show it.
+"""
+
+SLICES = (*KINDS, *READINGS)
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Rows of a map to be ranked, and which slice each of them is of. No row is ranked twice under the same links."""
+
+    rows: Int[np.ndarray, " stack"]
+    """Student targets, some of them more than once, under other links."""
+    links: Bool[np.ndarray, "stack teacher_targets"]
+    """What counts as right for each of them."""
+    selector: Bool[np.ndarray, "slices stack"]
+    """Which of the stack each slice is made of: first all with a sure link, then the slices of `SLICES`."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Gold links of a text in the shape of its maps, and what follows from tokens and links alone.
+
+    Each part is worked out when it is first asked for, and then serves all maps of the text.
+    """
+
+    row: GoldRow
+
+    @cached_property
+    def sure(self) -> Links:
+        """Sure links; end of sequence has none here, for it is scored apart."""
+        return _with_eos(self.row, self.row.sure)
+
+    @cached_property
+    def either(self) -> Links:
+        """Sure and possible links."""
+        return _with_eos(self.row, self.row.links.either)
+
+    @cached_property
+    def linked(self) -> Rows:
+        """Student targets with a sure link: the rows of every mean."""
+        return _any(self.sure)
+
+    @cached_property
+    def distance(self) -> Float[np.ndarray, "student_targets teacher_targets"]:
+        """Characters from a teacher token to the nearest sure span of a student target; 0 without sure link."""
+        return _distances(self.row, self.sure)
+
+    @cached_property
+    def destinations(self) -> Int[np.ndarray, "student_targets teacher_targets"]:
+        """What kind of cell each is, see `probe.scoring.destinations`."""
+        return destinations(self.row)
+
+    @cached_property
+    def stack(self) -> Stack:
+        """The rows to be ranked, for all slices together."""
+        kinds = ((chosen & self.linked, self.sure) for chosen in _kinds(self.row))
+        return _stacked([(self.linked, self.sure), *kinds, *_readings(self.row, self.sure)], self.sure)
+
+
+def _stacked(slices: Sequence[tuple[Rows, Links]], sure: Links) -> Stack:
+    places: dict[tuple[int, bytes], int] = {}
+    selector = np.zeros((len(slices), sum(int(rows.sum()) for rows, _ in slices)), dtype=bool)
+    for k, (rows, links) in enumerate(slices):
+        for i in np.flatnonzero(rows).tolist():
+            selector[k, places.setdefault((i, links[i].tobytes()), len(places))] = True
+    rows = np.array([i for i, _ in places], dtype=np.int64)
+    links = np.array([np.frombuffer(key, dtype=bool) for _, key in places], dtype=bool)
+    return Stack(rows, links.reshape(len(places), sure.shape[1]), selector[:, : len(places)])
+
+
+def _with_eos(row: GoldRow, links: frozenset[tuple[int, int]]) -> Links:
+    return np.pad(link_mask(links, (len(row.student.tokens), len(row.teacher.tokens))), ((0, 1), (0, 1)))
+
+
+def _kinds(row: GoldRow) -> Iterator[Rows]:
+    """Which student targets are of each of `KINDS`, in their order; end of sequence is of none."""
+    student = row.student
+    words = surfaces(student)
+    simple = {i for i, _ in one_to_one(student, row.teacher)}
+    times = _times(words)
+    again = [pair > 1 for pair in _times(list(zip([None, *words], words, strict=False)))]
+    texts = [_text(surface) for surface in words]
+    of_tokens: list[Sequence[bool]] = [
+        [i in simple for i in range(len(words))],
+        [i not in simple for i in range(len(words))],
+        [count == 1 for count in times],
+        [count == 2 for count in times],
+        [count > 2 for count in times],
+        again,
+        [count > 1 and not same for count, same in zip(times, again, strict=True)],
+        [text is not None and any(char.isdigit() for char in text) for text in texts],
+        [bool(text) and all(unicodedata.category(char)[0] in "PS" for char in text) for text in texts],
+        _inside_words(student),
+        [text is None for text in texts],
+    ]
+    for chosen in of_tokens:
+        yield np.append(np.array(chosen, dtype=bool), False)
+
+
+def _readings(row: GoldRow, sure: Links) -> Iterator[tuple[Rows, Links]]:
+    """Rows and links of each of `READINGS`, in their order."""
+    overlap = np.pad(overlap_mask(row.student, row.teacher), ((0, 1), (0, 1)))
+    linked, overlapped = _any(sure), _any(overlap)
+    odd = linked & overlapped & _any(sure != overlap)
+    inputs, starts = _inputs(sure), _starts(row)
+    differ = linked & _any(inputs) & _any(starts) & _any((sure != inputs) | (sure != starts))
+    yield overlapped, overlap
+    yield from ((odd, links) for links in (sure, overlap))
+    yield from ((differ, links) for links in (sure, inputs, starts))
+
+
+def _any(links: Links) -> Rows:
+    """Rows with a link."""
+    return np.asarray(links.any(axis=1))
+
+
+def _inputs(sure: Links) -> Links:
+    """The links of the inputs: each target is the next position's input, and both prompts end at the first one."""
+    links = np.zeros_like(sure)
+    links[1:, 1:] = sure[:-1, :-1]
+    links[0, 0] = True
+    return links
+
+
+def _starts(row: GoldRow) -> Links:
+    student, teacher = (np.array([token.start for token in side.tokens]) for side in (row.student, row.teacher))
+    return np.pad(student.reshape(-1, 1) == teacher.reshape(1, -1), ((0, 1), (0, 1)))
+
+
+def _distances(row: GoldRow, sure: Links) -> Float[np.ndarray, "student_targets teacher_targets"]:
+    """Mean distance of the characters of a token from the nearest sure span; touching a span is nought."""
+    spans = _characters(row.teacher)
+    start, end = spans[:, 0], spans[:, 1]
+    gap = np.maximum(start[:, None] - end[None, :], start[None, :] - end[:, None])
+    touching = (gap < 0) | np.eye(len(spans), dtype=bool)
+    between = np.where(touching, 0.0, gap + (end - start + 1)[:, None] / 2)
+    distance = np.zeros(sure.shape)
+    for i in np.flatnonzero(_any(sure)):
+        distance[i] = between[:, sure[i]].min(axis=1)
+    return distance
+
+
+def _characters(side: TokenizedText) -> Int[np.ndarray, "targets 2"]:
+    """Spans in characters, with end of sequence as one more character behind the text."""
+    sizes = np.array([len(char.encode()) for char in side.text], dtype=np.int64)
+    of_byte = np.append(np.repeat(np.arange(len(sizes)), sizes), len(sizes))
+    spans = [(of_byte[token.start], of_byte[token.end - 1] + 1 if token.end else 0) for token in side.tokens]
+    spans = [(start, max(start, end)) for start, end in spans]
+    return np.array([*spans, (len(sizes), len(sizes) + 1)], dtype=np.int64)
+
+
+def _times(items: Sequence[Hashable]) -> list[int]:
+    """How often each item occurs in the list."""
+    counts = Counter(items)
+    return [counts[item] for item in items]
+
+
+def _text(surface: bytes) -> str | None:
+    """The characters of a token; None where it begins or ends inside of one."""
+    try:
+        return surface.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _inside_words(side: TokenizedText) -> list[bool]:
+    """Whether a token begins with a letter that follows a letter."""
+    raw = side.text.encode()
+
+    def letter(text: str, place: int) -> bool:
+        return bool(text) and text[place].isalpha()
+
+    def is_inside(start: int, end: int) -> bool:
+        before, own = (part.decode("utf-8", "ignore") for part in (raw[:start], raw[start:end]))
+        return letter(before, -1) and letter(own, 0)
+
+    return [is_inside(token.start, token.end) for token in side.tokens]

@@ -1,0 +1,57 @@
+"""The rows that a recipe names: for training, and held out."""
+
+import random
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from probe.errors import Problem, TrainingError
+from probe.training.data.corpus import ColumnMap, hold_out, read_corpus
+from probe.training.examples import Example
+from probe.training.recipe import DataPart
+
+DOCSTRINGS, DOCSTRING_SEED = "docstrings", 10
+
+
+class SplitRows(NamedTuple):
+    """Rows to train on, and rows to look at."""
+
+    train: list[Example]
+    dev: list[Example]
+
+
+def read_rows(part: DataPart, seed: int) -> SplitRows:
+    """Rows of a recipe's data part.
+
+    Raises:
+        TrainingError: they cannot be read, or there are none.
+    """
+    found = _docstrings(part) if part.source == DOCSTRINGS else _corpus(part, seed)
+    if not found.train:
+        raise TrainingError(Problem(part.source, "rows to train on", "none", "Add rows, or hold out fewer."))
+    return found._replace(train=found.train[: part.max_rows])
+
+
+@cache
+def _all_docstrings() -> tuple[Example, ...]:
+    """Read once for all runs of a process: it takes seconds."""
+    from probe.training.data.docstrings import docstring_examples
+
+    return tuple(docstring_examples())
+
+
+def _docstrings(part: DataPart) -> SplitRows:
+    rows = list(_all_docstrings())
+    # The bundled demo held out the same rows.
+    random.Random(DOCSTRING_SEED).shuffle(rows)
+    return SplitRows(rows[part.held_out :], rows[: part.held_out])
+
+
+def _corpus(part: DataPart, seed: int) -> SplitRows:
+    columns = None if part.columns is None else ColumnMap(**part.columns.model_dump())
+    rows = read_corpus(part.source, "train", columns)
+    if (Path(part.source) / "dev.jsonl").is_file():
+        return SplitRows(rows, read_corpus(part.source, "dev", columns))
+    if not part.held_out:
+        return SplitRows(rows, [])
+    return SplitRows(*hold_out(rows, part.held_out, seed if part.held_out_seed is None else part.held_out_seed))

@@ -1,0 +1,216 @@
+"""Responses that a causal language model writes to prompts: the same text in whatever batch a prompt is put.
+
+Prompts are cut as in training and padded on the left, so that all responses of a batch begin at one place; positions
+count from each prompt's first token. As published, every response has room for ``max_length - max_prompt`` tokens,
+however short its prompt: room that depended on the longest prompt of a batch would make the text depend on the batch.
+
+Sampling is the Gumbel-max trick: argmax_v (log p_v + g_v), where g_v = -log e_v and e_v is drawn from the standard
+exponential distribution, is exactly a draw from p. The noise comes from a stream of the row's own, seeded with the seed
+and the row's number, so that a sample depends neither on the other rows of its batch, nor on the device, nor on any
+global state. What is left is rounding: logits differ in their last digits between batches, and where two candidates
+are that close (hardly ever in float32, at times in bfloat16) another one may win.
+"""
+
+import math
+import sys
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor
+
+from probe.checkpoints.dskd import MAX_LENGTH, MAX_PROMPT
+from probe.errors import Problem, TrainingError
+from probe.models.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationSettings:
+    """How responses are chosen, and how long they may be."""
+
+    temperature: float = 1.0
+    """Divides the logits; 0 is greedy decoding."""
+    top_p: float = 1.0
+    """Sampling is among the likeliest tokens that together have this probability."""
+    no_repeat_ngram_size: int = 0
+    """No sequence of that many tokens comes twice in prompt and response; 0 for no such rule."""
+    max_prompt: int = MAX_PROMPT
+    max_length: int = MAX_LENGTH
+    """Tokens of prompt and response together."""
+
+    def __post_init__(self) -> None:
+        """Check the numbers.
+
+        Raises:
+            TrainingError: one of them is out of range.
+        """
+        # The padding is a token, too: a rule about single tokens would see it.
+        ngram = self.no_repeat_ngram_size
+        checks = (
+            ("temperature", "0 or a number above", 0 <= self.temperature < math.inf),
+            ("top_p", "above 0 and at most 1", 0 < self.top_p <= 1),
+            ("no_repeat_ngram_size", "0, or 2 and more", ngram == 0 or ngram > 1),
+            ("max_prompt", "at least 1", self.max_prompt >= 1),
+            ("max_length", f"more than max_prompt, {self.max_prompt}", self.max_length > self.max_prompt),
+        )
+        wrong = [(name, expected) for name, expected, right in checks if not right]
+        if wrong:
+            raise TrainingError(
+                *(Problem(name, expected, str(getattr(self, name)), "Change it.") for name, expected in wrong)
+            )
+
+
+PUBLISHED = GenerationSettings(no_repeat_ngram_size=6)
+"""Of the published evaluation on test data."""
+
+
+def generate(
+    model: Any,
+    tokenizer: Tokenizer,
+    prompts: Sequence[str],
+    settings: GenerationSettings,
+    *,
+    batch_size: int,
+    seed: int,
+) -> list[str]:
+    """The response to each prompt, in their order; arguments and errors are those of `generate_rows`."""
+    numbered = dict(enumerate(prompts))
+    responses = dict(generate_rows(model, tokenizer, numbered, settings, batch_size=batch_size, seed=seed))
+    return [responses[row] for row in numbered]
+
+
+def generate_rows(
+    model: Any,
+    tokenizer: Tokenizer,
+    prompts: Mapping[int, str],
+    settings: GenerationSettings,
+    *,
+    batch_size: int,
+    seed: int,
+) -> Iterator[tuple[int, str]]:
+    """Row numbers and responses as they are made, rows with long prompts first.
+
+    Args:
+        model: a causal language model of transformers; its own generation settings have no say.
+        tokenizer: the model's.
+        prompts: by row number; a sampled response depends on the number and the seed.
+        settings: how to decode.
+        batch_size: prompts to a batch; changes the time and the memory it takes, not the responses.
+        seed: of sampling.
+
+    Raises:
+        TrainingError: the batch size or the seed cannot be used, a prompt has no token, or the model has too few
+            positions.
+    """
+    if batch_size < 1 or seed < 0:
+        got = f"{batch_size} and {seed}"
+        raise TrainingError(Problem("generation", "a batch size above 0 and a seed from 0", got, "Change it."))
+    _check_positions(model, settings)
+    encoded = {row: _encode(tokenizer, row, prompt, settings) for row, prompt in prompts.items()}
+    # Longest first: if memory does not suffice, that shows at once.
+    order = sorted(encoded, key=lambda row: (-len(encoded[row]), row))
+    batches = [order[begin : begin + batch_size] for begin in range(0, len(order), batch_size)]
+    decode = _decoder(tokenizer)
+    # On standard error: a bar on standard output would leave its last state in a file that output goes to.
+    for rows in track(batches, "Generating", console=Console(stderr=True), disable=not sys.stderr.isatty()):
+        responses = _respond(model, [encoded[row] for row in rows], rows, settings, tokenizer.eos_id, seed)
+        yield from zip(rows, map(decode, responses), strict=True)
+
+
+class GumbelNoise:
+    """Turns the greedy choice into a sample; a logits processor of transformers, for one batch."""
+
+    def __init__(self, seed: int, rows: Sequence[int]) -> None:
+        self._streams = [np.random.default_rng((seed, row)) for row in rows]
+
+    def __call__(
+        self, input_ids: Int[Tensor, "rows tokens"], scores: Float[Tensor, "rows vocabulary"]
+    ) -> Float[Tensor, "rows vocabulary"]:
+        """Add the next numbers of each row's stream, in double precision: single has too few numbers near 0."""
+        exponential = np.stack([stream.standard_exponential(scores.shape[1]) for stream in self._streams])
+        return scores.double() - torch.from_numpy(exponential).to(scores.device).log()
+
+
+def _check_positions(model: Any, settings: GenerationSettings) -> None:
+    positions = getattr(model.config, "max_position_embeddings", None)  # models without a limit do not name one
+    if positions is not None and positions < settings.max_length:
+        remedy = "Lower max_length, and max_prompt with it."
+        raise TrainingError(Problem("max_length", f"at most {positions} tokens", str(settings.max_length), remedy))
+
+
+def _encode(tokenizer: Tokenizer, row: int, prompt: str, settings: GenerationSettings) -> list[int]:
+    ids = tokenizer.encode_prompt(prompt)[: settings.max_prompt]
+    if not ids:
+        raise TrainingError(Problem(f"prompt {row}", "at least one token", "none", "Give every row a prompt."))
+    return ids
+
+
+def _decoder(tokenizer: Tokenizer) -> Callable[[Sequence[int]], str]:
+    import tokenizers
+
+    backend = tokenizers.Tokenizer.from_file(str(tokenizer.path))
+    return lambda ids: backend.decode(list(ids), skip_special_tokens=True)
+
+
+def _respond(
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    rows: Sequence[int],
+    settings: GenerationSettings,
+    eos_id: int,
+    seed: int,
+) -> list[list[int]]:
+    """Ids of the responses to one batch, without what follows EOS."""
+    from transformers import GenerationConfig
+
+    config = GenerationConfig(
+        do_sample=False,
+        max_new_tokens=settings.max_length - settings.max_prompt,
+        no_repeat_ngram_size=settings.no_repeat_ngram_size,
+        eos_token_id=eos_id,
+        pad_token_id=eos_id,
+    )
+    longest = max(map(len, prompts))
+    ids = torch.tensor([[eos_id] * (longest - len(prompt)) + list(prompt) for prompt in prompts])
+    mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+    with _alone(model, config):
+        written = model.generate(
+            input_ids=ids.to(model.device),
+            attention_mask=mask.to(model.device),
+            generation_config=config,
+            logits_processor=_sampling(settings, seed, rows),
+        )
+    responses: list[list[int]] = written[:, longest:].tolist()
+    return [response[: response.index(eos_id)] if eos_id in response else response for response in responses]
+
+
+def _sampling(settings: GenerationSettings, seed: int, rows: Sequence[int]) -> list[Any]:
+    """What is done to the logits after n-grams are blocked, in the order that transformers has for it."""
+    from transformers import TemperatureLogitsWarper, TopPLogitsWarper
+
+    if settings.temperature == 0:
+        return []
+    # The warpers want a float, and a recipe may have given them 1.
+    warpers: list[Any] = [TemperatureLogitsWarper(float(settings.temperature))]
+    if settings.top_p < 1:
+        warpers.append(TopPLogitsWarper(settings.top_p))
+    return [*warpers, GumbelNoise(seed, rows)]
+
+
+@contextmanager
+def _alone(model: Any, config: Any) -> Generator[None]:
+    """The model without dropout, and with these settings only: what is unset would be taken from its own file."""
+    kept, training = model.generation_config, model.training
+    model.generation_config = config
+    model.eval()
+    try:
+        yield
+    finally:
+        model.generation_config = kept
+        model.train(training)

@@ -1,8 +1,0 @@
-"""``python -m probe.training.export``; see `command`."""
-
-import sys
-
-from probe.training.export.command import main
-
-if __name__ == "__main__":
-    sys.exit(main())

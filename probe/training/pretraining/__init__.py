@@ -1,0 +1,1 @@
+"""Projectors trained alone, with student and teacher frozen."""

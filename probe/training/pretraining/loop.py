@@ -1,0 +1,124 @@
+"""Projector pre-training: query and t2s learn from the t2s cross-entropy alone, student and teacher frozen.
+
+    v_j = W_t2s (h_j / hidden_scale + E_t(y_{j+1}) / target_scale)
+    t2s logits_i = (Σ_j A_ij v_j) · student head          loss = Σ_i CE(t2s logits_i, x_{i+1}) / number of targets
+
+The student's layers never run, and the teacher ran once: a step costs the head's two matrix products.
+"""
+
+import math
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from rich.progress import Progress as Bar
+from torch import Tensor
+
+from probe.checkpoints.checkpoint import Scales
+from probe.errors import Problem, TrainingError
+from probe.projectors import QUERY, STRUCTURES, T2S
+from probe.training.criteria.cma import attend, keys, queries, teacher_values
+from probe.training.criteria.projectors import Projectors
+from probe.training.criteria.vocabulary import Workspace, vocabulary_losses
+from probe.training.examples import batches
+from probe.training.pretraining.inputs import Batch, PretrainInputs, make_batch
+from probe.training.pretraining.progress import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class PretrainSettings:
+    """What a run of projector pre-training depends on, beside its models and data."""
+
+    steps: int
+    batch_size: int = 8
+    learning_rate: float = 1e-3
+    warmup_steps: int = 100
+    clip: float = 1.0
+    seed: int = 10
+    save_every: int = 100
+
+    def __post_init__(self) -> None:
+        if min(self.steps, self.batch_size, self.save_every) < 1 or self.learning_rate <= 0:
+            got = f"steps {self.steps}, batch size {self.batch_size}, learning rate {self.learning_rate:g}"
+            raise TrainingError(Problem("settings", "numbers above 0", got, "Raise what is not."))
+
+
+def t2s_loss(
+    projectors: Projectors, batch: Batch, head: Tensor, scales: Scales, workspace: Workspace
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """Mean t2s cross-entropy in nats per student target, and the number of targets that the argmax hits."""
+    student, teacher = batch.student, batch.teacher
+    attention = attend(queries(student, projectors), keys(teacher, scales), student.mask, teacher.mask)
+    mixed = attention.over_teacher @ teacher_values(teacher, batch.teacher_states, projectors, scales)
+    targets = student.targets[student.mask]
+    losses = vocabulary_losses(mixed[student.mask], head, targets, workspace, label_weight=1 / len(targets))
+    return losses.loss, losses.hits
+
+
+def pretrain(inputs: PretrainInputs, settings: PretrainSettings, directory: Path) -> Projectors:
+    """Train, leaving log and state in ``directory``; goes on where a killed run stopped.
+
+    Raises:
+        TrainingError: the loss is not finite, or the state in the directory belongs to other settings.
+    """
+    *_, (_, projectors) = pretrain_steps(inputs, settings, directory, every=settings.steps)
+    return projectors
+
+
+def pretrain_steps(
+    inputs: PretrainInputs, settings: PretrainSettings, directory: Path, *, every: int
+) -> Iterator[tuple[int, Projectors]]:
+    """Train as `pretrain` does, and pause before the first step, after every so many, and after the last.
+
+    Yields:
+        Steps taken, and the projectors, which training goes on to change.
+
+    Raises:
+        TrainingError: as `pretrain`.
+    """
+    projectors = Projectors(
+        {name: STRUCTURES[name] for name in (QUERY, T2S)},
+        student=inputs.student_table.shape[1],
+        teacher=inputs.teacher_table.shape[1],
+        seed=settings.seed,
+    )
+    optimizer = torch.optim.AdamW(projectors.parameters(), lr=settings.learning_rate, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _warmup_cosine(step, settings))
+    progress = Progress(directory, asdict(settings))
+    done = progress.resume(projectors=projectors, optimizer=optimizer, schedule=schedule)
+    workspace = Workspace()
+    order = batches([len(e.targets) for e in inputs.student], settings.batch_size, settings.seed)
+    yield done, projectors
+    with Bar(disable=not sys.stderr.isatty(), transient=True) as bar:
+        task = bar.add_task("Projectors", total=settings.steps, completed=done)
+        for step, rows in islice(order, done, settings.steps):
+            began = time.perf_counter()
+            batch = make_batch(inputs, rows)
+            loss, hits = t2s_loss(projectors, batch, inputs.head, inputs.scales, workspace)
+            value = loss.item()
+            if not math.isfinite(value):
+                raise TrainingError(Problem(f"step {step}", "a finite loss", str(value), "Lower the learning rate."))
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(projectors.parameters(), settings.clip)
+            optimizer.step()
+            schedule.step()
+            progress.log(step, value, int(hits), int(batch.student.mask.sum()), began)
+            is_last = step + 1 == settings.steps
+            if (step + 1) % settings.save_every == 0 or is_last:
+                progress.save(step + 1, projectors=projectors, optimizer=optimizer, schedule=schedule)
+            bar.update(task, advance=1, description=f"Projectors, t2s cross-entropy {value:.2f}")
+            if (step + 1) % every == 0 or is_last:
+                yield step + 1, projectors
+
+
+def _warmup_cosine(step: int, settings: PretrainSettings) -> float:
+    if step < settings.warmup_steps:
+        return (step + 1) / settings.warmup_steps
+    share = (step - settings.warmup_steps) / max(1, settings.steps - settings.warmup_steps)
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, share)))

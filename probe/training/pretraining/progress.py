@@ -1,0 +1,60 @@
+"""What a run leaves behind while it trains: a log of every step, and a state from which it goes on after a kill."""
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from probe.errors import Problem, TrainingError
+from probe.output.files import replacing_file
+
+STATE, LOG = "state.pt", "log.jsonl"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Log and saved state of one run, in its directory; `settings` are those that a saved state must have."""
+
+    directory: Path
+    settings: dict[str, Any]
+
+    def log(self, step: int, loss: float, hits: int, targets: int, began: float) -> None:
+        """Append a line for a step that began at ``began`` on `time.perf_counter`; the loss is in nats a target."""
+        row = {"step": step, "t2s_ce": round(loss, 4), "t2s_accuracy": round(hits / targets, 4), "targets": targets}
+        with (self.directory / LOG).open("a", encoding="utf-8") as log:
+            log.write(json.dumps({**row, "seconds": round(time.perf_counter() - began, 3)}) + "\n")
+
+    def save(self, step: int, **parts: Any) -> None:
+        """Write the state before ``step``, whole or not at all; parts have a ``state_dict``."""
+        states = {name: part.state_dict() for name, part in parts.items()}
+        with replacing_file(self.directory / STATE) as temporary:
+            torch.save({"step": step, "settings": self.settings, **states}, temporary)
+
+    def resume(self, **parts: Any) -> int:
+        """Load the saved state into the parts; the step to go on with, 0 where nothing was saved.
+
+        Raises:
+            TrainingError: the state belongs to other settings.
+        """
+        path = self.directory / STATE
+        if not path.is_file():
+            return 0
+        state = torch.load(path, weights_only=True)
+        if state["settings"] != self.settings:
+            remedy = "Give the settings of that run to go on with it, or name an empty directory."
+            expected, got = f"a run with {self.settings}", f"one with {state['settings']}"
+            raise TrainingError(Problem(str(path), expected, got, remedy))
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
+        self._forget_steps_from(state["step"])
+        return int(state["step"])
+
+    def _forget_steps_from(self, step: int) -> None:
+        """Drop what was logged after the state was saved: those steps will run again."""
+        log = self.directory / LOG
+        rows = log.read_text(encoding="utf-8").splitlines(keepends=True)
+        with replacing_file(log) as temporary:
+            temporary.write_text("".join(row for row in rows if json.loads(row)["step"] < step), encoding="utf-8")

@@ -1,0 +1,151 @@
+"""One run of projector pre-training, from two model directories and a jsonl file to a checkpoint directory."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from probe.checkpoints.checkpoint import Checkpoint, ModelRecord, save_checkpoint
+from probe.errors import Problem, TrainingError
+from probe.models.tokenizer import Tokenizer
+from probe.training.criteria.projectors import Projectors
+from probe.training.examples import Encoded, digest, read_examples, tokenize
+from probe.training.model_files import directory_of, record_of
+from probe.training.pretraining.inputs import PretrainInputs
+from probe.training.pretraining.loop import PretrainSettings, pretrain, pretrain_steps
+from probe.training.teacher.scales import estimate_scales
+from probe.training.teacher.states import TeacherStates, teacher_states
+
+CHECKPOINT, PROJECTORS, STATES = "checkpoint", "projectors", "teacher_states.npy"
+
+
+class PretrainRun(NamedTuple):
+    """What a run is made of; sources are as in `probe.models.sources`."""
+
+    name: str
+    student: str
+    teacher: str
+    train: Path
+    prompt: str
+    settings: PretrainSettings
+
+
+def run_pretraining(run: PretrainRun, directory: Path) -> Path:
+    """Train projectors in ``directory`` and return the checkpoint written there. A killed run goes on.
+
+    Raises:
+        TrainingError: data or a saved state cannot be used, or student and teacher share their tokenizer.
+        TableError, CheckpointError: a model cannot be read.
+    """
+    frozen = _freeze(run, directory)
+    projectors = pretrain(frozen.inputs, run.settings, directory)
+    return _save(frozen, projectors, run.settings.steps, directory / CHECKPOINT).path
+
+
+def pretraining(run: PretrainRun, directory: Path, *, every: int) -> Iterator[Checkpoint]:
+    """Train as `run_pretraining` does, and hand out the checkpoint of every so many steps while training waits.
+
+    The first is of the projectors as they start, untrained or where a killed run stopped; the last lies where
+    `run_pretraining` puts it, the others in ``directory/projectors/step-N``.
+
+    Raises:
+        TrainingError: ``every`` is less than one, or as `run_pretraining`.
+        TableError, CheckpointError: a model cannot be read.
+    """
+    if every < 1:
+        raise TrainingError(Problem("every", "at least one step", str(every), "Raise it."))
+    frozen = _freeze(run, directory)
+    for step, projectors in pretrain_steps(frozen.inputs, run.settings, directory, every=every):
+        place = CHECKPOINT if step == run.settings.steps else f"{PROJECTORS}/step-{step}"
+        yield _save(frozen, projectors, step, directory / place)
+
+
+class _Frozen(NamedTuple):
+    """What of a run does not change while it trains."""
+
+    run: PretrainRun
+    student: ModelRecord
+    teacher: ModelRecord
+    inputs: PretrainInputs
+    data: Mapping[str, int | str]
+
+
+def _freeze(run: PretrainRun, directory: Path) -> _Frozen:
+    directory.mkdir(parents=True, exist_ok=True)
+    student, teacher = (Tokenizer.load(directory_of(source)) for source in (run.student, run.teacher))
+    if student.vocabulary_sha256() == teacher.vocabulary_sha256():
+        raise TrainingError(
+            Problem(run.student, "another tokenizer than the teacher's", "the same", "CMA is for pairs that differ.")
+        )
+    examples = read_examples(run.train)
+    student_encoded = [tokenize(example, student) for example in examples]
+    teacher_encoded = [tokenize(example, teacher) for example in examples]
+    records = record_of(run.student, student, run.prompt), record_of(run.teacher, teacher, run.prompt)
+    inputs = _inputs(run, records, student_encoded, teacher_encoded, directory)
+    return _Frozen(run, *records, inputs, {"rows": len(examples), "data_sha256": digest(examples)})
+
+
+def _save(frozen: _Frozen, projectors: Projectors, step: int, place: Path) -> Checkpoint:
+    run = frozen.run
+    checkpoint = Checkpoint(
+        name=run.name,
+        path=place,
+        method="cma",
+        criterion="t2s pre-training",
+        steps=step,
+        student=frozen.student,
+        teacher=frozen.teacher,
+        scales=frozen.inputs.scales,
+        prompt=run.prompt,
+        projectors=projectors.to_numpy(),
+        recipe={**asdict(run.settings), **frozen.data},
+    )
+    place.parent.mkdir(parents=True, exist_ok=True)
+    save_checkpoint(checkpoint, place)
+    return checkpoint
+
+
+def _inputs(
+    run: PretrainRun,
+    records: tuple[ModelRecord, ModelRecord],
+    student_encoded: list[Encoded],
+    teacher_encoded: list[Encoded],
+    directory: Path,
+) -> PretrainInputs:
+    states = _states(run, records[1], teacher_encoded, directory)
+    tables = [_module_table(source) for source in (run.student, run.teacher)]
+    scales = estimate_scales(
+        teacher_encoded,
+        lambda ids: tables[1][0][torch.from_numpy(ids)].numpy(),
+        (states.of(i) for i in range(len(teacher_encoded))),
+    )
+    return PretrainInputs(
+        student_table=tables[0][0],
+        teacher_table=tables[1][0],
+        head=tables[0][1],
+        student=student_encoded,
+        teacher=teacher_encoded,
+        states=states,
+        scales=scales,
+    )
+
+
+def _states(run: PretrainRun, record: ModelRecord, encoded: list[Encoded], directory: Path) -> TeacherStates:
+    from transformers import AutoModel
+
+    model = AutoModel.from_pretrained(directory_of(run.teacher), dtype=torch.float32).eval()
+    return teacher_states(model, record.sources[0].sha256, encoded, directory / STATES)
+
+
+def _module_table(source: str) -> tuple[Float[Tensor, "vocabulary width"], Float[Tensor, "vocabulary width"]]:
+    """What the embedding module returns for every id, and the vocabulary head, both as float32."""
+    from transformers import AutoModelForCausalLM
+
+    model: Any = AutoModelForCausalLM.from_pretrained(directory_of(source), dtype=torch.float32)
+    with torch.inference_mode():
+        table = model.get_input_embeddings()(torch.arange(model.config.vocab_size))
+    return table.clone(), model.get_output_embeddings().weight.detach()

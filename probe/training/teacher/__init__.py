@@ -1,0 +1,1 @@
+"""The teacher: loaded, its states and responses cached."""

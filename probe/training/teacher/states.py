@@ -1,0 +1,187 @@
+"""What a frozen teacher has to say of a corpus, computed once and memory-mapped afterwards.
+
+Arrays grow in place beside a note of how far they are, so that a killed pass goes on. They are keyed by a digest of the
+teacher's weights and the token ids: other data or another teacher are refused, never mixed.
+"""
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from filelock import FileLock
+from jaxtyping import Float
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor
+
+from probe.errors import OutputError, Problem, TrainingError
+from probe.output.files import replacing_file
+from probe.training.examples import Encoded
+
+BATCH = 8
+NOTE_EVERY = 16
+"""Blocks between two notes of how far a pass is."""
+
+Fill = Callable[[Any, Sequence[int]], None]
+
+
+@dataclass(frozen=True)
+class TeacherStates:
+    """Rows for all examples' response positions, one after another, and where each example begins.
+
+    What a row holds depends on the pass that made it; here, states after the final norm.
+    """
+
+    states: Float[np.ndarray, "positions width"]
+    begins: tuple[int, ...]
+
+    def of(self, example: int) -> Float[np.ndarray, "positions width"]:
+        """Rows of one example, one for each of its targets."""
+        return self.states[self.begins[example] : self.begins[example + 1]]
+
+
+def teacher_states(teacher: Any, identity: str, examples: Sequence[Encoded], path: Path) -> TeacherStates:
+    """Read the cache at ``path``, or run the teacher over all examples and write it; a killed pass goes on.
+
+    Args:
+        teacher: a model whose output has ``last_hidden_state`` (the base model, without head).
+        identity: names the teacher's weights; part of the key under which the cache is valid.
+        examples: what to run it on.
+        path: a ``.npy`` file; its key is stored beside it.
+
+    Raises:
+        TrainingError: the cache belongs to another teacher or to other data.
+    """
+    begins = beginnings(examples)
+
+    def fill(array: Any, group: Sequence[int]) -> None:
+        longest = max(len(examples[i].ids) for i in group)
+        ids = torch.zeros((len(group), longest), dtype=torch.long)
+        mask = torch.zeros_like(ids)
+        for row, i in enumerate(group):
+            ids[row, : len(examples[i].ids)] = torch.from_numpy(examples[i].ids)
+            mask[row, : len(examples[i].ids)] = 1
+        with torch.inference_mode():
+            hidden = teacher(input_ids=ids, attention_mask=mask).last_hidden_state
+        for row, i in enumerate(group):
+            positions = slice(examples[i].response_start - 1, len(examples[i].ids) - 1)
+            array[begins[i] : begins[i + 1]] = hidden[row, positions].float().numpy()
+
+    key = {"teacher": identity, "data": token_digest(examples)}
+    order = sorted(range(len(examples)), key=lambda i: len(examples[i].ids))
+    groups = [order[i : i + BATCH] for i in range(0, len(order), BATCH)]
+    width = getattr(getattr(teacher, "config", None), "hidden_size", 0)  # not needed where the cache is whole
+    return TeacherStates(_pass(path, key, (begins[-1], width), groups, fill, "Teacher states"), begins)
+
+
+def teacher_expectations(
+    states: TeacherStates, head: Float[Tensor, "vocabulary width"], temperature: float, identity: str, path: Path
+) -> TeacherStates:
+    """The head row that the teacher expects at each position, and as one more column the entropy of its prediction.
+
+    See `probe.training.criteria.teacher_space`. Cached as `teacher_states` are.
+
+    Raises:
+        TrainingError: the cache belongs to other states or another temperature.
+    """
+    from probe.training.criteria.teacher_space import expectations
+    from probe.training.criteria.vocabulary import Workspace
+
+    workspace = Workspace()
+    count, width = states.states.shape
+    blocks = [[i, min(i + 1024, count)] for i in range(0, count, 1024)]
+
+    def fill(array: Any, block: Sequence[int]) -> None:
+        rows = slice(block[0], block[1])
+        found = expectations(torch.from_numpy(np.array(states.states[rows])), head, temperature, workspace)
+        array[rows] = torch.cat([found.rows, found.entropies[:, None]], dim=1).numpy()
+
+    key = {"teacher": identity, "temperature": temperature}
+    array = _pass(path, key, (count, width + 1), blocks, fill, "Teacher expectations")
+    return TeacherStates(array, states.begins)
+
+
+def beginnings(examples: Sequence[Encoded]) -> tuple[int, ...]:
+    """Where each example's response positions begin among all, and where the last one ends."""
+    return tuple(np.cumsum([0, *(len(example.targets) for example in examples)]).tolist())
+
+
+def token_digest(examples: Sequence[Encoded]) -> str:
+    """SHA-256 of the token ids and of where responses begin."""
+    ids = b"".join(np.append(e.ids, e.response_start).astype("<i8").tobytes() for e in examples)
+    return hashlib.sha256(ids).hexdigest()
+
+
+def _pass(
+    path: Path,
+    key: dict[str, Any],
+    shape: tuple[int, int],
+    blocks: Sequence[Sequence[int]],
+    fill: Fill,
+    title: str,
+) -> Float[np.ndarray, "positions width"]:
+    """Read an array, or make it; of several runs that want the same one, the first makes it and the others wait."""
+    with FileLock(path.with_suffix(".lock")):
+        key_file = path.with_suffix(".json")
+        if path.is_file() and key_file.is_file():
+            _check(path, key, json.loads(key_file.read_text(encoding="utf-8")))
+        else:
+            _make(path, key, shape, blocks, fill, title)
+        return np.load(path, mmap_mode="r")
+
+
+def _make(
+    path: Path, key: dict[str, Any], shape: tuple[int, int], blocks: Sequence[Sequence[int]], fill: Fill, title: str
+) -> None:
+    partial = path.with_suffix(".partial.npy")
+    note = partial.with_suffix(".json")
+    done = 0
+    if partial.is_file() and note.is_file():
+        stored = json.loads(note.read_text(encoding="utf-8"))
+        done = stored.pop("done")
+        _check(partial, key, stored)
+    if not done:
+        note.unlink(missing_ok=True)  # of an earlier pass
+    array = _open(partial, "r+" if done else "w+", shape)
+    for number, block in enumerate(track(blocks, title, console=Console(stderr=True), disable=not sys.stderr.isatty())):
+        if number >= done:
+            fill(array, block)
+            if number % NOTE_EVERY == NOTE_EVERY - 1:
+                array.flush()
+                _write_json(note, key | {"done": number + 1})
+    array.flush()
+    _write_json(path.with_suffix(".json"), key)
+    partial.replace(path)
+    note.unlink(missing_ok=True)
+
+
+def _open(path: Path, mode: Literal["r+", "w+"], shape: tuple[int, int]) -> Any:
+    """Map the file. A map that finds the disk full ends the process with a signal, so its room is taken before."""
+    try:
+        array: Any = np.lib.format.open_memmap(path, mode, np.float32, shape)
+        with path.open("rb+") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        remedy = "Make room, or set PROBE_CACHE to another directory."
+        raise OutputError(Problem(str(path), "room for the teacher's states", str(error), remedy)) from error
+    return array
+
+
+def _check(path: Path, key: dict[str, Any], stored: dict[str, Any]) -> None:
+    if stored != key:
+        raise TrainingError(
+            Problem(str(path), f"a cache of {key}", f"a cache of {stored}", "Delete the file, or name another.")
+        )
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    with replacing_file(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,1 @@
+"""What runs in a notebook: the explorer and the annotator."""

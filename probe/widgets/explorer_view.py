@@ -1,0 +1,140 @@
+"""What the explorer's page is told: one value to draw. Cells go as bytes: a long text has a quarter of a million."""
+
+import math
+from io import BytesIO
+from typing import Any, get_args
+
+import numpy as np
+
+from probe.gold.rows import Links
+from probe.plots.heatmaps.drawing import TIES, several, tie_style
+from probe.plots.heatmaps.heatmap import Look, heatmap
+from probe.plots.heatmaps.page_layout import SHAPES
+from probe.plots.heatmaps.panels import Picture, Scale, Window, picture
+from probe.plots.heatmaps.shades import Shades, shades
+from probe.plots.style import DARK, LIGHT, Palette, palette, settings
+from probe.tokens import TokenizedText
+from probe.widgets.exploration import Exploration
+
+TOP = 8
+"""Teacher tokens that are listed of a row; linked ones are listed in any case."""
+
+LARGEST_WEIGHT, SURE, POSSIBLE = 1, 2, 4
+"""Bits of a cell's flags."""
+
+STATIC, DPI = 48, 110
+"""Tokens a side, and dots per inch, of the picture for where no kernel runs."""
+
+
+def view(state: Exploration) -> dict[str, Any]:
+    """All that is drawn, in what JSON and byte strings can hold."""
+    drawn = picture({"": state.found.map}, state.found.gold)
+    panel, shown = drawn.panels[0], shades(drawn, state.shown.scale)
+    choice = state.choice
+    return {
+        "checkpoint": choice.checkpoint,
+        "method": choice.method,
+        "temperature": choice.temperature,
+        "text": choice.text,
+        "title": state.title,
+        "student": _heads("student", drawn.student, drawn.row_labels, drawn.row_ties),
+        "teacher": _heads("teacher", drawn.teacher, drawn.column_labels, drawn.column_ties),
+        "scale": choice.scale,
+        "bar": [shown.tick_labels[0], shown.tick_labels[-1], shown.label],
+        "weights": panel.weights.astype("<f4").tobytes(),
+        "levels": _levels(shown).tobytes(),
+        "flags": _flags(drawn).tobytes(),
+        "chunks": [[c.student.start, c.student.stop, c.teacher.start, c.teacher.stop] for c in several(drawn.chunks)],
+        "entropy": [round(float(value), 4) for value in panel.entropy],
+        "top": top_tokens(panel.weights, drawn.links),
+        "gold": _gold(state),
+        "methods": [{"name": m.name, "softmax": m.softmax, "lacks": m.lacks} for m in state.methods],
+        "stale": state.stale,
+        "message": state.message,
+        "refused": state.refused,
+    }
+
+
+def fixed(state: Exploration) -> dict[str, Any]:
+    """What stays as it is while the widget lives."""
+    names = state.bench.checkpoints
+    return {
+        "checkpoints": list(names),
+        "scales": list(get_args(Scale)),
+        "gold": any(state.bench.ranked(name) for name in names),
+        "palettes": {"light": _colours(LIGHT), "dark": _colours(DARK)},
+    }
+
+
+def top_tokens(weights: np.ndarray, links: Links | None) -> list[list[tuple[int, int]]]:
+    """For each row its `TOP` largest weights and all linked ones, as (column, rank); equal weights share a rank."""
+    first = np.argsort(-weights, axis=1, kind="stable")[:, :TOP]
+    linked = set() if links is None else links.either
+    found: list[list[tuple[int, int]]] = []
+    for i, (line, columns) in enumerate(zip(weights, first.tolist(), strict=True)):
+        others = sorted(j for k, j in linked if k == i and j not in columns)
+        found.append([(j, 1 + int((line > line[j]).sum())) for j in (*columns, *others)])
+    return found
+
+
+def static_picture(state: Exploration) -> bytes:
+    """The heatmap as PNG, for a page that runs no kernel; of a long text its beginning."""
+    import matplotlib as mpl
+
+    rows, columns = state.found.map.weights.shape
+    window = None if max(rows, columns) <= STATIC else Window((0, min(rows, STATIC)), (0, min(columns, STATIC)))
+    file = BytesIO()
+    with mpl.rc_context(settings(palette(dark=False))):
+        look = Look(scale=state.shown.scale, window=window, fonts=state.fonts)
+        figure = heatmap({state.title: state.found.map}, gold=state.found.gold, look=look)
+        figure.savefig(file, format="png", dpi=DPI, metadata={"Software": None})
+    return file.getvalue()
+
+
+def _heads(
+    side: str, text: TokenizedText, labels: tuple[str, ...], ties: tuple[int | None, ...]
+) -> list[dict[str, Any]]:
+    """Each token as it is shown, as it is called, and which others it is tied to."""
+    places = [f"bytes {token.start}–{token.end}" for token in text.tokens] + ["end of sequence"]
+    return [
+        {"shown": label, "name": f"{side} target {number} '{label}', {place}", "tie": _tie(tie)}
+        for number, (label, place, tie) in enumerate(zip(labels, places, ties, strict=True))
+    ]
+
+
+def _tie(tie: int | None) -> int | None:
+    return tie if tie is not None and tie < TIES else None
+
+
+def _levels(shown: Shades) -> np.ndarray:
+    """Places on the colour map, from 0 to 255."""
+    low, high = shown.limits
+    return np.rint(255 * np.clip((shown.values[0] - low) / (high - low), 0, 1)).astype(np.uint8)
+
+
+def _flags(drawn: Picture) -> np.ndarray:
+    flags = drawn.panels[0].largest[-1].astype(np.uint8) * LARGEST_WEIGHT
+    if drawn.links is not None:
+        for links, bit in ((drawn.links.sure, SURE), (drawn.links.possible, POSSIBLE)):
+            for cell in links:
+                flags[cell] |= bit
+    return flags
+
+
+def _gold(state: Exploration) -> dict[str, Any] | None:
+    if state.found.gold is None:
+        return None
+    ranked, place = state.bench.ranked(state.shown.checkpoint), state.place
+    top_1 = math.nan if place is None else ranked[place].top_1
+    return {
+        "id": state.found.gold.id,
+        "place": place,
+        "of": len(ranked),
+        "top_1": None if math.isnan(top_1) else top_1,
+    }
+
+
+def _colours(colours: Palette) -> dict[str, Any]:
+    ties = [(colour, SHAPES[marker]) for colour, marker in (tie_style(tie, colours) for tie in range(TIES))]
+    parts = ("ground", "ink", "muted", "link", "chunk")
+    return {"map": colours.sequential, "ties": ties, **{part: getattr(colours, part) for part in parts}}

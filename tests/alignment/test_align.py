@@ -1,0 +1,214 @@
+"""The bundled demo on the gold file: the main job, through the library and through the command."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from places import GOLD
+
+from probe.alignment.align import align_pairs
+from probe.alignment.fitting import fitting_rows
+from probe.alignment.methods import HALVES, REFERENCES
+from probe.attention import softmax
+from probe.checkpoints.find import find_checkpoint
+from probe.checkpoints.opened import OpenCheckpoint
+from probe.cli.align import main
+from probe.gold.pairs import GoldFile, declared_vocabularies, read_pairs, write_pairs
+from probe.report.document import load_report
+from probe.report.tables import heading
+from probe.report.values import ProbeReport
+from probe.scoring.scores import METRICS, metrics
+from probe.scoring.sharpness import entropy, sharpening_factor
+from probe.stats import FEW, bootstrap_interval
+
+
+@pytest.fixture(scope="module")
+def gold() -> GoldFile:
+    return read_pairs(GOLD)
+
+
+@pytest.fixture(scope="module")
+def opened() -> OpenCheckpoint:
+    return find_checkpoint("demo")
+
+
+@pytest.fixture(scope="module")
+def report(opened: OpenCheckpoint, gold: GoldFile) -> ProbeReport:
+    return align_pairs(opened, gold, GOLD)
+
+
+def figure(report: ProbeReport, method: str, metric: str) -> float:
+    return report.intervals.value[report.methods.index(method), METRICS.index(metric)]
+
+
+def test_the_table_has_cma_its_floors_baselines_references_and_ceilings(report: ProbeReport):
+    assert report.methods == ("cma", *HALVES, "random", *REFERENCES)
+    assert {"uniform", "diagonal", "lexical", "overlap", "chunk", "gold", "bigram"} <= set(report.methods)
+
+
+def test_rows_are_chosen_by_what_the_tokenizers_produce(opened: OpenCheckpoint, gold: GoldFile):
+    rows = fitting_rows(opened, gold, GOLD)
+    assert {row.pair for row in rows} == {"demo~demo-teacher"}
+    assert len(rows) == sum(row.pair == "demo~demo-teacher" for row in gold.rows)
+    own = opened.checkpoint.student.vocabulary_sha256, opened.checkpoint.teacher.vocabulary_sha256
+    declared = declared_vocabularies(gold)
+    assert (declared["demo"], declared["demo-teacher"]) == own
+
+
+def test_the_demo_beats_its_floors_and_stays_below_its_ceiling(report: ProbeReport):
+    for metric in ("top-1", "MRR", "AUC"):
+        cma = figure(report, "cma", metric)
+        assert cma > figure(report, "random", metric)
+        assert cma > figure(report, "uniform", metric)
+        assert cma < figure(report, "bigram", metric) <= figure(report, "gold", metric) == 1
+    assert report.intervals.difference_low[report.methods.index("random"), 0] > 0.2
+
+
+def test_random_is_as_sharp_as_cma(report: ProbeReport):
+    assert figure(report, "random", "entropy") == pytest.approx(figure(report, "cma", "entropy"), abs=0.02)
+
+
+def test_sharpening_reaches_the_asked_entropy():
+    rng = np.random.default_rng(0)
+    logits = [rng.normal(size=(5, 9)), rng.normal(size=(7, 4))]
+    factor = sharpening_factor(logits, 0.4)
+    weights = [softmax(factor * text, axis=1) for text in logits]
+    assert np.concatenate([entropy(w) for w in weights]).mean() == pytest.approx(0.4, abs=0.01)
+
+
+def test_equal_key_bigrams_receive_equal_weight_to_the_last_bit(opened: OpenCheckpoint, gold: GoldFile):
+    seen = 0
+    for row in fitting_rows(opened, gold, GOLD):
+        weights = opened.map(row.student, row.teacher).weights
+        pieces = row.teacher.pieces
+        first: dict[tuple[str, str], int] = {}
+        for j in range(1, len(pieces)):
+            twin = first.setdefault((pieces[j - 1], pieces[j]), j)
+            seen += twin != j
+            np.testing.assert_array_equal(weights[:, j], weights[:, twin])
+    assert seen > 20
+
+
+def test_intervals_hold_their_value_and_differences_are_differences(report: ProbeReport):
+    found = report.intervals
+    real = ~np.isnan(found.value)
+    assert (found.low[real] <= found.value[real] + 1e-12).all()
+    assert (found.value[real] <= found.high[real] + 1e-12).all()
+    np.testing.assert_allclose(found.difference, found.value[:1] - found.value)
+    assert (found.difference_low[0][real[0]] == 0).all()
+
+
+def test_bootstrap_interval_of_a_mean_is_that_of_the_normal_distribution():
+    rng = np.random.default_rng(0)
+    values = rng.normal(3, 2, 400)
+    counts = np.stack([values, np.ones(400)], axis=1)
+    low, high = bootstrap_interval(counts, lambda summed: summed[..., :1] / summed[..., 1:])
+    half = 1.96 * values.std(ddof=1) / 20
+    assert low[0] == pytest.approx(values.mean() - half, abs=0.03)
+    assert high[0] == pytest.approx(values.mean() + half, abs=0.03)
+
+
+def test_a_cla_checkpoint_is_probed_masked_as_well(opened: OpenCheckpoint, gold: GoldFile):
+    cla = replace(opened, checkpoint=replace(opened.checkpoint, method="cla"))
+    report = align_pairs(cla, GoldFile(gold.rows[:6], gold.comments), GOLD)
+    assert report.methods[:2] == ("cma", "cla mask")
+    # Within its chunk a token can hardly miss: all mass is in the chunk, and most chunks are one against one.
+    assert figure(report, "cla mask", "gold mass") > 0.8 > figure(report, "cma", "gold mass")
+
+
+def test_an_estimated_key_scale_is_bracketed(opened: OpenCheckpoint, gold: GoldFile):
+    scales = replace(opened.checkpoint.scales, key_is_estimate=True)
+    adopted = replace(opened, checkpoint=replace(opened.checkpoint, scales=scales))
+    report = align_pairs(adopted, GoldFile(gold.rows[:6], gold.comments), GOLD)
+    assert report.methods[:3] == ("cma", "cma ×0.8", "cma ×1.25")
+    for metric in ("top-1", "MRR", "AUC"):
+        assert figure(report, "cma ×0.8", metric) == pytest.approx(figure(report, "cma ×1.25", metric))
+    entropies = [figure(report, name, "entropy") for name in ("cma ×0.8", "cma", "cma ×1.25")]
+    assert entropies == sorted(entropies)
+    assert any("estimated" in line for line in heading(report))
+
+
+def test_one_sentence_has_figures_and_no_interval(
+    opened: OpenCheckpoint, gold: GoldFile, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    write_pairs(tmp_path / "one.tsv", gold.rows[:1], gold.comments)
+    assert main(["--pairs", str(tmp_path / "one.tsv")]) == 0
+    out = capsys.readouterr().out
+    assert "1 sentence: too few for bounds, which need 10" in out
+    assert "[+" not in out
+
+
+def test_json_holds_every_figure_with_bounds_and_the_counts_they_follow_from(tmp_path: Path, report: ProbeReport):
+    assert main(["--pairs", str(GOLD), "--json", str(tmp_path / "report.json")]) == 0
+    read = json.loads((tmp_path / "report.json").read_text())
+    assert read["sentences"] == len(report.sentences)
+    cell = read["figures"]["cma"]["top-1"]
+    assert cell["interval"][0] < cell["value"] < cell["interval"][1]
+    again = load_report(tmp_path / "report.json")
+    assert metrics(again.counts.sum(axis=0)[0])[0] == pytest.approx(cell["value"])
+    assert again.sentences == report.sentences
+    assert read["bootstrap"] == {"unit": "sentence", "resamples": 2000, "seed": 0, "confidence": 0.95}
+
+
+def test_the_printed_page_fits_80_columns(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.chdir(GOLD.parent)  # a path is printed whole, however long it is
+    assert main(["--pairs", GOLD.name]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    rows = [line.split() for line in lines]
+    for method in ("cma", "random", *REFERENCES):
+        assert any(row[:1] == [method] and len(row) > 8 for row in rows), f"the row of {method} is broken"
+    assert any("probe-heatmap" in line for line in lines)
+
+
+def test_several_checkpoints_are_explained_once(capsys: pytest.CaptureFixture[str]):
+    options = ["--checkpoint", "demo", "--checkpoint", "demo-cma", "--by", "method", "--methods", "lexical"]
+    assert main(["--pairs", str(GOLD), *options]) == 0
+    out = capsys.readouterr().out
+    assert out.count("same surface form") == 1
+    assert out.index("demo-cma: cma") < out.index("same surface form") < out.index("second − first")
+
+
+def test_heatmaps_of_every_sentence_are_drawn(tmp_path: Path, gold: GoldFile):
+    few = tmp_path / "few.tsv"
+    write_pairs(few, gold.rows[:2], gold.comments)
+    (tmp_path / "maps").mkdir()
+    assert main(["--pairs", str(few), "--heatmaps", str(tmp_path / "maps")]) == 0
+    assert {p.name for p in (tmp_path / "maps").iterdir()} == {f"demo-{row.id}.pdf" for row in gold.rows[:2]}
+
+
+def test_a_long_path_stays_whole(tmp_path: Path, gold: GoldFile, capsys: pytest.CaptureFixture[str]):
+    long = tmp_path / ("x" * 90 + ".tsv")
+    write_pairs(long, gold.rows[:1], gold.comments)
+    assert main(["--pairs", str(long), "--methods", "bigram"]) == 0
+    assert f"{long}: 1 sentence" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "x"])
+def test_a_key_scale_that_nothing_can_be_divided_by_is_refused(value: str, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as caught:
+        main(["--pairs", str(GOLD), f"--key-scale={value}"])
+    assert caught.value.code == 2
+    assert f"a finite number above 0, not '{value}'" in capsys.readouterr().err
+
+
+def test_of_few_sentences_no_bounds_are_told(gold: GoldFile, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    few = [row for row in gold.rows if row.pair == "demo~demo-teacher"][: FEW - 1]
+    write_pairs(tmp_path / "few.tsv", few, gold.comments)
+    assert main(["--pairs", str(tmp_path / "few.tsv"), "--by", "method", "--by", "mass", "--by", "aligner"]) == 0
+    out = capsys.readouterr().out
+    assert f"{FEW - 1} sentences: too few for bounds, which need {FEW}" in out
+    assert not re.search(r"\[[+-]?\d+\.\d|^  95 %", out, re.MULTILINE)
+
+
+def test_readings_are_explained_where_they_are_printed(capsys: pytest.CaptureFixture[str]):
+    shown = {}
+    for section in ("reading", "method"):
+        assert main(["--pairs", str(GOLD), "--by", section, "--methods", "lexical"]) == 0
+        shown[section] = capsys.readouterr().out
+    assert "I: the same links by inputs" in shown["reading"]
+    assert "I: the same links by inputs" not in shown["method"]

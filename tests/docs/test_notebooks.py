@@ -1,0 +1,83 @@
+"""Every notebook runs from top to bottom on the bundled demo, and is committed with what it printed."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from places import ROOT
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+WIDGET, WIDGET_STATE = (f"application/vnd.jupyter.widget-{kind}+json" for kind in ("view", "state"))
+LARGEST = 1_000_000
+"""Bytes that a code host shows without being asked twice."""
+
+
+def test_there_are_notebooks_and_the_readme_names_each():
+    readme = (ROOT / "README.md").read_text()
+    assert NOTEBOOKS
+    assert [path.name for path in NOTEBOOKS if path.name not in readme] == []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_it_is_committed_with_its_outputs(path: Path):
+    assert path.stat().st_size <= LARGEST
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    printed = json.dumps([cell.outputs for cell in code])
+    assert "image/png" in printed
+    assert "Traceback" not in printed
+    for place in (str(Path.home()), str(ROOT), "/tmp/"):
+        assert place not in printed
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_it_begins_with_the_demo_and_holds_nothing_that_changes_from_run_to_run(path: Path):
+    notebook = nbformat.read(path, as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    variable = "REPORTS = " if path.stem == "06_paper_figures" else 'CHECKPOINT = "demo"'  # it opens no checkpoint
+    assert variable in code[0].source
+    printed = json.dumps([cell.outputs for cell in code])
+    # An address, the random name that pandas gives to a styled table, and one of a widget.
+    assert re.findall(r"0x[0-9a-f]{6,}|\bT_[0-9a-f]{5}\b|\b[0-9a-f]{32}\b", printed) == []
+    assert [cell.metadata.get("execution") for cell in code] == [None] * len(code)  # clock times
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_widget_has_a_picture_beside_it_and_its_state_in_the_notebook(path: Path):
+    notebook = nbformat.read(path, as_version=4)
+    shown = [each for cell in notebook.cells for each in cell.get("outputs", []) if WIDGET in each.get("data", {})]
+    if path.stem == "07_your_own_pair":
+        assert shown
+    stored = notebook.metadata.get("widgets", {}).get(WIDGET_STATE, {}).get("state", {})
+    for each in shown:
+        assert "image/png" in each.data
+        assert each.data[WIDGET]["model_id"] in stored
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_it_runs_and_puts_out_what_is_committed(path: Path, tmp_path: Path):
+    shutil.copytree(ROOT / "alignments", tmp_path / "alignments")
+    shutil.copytree(ROOT / "figures" / "saved", tmp_path / "figures" / "saved")
+    (tmp_path / "notebooks").mkdir()
+    notebook = nbformat.read(path, as_version=4)
+    before = printed(notebook)
+    place = {"metadata": {"path": str(tmp_path / "notebooks")}}
+    # On a busy machine outputs come late, and a client that waits for four seconds goes on without them.
+    NotebookClient(notebook, timeout=600, iopub_timeout=120, kernel_name="python3", resources=place).execute()
+    after = printed(notebook)
+    assert after == before
+
+
+def printed(notebook: nbformat.NotebookNode) -> list[set[str]]:
+    """What kinds of output each cell has put out; digits and line ends of tables may differ elsewhere."""
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    # A library may warn on one machine and not on another, as matplotlib does when it first looks for fonts.
+    shown = [[output for output in cell.outputs if output.get("name") != "stderr"] for cell in code]
+    return [{kind for one in of_cell for kind in (one.output_type, *one.get("data", {}))} for of_cell in shown]

@@ -1,0 +1,359 @@
+"""Clouds of real checkpoints, what each softmax sees of them, and planted differences."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from places import GOLD
+
+from probe.alignment.fitting import fitting_rows
+from probe.attention import cross_model_attention, scaled_products
+from probe.checkpoints.find import find_checkpoint
+from probe.checkpoints.opened import OpenCheckpoint
+from probe.errors import ProjectorError
+from probe.gold.pairs import read_pairs
+from probe.gold.rows import GoldRow
+from probe.keyquery.clouds import Cloud, Clouds, collect, text_logits
+from probe.keyquery.matched import argmax_matches, cosine_difference, gold_matches
+from probe.keyquery.measure import DISTANCES, half_sample_estimate, half_splits, measure
+from probe.keyquery.values import Measurement, Settings
+from probe.keyquery.views import (
+    A_PRIME,
+    RAW,
+    A,
+    attended,
+    outside_share,
+    principal_axes,
+    root_mean_square,
+    span_basis,
+    view,
+)
+from probe.projectors import Linear, Projector, project
+
+FEW = Settings(splits=4, subsample=200, permutations=99, projections=30, classifier_splits=2)
+
+
+@pytest.fixture(scope="module")
+def opened() -> OpenCheckpoint:
+    return find_checkpoint("demo")
+
+
+@pytest.fixture(scope="module")
+def rows(opened: OpenCheckpoint) -> list[GoldRow]:
+    return fitting_rows(opened, read_pairs(GOLD), GOLD)[:20]
+
+
+@pytest.fixture(scope="module")
+def clouds(opened: OpenCheckpoint, rows: list[GoldRow]) -> Clouds:
+    return collect(opened, [(row.student, row.teacher) for row in rows], [opened.checkpoint.query])[0]
+
+
+def attention_of(queries: np.ndarray, keys: np.ndarray, width: int):
+    """Both softmaxes of clouds in other coordinates: the width that logits are divided by stays the keys' own."""
+    return cross_model_attention(scaled_products(queries, keys) * (keys.shape[1] / width) ** 0.5)
+
+
+# Clouds
+
+
+def test_each_point_knows_its_sentence_and_whether_it_is_end_of_sequence(clouds: Clouds, rows: list[GoldRow]):
+    for cloud, sides in ((clouds.queries, [r.student for r in rows]), (clouds.keys, [r.teacher for r in rows])):
+        sizes = [len(side.tokens) + 1 for side in sides]
+        np.testing.assert_array_equal(np.bincount(cloud.sentence), sizes)
+        np.testing.assert_array_equal(np.nonzero(cloud.eos)[0], np.cumsum(sizes) - 1)
+        assert cloud.of(3) == slice(sum(sizes[:3]), sum(sizes[:4]))
+
+
+def test_clouds_give_the_attention_of_the_checkpoint(clouds: Clouds, opened: OpenCheckpoint, rows: list[GoldRow]):
+    for number, row in enumerate(rows):
+        ours = cross_model_attention(text_logits(clouds, number))
+        map_ = opened.map(row.student, row.teacher)
+        np.testing.assert_allclose(ours.over_teacher, map_.weights, atol=1e-5)
+        np.testing.assert_allclose(ours.over_student, map_.over_student, atol=1e-5)
+
+
+def test_equal_bigrams_keep_equal_weight(clouds: Clouds):
+    ties = 0
+    for number in range(clouds.sentences):
+        logits, bigram = text_logits(clouds, number), clouds.keys.bigram[clouds.keys.of(number)]
+        for j in range(len(bigram)):
+            twin = int(np.argmax(bigram == bigram[j]))
+            ties += twin != j
+            np.testing.assert_array_equal(logits[:, j], logits[:, twin])
+    assert ties > 5
+
+
+def test_several_projectors_share_their_keys(opened: OpenCheckpoint, rows: list[GoldRow]):
+    sides = [(row.student, row.teacher) for row in rows[:3]]
+    trained, untrained = collect(opened, sides, [opened.checkpoint.query, opened.untrained_query(0)])
+    assert trained.keys is untrained.keys
+    assert not np.allclose(trained.queries.points, untrained.queries.points)
+
+
+# Views
+
+
+def test_every_query_lies_in_the_span(clouds: Clouds, opened: OpenCheckpoint):
+    basis = span_basis(opened.checkpoint.query)
+    assert basis.shape == (256, 193)  # 2·96 columns of W, and b
+    np.testing.assert_allclose(basis.T @ basis, np.eye(193), atol=1e-10)
+    np.testing.assert_allclose(clouds.queries.points @ basis @ basis.T, clouds.queries.points, atol=1e-4)
+
+
+def test_the_rank_of_a_span_is_found_by_a_relative_tolerance():
+    rng = np.random.default_rng(0)
+    weight = (rng.normal(size=(10, 2)) @ rng.normal(size=(2, 6))).astype(np.float32)  # rank 2, but for rounding
+    for bias, rank in ((weight[:, 0], 2), (rng.normal(size=10).astype(np.float32), 3)):
+        for factor in (1e-5, 1.0, 1e5):
+            tensors = {"0.weight": weight * np.float32(factor), "0.bias": bias * np.float32(factor)}
+            assert span_basis(Projector("2s-2t", (Linear(0, 6, 10),), tensors)).shape == (10, rank)
+
+
+def test_a_projector_without_a_linear_map_has_no_span():
+    with pytest.raises(ProjectorError, match="a linear map at the end"):
+        span_basis(Projector("2s", (), {}))
+
+
+@pytest.mark.parametrize("name", [A, A_PRIME])
+def test_the_seen_clouds_have_the_real_attention(name: str, clouds: Clouds, opened: OpenCheckpoint):
+    queries, keys = clouds.queries.points, clouds.keys.points
+    seen = attended(queries, keys, span_basis(opened.checkpoint.query), name)
+    for number in range(clouds.sentences):
+        rows, columns = clouds.queries.of(number), clouds.keys.of(number)
+        ours = attention_of(seen[0][rows], seen[1][columns], 256)
+        real = cross_model_attention(text_logits(clouds, number))
+        if name == A:
+            np.testing.assert_allclose(ours.over_teacher, real.over_teacher, atol=1e-4)
+        else:
+            np.testing.assert_allclose(ours.over_student, real.over_student, atol=1e-4)
+
+
+def test_each_softmax_is_blind_to_its_own_shift_alone(clouds: Clouds):
+    shift = np.random.default_rng(0).normal(size=256).astype(np.float32)
+    shift *= 10 / np.linalg.norm(shift)
+    queries, keys = (cloud.points[cloud.of(0)] for cloud in (clouds.queries, clouds.keys))
+    real = cross_model_attention(scaled_products(queries, keys))
+    moved_keys = cross_model_attention(scaled_products(queries, keys + shift))
+    moved_queries = cross_model_attention(scaled_products(queries + shift, keys))
+    np.testing.assert_allclose(moved_keys.over_teacher, real.over_teacher, atol=1e-4)
+    np.testing.assert_allclose(moved_queries.over_student, real.over_student, atol=1e-4)
+    assert np.abs(moved_keys.over_student - real.over_student).max() > 0.05
+    assert np.abs(moved_queries.over_teacher - real.over_teacher).max() > 0.05
+
+
+@pytest.mark.parametrize("name", [A, A_PRIME])
+def test_all_components_keep_the_attention_and_few_keep_less_variance(
+    name: str, clouds: Clouds, opened: OpenCheckpoint
+):
+    basis = span_basis(opened.checkpoint.query)
+    queries, keys = clouds.queries.points, clouds.keys.points
+    whole, few, fewer = (view(queries, keys, basis, name, k) for k in (999, 32, 8))
+    assert whole.keys.shape[1] == 193
+    assert (few.queries.shape[1], fewer.keys.shape[1]) == (32, 8)
+    seen = attended(queries, keys, basis, name)
+    np.testing.assert_allclose(whole.queries @ whole.keys.T, seen[0] @ seen[1].T, atol=1e-2, rtol=1e-4)
+    assert whole.kept_keys == pytest.approx(1)
+    assert 0 < fewer.kept_keys < few.kept_keys < 1
+    assert 0 < fewer.kept_queries < few.kept_queries < 1
+
+
+def test_principal_axes_are_of_both_clouds_however_large_one_is():
+    rng = np.random.default_rng(0)
+    queries, keys = rng.normal(size=(500, 4)) * [1e4, 1, 1, 1], rng.normal(size=(100, 4)) * [0, 0, 3, 0]
+    axes, shares = principal_axes(queries, keys, 2)
+    np.testing.assert_allclose(np.abs(axes[[0, 2]]), np.eye(2), atol=0.1)
+    np.testing.assert_allclose(shares, [0.5, 0.5], atol=0.02)
+
+
+def test_a_shape_has_no_scale(clouds: Clouds, opened: OpenCheckpoint):
+    shape = view(clouds.queries.points, clouds.keys.points, span_basis(opened.checkpoint.query), A, 8).shape()
+    assert shape.name == "A shape"
+    for points in (shape.queries, shape.keys):
+        assert np.square(points).sum(axis=1).mean() == pytest.approx(1)
+
+
+def test_variance_outside_the_span_is_what_attention_cannot_meet():
+    keys = np.random.default_rng(0).normal(size=(4000, 4)) * [1, 1, 1, 3] + 5
+    basis = np.eye(4)[:, :3]
+    assert outside_share(keys, basis) == pytest.approx(9 / 12, abs=0.02)
+    assert outside_share(keys, np.eye(4)) == pytest.approx(0, abs=1e-12)
+
+
+# Planted differences
+
+
+def planted(*, shift: float = 0.0, scale: float = 1.0, seed: int = 0) -> Clouds:
+    """Forty sentences of thirty tokens in six dimensions: keys N(0, I), queries N(shift · e₁, scale² I)."""
+    rng = np.random.default_rng(seed)
+    sentence, none = np.repeat(np.arange(40), 30), np.zeros(1200, dtype=bool)
+    bigram = np.tile(np.arange(30), 40)
+    queries = scale * rng.normal(size=(1200, 6)) + shift * np.eye(6)[0]
+    return Clouds(Cloud(queries, sentence, none, bigram), Cloud(rng.normal(size=(1200, 6)), sentence, none, bigram))
+
+
+def measured(both: Clouds, name: str, settings: Settings = FEW) -> dict[str, Measurement]:
+    seen = view(both.queries.points, both.keys.points, np.eye(6), name, 6)
+    inside = Clouds(both.queries.moved(seen.queries), both.keys.moved(seen.keys))
+    return {found.distance: found for found in measure(name, inside, [inside], settings)}
+
+
+def test_a_planted_shift_is_measured_to_within_its_interval():
+    found = measured(planted(shift=2), RAW)
+    assert tuple(found) == DISTANCES
+    frechet = found["Fréchet"].pair
+    assert frechet.low <= 4 + found["Fréchet"].floor <= frechet.high
+    assert found["sliced W₂"].pair.value == pytest.approx(2 / 6**0.5, rel=0.15)
+    assert found["MMD²"].p_value <= 0.01
+    for distance in DISTANCES:
+        assert found[distance].pair.low > found[distance].floor, distance
+
+
+def test_a_shift_of_the_keys_is_invisible_where_attention_is_blind_to_it():
+    # Apart by a shift of all keys: A' sees it, A does not. And A' does not see a shift of the queries.
+    apart = planted()
+    apart = Clouds(apart.queries, apart.keys.moved(apart.keys.points + 3 * np.eye(6)[0]))
+    seen, hidden = measured(apart, A_PRIME), measured(apart, A)
+    own = measured(planted(shift=3), A_PRIME)
+    for distance in DISTANCES:
+        assert seen[distance].pair.low > seen[distance].floor
+    for blind in (hidden, own):
+        for distance in ("Fréchet", "sliced W₂", "energy"):
+            assert blind[distance].pair.low < blind[distance].floor
+        assert blind["MMD²"].p_value > 0.05
+        assert blind["AUC linear"].pair.low < 0.5 < blind["AUC linear"].pair.high
+
+
+def test_a_planted_scale_is_gone_from_the_shape():
+    both = planted(scale=3)
+    seen = view(both.queries.points, both.keys.points, np.eye(6), RAW, 6)
+    shape = seen.shape()
+    found = [
+        {
+            m.distance: m
+            for m in measure(v.name, Clouds(both.queries.moved(v.queries), both.keys.moved(v.keys)), [both], FEW)
+        }
+        for v in (seen, shape)
+    ]
+    assert found[0]["Fréchet"].pair.value == pytest.approx(6 * 4, rel=0.1)
+    assert found[1]["Fréchet"].pair.value < 1.3 * found[1]["Fréchet"].floor
+
+
+def test_no_distance_is_a_function_of_attention(clouds: Clouds):
+    # Another q and k of the same products: the attention stays, the distance does not.
+    queries, keys = clouds.queries.points, clouds.keys.points
+    moved = Clouds(clouds.queries.moved(queries * 4), clouds.keys.moved(keys / 4))
+    np.testing.assert_allclose(text_logits(moved, 0), text_logits(clouds, 0), rtol=1e-4, atol=1e-4)
+    ratio = np.linalg.norm(moved.queries.points) / np.linalg.norm(moved.keys.points)
+    assert ratio > 10 * np.linalg.norm(queries) / np.linalg.norm(keys)
+
+
+def test_of_large_clouds_a_seeded_part_is_measured_and_of_small_ones_all():
+    both = planted(shift=2)  # 40 texts of 30 tokens: a half has 600
+    whole, capped, again, other = (
+        measured(both, RAW, replace(FEW, moment_subsample=size, seed=seed))
+        for size, seed in ((600, 0), (300, 0), (300, 0), (300, 1))
+    )
+    assert whole == measured(both, RAW, FEW)
+    assert capped == again != other
+    # As near to the planted 2² + bias as half of the points can be, and the floor has the same bias.
+    assert capped["Fréchet"].pair.value == pytest.approx(whole["Fréchet"].pair.value, rel=0.1)
+    assert capped["Fréchet"].floor > 1.3 * whole["Fréchet"].floor
+
+
+def test_keys_against_keys_are_classified_alike_at_any_scale():
+    both = planted(shift=1)
+    base = measure(RAW, both, [both], FEW)
+    marked = [replace(one, floor=0.25) for one in base]
+    scaled = Clouds(both.queries.moved(both.queries.points / 3), both.keys.moved(both.keys.points / 7))
+    taken, own = ({m.distance: m for m in measure("x", scaled, [scaled], FEW, like)} for like in (marked, ()))
+    for one in base:
+        if one.distance.startswith("AUC"):
+            assert taken[one.distance] == replace(own[one.distance], floor=0.25)
+            assert own[one.distance].floor == pytest.approx(one.floor, abs=0.002)
+        else:
+            assert taken[one.distance] == own[one.distance]
+
+
+def test_sizes_and_axes_are_those_of_all_points_in_any_blocks(monkeypatch: pytest.MonkeyPatch):
+    rng = np.random.default_rng(0)
+    queries, keys = rng.normal(1, 2, (50, 4)), rng.normal(0, 1, (37, 4)) * np.arange(1, 5)
+    size, (axes, shares) = root_mean_square(queries), principal_axes(queries, keys, 4)
+    monkeypatch.setattr("probe.keyquery.views.BLOCK_ROWS", 8)
+    assert root_mean_square(queries) == pytest.approx(size) == pytest.approx(np.sqrt(np.square(queries).sum() / 50))
+    others, again = principal_axes(queries, keys, 4)
+    np.testing.assert_allclose(shares, again)
+    np.testing.assert_allclose(np.abs(np.sum(axes * others, axis=0)), 1)
+
+
+# Splits and intervals
+
+
+def test_halves_are_of_sentences_and_by_seed():
+    halves = list(half_splits(11, 6, 0))
+    assert {int(half.sum()) for half in halves} == {5}
+    assert len({half.tobytes() for half in halves}) > 1
+    assert all((a == b).all() for a, b in zip(halves, half_splits(11, 6, 0), strict=True))
+    assert any((a != b).any() for a, b in zip(halves, half_splits(11, 6, 1), strict=True))
+
+
+def test_the_half_sample_interval_of_a_mean_is_that_of_the_normal_distribution():
+    values = np.random.default_rng(0).normal(3, 2, 400)
+    means = [values[half].mean() for half in half_splits(400, 400, 0)]
+    found = half_sample_estimate(values.mean(), means)
+    assert found.high - found.value == pytest.approx(1.96 * 2 / 20, rel=0.1)
+    assert half_sample_estimate(1.0, [1.0]).low is None
+    assert half_sample_estimate(float("nan"), [1.0, 2.0]).value is None
+
+
+# Matches
+
+
+def test_gold_matches_are_sure_links_and_unmatched_cells_are_neither_sure_nor_possible(
+    clouds: Clouds, rows: list[GoldRow]
+):
+    matches = gold_matches(rows)
+    i, j = matches.indices(clouds)
+    assert len(i) == sum(len(row.sure) for row in rows)
+    assert not clouds.queries.eos[i].any()
+    assert not clouds.keys.eos[j].any()
+    np.testing.assert_array_equal(clouds.queries.sentence[i], clouds.keys.sentence[j])
+    for row, matched, unmatched in zip(rows, matches.matched, matches.unmatched, strict=True):
+        size = len(row.student.tokens) * len(row.teacher.tokens)
+        assert not (matched & unmatched).any()
+        assert matched.sum() + unmatched.sum() == size - len(row.possible)
+
+
+def test_argmax_matches_are_the_largest_weights_of_a(clouds: Clouds, opened: OpenCheckpoint, rows: list[GoldRow]):
+    matches = argmax_matches(clouds)
+    for row, matched in zip(rows, matches.matched, strict=True):
+        weights = opened.map(row.student, row.teacher).weights[:-1, :-1]
+        assert matched[:-1, :-1][np.arange(len(weights)), weights.argmax(axis=1)].all()
+        assert not matched[-1].any()
+        assert not matched[:, -1].any()
+    assert matches.by != gold_matches(rows).by
+
+
+def test_cosines_of_planted_matches():
+    # Each key is its query, so matched cosines are 1; others are of independent directions.
+    both = planted()
+    both = Clouds(both.queries, both.keys.moved(5 * both.queries.points))
+    matches = argmax_matches(both)
+    diagonal = tuple(np.eye(30, dtype=bool) for _ in range(40))
+    known = replace(matches, matched=diagonal, unmatched=tuple(~mask for mask in diagonal))
+    matched, unmatched, difference, low, high = cosine_difference(both, known)
+    assert matched == pytest.approx(1)
+    assert unmatched == pytest.approx(0, abs=0.03)
+    assert low <= difference <= high
+    assert difference == pytest.approx(matched - unmatched)
+    assert high - low < 0.1
+
+
+def test_projecting_by_hand_gives_the_queries(clouds: Clouds, opened: OpenCheckpoint, rows: list[GoldRow]):
+    which, distinct = opened.student.bigrams(rows[0].student)
+    np.testing.assert_allclose(
+        clouds.queries.points[clouds.queries.of(0)], project(opened.checkpoint.query, distinct)[which], rtol=1e-6
+    )
+    which, distinct = opened.teacher.bigrams(rows[0].teacher)
+    np.testing.assert_allclose(
+        clouds.keys.points[clouds.keys.of(0)], distinct[which] / opened.checkpoint.scales.key, rtol=1e-5
+    )

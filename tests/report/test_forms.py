@@ -1,0 +1,159 @@
+"""A report in the forms that other programs read."""
+
+import csv
+import io
+import json
+import re
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from places import GOLD
+from rich.console import Console
+
+from probe.alignment.align import align_pairs
+from probe.checkpoints.find import find_checkpoint
+from probe.cli.align import main
+from probe.gold.pairs import GoldFile, read_pairs, write_pairs
+from probe.report.forms import figures, frame, sentence_frame, to_csv, to_latex, to_markdown
+from probe.report.tables import SECTIONS
+from probe.report.values import ProbeReport
+from probe.scoring.scores import COUNTS
+
+
+@pytest.fixture(scope="module")
+def report() -> ProbeReport:
+    gold = read_pairs(GOLD)
+    demo = tuple(row for row in gold.rows if row.pair.startswith("demo~"))[:15]
+    return align_pairs(find_checkpoint("demo"), GoldFile(demo, gold.comments), GOLD, command="probe-align --pairs x")
+
+
+def test_csv_has_a_line_for_each_figure(report: ProbeReport):
+    lines = list(csv.DictReader(io.StringIO(to_csv({"demo": report}))))
+    assert len(lines) == len(list(figures("demo", report)))
+    (line,) = (one for one in lines if (one["section"], one["method"], one["metric"]) == ("method", "lexical", "top-1"))
+    m = report.methods.index("lexical")
+    assert float(line["value"]) == report.intervals.value[m, 0]
+    assert float(line["low"]) == report.intervals.low[m, 0]
+    assert "nan" not in to_csv({"demo": report})
+
+
+def test_data_frames(report: ProbeReport):
+    whole = frame({"a": report, "b": report})
+    assert set(whole.checkpoint) == {"a", "b"}
+    assert len(whole) == 2 * len(list(figures("a", report)))
+    sentences = sentence_frame(report)
+    assert len(sentences) == len(report.sentences) * len(report.methods)
+    assert sentences[sentences.method == "cma"]["rows"].sum() == report.counts[:, 0, COUNTS.index("rows")].sum()
+
+
+def test_latex_and_markdown(report: ProbeReport):
+    latex = to_latex({"a_b & c": report})
+    assert r"a\_b \& c" in latex
+    assert r"$\leftarrow$" in latex
+    assert latex.count(r"\toprule") == latex.count(r"\bottomrule") == latex.count(r"\begin{tabular}") == 1
+    rows = [line for line in latex.splitlines() if line.endswith(r"\\") and "multicolumn" not in line]
+    assert {line.count(" & ") for line in rows} == {5}
+    tables = [line for line in to_markdown({"demo": report}).splitlines() if line.startswith("|")]
+    assert {line.count("|") for line in tables} == {7, 5}
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_every_section_fits_80_columns(report: ProbeReport, name: str):
+    console = Console(width=80)
+    with console.capture() as capture:
+        console.print(SECTIONS[name](report))
+    assert all(len(line.rstrip()) <= 80 for line in capture.get().splitlines())
+    assert "…" not in capture.get()
+
+
+def test_the_command_writes_them_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    gold = read_pairs(GOLD)
+    few = tmp_path / "few.tsv"
+    write_pairs(few, [row for row in gold.rows if row.pair.startswith("demo~")][:3], gold.comments)
+    outputs = [part for form in ("json", "csv", "latex", "markdown") for part in (f"--{form}", str(tmp_path / form))]
+    options = ["--pairs", str(few), "--methods", "lexical", "--by", "method"]
+    assert main([*options, "--checkpoint", "demo", "--checkpoint", "demo-cma", *outputs]) == 0
+    out = capsys.readouterr().out
+    assert "lexical" in out
+    assert "diagonal" not in out.split("Intervals")[0]
+    document = json.loads((tmp_path / "json").read_text())
+    assert set(document["reports"]) == {"demo", "demo-cma"}
+    assert document["comparisons"][0]["figures"][0]["figure"] == "top-1"
+    assert all((tmp_path / form).stat().st_size for form in ("csv", "latex", "markdown"))
+
+
+def test_a_method_that_is_not_known(capsys: pytest.CaptureFixture[str]):
+    assert main(["--pairs", str(GOLD), "--methods", "lexical,diagonale"]) == 2
+    err = capsys.readouterr().err
+    assert "diagonale" in err
+    assert "uniform, diagonal, lexical" in err
+
+
+@pytest.fixture(scope="module")
+def reports(report: ProbeReport) -> dict[str, ProbeReport]:
+    """Two, one of them without A′; names that Markdown and LaTeX would trip over."""
+    return {"a|b_1 & 50 % ~#2": report, "other": replace(report, backward=np.full_like(report.backward, np.nan))}
+
+
+def test_csv_is_the_data_frame_and_says_nothing_twice(reports: dict[str, ProbeReport]):
+    import pandas
+
+    read = pandas.read_csv(io.StringIO(to_csv(reports)))
+    pandas.testing.assert_frame_equal(read, frame(reports), check_dtype=False)
+    keys = read[["checkpoint", "section", "group", "method", "metric"]].itertuples(index=False, name=None)
+    assert set(Counter(keys).values()) == {1}
+    sections = ("method", "A′", "phenomenon", "length", "token", "aligner", "destination")
+    assert set(read.section) == set(sections)
+    assert read[(read.checkpoint == "other") & (read.section == "A′")].value.isna().all()
+
+
+def test_latex_is_one_table_of_booktabs(reports: dict[str, ProbeReport]):
+    text = "\n".join(line for line in to_latex(reports).splitlines() if not line.startswith("%"))
+    plain = re.sub(r"\\[{}&%_#~]", "", text)
+    assert plain.count("{") == plain.count("}")
+    assert plain.count("$") % 2 == 0
+    rules = (r"\toprule", r"\midrule", r"\bottomrule", r"\begin{tabular}", r"\end{tabular}")
+    assert [text.count(rule) for rule in rules] == [1, 2, 1, 1, 1]
+    assert not re.search(r"(?<!\\)[%#_]", text)
+
+
+@pytest.mark.parametrize(
+    ("char", "written"),
+    [("\\", r"\textbackslash{}"), ("{", r"\{"), ("}", r"\}"), ("$", r"\$"), ("^", r"\textasciicircum{}")],
+)
+def test_latex_escapes_what_a_name_may_hold(char: str, written: str, report: ProbeReport):
+    assert f"a{written}b, demo" in to_latex({f"a{char}b": report})
+
+
+def test_markdown_has_as_many_cells_in_each_row_of_a_table(reports: dict[str, ProbeReport]):
+    tables = re.findall(r"(?:^\|.*\n)+", to_markdown(reports), re.M)
+    assert len(tables) == 4  # methods and phenomena, of two
+    for table in tables:
+        lines = table.splitlines()
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) == 1
+        assert re.fullmatch(r"\| ---( \| ---:)+ \|", lines[1])
+
+
+def test_named_methods_are_printed_beside_uniform_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    gold = read_pairs(GOLD)
+    few = tmp_path / "few.tsv"
+    write_pairs(few, [row for row in gold.rows if row.pair.startswith("demo~")][:3], gold.comments)
+    assert main(["--pairs", str(few), "--methods", "lexical", "--by", "method"]) == 0
+    rows = [line.split()[0] for line in capsys.readouterr().out.splitlines() if re.match(r" \S+ +\d+\.\d ", line)]
+    assert rows == ["cma", "uniform", "lexical"]
+    csv_file = tmp_path / "x.csv"
+    assert main(["--pairs", str(few), "--methods", "lexical,bad", "--csv", str(csv_file)]) == 2
+    assert capsys.readouterr().err.count("expected") == 1
+    assert not csv_file.exists()
+
+
+def test_a_figure_that_is_undefined_is_a_dash(report: ProbeReport):
+    counts = report.counts.copy()
+    counts[:, 1, COUNTS.index("predicted") : COUNTS.index("sure")] = 0  # of no links there is no F1
+    odd = replace(report, counts=counts)
+    for text in (to_latex({"x": odd}), to_markdown({"x": odd})):
+        assert "nan" not in text
+        assert "–" in text

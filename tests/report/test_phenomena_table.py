@@ -1,0 +1,59 @@
+"""Figures by phenomenon: of the rows with the tag, and of no others."""
+
+import json
+
+import numpy as np
+import pytest
+from places import GOLD
+from rich.console import Console
+
+from probe.alignment.align import align_pairs
+from probe.checkpoints.find import find_checkpoint
+from probe.gold.pairs import read_pairs
+from probe.gold.rows import PHENOMENA
+from probe.report.document import to_json
+from probe.report.tables import phenomena_table
+from probe.report.values import ProbeReport
+from probe.scoring.scores import COUNTS, METRICS, metrics
+from probe.stats import FEW
+
+
+@pytest.fixture(scope="module")
+def report() -> ProbeReport:
+    return align_pairs(find_checkpoint("demo"), read_pairs(GOLD), GOLD)
+
+
+def test_each_phenomenon_is_counted_over_its_own_rows(report: ProbeReport):
+    rows = {row.id: row for row in read_pairs(GOLD).rows}
+    assert [one.name for one in report.by_phenomenon] == list(PHENOMENA)
+    for one in report.by_phenomenon:
+        own = [n for n, id_ in enumerate(report.sentences) if one.name in rows[id_].phenomena]
+        assert 0 < len(own) < len(report.sentences)
+        assert one.sentences == len(own)
+        assert one.rows == sum(report.counts[n, 0, COUNTS.index("rows")] for n in own)
+        np.testing.assert_allclose(one.values, metrics(report.counts[own].sum(axis=0)))
+        if one.sentences < FEW:
+            assert np.isnan([one.low, one.high]).all()
+        else:
+            assert one.low[0] < one.values[0, METRICS.index("top-1")] < one.high[0]
+
+
+def test_the_table_fits_a_terminal_of_80_columns(report: ProbeReport):
+    console = Console(width=80)
+    with console.capture() as capture:
+        console.print(phenomena_table(report))
+    lines = capture.get().splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    assert "…" not in capture.get()
+    for one in report.by_phenomenon:
+        (line,) = (line for line in lines if line.split()[:1] == [one.name])
+        assert line.split()[1:4] == [str(one.sentences), str(one.rows), f"{100 * one.values[0, 0]:.1f}"]
+
+
+def test_json_has_them(report: ProbeReport):
+    document = json.loads(to_json(report))["phenomena"]
+    assert list(document) == list(PHENOMENA)
+    for one in report.by_phenomenon:
+        stored = document[one.name]
+        assert (stored["sentences"], stored["rows"]) == (one.sentences, one.rows)
+        assert stored["figures"]["lexical"]["MRR"] == one.values[report.methods.index("lexical"), METRICS.index("MRR")]

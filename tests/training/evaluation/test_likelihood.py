@@ -1,0 +1,180 @@
+"""Bits per byte: transformers' own loss of the response, over the bytes that its tokens spell."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from directories import save_model
+
+from probe.errors import TrainingError
+from probe.models.tokenizer import Tokenizer
+from probe.training.evaluation.likelihood import ROWS, bits_per_byte
+from probe.training.examples import Example
+from probe.training.recipe import Lora, StudentPart
+from probe.training.trainer.models import load_student
+
+EXAMPLES = [
+    Example("Return the path.\n", "Read a naïve café menu; read it twice."),
+    Example("a", "b"),
+    Example("Write", "The file is closed, and the path of the file is returned."),
+    Example("Below is an instruction", "京都 👍"),
+    Example("The file is closed.\n", "the path"),
+    Example("Read a naïve menu", "Write a response."),
+]
+assert len(EXAMPLES) > ROWS, "one batch alone would prove little"
+LENGTHS = {"max_prompt": 24, "max_length": 64}
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    base = tmp_path_factory.mktemp("models")
+    return {name: save_model(name, base / name) for name in ("gpt2", "llama")}
+
+
+def load(place: Path) -> tuple[Any, Tokenizer]:
+    return transformers.AutoModelForCausalLM.from_pretrained(place, dtype=torch.float32), Tokenizer.load(place)
+
+
+def nats(model: Any, prompt: Sequence[int], response: Sequence[int]) -> float:
+    """The summed loss of the response's tokens, by transformers alone."""
+    ids = torch.tensor([[*prompt, *response]])
+    labels = ids.clone()
+    labels[0, : len(prompt)] = -100
+    with torch.no_grad():
+        return model.eval()(input_ids=ids, labels=labels).loss.item() * len(response)
+
+
+def plain(model: Any, tokenizer: Tokenizer, examples: Sequence[Example]) -> float:
+    """Bits per byte of responses that nothing cuts."""
+    loss = sum(
+        nats(model, tokenizer.encode_prompt(e.prompt), [*tokenizer.encode(e.output), tokenizer.eos_id])
+        for e in examples
+    )
+    return loss / math.log(2) / sum(len(e.output.encode()) for e in examples)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama"])
+def test_it_is_transformers_loss_of_the_response_and_eos_over_the_bytes(name: str, places: dict[str, Path]):
+    model, tokenizer = load(places[name])
+    whole = bits_per_byte(model, tokenizer, EXAMPLES, **LENGTHS)
+    assert whole == pytest.approx(plain(model, tokenizer, EXAMPLES), rel=1e-5)
+    for example in EXAMPLES:
+        assert bits_per_byte(model, tokenizer, [example], **LENGTHS) == pytest.approx(
+            plain(model, tokenizer, [example]), rel=1e-5
+        )
+    # Bytes, not characters and not tokens: of the Japanese response alone, three bytes to a character.
+    (japanese,) = (e for e in EXAMPLES if "京" in e.output)
+    assert len(japanese.output.encode()) == 11
+
+
+def test_examples_weigh_by_their_bytes_and_their_order_does_not_count(places: dict[str, Path]):
+    model, tokenizer = load(places["gpt2"])
+    whole = bits_per_byte(model, tokenizer, EXAMPLES, **LENGTHS)
+    for order in (EXAMPLES[::-1], EXAMPLES[3:] + EXAMPLES[:3], sorted(EXAMPLES, key=lambda e: len(e.output))):
+        assert bits_per_byte(model, tokenizer, order, **LENGTHS) == pytest.approx(whole, rel=1e-6)
+    sizes = [len(e.output.encode()) for e in EXAMPLES]
+    each = [bits_per_byte(model, tokenizer, [e], **LENGTHS) for e in EXAMPLES]
+    mean = sum(size * one for size, one in zip(sizes, each, strict=True)) / sum(sizes)
+    assert whole == pytest.approx(mean, rel=1e-5)
+    assert bits_per_byte(model, tokenizer, EXAMPLES * 2, **LENGTHS) == pytest.approx(whole, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama"])
+@pytest.mark.parametrize("room", [2, 3, 5])
+def test_a_cut_response_counts_to_the_cut_in_tokens_and_in_bytes(name: str, room: int, places: dict[str, Path]):
+    model, tokenizer = load(places[name])
+    example = Example("Read", "naïve café menu; the path of the file")
+    prompt, response = tokenizer.encode_prompt(example.prompt), tokenizer.encode(example.output)
+    kept = response[:room]
+    spelt = tokenizer.tokenize(example.output).tokens[room - 1].end
+    assert 0 < spelt < len(example.output.encode())
+    expected = nats(model, prompt, kept) / math.log(2) / spelt
+    found = bits_per_byte(model, tokenizer, [example], max_prompt=24, max_length=len(prompt) + room)
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama"])
+def test_a_cut_inside_a_character_counts_the_bytes_before_it(name: str, places: dict[str, Path]):
+    """Both tokenizers spell what they never saw byte by byte."""
+    model, tokenizer = load(places[name])
+    example = Example("Read", "京都")
+    prompt, response = tokenizer.encode_prompt(example.prompt), tokenizer.encode(example.output)
+    ahead = len(response) - 6  # Llama's kind has a dummy space in front
+    assert ahead in (0, 1)
+    for number in (2, 4, 5):
+        expected = nats(model, prompt, response[: ahead + number]) / math.log(2) / number
+        room = len(prompt) + ahead + number
+        found = bits_per_byte(model, tokenizer, [example], max_prompt=24, max_length=room)
+        assert found == pytest.approx(expected, rel=1e-5), number
+
+
+def test_where_eos_alone_is_cut_the_whole_response_counts(places: dict[str, Path]):
+    model, tokenizer = load(places["gpt2"])
+    example = Example("Read", "the café")
+    prompt, response = tokenizer.encode_prompt(example.prompt), tokenizer.encode(example.output)
+    expected = nats(model, prompt, response) / math.log(2) / len(example.output.encode())
+    found = bits_per_byte(model, tokenizer, [example], max_prompt=24, max_length=len(prompt) + len(response))
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_prompt_is_cut_as_in_training(places: dict[str, Path]):
+    model, tokenizer = load(places["gpt2"])
+    example = Example("The file is closed, and the path of the file is returned.", "Read it")
+    prompt = tokenizer.encode_prompt(example.prompt)
+    response = [*tokenizer.encode(example.output), tokenizer.eos_id]
+    assert len(prompt) > 5
+    expected = nats(model, prompt[:5], response) / math.log(2) / len(example.output)
+    found = bits_per_byte(model, tokenizer, [example], max_prompt=5, max_length=64)
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_dropout_is_off_and_the_models_mode_comes_back(training: bool, places: dict[str, Path]):
+    model, tokenizer = load(places["gpt2"])
+    assert model.config.resid_pdrop > 0
+    expected = bits_per_byte(model.eval(), tokenizer, EXAMPLES, **LENGTHS)
+    model.train(training)
+    assert bits_per_byte(model, tokenizer, EXAMPLES, **LENGTHS) == expected
+    assert model.training == training
+    assert all(module.training == training for module in model.modules())
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # peft's, of transformers
+def test_adapters_count(places: dict[str, Path]):
+    tokenizer = Tokenizer.load(places["gpt2"])
+    student = load_student(StudentPart(source=str(places["gpt2"]), train="lora", lora=Lora(r=4, alpha=8)))
+    base = bits_per_byte(load(places["gpt2"])[0], tokenizer, EXAMPLES, **LENGTHS)
+    assert bits_per_byte(student, tokenizer, EXAMPLES, **LENGTHS) == pytest.approx(base, rel=1e-6)  # they begin at 0
+    with torch.no_grad():
+        for key, parameter in student.named_parameters():
+            if "lora_B" in key:
+                parameter.normal_(generator=torch.Generator().manual_seed(0))
+    found = bits_per_byte(student, tokenizer, EXAMPLES, **LENGTHS)
+    assert student.training
+    assert abs(found - base) > 1e-3
+    assert found == pytest.approx(plain(student.merge_and_unload(), tokenizer, EXAMPLES), rel=1e-4)
+
+
+def test_prompts_that_leave_no_room_count_nothing(places: dict[str, Path]):
+    """Also where they fill a whole batch, and where they alone would be longer than the row may be."""
+    model, tokenizer = load(places["gpt2"])
+    short, long = Example("Read", "the path"), Example("The file is closed, and the path of the file", "no room")
+    size = len(tokenizer.encode_prompt(long.prompt))
+    for most in (size, size - 2):
+        expected = bits_per_byte(model, tokenizer, [short], max_prompt=64, max_length=most)
+        for examples in ([short, long], [*[long] * ROWS, short]):
+            found = bits_per_byte(model, tokenizer, examples, max_prompt=64, max_length=most)
+            assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_what_cannot_be_measured_is_refused(places: dict[str, Path]):
+    model, tokenizer = load(places["gpt2"])
+    with pytest.raises(TrainingError, match=r"bits per byte: expected room for a response.*Raise max_length"):
+        bits_per_byte(model, tokenizer, [Example("Read it", "twice")], max_prompt=1, max_length=1)
+    with pytest.raises(TrainingError, match="expected a prompt; got an empty one"):
+        bits_per_byte(model, tokenizer, [EXAMPLES[0], Example("", "twice")], **LENGTHS)

@@ -1,0 +1,199 @@
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.patches import Rectangle
+
+import probe
+from probe.gold.rows import GoldRow
+from probe.widgets.annotation import (
+    Annotation,
+    clear,
+    go,
+    jump,
+    open_annotation,
+    press,
+    redo,
+    save,
+    set_note,
+    toggle_tag,
+    undo,
+)
+from probe.widgets.annotator_picture import picture
+from probe.widgets.annotator_view import answer, problems, view
+
+COMMENT = "tokenizer a: kept as it is"
+
+
+def row(id_: str) -> GoldRow:
+    sides = [
+        probe.TokenizedText.from_pieces("The cat sat.", pieces.split())
+        for pieces in ("The Ġc at Ġsat .", "The Ġcat Ġs at .")
+    ]
+    return GoldRow(id_, "a~b", *sides, frozenset({(0, 0)}), frozenset(), (), "")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    probe.write_pairs(tmp_path / "gold.tsv", [row("r-1"), row("r-2")], [COMMENT])
+    return tmp_path / "gold.tsv"
+
+
+@pytest.fixture
+def state(path: Path) -> Annotation:
+    return open_annotation(path)
+
+
+def test_a_second_press_unlinks_and_another_kind_replaces(state: Annotation):
+    one = press(state, (1, 1), "sure")
+    assert one.row.links.kind((1, 1)) == "sure"
+    assert press(one, (1, 1), "sure").row == state.row
+    other = press(one, (1, 1), "possible")
+    assert (other.row.sure, other.row.possible) == ({(0, 0)}, {(1, 1)})
+    assert clear(other, (1, 1)).row == state.row
+    with pytest.raises(probe.ProbeError, match="within 5 × 5 tokens"):
+        press(state, (5, 0), "sure")
+
+
+def test_undo_and_redo_go_to_the_row_of_the_act(state: Annotation):
+    done = go(set_note(toggle_tag(press(state, (1, 1), "sure"), "split"), "why"), 1)
+    back = undo(undo(undo(done)))
+    assert (back.rows, back.current) == (state.rows, 0)
+    assert redo(redo(redo(back))).rows == done.rows
+    assert press(undo(done), (2, 1), "sure").future == ()
+    assert undo(state).message == "There is nothing to undo."
+    assert redo(done).message == "There is nothing to redo."
+    assert set_note(state, "").past == ()
+
+
+def test_rows_are_found_by_place_and_by_id(state: Annotation):
+    assert [go(state, by).current for by in (-1, 0, 1, 9)] == [0, 0, 1, 1]
+    assert jump(state, "r-2").current == 1
+    with pytest.raises(probe.ProbeError, match="'r-3'"):
+        jump(state, "r-3")
+
+
+def test_saving_writes_all_rows_and_says_which(state: Annotation, path: Path):
+    assert save(state).message == "Nothing to save: gold.tsv holds all of this."
+    done = save(toggle_tag(press(state, (1, 1), "sure"), "split"))
+    assert done.message == "Saved gold.tsv: r-1 changed, 2 rows in all."
+    read = probe.read_pairs(path)
+    assert (read.rows, read.comments) == (done.rows, (COMMENT,))
+    again = save(set_note(done, "more"))  # its own writing is no change by somebody else
+    assert probe.read_pairs(path).rows == again.rows
+
+
+@pytest.mark.parametrize("theirs", [b"other", None])
+def test_a_file_that_changed_is_left_as_it_is(state: Annotation, path: Path, theirs: bytes | None):
+    path.unlink() if theirs is None else path.write_bytes(theirs)
+    told = answer(press(state, (1, 1), "sure"), {"do": "save"})
+    assert told.refused
+    assert "Nothing was written." in told.message
+    assert (path.read_bytes() if path.exists() else None) == theirs
+    assert [file.name for file in path.parent.iterdir()] == ([] if theirs is None else ["gold.tsv"])
+
+
+def test_links_that_need_a_note_keep_the_file_from_being_written(state: Annotation, path: Path):
+    before = path.read_bytes()
+    odd = press(state, (0, 4), "sure")
+    assert any("0-4" in problem for problem in problems(odd))
+    assert answer(odd, {"do": "save"}).refused
+    assert path.read_bytes() == before
+    named = answer(set_note(odd, "0-4 stands for a test."), {"do": "save"})
+    assert not named.refused
+    assert probe.read_pairs(path).rows == named.rows
+
+
+def test_without_suggestions_nothing_tells_what_the_half_rule_would_link(state: Annotation):
+    assert view(state)["suggested"]["1,1"] == "sure"
+    assert problems(state)
+    blind = answer(state, {"do": "suggest", "on": False})
+    assert (view(blind)["suggested"], problems(blind)) == ({}, [])
+
+
+def test_blank_rows_hold_nothing_of_the_first_reading(path: Path, tmp_path: Path):
+    out = tmp_path / "second.tsv"
+    probe.blank_pairs(path, out, ["r-2"])
+    assert probe.read_pairs(out).rows == (replace(row("r-2"), sure=frozenset()),)
+    with pytest.raises(probe.ProbeError, match="a new file"):
+        probe.blank_pairs(path, out)
+    with pytest.raises(probe.ProbeError, match="r-9"):
+        probe.blank_pairs(path, tmp_path / "third.tsv", ["r-9"])
+
+
+def test_the_widget_passes_intents_on(path: Path):
+    widget = probe.annotate(path, row="r-2", suggest=False)
+    widget._hear(widget, {"do": "press", "student": 1, "teacher": 1, "kind": "sure"}, [])
+    assert widget.rows[1].sure == {(0, 0), (1, 1)}
+    assert widget.view["links"] == {"0,0": "sure", "1,1": "sure"}
+    assert widget.view["student"][1] == {"shown": "␣c", "name": "student 1 ' c'"}
+
+
+Box = tuple[Any, ...]
+"""Fill or frame, its row and column, and whether its line is dashed."""
+
+
+def boxes(state: Annotation) -> set[Box]:
+    (axes,) = picture(state).axes
+    return {
+        (
+            "fill" if each.get_fill() else "frame",
+            *(round(at) for at in each.get_center()[::-1]),
+            each.get_linestyle() not in ("-", "solid"),
+        )
+        for each in axes.patches
+        if isinstance(each, Rectangle)
+    }
+
+
+def test_the_picture_has_each_link_on_its_cell(state: Annotation):
+    made = press(press(replace(state, suggest=False), (1, 1), "possible"), (3, 2), "sure")
+    assert boxes(made) == {("fill", 0, 0, False), ("frame", 1, 1, False), ("fill", 3, 2, False)}
+    (axes,) = picture(made).axes
+    labels = [[label.get_text() for label in names] for names in (axes.get_yticklabels(), axes.get_xticklabels())]
+    assert labels == [list(made.row.student.display()), list(made.row.teacher.display())]
+
+
+def test_the_picture_shows_suggestions_that_are_not_taken(state: Annotation):
+    assert boxes(state) - boxes(replace(state, suggest=False)) == {
+        ("frame", i, j, False) for i, j in ((1, 1), (2, 1), (3, 2), (3, 3), (4, 4))
+    }
+    assert ("frame", 1, 1, False) not in boxes(press(state, (1, 1), "sure"))
+
+
+def test_a_notebook_is_given_the_widget_and_a_picture_that_do_not_change_from_run_to_run(path: Path):
+    first, second = (probe.annotate(path) for _ in range(2))
+    (data, _), (other, _) = first._repr_mimebundle_(), second._repr_mimebundle_()
+    assert set(data) == {"text/plain", "image/png", "application/vnd.jupyter.widget-view+json"}
+    assert data["text/plain"] == "<Annotator of gold.tsv, row r-1>"
+    assert data["image/png"][:4] == b"\x89PNG"
+    assert data["image/png"] == other["image/png"]
+    numbers = [int(widget.model_id.removeprefix("probe-annotator-")) for widget in (first, second)]
+    assert numbers[1] == numbers[0] + 1
+    assert first.layout.model_id == f"{first.model_id}-layout"
+
+
+def test_without_the_extra_the_error_names_it(path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delitem(sys.modules, "probe.widgets.annotator_widget", raising=False)
+    monkeypatch.setitem(sys.modules, "anywidget", None)
+    with pytest.raises(probe.ProbeError, match=r"no anywidget.*cma-probe\[notebooks\]"):
+        probe.annotate(path)
+
+
+def test_the_legend_of_the_picture_lies_within_it_and_below_the_grid(path: Path):
+    sides = [
+        probe.TokenizedText.from_pieces("The parser skips unknown tokens.", pieces.split())
+        for pieces in (
+            "The Ġparser Ġs k ip s Ġun k n own Ġto ken s .",
+            "The Ġparser Ġ skip s Ġunknown Ġtoken s .",
+        )
+    ]
+    probe.write_pairs(path, [GoldRow("r-3", "a~b", *sides, frozenset({(0, 0)}), frozenset(), (), "")], [COMMENT])
+    figure = picture(open_annotation(path))
+    FigureCanvasAgg(figure).draw()
+    box = figure.legends[0].get_window_extent()
+    assert 0 <= box.x0 < box.x1 <= figure.bbox.x1
+    assert 0 <= box.y0 < box.y1 <= figure.axes[0].get_window_extent().y0
