@@ -23,8 +23,12 @@ SHOWN = (
 
 LINK = re.compile(r"(!?\[[^\]]*\]\()([^()\s#]+)((?:#[^()\s]*)?\))")
 REFERENCE = re.compile(r'(href=")([^"#:]+)((?:#[^"]*)?")')
+SCRIPT = re.compile(r"<script\b[^>]*>.*?</script>", re.DOTALL | re.IGNORECASE)
+ELSEWHERE = re.compile(r"""//(?:unpkg\.com|cdnjs\.|cdn\.)|<script\s+src=""|mathjax""", re.IGNORECASE)
+"""Scripts of converted notebooks that fetch others, for formulas, diagrams and live widgets. None is used."""
 LOADED = re.compile(
-    r"""<(?:script|img|iframe|source|video|audio)\b[^>]*\bsrc=["']?(?:https?:)?//[^"'\s>]*"""
+    r"""//(?:unpkg\.com|cdnjs\.|cdn\.)"""
+    r"""|<(?:script|img|iframe|source|video|audio)\b[^>]*\bsrc=["']?(?:https?:)?//[^"'\s>]*"""
     r"""|<link\b[^>]*\bhref=["']?(?:https?:)?//[^"'\s>]*|@import\s+url\([^)]*\)|\burl\(["']?(?:https?:)?//[^)]*""",
     re.IGNORECASE,
 )
@@ -47,7 +51,7 @@ def on_page_markdown(markdown: str, page: Any, files: Files, **_: Any) -> str:
 
 
 def on_page_content(html: str, page: Any, files: Files, **_: Any) -> str:
-    """The same for notebooks, which are converted as a whole."""
+    """The same for notebooks, which are converted as a whole, and with scripts that would be fetched."""
     if not page.file.src_uri.endswith(".ipynb"):
         return html
     here = page.file.src_uri
@@ -57,6 +61,7 @@ def on_page_content(html: str, page: Any, files: Files, **_: Any) -> str:
         found = files.get_file_from_path(resolved(link[2], here)) or target
         return link[0] if found is None else link[1] + posixpath.relpath(found.url, posixpath.dirname(here)) + link[3]
 
+    html = SCRIPT.sub(lambda script: "" if ELSEWHERE.search(script[0]) else script[0], html)
     return REFERENCE.sub(moved, html)
 
 
