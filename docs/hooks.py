@@ -4,8 +4,11 @@ A page links to another file of the repository by its relative path, as code hos
 shows are added to it under their own paths, and the links are turned into links of the site.
 """
 
+import json
 import posixpath
 import re
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,9 @@ from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parent.parent
+COPIES = Path(tempfile.mkdtemp())
+"""Of notebooks, as they are shown."""
+WIDGET = "application/vnd.jupyter.widget-view+json"
 DOCS = "docs"
 SHOWN = (
     *("LOG.md", "CHANGELOG.md", "CONTRIBUTING.md", "CITATION.cff", "LICENSE"),
@@ -41,8 +47,22 @@ def on_files(files: Files, config: Any) -> Files:
     for pattern in SHOWN:
         for path in sorted(ROOT.glob(pattern)):
             place = path.relative_to(ROOT).as_posix()
-            files.append(File(place, str(ROOT), config.site_dir, config.use_directory_urls))
+            home = pictured(path) if path.suffix == ".ipynb" else ROOT
+            files.append(File(place, str(home), config.site_dir, config.use_directory_urls))
     return files
+
+
+def pictured(path: Path) -> Path:
+    """Where a copy of a notebook lies whose widgets are pictures, for no kernel runs behind a page."""
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    for cell in notebook["cells"]:
+        for output in cell.get("outputs", []):
+            if "image/png" in output.get("data", {}):
+                output["data"].pop(WIDGET, None)
+    copy = COPIES / path.relative_to(ROOT)
+    copy.parent.mkdir(exist_ok=True)
+    copy.write_text(json.dumps(notebook), encoding="utf-8")
+    return COPIES
 
 
 def on_page_markdown(markdown: str, page: Any, files: Files, **_: Any) -> str:
@@ -86,6 +106,7 @@ def on_post_build(config: Any, **_: Any) -> None:
     Raises:
         PluginError: one does.
     """
+    shutil.rmtree(COPIES)
     found = [
         f"{path.relative_to(config.site_dir)}: {match[0][:100]}"
         for path in sorted(Path(config.site_dir).rglob("*"))
