@@ -3,6 +3,9 @@
 import re
 from dataclasses import dataclass
 
+import numpy as np
+from jaxtyping import Bool
+
 from probe.chunks import chunk_mask, content_mask
 from probe.errors import PairsError, Problem, TokenError
 from probe.gold.escapes import escape, is_well_escaped, unescape
@@ -91,6 +94,19 @@ class GoldRow:
         """The same row with the teacher as student: what A′ is scored against. Notes still name links as they were."""
         sure, possible = (frozenset((j, i) for i, j in links) for links in (self.sure, self.possible))
         return GoldRow(self.id, self.pair, self.teacher, self.student, sure, possible, self.phenomena, self.note)
+
+
+def gold_mask(row: GoldRow) -> Bool[np.ndarray, "student teacher"]:
+    """True at sure links."""
+    return link_mask(row.sure, (len(row.student.tokens), len(row.teacher.tokens)))
+
+
+def link_mask(links: frozenset[Link], shape: tuple[int, int]) -> Bool[np.ndarray, "student teacher"]:
+    """True at the given links."""
+    mask = np.zeros(shape, dtype=bool)
+    if links:
+        mask[*np.array(sorted(links)).T] = True
+    return mask
 
 
 def parse_row(line: str, where: str) -> GoldRow | list[Problem]:

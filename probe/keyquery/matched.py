@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from probe.gold.rows import GoldRow
+from probe.gold.rows import GoldRow, link_mask
 from probe.keyquery.clouds import Clouds, text_logits
-from probe.scoring.references import link_mask
 from probe.stats import bootstrap_interval
 
 GOLD, ARGMAX = "sure links of gold", "argmax of A"

@@ -9,10 +9,9 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from probe.chunks import one_to_one, overlap_mask
-from probe.gold.rows import GoldRow
+from probe.chunks import one_to_one, overlap_mask, surfaces
+from probe.gold.rows import GoldRow, link_mask
 from probe.scoring.destinations import destinations
-from probe.scoring.references import link_mask, surfaces
 from probe.tokens import TokenizedText
 
 Links = Bool[np.ndarray, "student_targets teacher_targets"]
