@@ -10,8 +10,7 @@ from probe.gold.rows import Links
 from probe.plots.heatmaps.drawing import TIES, several, tie_style
 from probe.plots.heatmaps.heatmap import Look, heatmap
 from probe.plots.heatmaps.page_layout import SHAPES
-from probe.plots.heatmaps.panels import Picture, Scale, Window, picture
-from probe.plots.heatmaps.shades import Shades, shades
+from probe.plots.heatmaps.panels import Picture, Scale, Shades, Window, picture, shades
 from probe.plots.style import DARK, LIGHT, Palette, palette, settings
 from probe.tokens import TokenizedText
 from probe.widgets.exploration import Exploration

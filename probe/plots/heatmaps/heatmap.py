@@ -11,8 +11,7 @@ from probe.maps import AttentionMap
 from probe.plots.heatmaps import captions, drawing
 from probe.plots.heatmaps.labels import Label, drawable
 from probe.plots.heatmaps.layout import LINE, Content, Layout, lay_out
-from probe.plots.heatmaps.panels import Picture, Scale, Window, picture
-from probe.plots.heatmaps.shades import Shades, shades
+from probe.plots.heatmaps.panels import Picture, Scale, Shades, Window, picture, shades
 from probe.plots.saving import check_suffix, save_figure
 from probe.plots.style import palette, settings, venue_width
 
