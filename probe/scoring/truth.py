@@ -144,6 +144,8 @@ def _kinds(row: GoldRow) -> Iterator[Rows]:
 
 def _readings(row: GoldRow, sure: Links) -> Iterator[tuple[Rows, Links]]:
     """Rows and links of each of `READINGS`, in their order."""
+    # On most rows all readings link the same tokens, and a map scores the same by each. Only rows on which they differ
+    # tell by which one it was made; and each of them needs a link there, or its score would be of other rows.
     overlap = np.pad(overlap_mask(row.student, row.teacher), ((0, 1), (0, 1)))
     linked, overlapped = _any(sure), _any(overlap)
     odd = linked & overlapped & _any(sure != overlap)
