@@ -130,6 +130,7 @@ def _of_texts(arguments: Namespace, settings: "Settings") -> "Callable[[str, Cal
 def _lines(path: Path) -> list[str]:
     """The lines of a file that hold something, split at line feeds alone."""
     from probe.errors import PairsError, Problem
+    from probe.exchange.link_formats import lines_of
 
     try:
         whole = path.read_bytes().decode("utf-8")
@@ -138,7 +139,7 @@ def _lines(path: Path) -> list[str]:
         raise PairsError(
             Problem(str(path), "a text file in UTF-8", got, "Name a file with a response a line.")
         ) from error
-    return [line for line in (line.removesuffix("\r") for line in whole.split("\n")) if line.strip()]
+    return [line for line in lines_of(whole) if line.strip()]
 
 
 if __name__ == "__main__":

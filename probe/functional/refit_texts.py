@@ -9,6 +9,7 @@ import numpy as np
 from probe.checkpoints.opened import OpenCheckpoint
 from probe.chunks import overlap_mask
 from probe.errors import PairsError, Problem
+from probe.exchange.link_formats import lines_of
 from probe.functional.report import FitSettings
 from probe.gold.rows import GoldRow
 from probe.output.provenance import file_sha256
@@ -72,5 +73,4 @@ def _outputs(path: Path) -> list[str]:
 
 
 def _lines(path: Path) -> list[str]:
-    whole = path.read_bytes().decode("utf-8")
-    return [line for line in (line.removesuffix("\r") for line in whole.split("\n")) if line.strip()]
+    return [line for line in lines_of(path.read_bytes().decode("utf-8")) if line.strip()]

@@ -14,6 +14,7 @@ from probe.errors import PairsError, Problem
 from probe.gold.pairs import format_pairs, read_pairs
 from probe.gold.rows import PHENOMENA, GoldRow, Link, format_row, parse_row
 from probe.output.files import replacing_file
+from probe.output.provenance import file_sha256
 
 Kind = Literal["sure", "possible"]
 KINDS: tuple[Kind, ...] = ("sure", "possible")
@@ -218,6 +219,6 @@ def _check_unchanged(state: Annotation) -> None:
 def _digest(path: Path) -> str | None:
     """SHA-256 of a file, none where there is no file that can be read."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return file_sha256(path)
     except OSError:
         return None
