@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from probe.cli.align_checks import check_functional, check_outputs, labels_of
-from probe.cli.run import add_checkpoints, run, with_version
+from probe.cli.run import add_checkpoints, new_console, run, with_version
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -103,8 +103,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _align(arguments: Namespace) -> None:
-    from rich.console import Console
-
     from probe.cli.align_outputs import compare, explain, print_compared, print_page, write
     from probe.gold.pairs import read_pairs
 
@@ -116,7 +114,7 @@ def _align(arguments: Namespace) -> None:
     reports = {name: one.report for name, one in scored.items()}
     compared = compare(reports, labels, every_two=arguments.json is not None)
     write(arguments, scored, compared)
-    console = Console(highlight=False, markup=False)
+    console = new_console()
     # Seeds and steps have one table for all of them: their pages are printed where somebody asks.
     in_one_table = len(scored) > 1 and (any(labels.values()) or compared.steps)
     if not in_one_table or arguments.by or arguments.functional is not None:

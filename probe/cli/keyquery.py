@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from probe.cli.run import add_checkpoints, run, with_version
+from probe.cli.run import add_checkpoints, new_console, run, with_version
 
 if TYPE_CHECKING:
     from probe.keyquery.values import Analysis, Settings
@@ -63,8 +63,6 @@ def _positive(text: str) -> int:
 
 
 def _analyse(arguments: Namespace) -> None:
-    import sys
-
     from probe.keyquery.two_samples import require_analysis
 
     require_analysis()
@@ -81,19 +79,15 @@ def _analyse(arguments: Namespace) -> None:
     path: Path = arguments.pairs or arguments.texts
     settings = Settings(components=arguments.components, seed=arguments.seed)
     one = _of_gold(arguments, settings) if arguments.pairs else _of_texts(arguments, settings)
-    errors = Console(stderr=True)
     analyses: list[Analysis] = []
     for name in arguments.checkpoint or ["demo"]:
-        if sys.stderr.isatty():
-            with errors.status(name) as status:
-                analyses.append(one(name, lambda part, name=name, status=status: status.update(f"{name}: {part}")))
-        else:
-            analyses.append(one(name, lambda part: None))
+        with Console(stderr=True, quiet=not sys.stderr.isatty()).status(name) as status:
+            analyses.append(one(name, lambda part, name=name, status=status: status.update(f"{name}: {part}")))
     report = KeyQueryReport(str(path), file_sha256(path), settings, versions(PACKAGES), tuple(analyses))
     if arguments.json:
         with replacing_file(arguments.json) as temporary:
             temporary.write_bytes(packed(report.to_json(), arguments.json))
-    console = Console(highlight=False, markup=False)
+    console = new_console()
     for section in sections(report):
         console.print(section)
 
