@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float
 
 from probe.errors import MapError, PairsError, Problem, TokenError
-from probe.gold.rows import GoldRow, Links, gold_mask
+from probe.gold.rows import GoldRow, Links, gold_mask, links_in
 from probe.maps import with_eos
 from probe.tokens import BYTE_PIECE, TokenizedText, byte_level_bytes, sentencepiece_bytes
 
@@ -94,7 +94,7 @@ def links_of(alignment: Alignment) -> Links:
     """
     inner = alignment.weights[:-1]
     largest = (inner == inner.max(axis=1, keepdims=True, initial=-np.inf))[:, :-1]
-    return Links(frozenset((int(i), int(j)) for i, j in zip(*largest.nonzero(), strict=True)))
+    return Links(links_in(largest))
 
 
 def spelled(student: tuple[str, ...], teacher: tuple[str, ...], where: str) -> tuple[TokenizedText, TokenizedText]:

@@ -124,7 +124,7 @@ def read_onto(path: Path, format_: str, rows: Sequence[GoldRow], base: int | Non
         found = [links_of(alignment) for alignment in alignments]
     else:
         lines = _link_lines(path, format_, [row.id for row in rows])
-        sizes = [(len(row.student.tokens), len(row.teacher.tokens)) for row in rows]
+        sizes = [row.sizes for row in rows]
         found = rebase(lines, path.name, sizes, base, STANDARD_BASE[format_])
     return [_linked(row, links) for row, links in zip(rows, found, strict=True)]
 

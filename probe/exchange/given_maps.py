@@ -83,7 +83,7 @@ def _pieces(of: GoldRow | AttentionMap) -> Pieces:
 
 def _links_map(name: str, row: GoldRow) -> AttentionMap:
     """Equal weight on the links of a token, sure or possible."""
-    linked = link_mask(row.links.either, (len(row.student.tokens), len(row.teacher.tokens))).astype(np.float64)
+    linked = link_mask(row.links.either, row.sizes).astype(np.float64)
     return AttentionMap(name, row.student, row.teacher, with_eos(linked), with_eos(linked.T).T)
 
 

@@ -15,7 +15,7 @@ import regex
 
 from probe.chunks import byte_sizes, content_sizes, shared_chunks
 from probe.gold.rows import PHENOMENA, GoldRow
-from probe.tokens import BYTE_PIECE, TokenizedText
+from probe.tokens import BYTE_PIECE, TokenizedText, text_of
 
 SAME_CONTEXT, NEW_CONTEXT = "repeat-same-context", "repeat-new-context"
 REPEATS = (SAME_CONTEXT, NEW_CONTEXT)
@@ -112,18 +112,10 @@ def has_many_to_many(student: TokenizedText, teacher: TokenizedText) -> bool:
 def has_byte_fallback(student: TokenizedText, teacher: TokenizedText) -> bool:
     """A piece, on either side, that is a byte or holds part of a character."""
     return any(
-        BYTE_PIECE.fullmatch(piece) or not _is_whole(side.surface(n))
+        BYTE_PIECE.fullmatch(piece) or text_of(side.surface(n)) is None
         for side in (student, teacher)
         for n, piece in enumerate(side.pieces)
     )
-
-
-def _is_whole(surface: bytes) -> bool:
-    try:
-        surface.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 # Repeats

@@ -85,6 +85,11 @@ class GoldRow:
         return self.student.text
 
     @property
+    def sizes(self) -> tuple[int, int]:
+        """How many tokens each side has."""
+        return len(self.student.tokens), len(self.teacher.tokens)
+
+    @property
     def links(self) -> Links:
         """Sure and possible links together."""
         return Links(self.sure, self.possible)
@@ -98,7 +103,7 @@ class GoldRow:
 
 def gold_mask(row: GoldRow) -> Bool[np.ndarray, "student teacher"]:
     """True at sure links."""
-    return link_mask(row.sure, (len(row.student.tokens), len(row.teacher.tokens)))
+    return link_mask(row.sure, row.sizes)
 
 
 def link_mask(links: frozenset[Link], shape: tuple[int, int]) -> Bool[np.ndarray, "student teacher"]:
@@ -107,6 +112,11 @@ def link_mask(links: frozenset[Link], shape: tuple[int, int]) -> Bool[np.ndarray
     if links:
         mask[*np.array(sorted(links)).T] = True
     return mask
+
+
+def links_in(mask: Bool[np.ndarray, "student teacher"]) -> frozenset[Link]:
+    """The cells that are true, as links."""
+    return frozenset((int(i), int(j)) for i, j in zip(*mask.nonzero(), strict=True))
 
 
 def parse_row(line: str, where: str) -> GoldRow | list[Problem]:
@@ -205,7 +215,7 @@ def _parse_links(cell: str, where: str, problems: list[Problem]) -> tuple[frozen
 
 def _check_links(row: GoldRow, where: str) -> list[Problem]:
     """Ranges, and the rules that only a note may break: sure links share content, possible links share a chunk."""
-    size = len(row.student.tokens), len(row.teacher.tokens)
+    size = row.sizes
     outside = [link for link in sorted(row.sure | row.possible) if link[0] >= size[0] or link[1] >= size[1]]
     if outside:
         expected = f"links within 0 to {size[0] - 1} and 0 to {size[1] - 1}"

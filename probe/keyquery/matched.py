@@ -37,8 +37,7 @@ def gold_matches(rows: Sequence[GoldRow]) -> Matches:
     matched: list[np.ndarray] = []
     unmatched: list[np.ndarray] = []
     for row in rows:
-        shape = len(row.student.tokens), len(row.teacher.tokens)
-        sure, possible = link_mask(row.sure, shape), link_mask(row.possible, shape)
+        sure, possible = link_mask(row.sure, row.sizes), link_mask(row.possible, row.sizes)
         matched.append(_with_eos(sure))
         unmatched.append(_with_eos(~(sure | possible)))
     return Matches(GOLD, tuple(matched), tuple(unmatched))

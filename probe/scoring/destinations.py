@@ -23,7 +23,7 @@ SURE, CHUNK, PIECE, WORD, ADJACENT, EOS, ELSEWHERE = range(len(DESTINATIONS))
 
 def destinations(row: GoldRow) -> Int[np.ndarray, "student_targets teacher_targets"]:
     """For each cell of a map the place of its kind in `DESTINATIONS`. In the row of EOS only EOS is a kind."""
-    students, teachers = len(row.student.tokens), len(row.teacher.tokens)
+    students, teachers = row.sizes
     kind = np.full((students + 1, teachers + 1), ELSEWHERE)
     kind[:, -1] = EOS
     inner = kind[:-1, :-1]

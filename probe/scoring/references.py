@@ -93,7 +93,7 @@ def _bigrams(side: TokenizedText) -> list[tuple[str | None, str]]:
 
 
 def _shape(row: GoldRow) -> tuple[int, int]:
-    return len(row.student.tokens) + 1, len(row.teacher.tokens) + 1
+    return row.sizes[0] + 1, row.sizes[1] + 1
 
 
 def _mask_map(method: str, row: GoldRow, mask: Bool[np.ndarray, "student teacher"]) -> AttentionMap:

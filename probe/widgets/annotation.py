@@ -89,7 +89,7 @@ def press(state: Annotation, link: Link, kind: Kind) -> Annotation:
         PairsError: there are no such tokens, or no such kind.
     """
     row = state.row
-    sizes = len(row.student.tokens), len(row.teacher.tokens)
+    sizes = row.sizes
     if kind not in KINDS or not all(0 <= number < size for number, size in zip(link, sizes, strict=True)):
         expected = f"sure or possible, and a link within {sizes[0]} × {sizes[1]} tokens"
         raise PairsError(Problem(row.id, expected, f"{kind} {link}", "Name one of them."))

@@ -134,9 +134,7 @@ def picture(state: Annotation) -> "Figure":
     handles = _legend(state)
     with mpl.rc_context(settings(LIGHT)):
         figure = Figure(figsize=(layout.width, layout.height))
-        left, bottom, width, height = layout.panels[0]
-        place = left / layout.width, bottom / layout.height, width / layout.width, height / layout.height
-        axes: Any = figure.add_axes(place)
+        axes: Any = figure.add_axes(layout.share(layout.panels[0]))
         _grid(axes, labels, layout)
         if state.suggest:
             _frames(axes, half_rule_links(row.student, row.teacher), row.links, layout)

@@ -1,6 +1,5 @@
 """The widgets: each sends the view of its state to the page, and what the page asks for to the state."""
 
-import io
 from base64 import b64encode
 from itertools import count
 from pathlib import Path
@@ -13,6 +12,7 @@ from ipywidgets import Layout
 
 from probe.gold.rows import GoldRow
 from probe.maps import AttentionMap
+from probe.plots.saving import png_bytes
 from probe.widgets import annotator_view, exploration, explorer_view
 from probe.widgets.annotation import Annotation
 
@@ -52,9 +52,7 @@ class Annotator(anywidget.AnyWidget):
         """The widget, and beside it a picture of the row for readers without a kernel."""
         bundle: Any = super()._repr_mimebundle_(**options)  # None of a widget without a view, which this one has
         data, metadata = bundle
-        png = io.BytesIO()
-        annotator_view.picture(self.state).savefig(png, format="png", dpi=_DPI, metadata={"Software": None})
-        return {**data, "image/png": png.getvalue()}, metadata
+        return {**data, "image/png": png_bytes(annotator_view.picture(self.state), _DPI)}, metadata
 
     @property
     def rows(self) -> tuple[GoldRow, ...]:

@@ -77,7 +77,7 @@ def _draw(drawn: Picture, look: Look) -> "Figure":
     figure = Figure(figsize=(layout.width, layout.height))
     image: Any = None
     for number, (panel, box) in enumerate(zip(drawn.panels, layout.panels, strict=True)):
-        axes = figure.add_axes(_share(box, layout))
+        axes = figure.add_axes(layout.share(box))
         low, high = shown.limits
         cells = colours.colour_map(diverging=drawn.difference)
         image = axes.imshow(shown.values[number], cmap=cells, vmin=low, vmax=high, aspect="auto")
@@ -109,13 +109,8 @@ def _layout(
     return lay_out(Content(*labels, len(drawn.panels), look.marginals, below), width), across, notes
 
 
-def _share(box: tuple[float, float, float, float], layout: Layout) -> tuple[float, float, float, float]:
-    left, bottom, width, height = box
-    return left / layout.width, bottom / layout.height, width / layout.width, height / layout.height
-
-
 def _bar(figure: "Figure", image: Any, shown: Shades, layout: Layout) -> None:
-    bar = figure.colorbar(image, cax=figure.add_axes(_share(layout.bar, layout)))
+    bar = figure.colorbar(image, cax=figure.add_axes(layout.share(layout.bar)))
     bar.set_ticks(list(shown.ticks), labels=list(shown.tick_labels))
     bar.set_label(shown.label, fontsize=6.5, labelpad=2)
     bar.ax.tick_params(length=2, width=0.4, labelsize=6, pad=1.5)
