@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
+from probe.chunks import surfaces
 from probe.figures.chart import DASHES, DOTS, LABEL, TICK, canvas, legend_above, reference, series
 from probe.figures.saved import Saved
 from probe.gold.rows import GoldRow
 from probe.maps import AttentionMap
 from probe.scoring.destinations import PIECE, SURE
-from probe.scoring.references import bigram, surfaces, uniform
+from probe.scoring.references import bigram, uniform
 from probe.scoring.truth import Truth
 from probe.stats import FEW, RESAMPLES, bootstrap_interval
 

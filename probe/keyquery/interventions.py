@@ -6,12 +6,11 @@ import numpy as np
 from jaxtyping import Float
 
 from probe.attention import cross_model_attention
-from probe.gold.rows import GoldRow
+from probe.gold.rows import GoldRow, gold_mask
 from probe.keyquery.clouds import Clouds, text_logits
 from probe.keyquery.matching import MATCHES
 from probe.keyquery.moments import frechet
 from probe.keyquery.values import Intervention
-from probe.scoring.references import gold_mask
 from probe.scoring.scores import top_1
 from probe.stats import Estimate, bootstrap_interval, known
 

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from probe.gold.rows import GoldRow
+from probe.gold.rows import GoldRow, link_mask
 from probe.keyquery.clouds import Clouds, text_logits
-from probe.scoring.references import link_mask
 from probe.stats import bootstrap_interval
 
 GOLD, ARGMAX = "sure links of gold", "argmax of A"
@@ -38,8 +37,7 @@ def gold_matches(rows: Sequence[GoldRow]) -> Matches:
     matched: list[np.ndarray] = []
     unmatched: list[np.ndarray] = []
     for row in rows:
-        shape = len(row.student.tokens), len(row.teacher.tokens)
-        sure, possible = link_mask(row.sure, shape), link_mask(row.possible, shape)
+        sure, possible = link_mask(row.sure, row.sizes), link_mask(row.possible, row.sizes)
         matched.append(_with_eos(sure))
         unmatched.append(_with_eos(~(sure | possible)))
     return Matches(GOLD, tuple(matched), tuple(unmatched))

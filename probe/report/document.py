@@ -201,6 +201,7 @@ def _sentences(report: ProbeReport) -> list[dict[str, Any]]:
 def _compact(values: Float[np.ndarray, "..."]) -> dict[str, list[Any]]:
     """What is not zero: places in the flattened array, and values. Most slices of a sentence are empty."""
     flat = values.ravel()
+    # NaN differs from zero as well, so it is written (as null) and does not come back as a zero.
     places = np.flatnonzero(flat != 0)
     return {"at": places.tolist(), "value": [known(float(f"{flat[i]:.{DIGITS}g}")) for i in places]}
 

@@ -173,6 +173,14 @@ def test_several_checkpoints_are_explained_once(capsys: pytest.CaptureFixture[st
     assert out.index("demo-cma: cma") < out.index("same surface form") < out.index("second − first")
 
 
+def test_nothing_is_printed_where_a_later_checkpoint_cannot_be_opened(capsys: pytest.CaptureFixture[str]):
+    options = ["--checkpoint", "demo", "--checkpoint", "nope", "--by", "method", "--methods", "lexical"]
+    assert main(["--pairs", str(GOLD), *options]) == 2
+    captured = capsys.readouterr()
+    assert "nope" in captured.err
+    assert not captured.out
+
+
 def test_heatmaps_of_every_sentence_are_drawn(tmp_path: Path, gold: GoldFile):
     few = tmp_path / "few.tsv"
     write_pairs(few, gold.rows[:2], gold.comments)

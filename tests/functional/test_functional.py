@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from probe.checkpoints.checkpoint import Scales
 from probe.checkpoints.find import find_checkpoint
 from probe.cli.align import main
 from probe.errors import ProbeError, ReportError
+from probe.functional import command
 from probe.functional.attentions import Method, has_wrong_occurrences, wrong_occurrences
 from probe.functional.inputs import Inputs, gather, open_student
 from probe.functional.losses import token_losses
@@ -365,6 +367,31 @@ def test_a_missing_extra_is_named_before_anything_is_printed(
     printed = capsys.readouterr()
     assert "pip install 'cma-probe[train]'" in printed.err
     assert not printed.out
+
+
+def test_each_page_stands_before_its_functional_probe_and_files_are_there_by_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    written = tmp_path / "reports.json"
+
+    def probe(console: Any, opened: Any, *_: Any) -> None:
+        assert written.exists()
+        console.print(f"losses of {opened.checkpoint.name}")
+
+    monkeypatch.setattr(command, "print_functional", probe)
+    names = ["--checkpoint", "demo", "--checkpoint", "demo-cma", "--by", "method", "--methods", "lexical"]
+    assert main(["--pairs", str(GOLD), *names, "--functional", "--json", str(written)]) == 0
+    out = capsys.readouterr().out
+    parts = (
+        "demo: cma",
+        "losses of demo\n",
+        "demo-cma: cma",
+        "losses of demo-cma\n",
+        "same surface form",
+        "second − first",
+    )
+    places = [out.index(part) for part in parts]
+    assert places == sorted(places)
 
 
 # Other checkpoints
