@@ -46,17 +46,14 @@ def _add_doctor(parser: ArgumentParser) -> None:
 
 
 def _list(_: Namespace) -> None:
-    from rich import box
     from rich.console import Console
-    from rich.table import Table
 
     from probe.checkpoints.checkpoint import load_checkpoint
     from probe.models.sources import bundled_dir, bundled_names, cache_dir, is_here
+    from probe.output.tables import new_table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
-    table.add_column("checkpoint", no_wrap=True)
-    for header in ("what it is", "student ← teacher", "models"):
-        table.add_column(header, overflow="fold")
+    table = new_table("checkpoint", "what it is", "student ← teacher", "models", texts=4)
+    table.columns[0].no_wrap = True
     for name in bundled_names():
         checkpoint = load_checkpoint(bundled_dir() / name)
         models = checkpoint.student, checkpoint.teacher
@@ -120,18 +117,14 @@ def _print(console: "Console", found: "Diagnosis") -> None:
 
 
 def _epochs(epochs: "Sequence[Epoch]", chosen: Path) -> "Table":
-    from rich import box
-    from rich.table import Table
+    from probe.output.tables import new_table, number
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
-    table.add_column("")
-    for header in ("epoch", "step", "loss", "ROUGE-L"):
-        table.add_column(header, justify="right")
+    table = new_table("", "epoch", "step", "loss", "ROUGE-L")
     for epoch in epochs:
         cells = (
             epoch.path.name if epoch.number is None else f"{epoch.number}",
             "–" if epoch.step is None else f"{epoch.step}",
-            *("–" if value is None else f"{value:.4f}" for value in (epoch.loss, epoch.rougel)),
+            *(number(value, ".4f") or "–" for value in (epoch.loss, epoch.rougel)),
         )
         table.add_row("→" if epoch.path == chosen else "", *cells)
     return table
