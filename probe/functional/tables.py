@@ -10,6 +10,7 @@ import numpy as np
 from probe.functional.attentions import GOLD, WRONG
 from probe.functional.report import FITS, SETS, FunctionalReport, Mean
 from probe.output.tables import new_table, number, percent, points, with_interval
+from probe.scoring.references import NOTES
 from probe.stats import RESAMPLES, SEED
 
 if TYPE_CHECKING:
@@ -18,15 +19,6 @@ if TYPE_CHECKING:
 
 
 WIDTH = 80
-NOTES = {
-    "trained": "this checkpoint's attention",
-    GOLD: "the same weight on each sure link of the token",
-    "lexical": "equal spelling, ties split",
-    "uniform": "the same weight everywhere",
-    "random": "untrained query projector, as sharp as trained",
-    "no hidden": "trained, the teacher's hidden states left out of the values",
-    "no target": "trained, the target embeddings left out of the values",
-}
 
 
 def tables(report: FunctionalReport) -> "RenderableType":

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from probe.output.tables import new_table, number, percent, points, with_interval
 from probe.report.triples import table as triples_table
 from probe.report.values import BESIDE, Group, ProbeReport
+from probe.scoring.references import NOTES
 from probe.scoring.scores import LINK_METRICS, METRICS, SLICE_METRICS
 from probe.scoring.truth import KINDS, READINGS
 from probe.stats import FEW, RESAMPLES, SEED, Estimates
@@ -14,24 +15,6 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-
-NOTES = {
-    "cma": "this checkpoint's attention",
-    "cla mask": "the same within shared chunks alone, as CLA trains it",
-    "cma ×0.8": "the same with a key scale 0.8 times as large",
-    "cma ×1.25": "the same with a key scale 1.25 times as large",
-    "input half": "cma with E(x_{i+1}) in the query replaced by its mean",
-    "target half": "cma with E(x_i) in the query replaced by its mean",
-    "random": "untrained query projector, three seeds, as sharp as cma",
-    "uniform": "the same weight everywhere",
-    "diagonal": "position alone",
-    "lexical": "same surface form, ties split",
-    "overlap": "tokens that share a byte; gold was proposed from it",
-    "chunk": "tokens between shared boundaries",
-    "gold": "the sure links themselves",
-    "bigram": "ceiling of top-1 and mass for functions of query and key",
-    "target-only": "the same, seeing the target half alone",
-}
 
 HEADERS = {
     "top-1": "top-1\n%",

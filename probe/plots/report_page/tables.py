@@ -4,11 +4,12 @@ from collections.abc import Callable, Sequence
 from xml.etree.ElementTree import Element, tostring
 
 from probe.output.tables import number, percent, points
-from probe.report.tables import HEADERS, IN_PERCENT, NOTES
+from probe.report.tables import HEADERS, IN_PERCENT
 from probe.report.triples import KINDS as TRIPLE_KINDS
 from probe.report.triples import TripleScores
 from probe.report.values import BESIDE, Group, ProbeReport
 from probe.scoring.destinations import DESTINATIONS
+from probe.scoring.references import NOTES
 from probe.scoring.scores import METRICS, SLICE_METRICS
 from probe.stats import Estimate
 
