@@ -8,6 +8,7 @@ from probe.checkpoints.checkpoint import load_checkpoint
 from probe.checkpoints.doctor.directory import Epoch
 from probe.checkpoints.doctor.findings import Finding
 from probe.models.sources import bundled_dir, bundled_names, is_here
+from probe.output.tables import new_table, number
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -15,13 +16,8 @@ if TYPE_CHECKING:
 
 def bundled_table() -> "Table":
     """The checkpoints that ship with the package, and how to get their models where they are not here."""
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
-    table.add_column("checkpoint", no_wrap=True)
-    for header in ("what it is", "student ← teacher", "models"):
-        table.add_column(header, overflow="fold")
+    table = new_table("checkpoint", "what it is", "student ← teacher", "models", texts=4)
+    table.columns[0].no_wrap = True
     for name in bundled_names():
         checkpoint = load_checkpoint(bundled_dir() / name)
         models = checkpoint.student, checkpoint.teacher
@@ -39,18 +35,12 @@ def bundled_table() -> "Table":
 
 def epochs_table(epochs: Sequence[Epoch], chosen: Path) -> "Table":
     """The checkpoints of a run, with an arrow at the one that is explained."""
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
-    table.add_column("")
-    for header in ("epoch", "step", "loss", "ROUGE-L"):
-        table.add_column(header, justify="right")
+    table = new_table("", "epoch", "step", "loss", "ROUGE-L")
     for epoch in epochs:
         cells = (
             epoch.path.name if epoch.number is None else f"{epoch.number}",
             "–" if epoch.step is None else f"{epoch.step}",
-            *("–" if value is None else f"{value:.4f}" for value in (epoch.loss, epoch.rougel)),
+            *(number(value, ".4f") or "–" for value in (epoch.loss, epoch.rougel)),
         )
         table.add_row("→" if epoch.path == chosen else "", *cells)
     return table

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 
 from probe.gold.rows import GoldRow, link_mask
 from probe.keyquery.clouds import Clouds, text_logits
-from probe.stats import bootstrap_interval
+from probe.stats import Estimate, estimates
 
 GOLD, ARGMAX = "sure links of gold", "argmax of A"
 
@@ -102,9 +102,6 @@ def cosine_contrast(summed: Float[np.ndarray, "*batch counts"]) -> Float[np.ndar
     return np.stack([matched, unmatched, matched - unmatched], axis=-1)
 
 
-def cosine_difference(clouds: Clouds, matches: Matches) -> tuple[float, float, float, float, float]:
-    """Mean cosine of matched and of unmatched cells; their difference, with 95 % bounds over sentences."""
-    counts = cosine_counts(clouds, matches)
-    matched, unmatched, difference = cosine_contrast(counts.sum(axis=0)).tolist()
-    low, high = bootstrap_interval(counts, cosine_contrast)
-    return matched, unmatched, difference, float(low[2]), float(high[2])
+def cosine_difference(clouds: Clouds, matches: Matches) -> tuple[Estimate, ...]:
+    """Mean cosine of matched cells, of unmatched cells, and the difference, over sentences."""
+    return tuple(estimates(cosine_counts(clouds, matches), cosine_contrast).each())

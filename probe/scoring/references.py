@@ -16,6 +16,28 @@ from probe.gold.rows import GoldRow, gold_mask
 from probe.maps import AttentionMap, with_eos
 from probe.tokens import TokenizedText
 
+NOTES = {
+    "cma": "this checkpoint's attention",
+    "trained": "this checkpoint's attention",
+    "cla mask": "the same within shared chunks alone, as CLA trains it",
+    "cma ×0.8": "the same with a key scale 0.8 times as large",
+    "cma ×1.25": "the same with a key scale 1.25 times as large",
+    "input half": "cma with E(x_{i+1}) in the query replaced by its mean",
+    "target half": "cma with E(x_i) in the query replaced by its mean",
+    "no hidden": "trained, the teacher's hidden states left out of the values",
+    "no target": "trained, the target embeddings left out of the values",
+    "random": "untrained query projector, as sharp as the trained one",
+    "uniform": "the same weight everywhere",
+    "diagonal": "position alone",
+    "lexical": "same surface form, ties split",
+    "overlap": "tokens that share a byte; gold was proposed from it",
+    "chunk": "tokens between shared boundaries",
+    "gold": "the sure links themselves",
+    "bigram": "ceiling of top-1 and mass for functions of query and key",
+    "target-only": "the same, seeing the target half alone",
+}
+"""What each method is, in a line: those here, and those that a checkpoint gives."""
+
 
 def two_way(method: Callable[[GoldRow], AttentionMap], row: GoldRow) -> AttentionMap:
     """The map of a method with its A′ beside it, which is the same method with the teacher as student."""
