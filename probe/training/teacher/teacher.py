@@ -10,7 +10,6 @@ from torch import Tensor
 
 from probe.errors import Problem, TrainingError
 from probe.models.sources import cache_dir
-from probe.training.criteria.settings import CROSS_MODEL
 from probe.training.criteria.views import (
     Positions,
     View,
@@ -19,7 +18,7 @@ from probe.training.criteria.views import (
     frozen_view,
     plain_head,
 )
-from probe.training.data.cut import Cut
+from probe.training.examples import Cut
 from probe.training.model_files import directory_of
 from probe.training.recipe import Recipe
 from probe.training.teacher.states import TeacherStates, teacher_expectations, teacher_states, token_digest
@@ -127,7 +126,7 @@ def freeze_teacher(recipe: Recipe, cut: Cut) -> Frozen:
     stem = identity[:16]
     states = teacher_states(model.get_decoder(), identity, cut.train, folder / f"{stem}.npy")
     expected = None
-    in_teacher_space = recipe.objective.method in CROSS_MODEL | {"dskd"} and not recipe.objective.only_projectors
+    in_teacher_space = recipe.objective.needs.expectations and not recipe.objective.only_projectors
     if recipe.teacher.expectations and in_teacher_space:
         temperature = recipe.objective.temperature
         path = folder / f"{stem}-expected-{temperature:g}.npy"
