@@ -1,9 +1,7 @@
 import inspect
-import re
 from typing import get_args
 
 import pytest
-from places import ROOT
 
 from probe.projectors import QUERY, STRUCTURES
 from probe.training.criteria.settings import METHODS, Method, Objective, named
@@ -36,12 +34,3 @@ def test_the_table_cannot_be_changed():
         METHODS["sft"] = METHODS["cma"]  # pyright: ignore
     with pytest.raises(AttributeError):
         METHODS["sft"].teacher = True  # pyright: ignore
-
-
-def test_the_document_lists_every_method_with_its_projectors():
-    text = (ROOT / "probe/training/criteria/README.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| ((?:`[a-z-]+`(?:, )?)+) \| ([^|]*) \| [^|]* \|$", text, re.MULTILINE)
-    listed = {name: trained for names, trained in rows for name in re.findall(r"`([a-z-]+)`", names)}
-    for method, needs in METHODS.items():
-        found = set(re.findall(r"query|t2s|s2t|networks", listed[method]))
-        assert found == {*needs.projectors, *(["networks"] if needs.networks else [])}, method
