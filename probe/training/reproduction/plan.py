@@ -12,11 +12,13 @@ from probe.checkpoints.checkpoint import MANIFEST, STUDENT, TENSORS
 from probe.checkpoints.find import find_checkpoint
 from probe.errors import Problem, TrainingError
 from probe.gold.pairs import read_pairs
+from probe.models.table_sources import ADAPTER
 from probe.output.files import replacing_file
+from probe.output.provenance import file_sha256
 from probe.report.document import save_report
 from probe.training.data.rows import read_rows
 from probe.training.evaluation.questions import QuestionSet, held_out, read_sets
-from probe.training.evaluation.respond import ADAPTER, Shared, load_model, model_directory
+from probe.training.evaluation.respond import Shared, load_model, model_directory
 from probe.training.evaluation.run import evaluation_stage
 from probe.training.examples import digest
 from probe.training.model_files import directory_of, files_digest
@@ -199,7 +201,7 @@ class Planner:
             "models": [self._digest(source) for source in sources],
             "start": self._start_digest(recipe.objective),
             "adapter": self._digest(recipe.teacher.adapter) if recipe.teacher.adapter else None,
-            "map": hashlib.sha256(Path(named).read_bytes()).hexdigest() if named else None,
+            "map": file_sha256(Path(named)) if named else None,
         }
 
     @cached_property
@@ -221,7 +223,7 @@ class Planner:
     @cached_property
     def _gold_sha256(self) -> str:
         read_pairs(self.gold)
-        return hashlib.sha256(self.gold.read_bytes()).hexdigest()
+        return file_sha256(self.gold)
 
     # What stages do
 

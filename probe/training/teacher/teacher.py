@@ -1,6 +1,5 @@
 """The teacher of a run: loaded, frozen, and told apart from others by a digest of its weights."""
 
-import hashlib
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -19,7 +18,7 @@ from probe.training.criteria.views import (
     plain_head,
 )
 from probe.training.examples import Cut
-from probe.training.model_files import directory_of
+from probe.training.model_files import directory_of, weights_digest
 from probe.training.recipe import Recipe
 from probe.training.teacher.states import TeacherStates, teacher_expectations, teacher_states, token_digest
 
@@ -95,19 +94,6 @@ class Frozen(NamedTuple):
     expected: TeacherStates | None
 
 
-def weights_digest(model: Any) -> str:
-    """SHA-256 of names, shapes, precisions and some evenly spaced values of all weights.
-
-    Any training moves them all, adapters that were merged too; hashing them whole would take minutes for a large model.
-    """
-    found = hashlib.sha256()
-    for name, parameter in model.named_parameters():
-        flat = parameter.detach().flatten()
-        some = flat[:: max(1, len(flat) // SAMPLED)].float().cpu().numpy()
-        found.update(f"{name} {tuple(parameter.shape)} {parameter.dtype}".encode() + some.tobytes())
-    return found.hexdigest()
-
-
 def freeze_teacher(recipe: Recipe, cut: Cut) -> Frozen:
     """Load the teacher; run it over the corpus once, unless it is to run at every step.
 
@@ -120,7 +106,7 @@ def freeze_teacher(recipe: Recipe, cut: Cut) -> Frozen:
     # In reference mode the padded length is part of the teacher's states.
     if not recipe.teacher.cached or recipe.objective.reference:
         return Frozen(Teacher(embeddings, head, model), None, None)
-    identity = weights_digest(model)
+    identity = weights_digest(model.named_parameters(), SAMPLED, with_precision=True)
     folder = cache_dir() / "states" / token_digest(cut.train)[:16]
     folder.mkdir(parents=True, exist_ok=True)
     stem = identity[:16]
