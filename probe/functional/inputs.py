@@ -23,8 +23,7 @@ from probe.training.criteria.views import plain_head
 from probe.training.criteria.vocabulary import Workspace
 from probe.training.examples import Encoded
 from probe.training.model_files import causal_model, directory_of
-from probe.training.teacher.scales import estimate_scales
-from probe.training.teacher.states import TeacherStates
+from probe.training.teacher.states import TeacherStates, estimate_scales
 
 
 class Student(NamedTuple):

@@ -20,7 +20,7 @@ from probe.training.criteria.views import last_states, response_positions
 from probe.training.criteria.vocabulary import MappedHead
 from probe.training.examples import Cut, Encoded
 from probe.training.recipe import Recipe
-from probe.training.teacher.scales import estimate_scales
+from probe.training.teacher.states import estimate_scales
 from probe.training.teacher.teacher import Frozen, Teacher
 from probe.training.vocabulary_map import Vocabulary, exact_map, read_vocabulary_map
 
