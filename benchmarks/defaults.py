@@ -22,11 +22,11 @@ from transformers import AutoModelForCausalLM
 from probe.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from probe.models.sources import bundled_dir
 from probe.models.tokenizer import Tokenizer
-from probe.training.criteria.criterion import Criterion, Side
+from probe.training.criteria.criterion import Criterion
 from probe.training.criteria.links import Response, chunk_links, stack_links
-from probe.training.criteria.links import Side as ChunkSide
 from probe.training.criteria.published import batch_scales
-from probe.training.criteria.settings import Objective
+from probe.training.criteria.settings import ChunkSide, Objective
+from probe.training.criteria.step import Side
 from probe.training.criteria.views import View, frozen_view, pad_as_published, response_positions, view
 from probe.training.data.docstrings import docstring_examples
 from probe.training.examples import Encoded, batches, tokenize

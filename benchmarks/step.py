@@ -20,9 +20,10 @@ from typing import Any
 import torch
 from published_step import PADDED, PaddedBatch, make_batch, models, published_loss
 
-from probe.training.criteria.criterion import Criterion, Side
+from probe.training.criteria.criterion import Criterion
 from probe.training.criteria.published import batch_scales
 from probe.training.criteria.settings import Objective
+from probe.training.criteria.step import Side
 from probe.training.criteria.teacher_space import expectations, teacher_space_losses
 from probe.training.criteria.views import Positions, Tokens, View, frozen_view, padded_positions, view
 from probe.training.criteria.vocabulary import Workspace

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.golden.stored import Golden, RunName, chunk_mask, mined_links
-from probe.training.criteria.criterion import Criterion, Side
-from probe.training.criteria.dual_space import Terms
-from probe.training.criteria.logit_matching import MappedHead
+from probe.training.criteria.criterion import Criterion
 from probe.training.criteria.matching import Adversary, Network, Transport
 from probe.training.criteria.published import batch_scales
 from probe.training.criteria.settings import Method, Objective
+from probe.training.criteria.step import Side, Terms
 from probe.training.criteria.views import View, view
+from probe.training.criteria.vocabulary import MappedHead
 
 
 def reference_criterion(
@@ -21,7 +21,7 @@ def reference_criterion(
 ) -> Criterion:
     """The criterion of an objective, with the golden weights in it."""
     mapped = None
-    if objective.method == "mined" and teacher is not None:
+    if objective.needs.map_file and teacher is not None:
         mapped = MappedHead(teacher.view.head, golden.given["inputs.tea2stu_id_mapping"], len(student.head))
     criterion = Criterion(
         objective,
@@ -96,7 +96,7 @@ def run(golden: Golden, name: RunName) -> Outcome:
     model, case = golden.student(), entry["inputs"]
     same = case == "same"
     student = view(model, golden.positions(case))
-    teacher = None if objective.method == "sft" else _teacher(golden, objective, case, student, model)
+    teacher = _teacher(golden, objective, case) if objective.needs.teacher else None
     criterion = reference_criterion(golden, objective, student, teacher, same_vocabulary=same)
     terms = criterion(student, teacher)
     terms.loss.backward()
@@ -122,14 +122,14 @@ def _objective(entry: Mapping[str, Any]) -> Objective:
     )
 
 
-def _teacher(golden: Golden, objective: Objective, case: str, student: View, student_model: Any) -> Side:
+def _teacher(golden: Golden, objective: Objective, case: str) -> Side:
     which = "gpt2" if case == "same" else "qwen"
     positions = golden.positions(case, f"teacher_{which}_")
     with torch.no_grad():
         seen = view(golden.teachers[which], positions)
     links = None
-    if objective.method in ("cla", "clp"):
+    if objective.needs.links == "links.chunks":
         links = chunk_mask(golden, case)
-    elif objective.method == "mined":
+    elif objective.needs.links == "links.warped":
         links = mined_links(golden, golden.positions(case), positions)
     return Side(seen, links)

@@ -32,7 +32,7 @@ from probe.checkpoints.open_model import OpenModel, tokenizer_of
 from probe.errors import CheckpointError, MissingExtraError, Problem
 from probe.models.embeddings import EmbeddingTable, open_table
 from probe.models.sources import resolve
-from probe.models.table_sources import read_json
+from probe.models.table_sources import ADAPTER, read_json
 from probe.projectors import QUERY, STRUCTURES, Projector
 
 UNIFORM_KURTOSIS, TRAINED_KURTOSIS = 1.8, 2.1
@@ -138,7 +138,7 @@ def student_source(directory: Path, arguments: Mapping[str, Any]) -> str:
     Raises:
         CheckpointError: it is at neither place.
     """
-    if any((directory / name).is_file() for name in ("config.json", "adapter_config.json")):
+    if any((directory / name).is_file() for name in ("config.json", ADAPTER)):
         return str(directory)
     # A run that trains projectors alone saves no student: it is the one that the run began with.
     named = arguments.get("model_path") if arguments.get("only_save_projector") else None

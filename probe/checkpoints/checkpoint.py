@@ -110,6 +110,11 @@ class Checkpoint:
         return query
 
 
+def is_ours(directory: Path) -> bool:
+    """Whether a checkpoint in our format lies there."""
+    return (directory / MANIFEST).is_file()
+
+
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read a directory in our format.
 
@@ -156,7 +161,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
         CheckpointError: missing, malformed, or of another format version.
     """
     file = path / MANIFEST
-    if not file.is_file():
+    if not is_ours(path):
         raise CheckpointError(
             Problem(str(path), f"a checkpoint directory with {MANIFEST}", "none", "Name a directory or a bundled name.")
         )

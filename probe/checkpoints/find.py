@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from probe.checkpoints.checkpoint import MANIFEST, TENSORS, Checkpoint, load_checkpoint
+from probe.checkpoints.checkpoint import MANIFEST, TENSORS, Checkpoint, is_ours, load_checkpoint
 from probe.checkpoints.opened import OpenCheckpoint, open_checkpoint
 from probe.errors import CheckpointError, Problem
 from probe.models.sources import bundled_dir, bundled_names
@@ -46,7 +46,7 @@ def _load(named: str, overrides: Overrides, texts: Sequence[str]) -> Checkpoint:
     directory = Path(named)
     if named in bundled_names():
         checkpoint = load_checkpoint(bundled_dir() / named)
-    elif (directory / MANIFEST).is_file():
+    elif is_ours(directory):
         checkpoint = load_checkpoint(directory)
     elif directory.is_dir():
         from probe.checkpoints.adopt import adopt
@@ -90,7 +90,7 @@ def _no_checkpoint(named: str, directory: Path) -> CheckpointError:
     """Of a directory that holds none itself; a run's directory holds those of its steps, the last of which is meant."""
     from probe.checkpoints.dskd import is_dskd
 
-    inside = [one.name for one in directory.iterdir() if (one / MANIFEST).is_file() or is_dskd(one)]
+    inside = [one.name for one in directory.iterdir() if is_ours(one) or is_dskd(one)]
     if not inside:
         return _unknown(named, f"a directory with neither {MANIFEST} nor projector.pt")
     last = max(inside, key=lambda name: [int(part) for part in re.findall(r"\d+", name)])

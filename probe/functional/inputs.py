@@ -22,11 +22,8 @@ from probe.training.criteria.projectors import Projectors
 from probe.training.criteria.views import plain_head
 from probe.training.criteria.vocabulary import Workspace
 from probe.training.examples import Encoded
-from probe.training.model_files import directory_of
-from probe.training.teacher.scales import estimate_scales
-from probe.training.teacher.states import TeacherStates
-
-ADAPTER = "adapter_config.json"
+from probe.training.model_files import causal_model, directory_of
+from probe.training.teacher.states import TeacherStates, estimate_scales
 
 
 class Student(NamedTuple):
@@ -48,7 +45,7 @@ def open_student(open_: OpenCheckpoint) -> Student:
     checkpoint, source = open_.checkpoint, open_.student.source
     own = checkpoint.path / STUDENT
     directory = own if own.is_dir() else model_directory(source, checkpoint.path)
-    model, missing = load(directory)
+    model, missing = causal_model(directory, torch.float32)
     head = plain_head(model)
     names = [name for name, tensor in model.named_parameters() if tensor is head]
     if any(name in missing for name in names):
@@ -69,36 +66,13 @@ def model_directory(source: str, relative_to: Path) -> Path:
     return place if is_here(source, relative_to) and place.is_dir() else directory_of(source)
 
 
-def load(directory: Path) -> tuple[Any, frozenset[str]]:
-    """A causal language model in float32, adapters merged, and the names of weights that its files do not hold.
-
-    Raises:
-        TrainingError: it is no such model.
-    """
-    from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM
-
-    try:
-        if (directory / ADAPTER).is_file():
-            from peft import AutoPeftModelForCausalLM
-
-            adapted: Any = AutoPeftModelForCausalLM.from_pretrained(directory, dtype=torch.float32)
-            return adapted.merge_and_unload().eval().requires_grad_(False), frozenset()
-        loaded: Any = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32, output_loading_info=True)
-    except (OSError, ValueError, SafetensorError) as error:
-        got, remedy = str(error).partition("\n")[0], "Name a model directory."
-        raise TrainingError(Problem(str(directory), "a causal language model", got, remedy)) from error
-    model, told = loaded
-    return model.eval().requires_grad_(False), frozenset(told["missing_keys"])
-
-
 def load_whole(directory: Path) -> Any:
-    """The same, of which nothing may be missing.
+    """A causal language model in float32, of which nothing may be missing.
 
     Raises:
         TrainingError: it is no such model, or weights are missing.
     """
-    model, missing = load(directory)
+    model, missing = causal_model(directory, torch.float32)
     if missing:
         got = f"no weights {', '.join(sorted(missing)[:3])}"
         raise TrainingError(Problem(str(directory), "a whole model", got, "Name another copy with --teacher."))

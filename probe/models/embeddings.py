@@ -17,9 +17,9 @@ from jaxtyping import Float, Int
 from probe.errors import Problem, TableError
 from probe.models.table_files import StoredTable, find_table, read_safetensors
 from probe.models.table_foreign import read_gguf, read_torch
-from probe.models.table_sources import Download, Source, base_model, find_source, read_json
+from probe.models.table_sources import ADAPTER, Download, Source, base_model, find_source, read_json
 
-_CONFIG, _ADAPTER = "config.json", "adapter_config.json"
+_CONFIG = "config.json"
 
 # In the order in which transformers looks, so that a directory with several is read as training read it.
 _WEIGHTS = {"model.safetensors": read_safetensors, "pytorch_model.bin": read_torch}
@@ -127,7 +127,7 @@ def open_table(source: str | Path, *, download: Download | None = None) -> Embed
         return EmbeddingTable(where, stored, _scale({"model_type": architecture}, stored.width, where))
     files = find_source(source, where=where, download=download)
     table = _open_model(files, where)
-    if table is None and (adapter := files.fetch(_ADAPTER)) is not None:
+    if table is None and (adapter := files.fetch(ADAPTER)) is not None:
         files = base_model(files, adapter, download)
         table = _open_model(files, where)
     if table is None:

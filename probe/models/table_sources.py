@@ -11,6 +11,9 @@ from probe.errors import Problem, TableError
 from probe.models.table_files import TABLE_NAMES, damaged
 from probe.models.table_foreign import tensor_names
 
+ADAPTER = "adapter_config.json"
+"""The file of a directory of LoRA weights that names their base model."""
+
 Download = Callable[..., str]
 """Called as `huggingface_hub.hf_hub_download` is: ``(repo_id, filename, revision=…)``, returns a local path."""
 

@@ -51,6 +51,16 @@ class Encoded:
         return self.ids[self.response_start :]
 
 
+@dataclass(frozen=True)
+class Cut:
+    """A corpus in the tokens of one model."""
+
+    source: str
+    tokenizer: Tokenizer
+    train: list[Encoded]
+    dev: list[Encoded]
+
+
 def read_examples(path: Path) -> list[Example]:
     """Examples of a jsonl file.
 

@@ -1,19 +1,23 @@
-"""The files of a run's models: where they lie, and what a checkpoint records of them."""
+"""The models of a run: where their files lie, loading one, and what tells one from another."""
 
 import hashlib
-import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from probe.checkpoints.checkpoint import ModelRecord, VerifiedSource
 from probe.errors import Problem, TrainingError
 from probe.models.embeddings import open_table
 from probe.models.sources import BUNDLED, CACHE, resolve
+from probe.models.table_sources import ADAPTER, read_json
 from probe.models.tokenizer import Tokenizer
+from probe.output.provenance import file_sha256
 
-NAMES = frozenset({"config.json", "tokenizer.json", "adapter_config.json"})
+NAMES = frozenset({"config.json", "tokenizer.json", ADAPTER})
 SUFFIXES = frozenset({".safetensors", ".bin", ".gguf"})
 """Files that make a model what it is."""
+WHOLE_MODEL = "Name a whole model: a run's checkpoint-N (bundled and projectors/step-N hold what probing reads alone)."
 
 
 def directory_of(source: str) -> Path:
@@ -38,16 +42,57 @@ def directory_of(source: str) -> Path:
         raise TrainingError(Problem(source, "a model of the hub", got, remedy)) from error
 
 
+def base_of(directory: Path) -> Path | None:
+    """The directory of the model that the LoRA weights in a directory belong to; None for a whole model."""
+    adapter = directory / ADAPTER
+    return directory_of(read_json(adapter)["base_model_name_or_path"]) if adapter.is_file() else None
+
+
+def causal_model(directory: Path, dtype: Any) -> tuple[Any, frozenset[str]]:
+    """A causal language model, adapters merged, and the names of weights that its files do not hold.
+
+    Raises:
+        TrainingError: it is no such model.
+    """
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM
+
+    try:
+        if (directory / ADAPTER).is_file():
+            from peft import AutoPeftModelForCausalLM
+
+            adapted: Any = AutoPeftModelForCausalLM.from_pretrained(directory, dtype=dtype)
+            return adapted.merge_and_unload().eval().requires_grad_(False), frozenset()
+        loaded: Any = AutoModelForCausalLM.from_pretrained(directory, dtype=dtype, output_loading_info=True)
+    except (OSError, ValueError, SafetensorError) as error:
+        got = str(error).partition("\n")[0]
+        raise TrainingError(Problem(str(directory), "a causal language model", got, WHOLE_MODEL)) from error
+    model, told = loaded
+    return model.eval().requires_grad_(False), frozenset(told["missing_keys"])
+
+
 def files_digest(directory: Path) -> str:
     """SHA-256 of a model's files by name and content; of adapters, those of the model they name as well."""
     found = hashlib.sha256()
     for file in sorted(file for file in directory.iterdir() if file.name in NAMES or file.suffix in SUFFIXES):
-        with file.open("rb") as content:
-            found.update(f"{file.name}\n".encode() + hashlib.file_digest(content, "sha256").digest())
-    adapter = directory / "adapter_config.json"
-    if adapter.is_file():
-        base = json.loads(adapter.read_text(encoding="utf-8"))["base_model_name_or_path"]
-        found.update(files_digest(directory_of(base)).encode())
+        found.update(f"{file.name}\n".encode() + bytes.fromhex(file_sha256(file)))
+    base = base_of(directory)
+    if base is not None:
+        found.update(files_digest(base).encode())
+    return found.hexdigest()
+
+
+def weights_digest(weights: Iterable[tuple[str, Any]], sampled: int, *, with_precision: bool) -> str:
+    """SHA-256 of names, shapes and some evenly spaced values of all weights, and on demand of their precisions.
+
+    Any training moves them all, adapters that were merged too; hashing them whole would take minutes for a large model.
+    """
+    found = hashlib.sha256()
+    for name, tensor in weights:
+        flat = tensor.detach().flatten()
+        some = flat[:: max(1, len(flat) // sampled)].float().cpu().numpy().astype("<f4")
+        precision = f" {tensor.dtype}" if with_precision else ""
+        found.update(f"{name} {tuple(tensor.shape)}{precision}".encode() + some.tobytes())
     return found.hexdigest()
 
 

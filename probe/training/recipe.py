@@ -17,14 +17,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from probe.checkpoints.dskd import MAX_LENGTH, MAX_PROMPT
 from probe.errors import Problem, TrainingError
-from probe.training.criteria.links import Side
-from probe.training.criteria.settings import CriticName, DivergenceName, Method, Objective
+from probe.training.criteria.settings import METHODS, ChunkSide, CriticName, DivergenceName, Method, Needs, Objective
 
 SHIPPED = Path(__file__).parent / "recipes"
 RECIPE = "recipe.json"
 """The file in a run and in each of its checkpoints that says what ran."""
 
-Positive = Field(gt=0)
 NotNegative = Field(ge=0)
 
 
@@ -113,11 +111,16 @@ class ObjectivePart(_Part):
     kq_hidden: int = Field(default=768, gt=0)
     only_projectors: bool = False
     reference: bool = False
-    chunk_side: Side = "target"
+    chunk_side: ChunkSide = "target"
     start: str = "random"
     """Of the projectors: ``random``, ``pseudo-inverse``, or a checkpoint's name or directory."""
     vocabulary_map: str | None = None
     """For mined: a file of `probe.training.vocabulary_map`."""
+
+    @property
+    def needs(self) -> Needs:
+        """What the method needs."""
+        return METHODS[self.method]
 
     def objective(self) -> Objective:
         """The part that a criterion reads."""

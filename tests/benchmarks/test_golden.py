@@ -121,9 +121,7 @@ def test_the_released_matching_loss_reaches_the_query_projector_and_its_networks
     criterion.zero_grad()
     q, k = cma.queries(student.tokens, criterion.projectors), cma.keys(side.view.tokens, criterion.scales)
     counts = Counts(GOLDEN.entry(name)["batch_denom"], 1)
-    loss = matching.key_query_loss(
-        criterion.networks, q, k, student.tokens.mask, side.view.tokens.mask, criterion.objective, counts
-    ).loss
+    loss = matching.key_query_loss(criterion.step(student, side, counts), q, k).loss
     loss.backward()
     assert loss.item() * counts.student == pytest.approx(study["kq_loss"], rel=1e-5)
     expected = study["grad_norm_of_kq_loss_over_batch_denom"]

@@ -33,9 +33,10 @@ from probe.scoring import references
 from probe.stats import Estimate, as_float
 from probe.tokens import TokenizedText
 from probe.training import terminal
-from probe.training.criteria.cma import attend, cma, keys, queries
+from probe.training.criteria.cma import attend, attended, keys, queries
 from probe.training.criteria.projectors import Projectors
 from probe.training.criteria.settings import Objective
+from probe.training.criteria.step import Side, Step
 from probe.training.criteria.views import Counts, Tokens, View
 from probe.training.criteria.vocabulary import Workspace
 
@@ -247,16 +248,16 @@ def test_the_trained_row_is_what_the_criterion_logs():
         with torch.no_grad():
             for key, tensor in projectors["t2s"].tensors.items():
                 tensor.copy_(inputs.projectors["t2s"].tensors[key])
-        terms = cma(
-            View(student, torch.zeros(1, mask.shape[1], width), inputs.head),
-            View(text.teacher, text.teacher_states, torch.zeros(5, 128)),
-            attention,
-            projectors,
-            inputs.scales,
-            Objective("cma", only_projectors=True),
-            Counts(mask.shape[1], text.teacher.mask.shape[1]),
-            Workspace(),
+        step = Step(
+            objective=Objective("cma", only_projectors=True),
+            student=View(student, torch.zeros(1, mask.shape[1], width), inputs.head),
+            side=Side(View(text.teacher, text.teacher_states, torch.zeros(5, 128))),
+            counts=Counts(mask.shape[1], text.teacher.mask.shape[1]),
+            workspace=Workspace(),
+            projectors=projectors,
+            known_scales=inputs.scales,
         )
+        terms = attended(step, attention)
         one = replace(inputs, texts=(text,), student_sets=(inputs.student_sets[number],))
         ours = t2s_counts(one, Method("trained", [opened.map(row.student, row.teacher)], (text,)), inputs.projectors)
         targets, nats, hits = ours[0, 6:]

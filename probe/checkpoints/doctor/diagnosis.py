@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from probe.checkpoints.checkpoint import MANIFEST, TENSORS, Checkpoint, ModelRecord, load_checkpoint
+from probe.checkpoints.checkpoint import MANIFEST, TENSORS, Checkpoint, ModelRecord, is_ours, load_checkpoint
 from probe.checkpoints.doctor.directory import (
     Epoch,
     choose,
@@ -165,7 +165,7 @@ def diagnose(
     kind = examine_files(chosen, notes)
     tables, fit = {}, None
     if is_checkpoint(chosen):
-        examine = examine_own if (chosen / MANIFEST).is_file() else examine_epoch
+        examine = examine_own if is_ours(chosen) else examine_epoch
         tables, fit = examine(chosen, Request(student, teacher, align, texts), notes)
     hashes = hash_all(tables, notes) if hash_tables else {}
     findings = tuple(sorted(notes.findings, key=lambda finding: TOPICS.index(finding.topic)))

@@ -10,7 +10,7 @@ from probe.checkpoints.checkpoint import MANIFEST
 from probe.checkpoints.doctor.findings import Notes, Verdict
 from probe.checkpoints.dskd import ARGUMENTS, PROJECTORS, TRAINED_QUERY, run_arguments, run_batch_size, run_criterion
 from probe.checkpoints.key_scale import Batches
-from probe.models.table_sources import read_json
+from probe.models.table_sources import ADAPTER, read_json
 
 # What is read of args.json, and the types that it is written with. Anything else there is not ours to judge.
 _ARGUMENT_TYPES: dict[str, type] = {
@@ -87,7 +87,6 @@ def examine_batches(epoch: Path, arguments: Mapping[str, Any], notes: Notes) -> 
     return batches
 
 
-ADAPTER = "adapter_config.json"
 _KNOWN_FILES = (MANIFEST, PROJECTORS, ARGUMENTS, "config.json", ADAPTER)
 _SHOWN_FILES = 12
 

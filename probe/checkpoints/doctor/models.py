@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from probe.checkpoints.doctor.directory import ADAPTER
 from probe.checkpoints.doctor.findings import Notes, Verdict, fact_of
 from probe.checkpoints.dskd import PROMPT
 from probe.checkpoints.open_model import OpenModel, tokenizer_of
@@ -17,7 +16,7 @@ from probe.errors import CheckpointError, ProbeError, Problem
 from probe.models.embeddings import EmbeddingTable, open_table
 from probe.models.sources import resolve
 from probe.models.table_files import damaged, find_table, read_header
-from probe.models.table_sources import Download, Source, base_model, find_source, read_json
+from probe.models.table_sources import ADAPTER, Download, Source, base_model, find_source, read_json
 from probe.models.tokenizer import Tokenizer
 
 _HASHED_ROWS = 8192  # at a time: 64 MB at a width of 2,048

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from probe.checkpoints.adopt import student_source
-from probe.checkpoints.doctor.directory import ADAPTER
 from probe.checkpoints.doctor.findings import STUDENT, Notes, Verdict
 from probe.checkpoints.doctor.models import Seen, note_model, see
 from probe.errors import ProbeError
-from probe.models.table_sources import Download, Hub, find_source, read_json
+from probe.models.table_sources import ADAPTER, Download, Hub, find_source, read_json
 
 
 def examine_student(

@@ -29,7 +29,7 @@ from probe.checkpoints.export.translation import (
 )
 from probe.checkpoints.open_model import OpenModel
 from probe.errors import OutputError, Problem, TrainingError
-from probe.models.table_sources import read_json
+from probe.models.table_sources import ADAPTER, read_json
 from probe.output.files import replacing_directory
 
 
@@ -49,7 +49,7 @@ def dskd_arguments(
         "projector_config_path": str(target / CONFIG),
         "only_save_projector": only_projectors(checkpoint),
         "teacher_peft_path": recipe_part(checkpoint, "teacher").get("adapter"),
-        "peft": "lora" if (Path(student.source) / "adapter_config.json").is_file() else None,
+        "peft": "lora" if (Path(student.source) / ADAPTER).is_file() else None,
         **recipe.arguments,
     }
 

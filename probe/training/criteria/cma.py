@@ -15,13 +15,11 @@ from probe.attention import CrossModelAttention, cross_model_attention, scaled_p
 from probe.checkpoints.checkpoint import Scales
 from probe.errors import Problem, TrainingError
 from probe.projectors import QUERY, S2T, T2S, project
-from probe.training.criteria.dual_space import Mixed, Terms, dual_space_terms
+from probe.training.criteria.dual_space import Mixed, dual_space_terms
 from probe.training.criteria.projectors import Projectors
 from probe.training.criteria.published import add_published_masks
-from probe.training.criteria.settings import Objective
-from probe.training.criteria.teacher_space import Expectations
-from probe.training.criteria.views import Counts, Tokens, View
-from probe.training.criteria.vocabulary import Workspace
+from probe.training.criteria.step import Step, Terms
+from probe.training.criteria.views import Tokens
 
 Links = Bool[Tensor, "batch student teacher"]
 
@@ -76,27 +74,35 @@ def chunk_average(
     return cross_model_attention(torch.zeros(links.shape, dtype=dtype, device=links.device), links=links)
 
 
-def cma(
-    student: View,
-    teacher: View,
-    attention: CrossModelAttention,
-    projectors: Projectors,
-    scales: Scales,
-    objective: Objective,
-    counts: Counts,
-    workspace: Workspace,
-    *,
-    links: Links | None = None,
-    expected: Expectations | None = None,
-) -> Terms:
+def cma(step: Step) -> Terms:
+    """All positions may meet."""
+    return attended(step, _attention(step))
+
+
+def cla(step: Step) -> Terms:
+    """Positions of one chunk may meet."""
+    return attended(step, _attention(step, step.links), step.links)
+
+
+def clp(step: Step) -> Terms:
+    """Positions of one chunk meet with equal weight."""
+    attention = chunk_average(step.links, *step.masks, dtype=step.student.states.dtype)
+    return attended(step, attention, step.links)
+
+
+def _attention(step: Step, links: Links | None = None) -> CrossModelAttention:
+    q, k = queries(step.student.tokens, step.projectors), keys(step.teacher.tokens, step.scales)
+    return attend(q, k, *step.masks, links=links, reference=step.objective.reference)
+
+
+def attended(step: Step, attention: CrossModelAttention, links: Links | None = None) -> Terms:
     """The full objective under an attention; ``links`` say which targets of either side it can serve at all."""
-    mask, teacher_mask = student.tokens.mask, teacher.tokens.mask
-    t2s = attention.over_teacher @ teacher_values(teacher.tokens, teacher.states, projectors, scales)
-    s2t = attention.over_student.mT @ project(projectors[S2T], student.states)
+    teacher, (mask, teacher_mask) = step.teacher, step.masks
+    t2s = attention.over_teacher @ teacher_values(teacher.tokens, teacher.states, step.projectors, step.scales)
+    s2t = attention.over_student.mT @ project(step.projectors[S2T], step.student.states)
     served = None, None
-    if links is not None and not objective.reference:
+    if links is not None and not step.objective.reference:
         links = links & mask[:, :, None] & teacher_mask[:, None, :]
         served = links.any(-1)[mask], links.any(-2)[teacher_mask]
     mixed = Mixed(t2s[mask], s2t[teacher_mask], *served)
-    terms = dual_space_terms(student, teacher, mixed, objective, counts, workspace, expected, only_hits=True)
-    return terms._replace(attention=attention)
+    return dual_space_terms(step, mixed, only_hits=True)._replace(attention=attention)

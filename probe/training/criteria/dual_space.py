@@ -16,23 +16,13 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from probe.attention import CrossModelAttention
 from probe.errors import Problem, TrainingError
 from probe.projectors import S2T, T2S, project
 from probe.training.criteria.divergences import divergence
-from probe.training.criteria.projectors import Projectors
-from probe.training.criteria.settings import Objective
+from probe.training.criteria.step import Step, Terms
 from probe.training.criteria.teacher_space import Expectations, TeacherSpaceLosses, teacher_space_losses
-from probe.training.criteria.views import IGNORED, Counts, View
-from probe.training.criteria.vocabulary import Guide, Workspace, vocabulary_losses
-
-
-class Terms(NamedTuple):
-    """The loss, and what was logged on the way: means over student targets in nats, and shares."""
-
-    loss: Float[Tensor, ""]
-    log: dict[str, Tensor]
-    attention: CrossModelAttention | None = None
+from probe.training.criteria.views import IGNORED, View
+from probe.training.criteria.vocabulary import Guide, vocabulary_losses
 
 
 class Mixed(NamedTuple):
@@ -46,48 +36,27 @@ class Mixed(NamedTuple):
     """The same for s2t at the teacher's targets."""
 
 
-def dskd(
-    student: View,
-    teacher: View,
-    projectors: Projectors,
-    objective: Objective,
-    counts: Counts,
-    workspace: Workspace,
-    expected: Expectations | None = None,
-) -> Terms:
+def dskd(step: Step) -> Terms:
     """Dual-space distillation for two models with one tokenizer.
 
     Raises:
         TrainingError: the two sides' targets differ, so that positions do not correspond.
     """
+    student, teacher, projectors = step.student, step.teacher, step.projectors
     check_same_tokens(student, teacher)
     mixed = Mixed(project(projectors[T2S], teacher.flat_states), project(projectors[S2T], student.flat_states))
-    return dual_space_terms(student, teacher, mixed, objective, counts, workspace, expected, only_hits=False)
+    return dual_space_terms(step, mixed, only_hits=False)
 
 
-def dual_space_terms(
-    student: View,
-    teacher: View,
-    mixed: Mixed,
-    objective: Objective,
-    counts: Counts,
-    workspace: Workspace,
-    expected: Expectations | None,
-    *,
-    only_hits: bool,
-) -> Terms:
+def dual_space_terms(step: Step, mixed: Mixed, *, only_hits: bool) -> Terms:
     """All terms of the objective, from states that have reached the other side.
 
     Args:
-        student: the side that learns.
-        teacher: the frozen side.
+        step: its expectations, if there are any, are at the objective's temperature.
         mixed: see `Mixed`.
-        objective: weights, temperatures and divergence.
-        counts: what sums are divided by.
-        workspace: for logits.
-        expected: of the teacher, at the objective's temperature; see `teacher_space`.
         only_hits: take D only where the t2s argmax is the target, and divide t2s logits by teacher_temperature too.
     """
+    student, objective, counts = step.student, step.objective, step.counts
     targets, rate = student.targets, objective.kd_rate
     guide_temperature = objective.teacher_temperature if only_hits else 1.0
     served = mixed.student_served
@@ -105,7 +74,7 @@ def dual_space_terms(
     )
     label_weight = (1 - rate) / counts.student
     space = vocabulary_losses(
-        student.flat_states, student.head, targets, workspace, label_weight=label_weight, guide=guide
+        student.flat_states, student.head, targets, step.workspace, label_weight=label_weight, guide=guide
     )
     log = {
         "nll_loss": space.nll / counts.student,
@@ -117,7 +86,7 @@ def dual_space_terms(
         log["max_t2s_prob"] = space.guide_confidence / counts.student
     loss, kd = space.loss, log["t2s_ce_loss"]
     if not objective.only_projectors:
-        other = _teacher_space(teacher, mixed, objective, workspace, expected)
+        other = _teacher_space(step, mixed)
         loss = loss + rate * other.divergence / counts.student
         log["t2s_kd_loss"] = space.divergence / counts.student
         log["s2t_kd_loss"] = other.divergence.detach() / counts.student
@@ -126,17 +95,16 @@ def dual_space_terms(
     return Terms(loss, {"loss": loss.detach(), **log, "kd_loss": kd})
 
 
-def _teacher_space(
-    teacher: View, mixed: Mixed, objective: Objective, workspace: Workspace, expected: Expectations | None
-) -> TeacherSpaceLosses:
+def _teacher_space(step: Step, mixed: Mixed) -> TeacherSpaceLosses:
+    teacher, expected = step.teacher, None if step.side is None else step.side.expected
     rows = slice(None) if mixed.teacher_served is None else mixed.teacher_served
     return teacher_space_losses(
         mixed.s2t[rows],
         teacher.flat_states[rows],
         teacher.head,
         teacher.targets[rows],
-        objective.temperature,
-        workspace,
+        step.objective.temperature,
+        step.workspace,
         None if expected is None else Expectations(expected.rows[rows], expected.entropies[rows]),
     )
 

@@ -20,36 +20,24 @@ from torch import Tensor
 
 from probe.projectors import S2T, T2S, project
 from probe.training.criteria.divergences import divergence
-from probe.training.criteria.dual_space import Terms
-from probe.training.criteria.projectors import Projectors
-from probe.training.criteria.settings import Objective
+from probe.training.criteria.step import Step, Terms
 from probe.training.criteria.teacher_space import predictions
-from probe.training.criteria.views import IGNORED, Counts, View
-from probe.training.criteria.vocabulary import Guide, Workspace, vocabulary_losses
+from probe.training.criteria.views import IGNORED, View
+from probe.training.criteria.vocabulary import Guide, vocabulary_losses
 
 
-def eta(
-    student: View,
-    teacher: View,
-    links: Bool[Tensor, "batch student teacher"],
-    projectors: Projectors,
-    student_of_teacher: Int[Tensor, " teacher_vocabulary"],
-    objective: Objective,
-    counts: Counts,
-    workspace: Workspace,
-) -> Terms:
-    """The objective over links that join at most one position with one, see `links.exact_links`.
-
-    ``student_of_teacher`` holds the student token with the same bytes, EOS for EOS, and -1 for teacher tokens without.
-    """
-    beside = _beside(student, teacher, links)
-    predicted = student_of_teacher[predictions(beside.states, teacher.head, workspace)]
+def eta(step: Step) -> Terms:
+    """The objective over links that join at most one position with one, see `links.exact_links`."""
+    student, teacher, objective, counts = step.student, step.teacher, step.objective, step.counts
+    ids: Tensor = step.need(step.student_of_teacher, "a map of teacher to student tokens", "Make it first.")
+    beside = _beside(student, teacher, step.links)
+    predicted = ids[predictions(beside.states, teacher.head, step.workspace)]
     kept = beside.linked & (predicted >= 0)
     pairs = max(counts.pairs, 1)
     share = objective.kd_rate / pairs
     drawn = divergence(objective)
     guide = Guide(
-        states=project(projectors[T2S], beside.states),
+        states=project(step.projectors[T2S], beside.states),
         head=student.head.detach(),
         divergence=drawn,
         weight=0.0 if objective.only_projectors else share,
@@ -61,7 +49,7 @@ def eta(
     )
     label_weight = (1 - objective.kd_rate) / counts.student
     space = vocabulary_losses(
-        student.flat_states, student.head, student.targets, workspace, label_weight=label_weight, guide=guide
+        student.flat_states, student.head, student.targets, step.workspace, label_weight=label_weight, guide=guide
     )
     log = {
         "nll_loss": space.nll / counts.student,
@@ -74,10 +62,10 @@ def eta(
     if objective.only_projectors:
         return Terms(space.loss, {"loss": space.loss.detach(), **log, "kd_loss": log["t2s_ce_loss"]})
     other = vocabulary_losses(
-        project(projectors[S2T], student.flat_states[kept]),
+        project(step.projectors[S2T], student.flat_states[kept]),
         teacher.head,
         beside.targets[kept],
-        workspace,
+        step.workspace,
         label_weight=None,
         guide=Guide(beside.states[kept], teacher.head, drawn, weight=share, temperature=objective.temperature),
     )

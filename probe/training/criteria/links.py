@@ -1,13 +1,17 @@
 """Which positions of two tokenizers may meet, for the methods that align tokens by rule rather than by attention.
 
+`chunks`, `exact` and `warped` make the links of a corpus row by row; what follows them are the rules for one row.
+
 A response position has an input and a target (see `probe.attention`). Links join *targets*: the states there predict
 tokens of the same stretch of text. The published code joins inputs: within a chunk of several tokens, the state that
 has just read the chunk's last token, and predicts the next chunk, is linked too, while the one that predicts the
 chunk's first token is not.
 """
 
-from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,6 +23,57 @@ from torch import Tensor
 from probe.chunks import chunk_mask, shared_chunks
 from probe.errors import Problem, TrainingError
 from probe.tokens import TokenizedText
+from probe.training.criteria.settings import ChunkSide, Objective, named
+from probe.training.examples import Cut
+from probe.training.vocabulary_map import Vocabulary, read_vocabulary_map
+
+REMEMBERED = 1 << 14
+"""Rows whose links are kept; they are made again in the next epoch otherwise, a millisecond each."""
+
+Pairs = Bool[np.ndarray, "student teacher"]
+Links = Callable[[int], Pairs]
+"""The links of a row, by its number."""
+
+
+def links_of(objective: Objective, texts: Sequence[str], student: Cut, teacher: Cut) -> Links | None:
+    """What gives the links of a row when a batch first needs them; None for methods that need none.
+
+    Args:
+        objective: its method names what makes them.
+        texts: the responses.
+        student: the rows in its tokens.
+        teacher: the same.
+    """
+    made_by = objective.needs.links
+    return None if made_by is None else lru_cache(REMEMBERED)(named(made_by)(objective, texts, student, teacher))
+
+
+def chunks(objective: Objective, texts: Sequence[str], student: Cut, teacher: Cut) -> Links:
+    """Links of chunks; see `chunk_links`."""
+    return lambda row: chunk_links(*_responses(texts, row, student, teacher), objective.chunk_side)
+
+
+def exact(objective: Objective, texts: Sequence[str], student: Cut, teacher: Cut) -> Links:
+    """Links of equal tokens; see `exact_links`."""
+    return lambda row: exact_links(*_responses(texts, row, student, teacher))
+
+
+def warped(objective: Objective, texts: Sequence[str], student: Cut, teacher: Cut) -> Links:
+    """Links of MinED; see `warped_links`."""
+    vocabularies = [Vocabulary.read(cut.tokenizer.path.parent) for cut in (student, teacher)]
+    sizes = [max(*vocabulary.pieces, *vocabulary.special) + 1 for vocabulary in vocabularies]
+    path = Path(objective.vocabulary_map or "")
+    student_of_teacher = read_vocabulary_map(path, teacher_rows=sizes[1], student_rows=sizes[0])
+
+    def strings(vocabulary: Vocabulary, tokens: Int[np.ndarray, " positions"]) -> list[str]:
+        return [vocabulary.pieces.get(int(token), "").replace("Ġ", "").replace("▁", "") for token in tokens]
+
+    def links(row: int) -> Pairs:
+        ours, theirs = student.train[row].inputs, teacher.train[row].inputs
+        partner = one_to_one(strings(vocabularies[1], theirs), strings(vocabularies[0], ours))
+        return warped_links(partner, ours, theirs, student_of_teacher)
+
+    return links
 
 
 def warp(teacher: Sequence[str], student: Sequence[str]) -> list[list[int]]:
@@ -87,9 +142,6 @@ def _path_costs(teacher: Sequence[str], student: Sequence[str]) -> list[list[int
     return costs.tolist()
 
 
-Side = Literal["target", "input"]
-
-
 class Response(NamedTuple):
     """A response as one tokenizer cuts it, and how much of it training sees."""
 
@@ -103,8 +155,13 @@ class Response(NamedTuple):
         return self.targets > len(self.text.tokens)
 
 
+def _responses(texts: Sequence[str], row: int, student: Cut, teacher: Cut) -> tuple[Response, Response]:
+    first, second = (Response(c.tokenizer.tokenize(texts[row]), len(c.train[row].targets)) for c in (student, teacher))
+    return first, second
+
+
 def chunk_links(
-    student: Response, teacher: Response, side: Side = "target"
+    student: Response, teacher: Response, side: ChunkSide = "target"
 ) -> Bool[np.ndarray, "student_targets teacher_targets"]:
     """True where targets (or inputs) lie in one chunk; EOS meets EOS, and the prompts' last tokens meet each other."""
     return _place(chunk_mask(student.text, teacher.text), student, teacher, side)
@@ -143,7 +200,7 @@ def warped_links(
 
 
 def _place(
-    same: Bool[np.ndarray, "student teacher"], student: Response, teacher: Response, side: Side
+    same: Bool[np.ndarray, "student teacher"], student: Response, teacher: Response, side: ChunkSide
 ) -> Bool[np.ndarray, "student_targets teacher_targets"]:
     """Lay a relation between tokens over response positions."""
     links = np.zeros((student.targets, teacher.targets), dtype=bool)

@@ -19,7 +19,7 @@ divided by the number of targets once more. ``norm-only`` has no network: it mat
 keys.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from jaxtyping import Bool, Float
@@ -27,7 +27,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from probe.attention import softmax
+from probe.training.criteria.cma import attend, attended, keys, queries
 from probe.training.criteria.settings import Objective
+from probe.training.criteria.step import Step, Terms
 from probe.training.criteria.views import Counts
 
 DROPOUT, SLOPE, NORM_FLOOR = 0.1, 0.1, 1e-6
@@ -177,19 +179,36 @@ def match_norms(queries: Queries, keys: Keys, student: StudentMask, teacher: Tea
     return Matching((lengths[0] - lengths[1]).square())
 
 
-def key_query_loss(
-    networks: Adversary | Transport | None,
-    queries: Queries,
-    keys: Keys,
-    student: StudentMask,
-    teacher: TeacherMask,
-    objective: Objective,
-    counts: Counts,
-) -> Matching:
+def adversary(objective: Objective, width: int) -> Adversary | None:
+    """The networks of cma-ga for keys of a width; the control has none."""
+    return None if objective.critic == "norm-only" else Adversary(width, objective.kq_hidden)
+
+
+def transport(objective: Objective, width: int) -> Transport | None:
+    """The networks of cma-ct."""
+    if objective.critic == "norm-only":
+        return None
+    return Transport(width, objective.kq_hidden, between_features=objective.critic == "released")
+
+
+def key_query_loss(step: Step, queries: Queries, keys: Keys) -> Matching:
     """L_kq as it joins the loss, before ``kq_rate``: for the released networks a mean divided by the target count."""
+    networks = cast("Adversary | Transport | None", step.networks)
     if networks is None:
-        return match_norms(queries, keys, student, teacher)
-    if objective.critic == "released":
+        return match_norms(queries, keys, *step.masks)
+    if step.objective.critic == "released":
         matching = networks.released(queries, keys)
-        return matching._replace(loss=matching.loss / counts.student)
-    return networks.trained(queries, keys, student, teacher, counts)
+        return matching._replace(loss=matching.loss / step.counts.student)
+    return networks.trained(queries, keys, *step.masks, step.counts)
+
+
+def matched(step: Step) -> Terms:
+    """Cross-model attention with L_kq beside it."""
+    q, k = queries(step.student.tokens, step.projectors), keys(step.teacher.tokens, step.scales)
+    terms = attended(step, attend(q, k, *step.masks, reference=step.objective.reference))
+    matching = key_query_loss(step, q, k)
+    loss = terms.loss + step.objective.kq_rate * matching.loss
+    log = terms.log | {"loss": loss.detach(), "kq_loss": matching.loss.detach()}
+    if matching.accuracy is not None:
+        log["critic_accuracy"] = matching.accuracy
+    return terms._replace(loss=loss, log=log)

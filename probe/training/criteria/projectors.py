@@ -62,7 +62,13 @@ def start_from_heads(
     teacher_head: Float[Tensor, "teacher_vocabulary teacher_width"],
     shared: Int[Tensor, "tokens 2"],
 ) -> None:
-    """Set t2s and s2t; ``shared`` lists student and teacher ids of the same token, special tokens matched by role.
+    """Set those of t2s and s2t that there are.
+
+    Args:
+        projectors: to set.
+        student_head: the weights of the student's head.
+        teacher_head: the teacher's.
+        shared: student and teacher ids of the same token, special tokens matched by role.
 
     Raises:
         TrainingError: a projector is not one linear map, or the shared tokens are fewer than a width.
@@ -72,8 +78,9 @@ def start_from_heads(
     if len(shared) < widest:
         expected = f"at least {widest} shared tokens, the wider model's width"
         raise TrainingError(Problem("vocabularies", expected, str(len(shared)), "Start these projectors at random."))
-    for name, own, other in ((T2S, student, teacher), (S2T, teacher, student)):
-        projector = projectors[name]
+    both = {T2S: (student, teacher), S2T: (teacher, student)}
+    for name in (name for name in both if name in projectors.structures):
+        (own, other), projector = both[name], projectors[name]
         if projector.structure != STRUCTURES[name]:
             remedy = "Start this projector at random."
             raise TrainingError(Problem(name, STRUCTURES[name], projector.structure, remedy))

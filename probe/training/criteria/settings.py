@@ -1,16 +1,85 @@
-"""What an objective depends on beside models and data; names and values of the published run are the defaults."""
+"""What each method is and needs, a line a method; and the numbers of an objective, by default the published run's."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from importlib import import_module
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
 
 from probe.errors import Problem, TrainingError
+from probe.projectors import QUERY, S2T, T2S
 
-Method = Literal["sft", "kd", "dskd", "cma", "cla", "clp", "cma-ga", "cma-ct", "uld", "mined", "eta"]
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a method needs. Functions are named as ``module.function`` of this folder; see `named`."""
+
+    loss: str
+    """Takes a `probe.training.criteria.step.Step`, returns its `Terms`."""
+    projectors: tuple[str, ...] = ()
+    """What trains beside the student, and alone in a checkpoint: an untrained query is never saved."""
+    teacher: bool = True
+    tokenizers: Literal["one", "two", "any"] = "two"
+    """``one``: student and teacher must share theirs; ``two``: they must not."""
+    scales: bool = False
+    """Of keys, states and targets; see `probe.checkpoints.checkpoint.Scales`."""
+    expectations: bool = False
+    """Whether it can use what the teacher's predictions amount to, cached; see `teacher_space`."""
+    links: str | None = None
+    """What says which positions may meet; see `links.links_of`."""
+    vocabulary: Literal["nearest", "exact"] | None = None
+    """Student tokens by teacher token: from a map's file, or those with the same bytes alone."""
+    networks: str | None = None
+    """What makes the networks of key-query matching from the objective and the keys' width."""
+
+    @property
+    def attention(self) -> bool:
+        """Whether the query projector is trained, so that there is an attention to probe."""
+        return QUERY in self.projectors
+
+    @property
+    def map_file(self) -> bool:
+        """Whether it reads ``objective.vocabulary_map``."""
+        return self.vocabulary == "nearest"
+
+
+_TWO, _ALL = (T2S, S2T), (QUERY, T2S, S2T)
+
+METHODS: Mapping[str, Needs] = MappingProxyType(
+    {
+        "sft": Needs("logit_matching.sft", teacher=False, tokenizers="any"),
+        "kd": Needs("logit_matching.kd", tokenizers="one"),
+        "dskd": Needs("dual_space.dskd", _TWO, tokenizers="one", expectations=True),
+        "cma": Needs("cma.cma", _ALL, scales=True, expectations=True),
+        "cla": Needs("cma.cla", _ALL, scales=True, expectations=True, links="links.chunks"),
+        "clp": Needs("cma.clp", _TWO, scales=True, expectations=True, links="links.chunks"),
+        "cma-ga": Needs("matching.matched", _ALL, scales=True, expectations=True, networks="matching.adversary"),
+        "cma-ct": Needs("matching.matched", _ALL, scales=True, expectations=True, networks="matching.transport"),
+        "uld": Needs("logit_matching.uld", tokenizers="any"),
+        "mined": Needs("logit_matching.mined", links="links.warped", vocabulary="nearest"),
+        "eta": Needs("eta.eta", _TWO, links="links.exact", vocabulary="exact"),
+    }
+)
+"""A new method is a line here and the module that the line names; see README.md."""
+
+if TYPE_CHECKING:
+    Method = str
+else:  # the names of the table, against which recipes are checked
+    Method = Literal[tuple(METHODS)]
+
+
+def named(function: str) -> Any:
+    """A function of the table. It is imported when it is asked for, because its module imports this one."""
+    module, _, name = function.rpartition(".")
+    return getattr(import_module(f"{__package__}.{module}"), name)
+
+
 DivergenceName = Literal[
     "forward_kl", "reverse_kl", "skewed_forward_kl", "skewed_reverse_kl", "js_divergence", "adaptive_kl"
 ]
 CriticName = Literal["trained", "released", "norm-only"]
+ChunkSide = Literal["target", "input"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +106,10 @@ class Objective:
     only_projectors: bool = False
     """Drop the two divergences, so that projectors learn from the t2s cross-entropy alone."""
     reference: bool = False
+    chunk_side: ChunkSide = "target"
+    """What chunks join, for cla and clp; see `links`."""
+    vocabulary_map: str | None = None
+    """For mined: a file of `probe.training.vocabulary_map`."""
 
     def __post_init__(self) -> None:
         inside = 0 <= self.kd_rate <= 1 and 0 <= self.skew <= 1 and 0 <= self.alpha <= 1
@@ -46,5 +119,7 @@ class Objective:
             expected = "rates, skew and alpha from 0 to 1, temperatures above 0, kq_rate and kq_hidden not negative"
             raise TrainingError(Problem("objective", expected, str(self), "Mend the number that is out of range."))
 
-
-CROSS_MODEL: frozenset[Method] = frozenset({"cma", "cla", "clp", "cma-ga", "cma-ct"})
+    @property
+    def needs(self) -> Needs:
+        """What the method needs."""
+        return METHODS[self.method]

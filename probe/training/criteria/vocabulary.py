@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from probe.training.criteria.divergences import Divergence
 from probe.training.criteria.views import IGNORED
@@ -74,6 +75,35 @@ class Guide:
     """Added to the guide's divided logits."""
     certain: Int[Tensor, " rows"] | None = None
     """Where not -100, all of the guide's probability lies on this token."""
+
+
+class MappedHead(nn.Module):
+    """A teacher's head with one row for each token of the student's vocabulary, from a vocabulary map.
+
+    Of several teacher tokens that map to one student token, the first speaks for it. Student tokens that none maps to
+    have no probability.
+    """
+
+    weight: Tensor
+    offset: Tensor
+
+    def __init__(
+        self,
+        head: Float[Tensor, "teacher_vocabulary width"],
+        student_of_teacher: Int[Tensor, " teacher_vocabulary"],
+        student_rows: int,
+    ) -> None:
+        super().__init__()
+        mapped = student_of_teacher >= 0
+        student_ids, first = np.unique(student_of_teacher[mapped].numpy(), return_index=True)
+        teacher_ids = mapped.nonzero()[:, 0][torch.from_numpy(first)]
+        weight = head.new_zeros((student_rows, head.shape[1]))
+        weight[student_ids] = head[teacher_ids]
+        offset = head.new_full((student_rows,), NOWHERE)
+        offset[student_ids] = 0.0
+        # Buffers, to go where the criterion goes; the teacher is at hand, so nobody need save them.
+        self.register_buffer("weight", weight, persistent=False)
+        self.register_buffer("offset", offset, persistent=False)
 
 
 class VocabularyLosses(NamedTuple):

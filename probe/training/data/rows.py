@@ -1,4 +1,4 @@
-"""The rows that a recipe names: for training, and held out."""
+"""The rows that a recipe names, for training and held out, and the same in the tokens of one model."""
 
 import random
 from functools import cache
@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from probe.errors import Problem, TrainingError
+from probe.models.tokenizer import Tokenizer
 from probe.training.data.corpus import ColumnMap, hold_out, read_corpus
-from probe.training.examples import Example
-from probe.training.recipe import DataPart
+from probe.training.examples import Cut, Example, tokenize
+from probe.training.model_files import directory_of
+from probe.training.recipe import DataPart, Recipe
 
 DOCSTRINGS, DOCSTRING_SEED = "docstrings", 10
 
@@ -55,3 +57,24 @@ def _corpus(part: DataPart, seed: int) -> SplitRows:
     if not part.held_out:
         return SplitRows(rows, [])
     return SplitRows(*hold_out(rows, part.held_out, seed if part.held_out_seed is None else part.held_out_seed))
+
+
+def cut_rows(recipe: Recipe, source: str, rows: SplitRows) -> Cut:
+    """Tokenise all rows for one model.
+
+    Raises:
+        CheckpointError: the model has no tokenizer.
+        TrainingError: a row has an empty prompt, or one that leaves no room for a response.
+    """
+    tokenizer = Tokenizer.load(directory_of(source))
+    part = recipe.data
+    train, dev = (
+        [tokenize(row, tokenizer, max_prompt=part.max_prompt, max_length=part.max_length) for row in each]
+        for each in rows
+    )
+    full = sum(not len(example.targets) for example in (*train, *dev))
+    if full:
+        expected = f"room for a response within data.max_length = {part.max_length}"
+        got = f"{full} of {len(train) + len(dev)} rows whose prompt fills it (data.max_prompt = {part.max_prompt})"
+        raise TrainingError(Problem("data", expected, got, "Raise max_length, or lower max_prompt."))
+    return Cut(source, tokenizer, train, dev)

@@ -66,10 +66,6 @@ class GenerationSettings:
             )
 
 
-PUBLISHED = GenerationSettings(no_repeat_ngram_size=6)
-"""Of the published evaluation on test data."""
-
-
 def generate(
     model: Any,
     tokenizer: Tokenizer,

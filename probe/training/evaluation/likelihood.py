@@ -9,9 +9,8 @@ import torch
 from probe.checkpoints.dskd import MAX_LENGTH, MAX_PROMPT
 from probe.errors import Problem, TrainingError
 from probe.models.tokenizer import Tokenizer
-from probe.training.criteria.logit_matching import sft
-from probe.training.criteria.views import Counts, Positions, response_positions, view
-from probe.training.criteria.vocabulary import Workspace
+from probe.training.criteria.views import Positions, response_positions, view
+from probe.training.criteria.vocabulary import Workspace, vocabulary_losses
 from probe.training.examples import Encoded, Example, tokenize
 
 ROWS = 4
@@ -54,7 +53,8 @@ def bits_per_byte(
         for begin in range(0, len(encoded), ROWS):
             on_cpu = response_positions(encoded[begin : begin + ROWS])
             moved: dict[str, Any] = {key: None if t is None else t.to(device) for key, t in on_cpu._asdict().items()}
-            nats += sft(view(model, Positions(**moved)), Counts(1, 0), workspace).log["nll_loss"].item()
+            seen = view(model, Positions(**moved))
+            nats += vocabulary_losses(seen.flat_states, seen.head, seen.targets, workspace).nll.item()
     model.train(was_training)
     return nats / math.log(2) / size
 

@@ -1,21 +1,18 @@
 """Who is asked, and how: the model of a run or of a directory, and its responses to a set."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
-from probe.checkpoints.checkpoint import MANIFEST, STUDENT, load_checkpoint
+from probe.checkpoints.checkpoint import STUDENT, is_ours, load_checkpoint
 from probe.errors import Problem, TrainingError
 from probe.models.tokenizer import FILE, Tokenizer
 from probe.training.criteria.views import plain_head
 from probe.training.evaluation.generate import GenerationSettings
-from probe.training.model_files import directory_of
+from probe.training.model_files import WHOLE_MODEL, base_of, causal_model, directory_of
 from probe.training.recipe import EvaluationPart
-
-ADAPTER = "adapter_config.json"
 
 
 class Model(NamedTuple):
@@ -61,7 +58,7 @@ def model_directory(source: str) -> Path:
     place = directory_of(source)
     if (place / STUDENT).is_dir():
         return place / STUDENT
-    if (place / MANIFEST).is_file():
+    if is_ours(place):
         return directory_of(load_checkpoint(place).student.sources[0].source)
     return place
 
@@ -73,34 +70,17 @@ def load_model(directory: Path) -> Model:
         TrainingError: it holds no causal language model, or one whose logits are not states times weights.
         CheckpointError: its tokenizer cannot be read.
     """
-    from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM
-
     tokenizer = Tokenizer.load(_tokenizer_directory(directory))
     dtype, device = ("auto", "cuda") if torch.cuda.is_available() else (torch.float32, "cpu")
-    try:
-        if (directory / ADAPTER).is_file():
-            from peft import AutoPeftModelForCausalLM
-
-            model: Any = AutoPeftModelForCausalLM.from_pretrained(directory, dtype=dtype).merge_and_unload()
-        else:
-            loaded: Any = AutoModelForCausalLM.from_pretrained(directory, dtype=dtype, output_loading_info=True)
-            model, told = loaded
-            if told["missing_keys"]:
-                raise ValueError(f"no weights {', '.join(sorted(told['missing_keys'])[:3])}")
-    except (OSError, ValueError, SafetensorError) as error:
-        got = str(error).partition("\n")[0]
-        remedy = (
-            "Name a whole model: a run's checkpoint-N (bundled and projectors/step-N hold what probing reads alone)."
-        )
-        raise TrainingError(Problem(str(directory), "a causal language model", got, remedy)) from error
+    model, missing = causal_model(directory, dtype)
+    if missing:
+        got = f"no weights {', '.join(sorted(missing)[:3])}"
+        raise TrainingError(Problem(str(directory), "a causal language model", got, WHOLE_MODEL))
     plain_head(model)
-    return Model(model.to(device).eval().requires_grad_(False), tokenizer)
+    return Model(model.to(device), tokenizer)
 
 
 def _tokenizer_directory(directory: Path) -> Path:
     """The model's, or that of the model which adapters without a tokenizer belong to."""
-    adapter = directory / ADAPTER
-    if (directory / FILE).is_file() or not adapter.is_file():
-        return directory
-    return directory_of(json.loads(adapter.read_text(encoding="utf-8"))["base_model_name_or_path"])
+    own = (directory / FILE).is_file()
+    return directory if own else base_of(directory) or directory

@@ -9,11 +9,13 @@ The student's layers never run, and the teacher ran once: a step costs the head'
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from rich.progress import Progress as Bar
@@ -24,10 +26,11 @@ from probe.errors import Problem, TrainingError
 from probe.projectors import QUERY, STRUCTURES, T2S
 from probe.training.criteria.cma import attend, keys, queries, teacher_values
 from probe.training.criteria.projectors import Projectors
+from probe.training.criteria.views import Tokens, embed, response_positions
 from probe.training.criteria.vocabulary import Workspace, vocabulary_losses
-from probe.training.examples import batches
-from probe.training.pretraining.inputs import Batch, PretrainInputs, make_batch
+from probe.training.examples import Encoded, batches
 from probe.training.pretraining.progress import Progress
+from probe.training.teacher.states import TeacherStates
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,38 @@ class PretrainSettings:
         if min(self.steps, self.batch_size, self.save_every) < 1 or self.learning_rate <= 0:
             got = f"steps {self.steps}, batch size {self.batch_size}, learning rate {self.learning_rate:g}"
             raise TrainingError(Problem("settings", "numbers above 0", got, "Raise what is not."))
+
+
+@dataclass(frozen=True)
+class PretrainInputs:
+    """The frozen side of a run: tables, head, examples of both models, teacher states, scales."""
+
+    student_table: Float[Tensor, "student_vocabulary student_width"]
+    teacher_table: Float[Tensor, "teacher_vocabulary teacher_width"]
+    head: Float[Tensor, "student_vocabulary student_width"]
+    student: Sequence[Encoded]
+    teacher: Sequence[Encoded]
+    states: TeacherStates
+    scales: Scales
+
+
+class Batch(NamedTuple):
+    """Response positions of a few examples. The student's states are not there: it never runs."""
+
+    student: Tokens
+    teacher: Tokens
+    teacher_states: Float[Tensor, "batch teacher teacher_width"]
+
+
+def make_batch(inputs: PretrainInputs, rows: Sequence[int]) -> Batch:
+    """Gather and pad the given examples."""
+    student = response_positions([inputs.student[row] for row in rows])
+    teacher = response_positions([inputs.teacher[row] for row in rows])
+    states = torch.zeros((*teacher.targets.shape, inputs.teacher_table.shape[1]))
+    for number, row in enumerate(rows):
+        state = torch.from_numpy(np.array(inputs.states.of(row)))
+        states[number, : len(state)] = state
+    return Batch(embed(inputs.student_table, student), embed(inputs.teacher_table, teacher), states)
 
 
 def t2s_loss(

@@ -15,10 +15,8 @@ from probe.models.tokenizer import Tokenizer
 from probe.training.criteria.projectors import Projectors
 from probe.training.examples import Encoded, digest, read_examples, tokenize
 from probe.training.model_files import directory_of, record_of
-from probe.training.pretraining.inputs import PretrainInputs
-from probe.training.pretraining.loop import PretrainSettings, pretrain, pretrain_steps
-from probe.training.teacher.scales import estimate_scales
-from probe.training.teacher.states import TeacherStates, teacher_states
+from probe.training.pretraining.loop import PretrainInputs, PretrainSettings, pretrain, pretrain_steps
+from probe.training.teacher.states import TeacherStates, estimate_scales, teacher_states
 
 CHECKPOINT, PROJECTORS, STATES = "checkpoint", "projectors", "teacher_states.npy"
 

@@ -12,11 +12,13 @@ from probe.checkpoints.checkpoint import MANIFEST, STUDENT, TENSORS
 from probe.checkpoints.find import find_checkpoint
 from probe.errors import Problem, TrainingError
 from probe.gold.pairs import read_pairs
+from probe.models.table_sources import ADAPTER
 from probe.output.files import replacing_file
+from probe.output.provenance import file_sha256
 from probe.report.document import save_report
 from probe.training.data.rows import read_rows
 from probe.training.evaluation.questions import QuestionSet, held_out, read_sets
-from probe.training.evaluation.respond import ADAPTER, Shared, load_model, model_directory
+from probe.training.evaluation.respond import Shared, load_model, model_directory
 from probe.training.evaluation.run import evaluation_stage
 from probe.training.examples import digest
 from probe.training.model_files import directory_of, files_digest
@@ -32,8 +34,6 @@ from probe.training.vocabulary_map import Vocabulary, vocabulary_map
 REPORT, LOG, MAP = "report.json", "log.txt", "vocabulary_map.json"
 KEPT = ("save_every", "save_projectors_every", "keep_last", "keep_best", "keep_by", "log_every", "report_to")
 """Keys of the training that decide what is written down, and no weight."""
-PROBED = frozenset({"cma", "cla", "cma-ga", "cma-ct"})
-"""Methods that train the query projector; of others there is no attention to probe."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class Planner:
             self._untrained(teacher, source) if tuned is None else self._trial_of_teacher(teacher, tuned),
             *(self._trial(method, seed, tuned, mapped) for method in methods for seed in seeds),
         ]
-        start = self._probe_of_start if any(one.objective.method in PROBED for one in methods) else None
+        start = self._probe_of_start if any(one.objective.needs.attention for one in methods) else None
         first = tuple(stage for stage in (mapped, tuned) if stage is not None)
         return Plan(self.recipe, self.sets, teacher, first, tuple(trials), start)
 
@@ -116,12 +116,12 @@ class Planner:
         name = f"{method.name} {seed}"
         recipe = self._recipe(name, seed, method.objective)
         mapped = mapped if self._needs_map(method.objective) else None
-        learnt_from = None if method.objective.method == "sft" else tuned
+        learnt_from = tuned if method.objective.needs.teacher else None
         needs = tuple(stage for stage in (learnt_from, mapped) if stage is not None)
         inputs = {"kind": "training", "recipe": self._content(recipe), **self._files(recipe)}
         training = Stage(f"train {name}", inputs, partial(self._train, recipe, tuned, mapped), needs)
         probe = None
-        if method.objective.method in PROBED:
+        if method.objective.needs.attention:
             make = partial(self._probe, lambda: str(self._checkpoint(training)))
             probe = Stage(f"probe {name}", {"kind": "probe", "gold": self._gold_sha256}, make, (training,))
         return Trial(method.name, seed, training, self._evaluations(name, training), probe)
@@ -174,7 +174,7 @@ class Planner:
 
     @staticmethod
     def _needs_map(objective: ObjectivePart) -> bool:
-        return objective.method == "mined" and objective.vocabulary_map is None
+        return objective.needs.map_file and objective.vocabulary_map is None
 
     def _recipe(self, name: str, seed: int, objective: ObjectivePart) -> Recipe:
         update = {"name": f"{self.recipe.name}/{name}", "seed": seed, "methods": None, "seeds": None}
@@ -195,13 +195,13 @@ class Planner:
 
     def _files(self, recipe: Recipe) -> dict[str, Any]:
         sources = [recipe.student.source, *([recipe.teacher.source] if recipe.teacher.source else [])]
-        named = recipe.objective.vocabulary_map if recipe.objective.method == "mined" else None
+        named = recipe.objective.vocabulary_map if recipe.objective.needs.map_file else None
         return {
             "data": self._data,
             "models": [self._digest(source) for source in sources],
             "start": self._start_digest(recipe.objective),
             "adapter": self._digest(recipe.teacher.adapter) if recipe.teacher.adapter else None,
-            "map": hashlib.sha256(Path(named).read_bytes()).hexdigest() if named else None,
+            "map": file_sha256(Path(named)) if named else None,
         }
 
     @cached_property
@@ -223,12 +223,12 @@ class Planner:
     @cached_property
     def _gold_sha256(self) -> str:
         read_pairs(self.gold)
-        return hashlib.sha256(self.gold.read_bytes()).hexdigest()
+        return file_sha256(self.gold)
 
     # What stages do
 
     def _train(self, recipe: Recipe, tuned: Stage | None, mapped: Stage | None, place: Path) -> None:
-        if tuned is not None and recipe.objective.method != "sft":
+        if tuned is not None and recipe.objective.needs.teacher:
             directory = self._checkpoint(tuned) / STUDENT
             adapted = (directory / ADAPTER).is_file()
             source = {"adapter": str(directory)} if adapted else {"source": str(directory)}

@@ -3,12 +3,10 @@
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import get_args
 
 from probe.errors import Problem, TrainingError
-from probe.training.criteria.settings import Method
+from probe.training.criteria.settings import METHODS
 from probe.training.recipe import ObjectivePart, Recipe
-from probe.training.trainer.setup import SAME_TOKENIZER
 
 ALL = "all"
 RAW_STUDENT = "raw student"
@@ -29,7 +27,7 @@ def compared(recipe: Recipe, names: Sequence[str] | None) -> list[Compared]:
         TrainingError: a name is neither a method nor a variant of the recipe.
     """
     part = recipe.reproduction
-    methods: list[str] = [method for method in get_args(Method) if method not in SAME_TOKENIZER]
+    methods = [method for method, needs in METHODS.items() if needs.tokenizers != "one"]
     every = [*dict.fromkeys([*methods, *part.variants])]
     found: list[Compared] = []
     for name in names or part.methods:
@@ -42,10 +40,10 @@ def _objective(recipe: Recipe, name: str, every: Sequence[str]) -> ObjectivePart
     if name in recipe.reproduction.variants:
         variant = recipe.reproduction.variants[name]
         changes = {key: getattr(variant, key) for key in variant.model_fields_set}
-        if name in get_args(Method):
+        if name in METHODS:
             changes.setdefault("method", name)
         return recipe.objective.model_copy(update=changes)
-    if name in get_args(Method):
+    if name in METHODS:
         return recipe.objective.model_copy(update={"method": name})
     near = difflib.get_close_matches(name, every, n=1)
     remedy = f"Did you mean {near[0]}?" if near else "Add it to reproduction.variants."

@@ -6,7 +6,6 @@ killed run goes on. Beside them lies what made them, and nothing else may go on 
 size is no part of that: responses do not depend on it.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -21,7 +20,7 @@ from probe.output.files import replacing_file
 from probe.training.data.corpus import Split, read_corpus
 from probe.training.evaluation.generate import GenerationSettings, generate_rows
 from probe.training.examples import Example, digest
-from probe.training.model_files import directory_of
+from probe.training.model_files import directory_of, weights_digest
 
 SAMPLED = 1024
 """Values of each tensor that name a teacher."""
@@ -64,7 +63,7 @@ def write_responses(run: ResponseRun, directory: Path) -> Written:
     files = _Files(directory, run.split)
     files.claim(
         {
-            "teacher": weights_digest(model),
+            "teacher": teacher_digest(model),
             "precision": str(model.dtype),
             "tokenizer": tokenizer.vocabulary_sha256(),
             "data": digest(examples),
@@ -86,14 +85,9 @@ def write_responses(run: ResponseRun, directory: Path) -> Written:
     return Written(files.whole, rows, len(examples) - rows)
 
 
-def weights_digest(model: Any) -> str:
-    """SHA-256 of evenly spaced values of every tensor, as float32: the same for every exact storage type."""
-    found = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        values = tensor.flatten()
-        sample = values[:: max(1, len(values) // SAMPLED)].float().cpu().numpy().astype("<f4")
-        found.update(f"{name} {tuple(tensor.shape)}".encode() + sample.tobytes())
-    return found.hexdigest()
+def teacher_digest(model: Any) -> str:
+    """What names a teacher: its weights, the same for every exact storage type."""
+    return weights_digest(sorted(model.state_dict().items()), SAMPLED, with_precision=False)
 
 
 def _load(place: Path) -> Any:

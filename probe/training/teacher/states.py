@@ -1,14 +1,18 @@
-"""What a frozen teacher has to say of a corpus, computed once and memory-mapped afterwards.
+"""What a frozen teacher has to say of a corpus: computed once, memory-mapped afterwards, and its scales.
 
 Arrays grow in place beside a note of how far they are, so that a killed pass goes on. They are keyed by a digest of the
 teacher's weights and the token ids: other data or another teacher are refused, never mixed.
+
+Scales are constants, estimated once on the training set. The published code divides by one standard deviation over each
+padded batch, prompt and pads included, so that a sentence's attention depends on its batch mates. A constant does not,
+and can be stored in the checkpoint.
 """
 
 import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,11 +20,12 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from filelock import FileLock
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
+from probe.checkpoints.checkpoint import Scales
 from probe.errors import OutputError, Problem, TrainingError
 from probe.output.files import replacing_file
 from probe.training.examples import Encoded
@@ -185,3 +190,38 @@ def _check(path: Path, key: dict[str, Any], stored: dict[str, Any]) -> None:
 def _write_json(path: Path, content: dict[str, Any]) -> None:
     with replacing_file(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+Embed = Callable[[Int[np.ndarray, " positions"]], Float[np.ndarray, "positions width"]]
+
+
+class _Moments:
+    """Standard deviation over all elements of arrays that come one after another."""
+
+    def __init__(self) -> None:
+        self.count, self.total, self.squares = 0, 0.0, 0.0
+
+    def add(self, values: Float[np.ndarray, "positions width"]) -> None:
+        self.count += values.size
+        self.total += float(values.sum(dtype=np.float64))
+        self.squares += float(np.square(values, dtype=np.float64).sum())
+
+    def std(self) -> float:
+        mean = self.total / self.count
+        return float(np.sqrt((self.squares - self.count * mean**2) / (self.count - 1)))
+
+
+def estimate_scales(
+    examples: Iterable[Encoded],
+    embed: Embed,
+    states: Iterable[Float[np.ndarray, "_ width"]],
+) -> Scales:
+    """Standard deviations of keys, hidden states and target embeddings over the teacher's response positions."""
+    key, target, hidden = _Moments(), _Moments(), _Moments()
+    for example, state in zip(examples, states, strict=True):
+        inputs, targets = embed(example.inputs), embed(example.targets)
+        key.add(inputs)  # a key is [input; target]; the deviation over all elements needs no concatenation
+        key.add(targets)
+        target.add(targets)
+        hidden.add(state)
+    return Scales(key=key.std(), hidden=hidden.std(), target=target.std())

@@ -1,6 +1,5 @@
 """The teacher of a run: loaded, frozen, and told apart from others by a digest of its weights."""
 
-import hashlib
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -10,7 +9,6 @@ from torch import Tensor
 
 from probe.errors import Problem, TrainingError
 from probe.models.sources import cache_dir
-from probe.training.criteria.settings import CROSS_MODEL
 from probe.training.criteria.views import (
     Positions,
     View,
@@ -19,8 +17,8 @@ from probe.training.criteria.views import (
     frozen_view,
     plain_head,
 )
-from probe.training.data.cut import Cut
-from probe.training.model_files import directory_of
+from probe.training.examples import Cut
+from probe.training.model_files import directory_of, weights_digest
 from probe.training.recipe import Recipe
 from probe.training.teacher.states import TeacherStates, teacher_expectations, teacher_states, token_digest
 
@@ -96,19 +94,6 @@ class Frozen(NamedTuple):
     expected: TeacherStates | None
 
 
-def weights_digest(model: Any) -> str:
-    """SHA-256 of names, shapes, precisions and some evenly spaced values of all weights.
-
-    Any training moves them all, adapters that were merged too; hashing them whole would take minutes for a large model.
-    """
-    found = hashlib.sha256()
-    for name, parameter in model.named_parameters():
-        flat = parameter.detach().flatten()
-        some = flat[:: max(1, len(flat) // SAMPLED)].float().cpu().numpy()
-        found.update(f"{name} {tuple(parameter.shape)} {parameter.dtype}".encode() + some.tobytes())
-    return found.hexdigest()
-
-
 def freeze_teacher(recipe: Recipe, cut: Cut) -> Frozen:
     """Load the teacher; run it over the corpus once, unless it is to run at every step.
 
@@ -121,13 +106,13 @@ def freeze_teacher(recipe: Recipe, cut: Cut) -> Frozen:
     # In reference mode the padded length is part of the teacher's states.
     if not recipe.teacher.cached or recipe.objective.reference:
         return Frozen(Teacher(embeddings, head, model), None, None)
-    identity = weights_digest(model)
+    identity = weights_digest(model.named_parameters(), SAMPLED, with_precision=True)
     folder = cache_dir() / "states" / token_digest(cut.train)[:16]
     folder.mkdir(parents=True, exist_ok=True)
     stem = identity[:16]
     states = teacher_states(model.get_decoder(), identity, cut.train, folder / f"{stem}.npy")
     expected = None
-    in_teacher_space = recipe.objective.method in CROSS_MODEL | {"dskd"} and not recipe.objective.only_projectors
+    in_teacher_space = recipe.objective.needs.expectations and not recipe.objective.only_projectors
     if recipe.teacher.expectations and in_teacher_space:
         temperature = recipe.objective.temperature
         path = folder / f"{stem}-expected-{temperature:g}.npy"

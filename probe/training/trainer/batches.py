@@ -1,22 +1,19 @@
 """Rows of a corpus as batches of tensors, in an order that neither a resume nor the number of processes changes."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from probe.errors import Problem, TrainingError
-from probe.training.criteria.links import stack_links
+from probe.training.criteria.links import Links, stack_links
 from probe.training.criteria.views import Positions, pad_as_published, response_positions
 from probe.training.examples import Encoded, epoch_batches
 from probe.training.teacher.states import TeacherStates
-
-Links = Callable[[int], Bool[np.ndarray, "student teacher"]]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from probe.training.criteria.criterion import Criterion, Side
+from probe.training.criteria.criterion import Criterion
+from probe.training.criteria.step import Side
 from probe.training.criteria.teacher_space import Expectations
 from probe.training.criteria.views import Counts, View, view
 from probe.training.teacher.teacher import Teacher

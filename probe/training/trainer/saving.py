@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple, cast
 
 import torch
 
-from probe.checkpoints.checkpoint import MANIFEST, STUDENT, Checkpoint, load_checkpoint, write_checkpoint
+from probe.checkpoints.checkpoint import STUDENT, Checkpoint, is_ours, load_checkpoint, write_checkpoint
 from probe.errors import OutputError, Problem, TrainingError
 from probe.output.files import replacing_directory
 from probe.training.recipe import RECIPE
@@ -182,7 +182,7 @@ class Saver:
         """The inverse of `save`, to the bit."""
         from safetensors.torch import load_file
 
-        stored = load_checkpoint(place).projectors if (place / MANIFEST).is_file() else {}
+        stored = load_checkpoint(place).projectors if is_ours(place) else {}
         with torch.no_grad():
             for name, projector in stored.items():
                 for key, tensor in distiller.criterion.projectors[name].tensors.items():

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -12,20 +13,17 @@ from probe.checkpoints.dskd import PROMPT
 from probe.errors import Problem, TrainingError
 from probe.models.embeddings import open_table
 from probe.models.tokenizer import Tokenizer
-from probe.training.data.cut import Cut, cut_rows
-from probe.training.data.rows import read_rows
-from probe.training.examples import Example, digest
-from probe.training.model_files import record_of
-from probe.training.recipe import ObjectivePart, Recipe
+from probe.training.criteria.links import links_of
+from probe.training.criteria.views import plain_head
+from probe.training.data.rows import cut_rows, read_rows
+from probe.training.examples import Cut, Example, digest
+from probe.training.model_files import directory_of, record_of
+from probe.training.recipe import ObjectivePart, Recipe, StudentPart
 from probe.training.teacher.teacher import freeze_teacher, teacher_source
 from probe.training.trainer.batches import Rows
 from probe.training.trainer.distiller import Distiller
-from probe.training.trainer.links import links_of
-from probe.training.trainer.models import load_student
 from probe.training.trainer.start import build_criterion, scales_of
 
-SAME_TOKENIZER = frozenset({"kd", "dskd"})
-TWO_TOKENIZERS = frozenset({"cma", "cla", "clp", "cma-ga", "cma-ct", "mined", "eta"})
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 
 
@@ -86,7 +84,8 @@ def prepare(recipe: Recipe, main_first: AbstractContextManager[None] | None = No
     """
     rows = read_rows(recipe.data, recipe.seed)
     student = cut_rows(recipe, recipe.student.source, rows)
-    teacher = None if recipe.objective.method == "sft" else cut_rows(recipe, teacher_source(recipe), rows)
+    needs_teacher = recipe.objective.needs.teacher
+    teacher = cut_rows(recipe, teacher_source(recipe), rows) if needs_teacher else None
     if teacher is not None:
         _check_tokenizers(recipe, student, teacher)
     prompt = recipe.data.prompt or PROMPT
@@ -100,6 +99,9 @@ def prepare(recipe: Recipe, main_first: AbstractContextManager[None] | None = No
             frozen = freeze_teacher(recipe, teacher)
     scales = None if teacher is None or frozen is None else scales_of(recipe, teacher, frozen)
     criterion = build_criterion(recipe, model, student, teacher, frozen, scales)
+    links = None
+    if teacher is not None:
+        links = links_of(recipe.objective.objective(), [row.output for row in rows.train], student, teacher)
     pads = student.tokenizer.eos_id, (teacher or student).tokenizer.eos_id
     return Prepared(
         recipe=recipe,
@@ -109,7 +111,7 @@ def prepare(recipe: Recipe, main_first: AbstractContextManager[None] | None = No
             teacher=None if teacher is None else teacher.train,
             states=None if frozen is None else frozen.states,
             expected=None if frozen is None else frozen.expected,
-            links=None if teacher is None else links_of(recipe, rows.train, student, teacher),
+            links=links,
             padded=(recipe.data.max_length, *pads) if recipe.objective.reference else None,
         ),
         dev=rows.dev,
@@ -124,20 +126,56 @@ def prepare(recipe: Recipe, main_first: AbstractContextManager[None] | None = No
     )
 
 
+def load_student(part: StudentPart) -> Any:
+    """The student in float32, with gradients for what is trained.
+
+    Raises:
+        TrainingError: its logits are not states times weights.
+    """
+    from transformers import AutoModelForCausalLM
+
+    model: Any = AutoModelForCausalLM.from_pretrained(directory_of(part.source), dtype=torch.float32)
+    plain_head(model)
+    match part.train:
+        case "all":
+            return model.train()
+        case "nothing":
+            return model.requires_grad_(False)
+        case "body":
+            for module in (model.get_input_embeddings(), model.get_output_embeddings()):
+                module.requires_grad_(False)
+            return model.train()
+        case "lora":
+            from peft import LoraConfig, get_peft_model
+            from transformers.pytorch_utils import Conv1D
+
+            lora = part.lora
+            config = LoraConfig(
+                task_type="CAUSAL_LM",
+                # GPT-2 keeps the weights of its layers transposed.
+                fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
+                r=lora.r,
+                lora_alpha=lora.alpha,
+                lora_dropout=lora.dropout,
+                target_modules=lora.targets,
+            )
+            return get_peft_model(model, config).train()
+
+
 def _criterion_name(part: ObjectivePart) -> str:
     """What the method's name does not say."""
     parts = ["projectors alone" if part.only_projectors else part.divergence]
-    if part.method in ("cma-ga", "cma-ct"):
+    if part.needs.networks is not None:
         parts.append(f"{part.critic}, rate {part.kq_rate:g}")
     return ", ".join([*parts, *(["reference mode"] if part.reference else [])])
 
 
 def _check_tokenizers(recipe: Recipe, student: Cut, teacher: Cut) -> None:
-    method = recipe.objective.method
+    where, wanted = f"method {recipe.objective.method}", recipe.objective.needs.tokenizers
     same = student.tokenizer.vocabulary_sha256() == teacher.tokenizer.vocabulary_sha256()
-    if same and method in TWO_TOKENIZERS:
+    if same and wanted == "two":
         remedy = "Use kd or dskd for models that share one."
-        raise TrainingError(Problem(f"method {method}", "two tokenizers", "one and the same", remedy))
-    if not same and method in SAME_TOKENIZER:
+        raise TrainingError(Problem(where, "two tokenizers", "one and the same", remedy))
+    if not same and wanted == "one":
         remedy = "Use cma, uld or mined for models that do not share one."
-        raise TrainingError(Problem(f"method {method}", "one tokenizer", "two that differ", remedy))
+        raise TrainingError(Problem(where, "one tokenizer", "two that differ", remedy))

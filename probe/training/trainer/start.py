@@ -13,18 +13,18 @@ from torch import Tensor
 from probe.checkpoints.checkpoint import Checkpoint, Scales, load_checkpoint
 from probe.errors import Problem, TrainingError
 from probe.models.sources import bundled_dir, bundled_names
-from probe.training.criteria.criterion import PROJECTORS, Criterion
-from probe.training.criteria.logit_matching import MappedHead
+from probe.training.criteria.criterion import Criterion
 from probe.training.criteria.projectors import start_from_heads
-from probe.training.criteria.settings import CROSS_MODEL
+from probe.training.criteria.settings import Objective
 from probe.training.criteria.views import last_states, response_positions
-from probe.training.data.cut import Cut
-from probe.training.examples import Encoded
+from probe.training.criteria.vocabulary import MappedHead
+from probe.training.examples import Cut, Encoded
 from probe.training.recipe import Recipe
-from probe.training.teacher.scales import estimate_scales
+from probe.training.teacher.states import estimate_scales
 from probe.training.teacher.teacher import Frozen, Teacher
 from probe.training.vocabulary_map import Vocabulary, exact_map, read_vocabulary_map
 
+PSEUDO_INVERSE = "pseudo-inverse"
 SCALE_ROWS = 256
 """Rows on which scales are estimated where the teacher's states are not cached."""
 
@@ -32,12 +32,12 @@ SCALE_ROWS = 256
 def starting_checkpoint(recipe: Recipe) -> Checkpoint | None:
     """The checkpoint whose projectors the run begins with, if it names one."""
     directory = start_directory(recipe.objective.start)
-    return None if directory is None or not PROJECTORS[recipe.objective.method] else load_checkpoint(directory)
+    return None if directory is None or not recipe.objective.needs.projectors else load_checkpoint(directory)
 
 
 def start_directory(named: str) -> Path | None:
     """Where the projectors lie that a recipe begins with; None where they are made anew."""
-    if named in ("random", "pseudo-inverse"):
+    if named in ("random", PSEUDO_INVERSE):
         return None
     return bundled_dir() / named if named in bundled_names() else Path(named)
 
@@ -47,7 +47,7 @@ def scales_of(recipe: Recipe, cut: Cut, frozen: Frozen) -> Scales | None:
 
     In reference mode they do not serve training, where every batch has its own, and are marked as an estimate.
     """
-    if recipe.objective.method not in CROSS_MODEL:
+    if not recipe.objective.needs.scales:
         return None
     start = starting_checkpoint(recipe)
     scales = _estimate(cut, frozen) if start is None else start.scales
@@ -87,9 +87,9 @@ def build_criterion(
     options: dict[str, Any] = {}
     if teacher is not None and frozen is not None:
         options["scales"] = None if objective.reference else scales
-        if objective.method == "mined":
-            options["mapped_head"] = _mapped_head(recipe, frozen.teacher, head)
-        elif objective.method == "eta":
+        if objective.needs.vocabulary == "nearest":
+            options["mapped_head"] = _mapped_head(objective, frozen.teacher, head)
+        elif objective.needs.vocabulary == "exact":
             options["student_of_teacher"] = _exact_map(student, teacher, frozen.teacher)
     width = head.shape[1]
     other = width if frozen is None else frozen.teacher.head.shape[1]
@@ -97,7 +97,7 @@ def build_criterion(
     start = starting_checkpoint(recipe)
     if start is not None:
         _copy_projectors(start, criterion)
-    elif recipe.objective.start == "pseudo-inverse" and teacher is not None and frozen is not None:
+    elif recipe.objective.start == PSEUDO_INVERSE and criterion.projectors.structures and teacher and frozen:
         ids = _exact_map(student, teacher, frozen.teacher)
         shared = torch.stack([ids[ids >= 0], (ids >= 0).nonzero()[:, 0]], dim=1)
         start_from_heads(criterion.projectors, head.detach(), frozen.teacher.head.float(), shared)
@@ -121,10 +121,10 @@ def _exact_map(student: Cut, teacher: Cut, frozen: Teacher) -> Int[Tensor, " tea
     return torch.from_numpy(exact_map(*vocabularies, teacher_rows=len(frozen.head)))
 
 
-def _mapped_head(recipe: Recipe, frozen: Teacher, head: Tensor) -> MappedHead:
-    if recipe.objective.vocabulary_map is None:
+def _mapped_head(objective: Objective, frozen: Teacher, head: Tensor) -> MappedHead:
+    if objective.vocabulary_map is None:
         remedy = "Make one with python -m probe.training.vocabulary_map, and set objective.vocabulary_map."
-        raise TrainingError(Problem("method mined", "a vocabulary map", "none", remedy))
-    path = Path(recipe.objective.vocabulary_map)
+        raise TrainingError(Problem(f"method {objective.method}", "a vocabulary map", "none", remedy))
+    path = Path(objective.vocabulary_map)
     ids = read_vocabulary_map(path, teacher_rows=len(frozen.head), student_rows=len(head))
     return MappedHead(frozen.head.float(), torch.from_numpy(ids), len(head))

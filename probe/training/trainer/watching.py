@@ -12,9 +12,8 @@ from transformers import TrainerCallback, TrainingArguments
 
 from probe.errors import Problem, TrainingError
 from probe.training.criteria.cma import keys, queries
-from probe.training.criteria.criterion import Side
 from probe.training.criteria.matching import Adversary, Keys, Queries, key_query_loss
-from probe.training.criteria.views import Counts, View
+from probe.training.criteria.step import Step
 from probe.training.trainer.distiller import Distiller
 from probe.training.trainer.trainer import unwrapped
 
@@ -77,16 +76,13 @@ def gradient_reach(distiller: Distiller, batch: dict[str, Tensor]) -> list[Reach
         TrainingError: the method has no key-query term.
     """
     with _still(distiller):
-        student, side = distiller.sides(batch)
-        terms = distiller.criterion(student, side)
-        q, k, side = _clouds(distiller, student, side)
-        criterion, masks = distiller.criterion, (student.tokens.mask, side.view.tokens.mask)
-        counts = Counts(*(int(mask.sum()) for mask in masks))
-        matching = key_query_loss(criterion.networks, q, k, *masks, criterion.objective, counts)
+        criterion, step = distiller.criterion, _step(distiller, batch)
+        loss = criterion(step.student, step.side).loss
+        matching = key_query_loss(step, *_clouds(step))
         term = criterion.objective.kq_rate * matching.loss
         stepped = {id(each) for each in criterion.trained_networks}
         learners = parts(distiller)
-        whole, alone = (_gradient_norms(loss, learners) for loss in (terms.loss, term))
+        whole, alone = (_gradient_norms(each, learners) for each in (loss, term))
     return [
         Reach(name, whole[name] or 0.0, alone[name], name != CRITIC or id(each[0]) in stepped)
         for name, each in learners.items()
@@ -102,25 +98,29 @@ def critic_accuracy(distiller: Distiller, batch: dict[str, Tensor]) -> float:
         TrainingError: there is no critic that classifies.
     """
     with _still(distiller), torch.no_grad():
-        student, side = distiller.sides(batch)
-        q, k, side = _clouds(distiller, student, side)
-        networks = distiller.criterion.networks
+        step = _step(distiller, batch)
+        networks = step.networks
         if not isinstance(networks, Adversary):
             raise _without("a critic that classifies, as of cma-ga", distiller)
         called_real = [
             (networks.critic(points[mask]) > 0).float().mean().item()
-            for points, mask in ((q, student.tokens.mask), (k, side.view.tokens.mask))
+            for points, mask in zip(_clouds(step), step.masks, strict=True)
         ]
     on_queries, on_keys = called_real
     accuracy = (1 - on_queries + on_keys) / 2
     return 1 - accuracy if distiller.criterion.objective.critic == "released" else accuracy
 
 
-def _clouds(distiller: Distiller, student: View, side: Side | None) -> tuple[Queries, Keys, Side]:
-    criterion = distiller.criterion
-    if side is None or criterion.scales is None or criterion.objective.method not in ("cma-ga", "cma-ct"):
+def _step(distiller: Distiller, batch: dict[str, Tensor]) -> Step:
+    """A batch whose loss has a key-query term."""
+    step = distiller.criterion.step(*distiller.sides(batch))
+    if step.objective.needs.networks is None or distiller.criterion.scales is None:
         raise _without("a key-query term with constant scales, as of cma-ga", distiller)
-    return queries(student.tokens, criterion.projectors), keys(side.view.tokens, criterion.scales), side
+    return step
+
+
+def _clouds(step: Step) -> tuple[Queries, Keys]:
+    return queries(step.student.tokens, step.projectors), keys(step.teacher.tokens, step.scales)
 
 
 def _without(expected: str, distiller: Distiller) -> TrainingError:

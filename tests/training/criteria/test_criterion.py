@@ -13,15 +13,15 @@ from torch.nn import functional as F
 
 from probe.checkpoints.checkpoint import Scales
 from probe.errors import TrainingError
-from probe.training.criteria.criterion import PROJECTORS, Criterion, Side
-from probe.training.criteria.dual_space import Terms
+from probe.training.criteria.criterion import Criterion
 from probe.training.criteria.links import stack_links
-from probe.training.criteria.logit_matching import MappedHead
 from probe.training.criteria.published import batch_scales
+from probe.training.criteria.settings import METHODS as NEEDS
 from probe.training.criteria.settings import DivergenceName, Method, Objective
+from probe.training.criteria.step import Side, Terms
 from probe.training.criteria.teacher_space import expectations
 from probe.training.criteria.views import Counts, Positions, View, embed, frozen_view, response_positions, view
-from probe.training.criteria.vocabulary import Workspace
+from probe.training.criteria.vocabulary import MappedHead, Workspace
 from probe.training.examples import Encoded
 
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -193,7 +193,7 @@ def test_a_method_has_a_finite_loss_and_trains_the_student_and_its_own_projector
     batch = a_batch(method)
     criterion = a_criterion(method, batch)
     result = compute(criterion, batch)
-    assert set(criterion.projectors.structures) == set(PROJECTORS[method])
+    assert set(criterion.projectors.structures) == set(NEEDS[method].projectors)
     assert all(value.isfinite().all() for value in (result.terms.loss, *result.terms.log.values()))
     assert result.terms.log["loss"].item() == pytest.approx(result.terms.loss.item())
     for name, gradient in result.gradients.items():

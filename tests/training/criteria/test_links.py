@@ -196,6 +196,14 @@ def test_a_head_that_lacks_a_direction_has_the_shortest_solution():
     torch.testing.assert_close(weight[3].detach(), torch.zeros(6), rtol=0.0, atol=1e-6)
 
 
+def test_a_method_with_one_of_the_two_starts_that_one():
+    student, teacher, shared = random_heads()
+    both, one = (Projectors(names, **WIDTHS, seed=0) for names in (STRUCTURES, {"t2s": "t-s"}))
+    for projectors in (both, one):
+        start_from_heads(projectors, student, teacher, shared)
+    torch.testing.assert_close(one["t2s"].tensors["0.weight"], both["t2s"].tensors["0.weight"])
+
+
 def test_too_few_shared_tokens_are_refused():
     student, teacher, shared = random_heads(tokens=5)
     with pytest.raises(TrainingError, match="at least 6 shared tokens, the wider model's width; got 5") as caught:

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from probe.checkpoints.checkpoint import Scales
 from probe.training.criteria import matching
 from probe.training.criteria.cma import keys, queries
-from probe.training.criteria.criterion import Criterion, Side
+from probe.training.criteria.criterion import Criterion
 from probe.training.criteria.matching import Adversary, Highway, Transport, key_query_loss, match_norms
 from probe.training.criteria.settings import Objective
+from probe.training.criteria.step import Side
 from probe.training.criteria.views import Counts, Positions, View, embed
 
 STUDENT, TEACHER = 4, 6
@@ -66,8 +67,7 @@ def a_criterion(method: Literal["cma", "cma-ga", "cma-ct"], **options: Any) -> C
 def matching_loss(criterion: Criterion, pair: Pair) -> Tensor:
     """L_kq alone."""
     q, k = queries(pair.student.tokens, criterion.projectors), keys(pair.teacher.view.tokens, SCALES)
-    masks = pair.student.tokens.mask, pair.teacher.view.tokens.mask
-    return key_query_loss(criterion.networks, q, k, *masks, criterion.objective, pair.counts).loss
+    return key_query_loss(criterion.step(pair.student, pair.teacher, pair.counts), q, k).loss
 
 
 def gradients(loss: Tensor, module: nn.Module) -> dict[str, Tensor]:

@@ -18,7 +18,7 @@ from trainer_runs import recipe_of, save_pair
 from probe.errors import CheckpointError, TrainingError
 from probe.models.tokenizer import Tokenizer
 from probe.training.evaluation.evaluate import Evaluation, evaluate, read_evaluation
-from probe.training.evaluation.generate import PUBLISHED, generate
+from probe.training.evaluation.generate import GenerationSettings, generate
 from probe.training.evaluation.likelihood import bits_per_byte
 from probe.training.evaluation.questions import Question, QuestionSet, held_out, read_sets
 from probe.training.evaluation.respond import Model, generation_settings, load_model, model_directory
@@ -261,8 +261,9 @@ def test_an_evaluation_of_other_questions_or_of_another_schema_is_refused(model:
 
 
 def test_settings_are_those_of_the_publication_but_for_what_is_changed():
-    assert generation_settings(EvaluationPart()) == PUBLISHED
-    assert generation_settings(EvaluationPart(), no_repeat_ngram_size=0) == replace(PUBLISHED, no_repeat_ngram_size=0)
+    published = GenerationSettings(no_repeat_ngram_size=6)
+    assert generation_settings(EvaluationPart()) == published
+    assert generation_settings(EvaluationPart(), no_repeat_ngram_size=0) == replace(published, no_repeat_ngram_size=0)
 
 
 @pytest.mark.parametrize(

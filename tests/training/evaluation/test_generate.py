@@ -16,7 +16,7 @@ from tokenizers import decoders, processors
 
 from probe.errors import TrainingError
 from probe.models.tokenizer import Tokenizer
-from probe.training.evaluation.generate import PUBLISHED, GenerationSettings, GumbelNoise, generate, generate_rows
+from probe.training.evaluation.generate import GenerationSettings, GumbelNoise, generate, generate_rows
 
 PROMPTS = (
     "Return the path.",
@@ -309,4 +309,4 @@ def test_bad_calls_are_refused(places: dict[str, Path], tmp_path: Path):
     with pytest.raises(TrainingError, match="prompt 1: expected at least one token"):
         generate(model, tokenizer, ["a", ""], ROOM, batch_size=1, seed=0)
     with pytest.raises(TrainingError, match="max_length: expected at most 64 tokens; got 512"):
-        generate(model, tokenizer, ["a"], PUBLISHED, batch_size=1, seed=0)
+        generate(model, tokenizer, ["a"], GenerationSettings(), batch_size=1, seed=0)

@@ -15,7 +15,7 @@ from probe.models.tokenizer import Tokenizer
 from probe.training.evaluation.likelihood import ROWS, bits_per_byte
 from probe.training.examples import Example
 from probe.training.recipe import Lora, StudentPart
-from probe.training.trainer.models import load_student
+from probe.training.trainer.setup import load_student
 
 EXAMPLES = [
     Example("Return the path.\n", "Read a naïve café menu; read it twice."),

@@ -21,11 +21,9 @@ from probe.models.tokenizer import Tokenizer
 from probe.training.criteria.projectors import Projectors
 from probe.training.criteria.vocabulary import Workspace
 from probe.training.examples import Encoded, Example, batches, read_examples, tokenize
-from probe.training.pretraining.inputs import PretrainInputs, make_batch
-from probe.training.pretraining.loop import PretrainSettings, pretrain, t2s_loss
+from probe.training.pretraining.loop import PretrainInputs, PretrainSettings, make_batch, pretrain, t2s_loss
 from probe.training.pretraining.run import PretrainRun, pretraining, run_pretraining
-from probe.training.teacher.scales import estimate_scales
-from probe.training.teacher.states import TeacherStates, teacher_states
+from probe.training.teacher.states import TeacherStates, estimate_scales, teacher_states
 
 STRUCTURES = {"query": "2s-2t", "t2s": "t-s"}
 

@@ -15,7 +15,7 @@ from directories import TEXTS, save_model
 
 from probe.training.data.corpus import read_corpus
 from probe.training.teacher import responses as teacher_responses
-from probe.training.teacher.responses import weights_digest
+from probe.training.teacher.responses import teacher_digest
 from probe.training.teacher.seqkd import main
 
 COUNT = 40
@@ -196,7 +196,7 @@ def test_a_teachers_digest_is_of_its_weights_and_not_of_their_storage(place: Pat
     same, other = load(torch.bfloat16).float(), load(torch.bfloat16)
     with torch.no_grad():
         other.get_parameter("transformer.h.0.mlp.c_fc.weight").mul_(1.5)
-    assert weights_digest(stored) == weights_digest(same) != weights_digest(other)
+    assert teacher_digest(stored) == teacher_digest(same) != teacher_digest(other)
 
 
 @pytest.mark.parametrize(

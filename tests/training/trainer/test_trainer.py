@@ -42,9 +42,8 @@ from probe.checkpoints.find import find_checkpoint
 from probe.cli.train import main
 from probe.models.tokenizer import Tokenizer
 from probe.training.criteria.cma import attend, keys, queries
-from probe.training.criteria.criterion import PROJECTORS
 from probe.training.criteria.projectors import Projectors
-from probe.training.criteria.settings import Method
+from probe.training.criteria.settings import METHODS, Method
 from probe.training.criteria.views import embed, response_positions
 from probe.training.examples import epoch_batches, read_examples, tokenize
 from probe.training.recipe import Recipe
@@ -95,7 +94,7 @@ def base_weights(directory: Path) -> dict[str, np.ndarray]:
 # Every method
 
 
-@pytest.mark.parametrize("method", PROJECTORS)
+@pytest.mark.parametrize("method", METHODS)
 def test_every_method_trains_and_leaves_a_checkpoint(place: Path, tmp_path: Path, method: Method):
     recipe = recipe_of(place, tmp_path / "tiny.toml", **parts_of(place, method))
     last = train(recipe, tmp_path / "run", say=lambda _: None)
@@ -113,7 +112,7 @@ def test_every_method_trains_and_leaves_a_checkpoint(place: Path, tmp_path: Path
     if method == "sft":
         return
     stored = load_checkpoint(last)
-    assert set(stored.projectors) == set(PROJECTORS[method])
+    assert set(stored.projectors) == set(METHODS[method].projectors)
     assert (stored.method, stored.steps, stored.recipe["sha256"]) == (method, 2, recipe.digest())
     drawn = Projectors({name: p.structure for name, p in stored.projectors.items()}, student=16, teacher=24, seed=10)
     for name, projector in stored.projectors.items():

@@ -1,0 +1,31 @@
+from pathlib import Path
+
+import torch
+from directories import save_model
+from torch import nn
+
+from probe.training.model_files import base_of, files_digest, weights_digest
+
+
+def test_digests_stay_those_under_which_caches_of_users_lie():
+    """Another digest would have every teacher run over its corpus again, and refuse what it has written."""
+    model = nn.Sequential(nn.Linear(3, 50), nn.BatchNorm1d(50))
+    with torch.no_grad():
+        for each in model.parameters():
+            each.copy_(torch.arange(each.numel()).reshape(each.shape) / 8)
+    of_states = weights_digest(model.named_parameters(), 64, with_precision=True)
+    of_responses = weights_digest(sorted(model.state_dict().items()), 1024, with_precision=False)
+    assert of_states == "7db9b1474cecb695ac2a767c2113f6d837bf8b33acd0432e9e80e4cfcc57f798"
+    assert of_responses == "189e0cace2b7bf1e9ad43765504d72445f18769c9e1287726011ce020828f358"
+
+
+def test_adapters_name_their_base_and_have_its_digest_in_theirs(tmp_path: Path):
+    save_model("gpt2", tmp_path / "base")
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text(f'{{"base_model_name_or_path": "{tmp_path / "base"}"}}')
+    assert base_of(adapter) == tmp_path / "base"
+    assert base_of(tmp_path / "base") is None
+    before = files_digest(adapter)
+    (tmp_path / "base" / "config.json").write_text("{}")
+    assert files_digest(adapter) != before
