@@ -124,7 +124,7 @@ def _cell(cell: Any) -> Any:
 
 def _caption(name: str, figure: PaperFigure | PaperTable) -> str:
     kind = "tab" if isinstance(figure, PaperTable) else "fig"
-    made = f"% probe-figures --only {name}; figures/README.md says what made its reports"
+    made = f"% probe-figures --only {name}; docs/reproducing.md says what made its reports"
     return f"{made}\n\\caption{{{tex(figure.caption)}}}\n\\label{{{kind}:{name}}}\n"
 
 
