@@ -193,7 +193,8 @@ def figures(counts: Float[np.ndarray, "*batch counts"]) -> Float[np.ndarray, "*b
 
 
 def _figures_of(counts: Float[np.ndarray, "rows counts"]) -> Figures:
-    return Figures(len(counts), estimates(counts, figures, least=2))  # few readers read twice
+    # Of few rows too: hardly a file is annotated twice as a whole.
+    return Figures(len(counts), estimates(counts, figures, least=2))
 
 
 def _disagreements(a: GoldRow, b: GoldRow) -> Iterator[Disagreement]:
