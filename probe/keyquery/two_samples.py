@@ -163,7 +163,9 @@ def sliced_wasserstein(
     """
     import ot
 
-    directions = ot.sliced.get_random_projections(x.shape[1], projections, seed).astype(np.float64)
+    # Given a number, POT seeds one generator that all threads share; a generator of its own draws the same directions.
+    own = np.random.RandomState(seed)
+    directions = ot.sliced.get_random_projections(x.shape[1], projections, own).astype(np.float64)
     x, y = x.astype(np.float64), y.astype(np.float64)
     if len(x) == len(y):
         ours, theirs = (np.sort(directions.T @ points.T, axis=1) for points in (x, y))

@@ -1,6 +1,7 @@
 """Each distance on Gaussians whose answer is known."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -309,3 +310,12 @@ def test_a_subsample_is_all_or_some_in_order_by_its_seed():
     assert (np.diff(few) > 0).all()
     np.testing.assert_array_equal(few, subsample(1000, 50, 0))
     assert not np.array_equal(few, subsample(1000, 50, 1))
+
+
+def test_directions_of_one_thread_are_no_others():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(60, 12)), rng.normal(size=(60, 12))
+    alone = sliced_wasserstein(x, y, projections=50, seed=3)
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda _: sliced_wasserstein(x, y, projections=50, seed=3), range(400)))
+    assert set(together) == {alone}
