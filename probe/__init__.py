@@ -1,4 +1,4 @@
-"""See what cross-model attention aligns in cross-tokenizer distillation.
+"""Compare cross-model attention with annotated links between the tokens of two tokenizers.
 
     >>> import probe
     >>> opened = probe.find_checkpoint("demo")
@@ -6,7 +6,7 @@
     >>> opened.map(student, teacher).weights.shape
     (8, 8)
 
-Importing this package is cheap: every name below is loaded when it is first used, and none of them needs torch.
+Importing this package is fast: each name is loaded on its first use. None of them needs torch.
 """
 
 from importlib import import_module

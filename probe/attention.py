@@ -1,15 +1,16 @@
-"""Cross-model attention (CMA): the one equation that probe and training share.
+"""Cross-model attention (CMA): the equations that probing and training share.
 
 Student position i has input x_i and target x_{i+1}; teacher position j has y_j and y_{j+1}. With embedding tables
 E_s, E_t of widths d_s, d_t (Eq. 4–6, Zhang et al. 2024, "Dual-Space Knowledge Distillation"):
 
     q_i  = W_q [E_s(x_i); E_s(x_{i+1})] + b          query, from 2·d_s to 2·d_t
     k_j  = [E_t(y_j); E_t(y_{j+1})] / key_scale      key; there is no key projector
-    A    = softmax_j (q_i · k_j / sqrt(2·d_t))       what each student position takes from the teacher
-    A'   = softmax_i of the same logits              what each teacher position takes from the student
+    l_ij = q_i · k_j / sqrt(2·d_t)                   logit
+    A    = softmax over j of l_ij                    forward: how much each student position draws from the teacher
+    B    = softmax over i of l_ij                    backward: how much each teacher position draws from the student
 
-Positions are those of the response: from the one whose target is the first response token to the one whose target is
-the end-of-sequence token. Row i therefore speaks of the *target* x_{i+1} as much as of x_i.
+Positions are those of the response: the first one has the first response token as its target, the last one has the
+end of sequence. So row i depends on the *target* x_{i+1} as much as on x_i.
 """
 
 import math
@@ -21,26 +22,26 @@ from jaxtyping import Bool, Float
 
 from probe.projectors import Projector, project
 
-Logits = Float[np.ndarray, "_ _"]  # student × teacher; one text's size says nothing about the next one's
+Logits = Float[np.ndarray, "_ _"]  # student × teacher; every sentence has another size
 
 
 Array = Any  # numpy or torch, see projectors
 
 
 class CrossModelAttention(NamedTuple):
-    """Logits and both softmaxes, each student × teacher."""
+    """The logits and both attentions, each student × teacher."""
 
     logits: Float[Array, "*batch student teacher"]
     over_teacher: Float[Array, "*batch student teacher"]
-    """A: each student row sums to one."""
+    """Forward attention: each student row sums to one."""
     over_student: Float[Array, "*batch student teacher"]
-    """A', transposed: each teacher column sums to one."""
+    """Backward attention: each teacher column sums to one."""
 
 
 def bigrams(
     inputs: Float[Array, "*batch positions width"], targets: Float[Array, "*batch positions width"]
 ) -> Float[Array, "*batch positions two_widths"]:
-    """[E(x_i); E(x_{i+1})], the state that a query or key is made of."""
+    """The embeddings of input and target side by side, from which queries and keys are made."""
     return array_namespace(inputs, targets).concat([inputs, targets], axis=-1)
 
 
@@ -51,14 +52,14 @@ def attention_logits(
     *,
     key_scale: float,
 ) -> Float[Array, "*batch student teacher"]:
-    """q_i · k_j / sqrt(2·d_t) for all pairs of positions."""
+    """The logits of all pairs of positions: q_i · k_j / sqrt(2·d_t)."""
     return scaled_products(project(query, student_bigrams), teacher_bigrams / key_scale)
 
 
 def scaled_products(
     queries: Float[Array, "*batch student width"], keys: Float[Array, "*batch teacher width"]
 ) -> Float[Array, "*batch student teacher"]:
-    """q_i · k_j / sqrt(width) for all pairs."""
+    """The scaled dot products of all pairs: q_i · k_j / sqrt(width)."""
     return queries @ keys.mT / math.sqrt(keys.shape[-1])
 
 
@@ -69,10 +70,10 @@ def cross_model_attention(
     teacher_mask: Bool[Array, "*batch teacher"] | None = None,
     links: Bool[Array, "*batch student teacher"] | None = None,
 ) -> CrossModelAttention:
-    """Both softmaxes of the logits.
+    """Forward and backward attention of the logits.
 
-    Masks are true where a position exists (False: padding of a batch), links where two positions may meet. A position
-    that may meet no other takes nothing: its weights are all zero.
+    Masks are True where a position exists, and False for the padding of a batch. Links are True where two positions may
+    attend to each other. A position that may attend to no other has only zero weights.
     """
     columns = _both(None if teacher_mask is None else teacher_mask[..., None, :], links)
     rows = _both(None if student_mask is None else student_mask[..., :, None], links)
@@ -88,7 +89,7 @@ def _both(mask: Array | None, links: Array | None) -> Array | None:
 def softmax(
     logits: Float[Array, "*shape"], *, axis: int, mask: Bool[Array, "..."] | None = None
 ) -> Float[Array, "*shape"]:
-    """Softmax along an axis; where ``mask`` is false the weight is exactly zero, also where all of it is."""
+    """Softmax along an axis; the weight is exactly zero where ``mask`` is False, even if all of it is."""
     xp = array_namespace(logits)
     if mask is not None:
         logits = xp.where(mask, logits, xp.full_like(logits, -math.inf))

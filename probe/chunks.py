@@ -1,4 +1,4 @@
-"""What two tokenisations of one text share: overlapping spans of bytes, chunks with common boundaries, equal tokens."""
+"""What two tokenisations of a sentence share: overlapping bytes, chunks with common boundaries, equal tokens."""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -23,9 +23,10 @@ class Chunk:
 
 
 def shared_chunks(student: TokenizedText, teacher: TokenizedText) -> tuple[Chunk, ...]:
-    """Minimal chunks, in order; each token of either side is in exactly one.
+    """The smallest possible chunks, in order; each token of either side is in exactly one.
 
-    Tokens that share bytes (pieces of one character, of one normalised segment) and empty tokens never part company.
+    Tokens of a side that share bytes (parts of a character or of a normalised segment) stay in one chunk. An empty
+    token stays with a neighbour.
 
     Raises:
         TokenError: the texts differ, or only one side has tokens.
@@ -44,11 +45,13 @@ def shared_chunks(student: TokenizedText, teacher: TokenizedText) -> tuple[Chunk
     sizes = len(student.tokens), len(teacher.tokens)
     if 0 in sizes and sizes != (0, 0):
         raise TokenError(
-            Problem(repr(student.text), "tokens on both sides", f"{sizes[0]} and {sizes[1]}", "Give the text tokens.")
+            Problem(
+                repr(student.text), "tokens on both sides", f"{sizes[0]} and {sizes[1]}", "Give tokens for both sides."
+            )
         )
     cuts = _cuts(student), _cuts(teacher)
     common = sorted(cuts[0].keys() & cuts[1].keys())
-    # A cut needs both sides to have moved on; the last one takes along whatever is left.
+    # Both sides must have new tokens before a cut; the last chunk takes all tokens that are left.
     ends = [(cuts[0][byte], cuts[1][byte]) for byte in common] + [sizes]
     chunks: list[Chunk] = []
     begin = (0, 0)
@@ -62,17 +65,22 @@ def shared_chunks(student: TokenizedText, teacher: TokenizedText) -> tuple[Chunk
 def _check_same_text(student: TokenizedText, teacher: TokenizedText) -> None:
     if student.text != teacher.text:
         raise TokenError(
-            Problem("pair", "one text on both sides", f"{student.text!r} and {teacher.text!r}", "Tokenise one text.")
+            Problem(
+                "pair",
+                "one sentence on both sides",
+                f"{student.text!r} and {teacher.text!r}",
+                "Tokenise the same sentence.",
+            )
         )
 
 
 def _cuts(side: TokenizedText) -> dict[int, int]:
-    """Byte offsets at which the side can be cut, each with the number of tokens before it."""
+    """The byte offsets at which the side can be cut, each with the number of tokens before it."""
     cuts: dict[int, int] = {}
     reached = 0
     for index, token in enumerate(side.tokens):
         if index and token.start >= reached:
-            # Empty tokens stand after a cut at their byte, so the earliest cut is kept.
+            # Empty tokens come after a cut at their byte, so keep the earliest cut.
             cuts.setdefault(token.start, index)
         reached = max(reached, token.end)
     return cuts
@@ -110,7 +118,7 @@ def numbered(items: Sequence[Hashable]) -> Int[np.ndarray, " items"]:
 
 
 def surfaces(side: TokenizedText) -> list[bytes]:
-    """What each token stands for, spaces around it aside."""
+    """The bytes of each token, without spaces at both ends unless it has nothing else."""
     return [side.surface(i).strip(b" ") or side.surface(i) for i in range(len(side.tokens))]
 
 
@@ -137,7 +145,7 @@ def content_sizes(side: TokenizedText) -> Int[np.ndarray, " tokens"]:
 
 
 def one_to_one(student: TokenizedText, teacher: TokenizedText) -> frozenset[tuple[int, int]]:
-    """The chunks of one token against one, each as its link: cells on which no two readers differ."""
+    """The links of all chunks of one token on each side. These links leave nothing to decide."""
     chunks = shared_chunks(student, teacher)
     return frozenset((c.student.start, c.teacher.start) for c in chunks if len(c.student) == len(c.teacher) == 1)
 

@@ -1,16 +1,16 @@
-"""Every error this package raises on purpose, and the four facts each message carries.
+"""The errors of this package, and the four facts that each message has.
 
 ProbeError                 base; commands print it and exit with code 2
-├── TokenError             pieces that do not spell their text
+├── TokenError             tokens that do not spell their sentence
 ├── PairsError             a gold file, or a row of it
 ├── MapError               an attention map, or a file that holds one
-├── ProjectorError         a projector's structure or tensors
+├── ProjectorError         the structure or the tensors of a projector
 ├── TableError             an embedding table
 ├── CheckpointError        a checkpoint directory
 ├── OutputError            a file that cannot be written
 ├── ReportError            a saved report that cannot be read
 ├── TrainingError          training data, settings or state
-└── MissingExtraError      a package that an extra would have installed
+└── MissingExtraError      a package that one of the extras installs
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong: where, what was expected, what came, and how to mend it."""
+    """One thing that is wrong: where, what was expected, what was found, and how to correct it."""
 
     where: str
     expected: str
@@ -30,7 +30,7 @@ class Problem:
 
 
 class ProbeError(Exception):
-    """Input that cannot be used. Holds one problem or, for a file with several bad rows, all of them.
+    """Input that cannot be used. It has one problem or, for a file with several bad rows, all of them.
 
     Example:
         >>> import probe
@@ -47,19 +47,19 @@ class ProbeError(Exception):
 
 
 class TokenError(ProbeError):
-    """Pieces do not spell the text they are said to come from."""
+    """Tokens do not spell the sentence that they should come from."""
 
 
 class PairsError(ProbeError):
-    """A gold file breaks its format, or none of its rows fits."""
+    """A gold file has a wrong format, or none of its rows fits."""
 
 
 class MapError(ProbeError):
-    """An attention map is malformed."""
+    """An attention map has a wrong form."""
 
 
 class ProjectorError(ProbeError):
-    """A projector's structure cannot be parsed, or its tensors do not match it."""
+    """The structure of a projector cannot be parsed, or its tensors do not match it."""
 
 
 class TableError(ProbeError):
@@ -67,7 +67,7 @@ class TableError(ProbeError):
 
 
 class CheckpointError(ProbeError):
-    """A checkpoint directory is incomplete, contradicts itself, or belongs to other models."""
+    """A checkpoint directory is incomplete or inconsistent, or belongs to other models."""
 
 
 class OutputError(ProbeError):
@@ -75,7 +75,7 @@ class OutputError(ProbeError):
 
 
 class ReportError(ProbeError):
-    """A saved report cannot be read, or is none."""
+    """A saved report cannot be read."""
 
 
 class TrainingError(ProbeError):

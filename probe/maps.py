@@ -1,4 +1,4 @@
-"""An attention map: how much each student target draws from each teacher target. Numbers and tokens, no model."""
+"""Attention maps: how much each student token draws from each teacher token. They need no model."""
 
 import json
 from dataclasses import dataclass
@@ -13,15 +13,16 @@ from probe.errors import MapError, Problem, TokenError
 from probe.output.files import replacing_file
 from probe.tokens import EOS_DISPLAY, TokenizedText
 
-_TOLERANCE = 1e-3  # float16 storage of a row of 512 weights stays well within
+_TOLERANCE = 1e-3  # a row of 512 weights in float16 differs by much less
 
 
 @dataclass(frozen=True)
 class AttentionMap:
-    """Weights indexed by *target* tokens: row i belongs to response token x_{i+1}, column j to y_{j+1}.
+    """The attention weights of one sentence, student tokens × teacher tokens.
 
-    The last row and the last column are the end-of-sequence targets, so a text of n and m tokens has weights of shape
-    (n + 1, m + 1). Every row sums to one. `over_student`, where known, is the other softmax: its columns sum to one.
+    The row of a token is the position that predicts it (its *target*), and so is the column. The last row and the last
+    column are the end of sequence, so n student and m teacher tokens give weights of shape (n + 1, m + 1). Every row
+    sums to one. `over_student` is the backward attention, if known: its columns sum to one.
 
     Raises:
         MapError: shapes do not fit the tokens, a weight is negative or not finite, or a row does not sum to one.
@@ -49,35 +50,37 @@ class AttentionMap:
             if values is None:
                 continue
             if values.shape != shape:
-                self._refuse(f"{name} of shape {shape}, end of sequence included", f"{values.shape}")
+                self._refuse(f"{name} of shape {shape}, with the end of sequence", f"{values.shape}")
             if not (np.isfinite(values).all() and (values >= 0).all()):
                 self._refuse(f"finite {name} of at least 0", "others")
             if np.abs(values.sum(axis) - 1).max() > _TOLERANCE:
-                self._refuse(f"{name} that sum to one", f"a sum that is {np.abs(values.sum(axis) - 1).max():.3g} off")
+                self._refuse(
+                    f"{name} that sum to one", f"a sum that differs by {np.abs(values.sum(axis) - 1).max():.3g}"
+                )
 
     def _refuse(self, expected: str, got: str) -> NoReturn:
-        remedy = "Index by target tokens and normalise."
+        remedy = "Give a row and a column for each token and for the end of sequence, and normalise the weights."
         raise MapError(Problem(f"map of {self.method} for {self.student.text!r}", expected, got, remedy))
 
     @property
     def reversed(self) -> "AttentionMap":
-        """A′ as a map of its own: teacher targets as rows.
+        """The backward attention as a map of its own: rows are teacher tokens.
 
         Raises:
-            MapError: A′ is not known.
+            MapError: the backward attention is not known.
         """
         if self.over_student is None:
-            self._refuse("over_student, the other softmax", "none")
+            self._refuse("over_student, the backward attention", "none")
         return AttentionMap(self.method, self.teacher, self.student, self.over_student.T, self.weights.T)
 
     @property
     def student_labels(self) -> tuple[str, ...]:
-        """Display form of the rows."""
+        """The tokens of the rows, as they are displayed."""
         return (*self.student.display(), EOS_DISPLAY)
 
     @property
     def teacher_labels(self) -> tuple[str, ...]:
-        """Display form of the columns."""
+        """The tokens of the columns, as they are displayed."""
         return (*self.teacher.display(), EOS_DISPLAY)
 
     def save(self, path: str | Path) -> None:
@@ -99,10 +102,10 @@ class AttentionMap:
         """Read what `save` wrote.
 
         Raises:
-            MapError: the file is missing or no such map.
+            MapError: the file is missing or is not such a map.
         """
         try:
-            # Opened here, because numpy leaves a damaged file open.
+            # Open it here, because numpy would leave a damaged file open.
             with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 meta = json.loads(str(arrays["meta"]))
                 student, teacher = (TokenizedText.from_pieces(meta["text"], meta[s]) for s in ("student", "teacher"))
@@ -114,7 +117,7 @@ class AttentionMap:
 
 
 def with_eos(weights: Float[np.ndarray, "student teacher"]) -> Float[np.ndarray, "student_targets teacher_targets"]:
-    """Add the targets of end of sequence, and let each row sum to one; a row of zeros has all its weight there."""
+    """Add a row and a column for the end of sequence, and normalise the rows; a row of zeros gets all weight there."""
     padded = np.pad(weights, ((0, 1), (0, 1)))
     padded[padded.sum(axis=1) == 0, -1] = 1.0
     return padded / padded.sum(axis=1, keepdims=True)

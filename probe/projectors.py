@@ -1,8 +1,8 @@
-"""Projectors: the structure grammar of DSKD's checkpoints, and one pure function that applies them.
+"""Projectors: their structures as in the checkpoints of DSKD, and one pure function that applies them.
 
-A structure such as ``"2s-2t"`` or ``"t-2t-relu-s"`` lists widths, ``s`` and ``t`` being the student's and the
-teacher's. Between two widths lies a linear map; ``relu`` stands for itself. Tensors are named by position in the
-resulting sequence: ``t-2t-relu-s`` has ``0.weight``, ``0.bias``, ``2.weight`` and ``2.bias``.
+A structure such as ``"2s-2t"`` or ``"t-2t-relu-s"`` lists widths: ``s`` is the width of the student, ``t`` that of the
+teacher. Between two widths is a linear map, and ``relu`` is a rectifier. Tensors are named by the position of their
+layer: ``t-2t-relu-s`` has ``0.weight``, ``0.bias``, ``2.weight`` and ``2.bias``.
 """
 
 import re
@@ -17,13 +17,13 @@ from jaxtyping import Float
 
 from probe.errors import Problem, ProjectorError
 
-Array = Any  # numpy or torch: shapes are checked for both, and neither is imported for the other's sake
+Array = Any  # numpy or torch: shapes are checked for both, without importing torch
 
 QUERY, T2S, S2T = "query", "t2s", "s2t"
-"""Names of the three projectors, as checkpoints spell them."""
+"""Names of the three projectors in checkpoints."""
 
 STRUCTURES = {QUERY: "2s-2t", T2S: "t-s", S2T: "s-t"}
-"""The published structures: what a projector maps from and to."""
+"""The published structure of each projector."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +46,10 @@ Layer = Linear | Relu
 
 
 def parse_structure(structure: str, *, student: int, teacher: int) -> tuple[Layer, ...]:
-    """Layers of a structure for two model widths; a lone width is the identity and has none.
+    """The layers of a structure for two model widths; a single width is the identity and has no layers.
 
     Raises:
-        ProjectorError: an item is neither ``relu`` nor a multiple of ``s`` or ``t``, or a relu has no place to stand.
+        ProjectorError: an item is neither ``relu`` nor a multiple of ``s`` or ``t``, or a relu is at the wrong place.
     """
     items = structure.split("-")
     widths = [_width(item, structure, student=student, teacher=teacher) for item in items]
@@ -57,7 +57,7 @@ def parse_structure(structure: str, *, student: int, teacher: int) -> tuple[Laye
         raise ProjectorError(
             Problem(
                 f"structure {structure!r}",
-                "a width at either end",
+                "a width at both ends",
                 f"{items[0]!r} … {items[-1]!r}",
                 "Begin and end with a multiple of s or t, as in t-2t-relu-s.",
             )
@@ -68,7 +68,12 @@ def parse_structure(structure: str, *, student: int, teacher: int) -> tuple[Laye
         if width is None:
             if before is None:
                 raise ProjectorError(
-                    Problem(f"structure {structure!r}", "a width after each relu", "two in a row", "Drop one of them.")
+                    Problem(
+                        f"structure {structure!r}",
+                        "a width after each relu",
+                        "two relus in a row",
+                        "Remove one of them.",
+                    )
                 )
             # In `t-relu-s` the relu acts on the input itself; in `t-2t-relu-s` on the map to 2t.
             layers.append(Relu(len(layers)))
@@ -106,10 +111,10 @@ class Projector:
     def load(
         cls, structure: str, tensors: Mapping[str, Array], *, student: int, teacher: int, where: str
     ) -> "Projector":
-        """Check every tensor against the structure; ``where`` names the file in messages.
+        """Check every tensor against the structure; ``where`` names the file, for messages.
 
         Raises:
-            ProjectorError: a tensor is missing, superfluous or of another shape.
+            ProjectorError: a tensor is missing, unexpected, or has another shape.
         """
         layers = parse_structure(structure, student=student, teacher=teacher)
         expected = tensor_shapes(layers)
@@ -138,14 +143,14 @@ def _mismatch(where: str, structure: str, expected: tuple[int, ...] | None, got:
         return Problem(
             where,
             f"shape {expected}",
-            "an empty tensor of shape (0,), as DeepSpeed ZeRO-3 leaves behind when nobody gathers it",
+            "an empty tensor of shape (0,), which DeepSpeed ZeRO-3 saves if the weights are not gathered",
             "Convert the run with DeepSpeed's zero_to_fp32.py, or save projectors inside GatheredParameters.",
         )
     return Problem(
         where,
         f"shape {expected}" if expected is not None else f"no such tensor in a {structure} projector",
         f"shape {got}" if got is not None else "no tensor",
-        "Check that the structure and both models are those the projectors were trained with.",
+        "Use the structure and the two models with which the projectors were trained.",
     )
 
 

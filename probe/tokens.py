@@ -1,9 +1,9 @@
-"""A text cut into pieces, each with the span of UTF-8 bytes it stands for.
+"""A sentence and its tokens, each with the UTF-8 bytes of the sentence that it covers.
 
-Bytes of the text are the ruler that two tokenizers have in common. Spans are derived from the pieces alone, so a gold
-file can be checked without its tokenizers: whichever alphabet spells the text, byte-level (``Ġcat``) or SentencePiece
-(``▁cat``, ``<0xE6>``), is the one that was used. Text that a tokenizer normalised before cutting (NFC, NFKC) is
-mapped back segment by segment. Anything else is an error; spans never drift.
+Two tokenizers are compared by these bytes. They are found from the tokens alone, so a gold file can be checked without
+its tokenizers. Two alphabets are tried: byte-level (``Ġcat``) and SentencePiece (``▁cat``, ``<0xE6>``); the one that
+spells the sentence was used. If a tokenizer normalised the text first (NFC, NFKC), the bytes are mapped back segment by
+segment. Everything else is an error.
 """
 
 import re
@@ -22,7 +22,7 @@ BYTE_PIECE = re.compile(r"<0x([0-9A-F]{2})>")
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A vocabulary piece and the bytes ``[start, end)`` of the text that it covers; empty where it adds none."""
+    """A piece of the vocabulary, and the bytes ``[start, end)`` of the text that it covers, which may be none."""
 
     piece: str
     start: int
@@ -31,7 +31,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class TokenizedText:
-    """A text and the tokens of one tokenizer for it, in order, without special tokens.
+    """A sentence and its tokens from one tokenizer, in order, without special tokens.
 
     Example:
         >>> from probe import TokenizedText
@@ -47,30 +47,30 @@ class TokenizedText:
 
     @classmethod
     def from_pieces(cls, text: str, pieces: Sequence[str]) -> "TokenizedText":
-        """Find the byte span of each piece.
+        """Find the byte span of each token, which is given as a piece of the vocabulary.
 
         Raises:
-            TokenError: the pieces spell neither the text nor a Unicode normal form of it.
+            TokenError: the tokens spell neither the text nor a Unicode normal form of it.
         """
         return cls(text, tuple(Token(p, *span) for p, span in zip(pieces, _spans(text, pieces), strict=True)))
 
     @property
     def pieces(self) -> tuple[str, ...]:
-        """The vocabulary pieces."""
+        """The tokens as pieces of the vocabulary."""
         return tuple(token.piece for token in self.tokens)
 
     def surface(self, index: int) -> bytes:
-        """The bytes of the text under token ``index``."""
+        """The bytes of the text that token ``index`` covers."""
         token = self.tokens[index]
         return self.text.encode()[token.start : token.end]
 
     def display(self) -> tuple[str, ...]:
-        """Each token as a reader should see it: spaces as ``␣``, line breaks and tabs as symbols, odd bytes in hex."""
+        """Each token in readable form: spaces as ``␣``, line breaks and tabs as symbols, single bytes in hex."""
         return tuple(_display(self.surface(i), token.piece) for i, token in enumerate(self.tokens))
 
 
 def text_of(surface: bytes) -> str | None:
-    """The characters of a token; None where it begins or ends inside of one."""
+    """The characters of a token; None if it begins or ends inside a character."""
     try:
         return surface.decode()
     except UnicodeDecodeError:
@@ -79,21 +79,21 @@ def text_of(surface: bytes) -> str | None:
 
 @cache
 def byte_of_char() -> dict[str, int]:
-    """GPT-2's alphabet: printable Latin-1 stands for itself, the other bytes for U+0100 and up."""
+    """The alphabet of GPT-2: printable Latin-1 characters are themselves, other bytes are U+0100 and up."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in printable]
     return {chr(b): b for b in printable} | {chr(0x100 + n): b for n, b in enumerate(others)}
 
 
 def byte_level_bytes(piece: str) -> bytes:
-    """What a piece of a byte-level vocabulary stands for."""
+    """The bytes of a piece of a byte-level vocabulary."""
     alphabet = byte_of_char()
-    # Added tokens (runs of spaces in GPT-NeoX and Phi) are stored as themselves, outside the alphabet.
+    # Added tokens (runs of spaces in GPT-NeoX and Phi) are stored as plain text, outside the alphabet.
     return b"".join(bytes([alphabet[char]]) if char in alphabet else char.encode() for char in piece)
 
 
 def sentencepiece_bytes(piece: str) -> bytes:
-    """What a piece of a SentencePiece vocabulary stands for."""
+    """The bytes of a piece of a SentencePiece vocabulary."""
     byte = BYTE_PIECE.fullmatch(piece)
     return bytes([int(byte[1], 16)]) if byte else piece.replace("▁", " ").encode()
 
@@ -101,10 +101,10 @@ def sentencepiece_bytes(piece: str) -> bytes:
 def _spans(text: str, pieces: Sequence[str]) -> list[tuple[int, int]]:
     if lone := re.search(r"[\ud800-\udfff]", "".join([text, *pieces])):
         got = f"half of a surrogate pair, U+{ord(lone[0]):X}"
-        raise TokenError(Problem(repr(text), "text that UTF-8 can hold", got, "Write the whole character."))
+        raise TokenError(Problem(repr(text), "characters that UTF-8 can encode", got, "Write the whole character."))
     forms: tuple[NormalForm | None, ...] = (None, "NFC", "NFKC")
     for form in forms:
-        # A form that leaves the text as it is has been tried already.
+        # A form that does not change the text has been tried already.
         spelled = text if form is None else unicodedata.normalize(form, text)
         if form is not None and spelled == text:
             continue
@@ -114,15 +114,15 @@ def _spans(text: str, pieces: Sequence[str]) -> list[tuple[int, int]]:
     raise TokenError(
         Problem(
             repr(text),
-            "pieces that spell this text, byte for byte or in a Unicode normal form",
+            "tokens that spell this sentence, byte for byte or in a Unicode normal form",
             " ".join(pieces),
-            "Write the tokenizer's pieces for exactly this text, without special tokens.",
+            "Give the tokens of the tokenizer for exactly this sentence, without special tokens.",
         )
     )
 
 
 def _spans_of_exact(text: bytes, pieces: Sequence[str]) -> list[tuple[int, int]] | None:
-    """Spans if the pieces spell ``text``, possibly after the one dummy space that SentencePiece puts in front."""
+    """Spans if the pieces spell ``text``, perhaps after the dummy space that SentencePiece puts in front; else None."""
     for decode in (byte_level_bytes, sentencepiece_bytes):
         chunks = [decode(piece) for piece in pieces]
         spelled = b"".join(chunks)
@@ -138,8 +138,8 @@ def _spans_of_exact(text: bytes, pieces: Sequence[str]) -> list[tuple[int, int]]
 
 
 def _unnormalise(text: str, form: NormalForm, spans: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Map spans of the normal form back to the text: a changed segment is covered whole by whatever touches it."""
-    starts: list[int] = []  # for each byte of the normal form, where its source begins and ends in the text
+    """Map spans of the normal form back to the text. A span that has part of a changed segment gets all of it."""
+    starts: list[int] = []  # for each byte of the normal form: where its source begins and ends in the text
     ends: list[int] = []
     position = 0
     for segment in _segments(text, form):
@@ -158,13 +158,13 @@ def _unnormalise(text: str, form: NormalForm, spans: Sequence[tuple[int, int]]) 
 
 
 def _segments(text: str, form: NormalForm) -> Iterator[str]:
-    """Cut a text where normalising the parts one by one gives the normal form of the whole."""
+    """Cut a text into parts whose normal forms, put together, are the normal form of the whole."""
     begin = 0
     for index in range(1, len(text)):
         left, char = text[begin:index], text[index]
         joined = unicodedata.normalize(form, left + char)
         apart = unicodedata.normalize(form, left) + unicodedata.normalize(form, char)
-        # A mark can join a base over marks in between, so never cut before a character that is or begins with one.
+        # A combining mark can join a base across other marks, so never cut before a character that begins with one.
         if joined == apart and not unicodedata.combining(unicodedata.normalize(form, char)[0]):
             yield text[begin:index]
             begin = index
@@ -176,15 +176,15 @@ _SYMBOLS = {" ": "␣", "\n": "⏎", "\t": "⇥", "\r": "␍", "\u00a0": "⍽"}
 
 
 def _display(surface: bytes, piece: str) -> str:
-    if not surface:  # the dummy space of SentencePiece, or another piece that adds nothing
+    if not surface:  # the dummy space of SentencePiece, or another token without bytes
         return f"⟨{piece.replace('▁', '␣')}⟩"
     chars = surface.decode(errors="surrogateescape")
     shown = "".join(_display_char(char) for char in chars)
-    # By category, for vowel signs and variation selectors are marks of combining class 0.
+    # Use the category, because vowel signs and variation selectors have combining class 0.
     return f"◌{shown}" if unicodedata.category(chars[0]).startswith("M") else shown
 
 
 def _display_char(char: str) -> str:
-    if "\udc80" <= char <= "\udcff":  # a byte of a character that other pieces complete
+    if "\udc80" <= char <= "\udcff":  # a byte of a character that is split between tokens
         return f"⟨{ord(char) - 0xDC00:02X}⟩"
     return _SYMBOLS.get(char, char if char.isprintable() else f"⟨U+{ord(char):04X}⟩")

@@ -203,5 +203,5 @@ def test_one_side_without_tokens_is_refused() -> None:
 @pytest.mark.parametrize("function", [shared_chunks, chunk_mask, overlap_mask, content_mask])
 def test_two_texts_are_refused(function: object) -> None:
     assert callable(function)
-    with pytest.raises(TokenError, match="one text on both sides; got 'cat' and 'bat'"):
+    with pytest.raises(TokenError, match="one sentence on both sides; got 'cat' and 'bat'"):
         function(TokenizedText.from_pieces("cat", ["cat"]), TokenizedText.from_pieces("bat", ["bat"]))

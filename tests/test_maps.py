@@ -48,10 +48,10 @@ def test_a_map_of_no_text() -> None:
         pytest.param(WEIGHTS[:-1], "shape (4, 3)", "(3, 3)", id="no row for end of sequence"),
         pytest.param(WEIGHTS[:, :-1], "shape (4, 3)", "(4, 2)", id="no column for end of sequence"),
         pytest.param(WEIGHTS.T, "shape (4, 3)", "(3, 4)", id="transposed"),
-        pytest.param(changed(0, 0, 0.6), "sum to one", "0.1 off", id="a sum above one"),
-        pytest.param(changed(1, 0, 0.0), "sum to one", "1 off", id="an empty row"),
-        pytest.param(changed(0, 0, 0.502), "sum to one", "0.002 off", id="just beyond the tolerance"),
-        pytest.param(WEIGHTS * 2, "sum to one", "1 off", id="not normalised"),
+        pytest.param(changed(0, 0, 0.6), "sum to one", "differs by 0.1", id="a sum above one"),
+        pytest.param(changed(1, 0, 0.0), "sum to one", "differs by 1", id="an empty row"),
+        pytest.param(changed(0, 0, 0.502), "sum to one", "differs by 0.002", id="just beyond the tolerance"),
+        pytest.param(WEIGHTS * 2, "sum to one", "differs by 1", id="not normalised"),
         pytest.param(changed(1, 1, float("nan")), "finite weights of at least 0", "others", id="not a number"),
         pytest.param(changed(1, 0, float("inf")), "finite weights of at least 0", "others", id="infinite"),
         pytest.param(
@@ -66,7 +66,7 @@ def test_weights_that_are_refused(weights: np.ndarray, expected: str, got: str) 
     assert problem.where == "map of cma for 'a cat'"
     assert expected in problem.expected
     assert got in problem.got
-    assert "target tokens" in problem.remedy
+    assert "a row and a column for each token" in problem.remedy
 
 
 def test_float16_sums_are_close_enough() -> None:

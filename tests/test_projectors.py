@@ -96,10 +96,10 @@ def test_gradients_reach_input_and_tensors(structure: str) -> None:
 @pytest.mark.parametrize(
     ("structure", "says"),
     [
-        ("relu-t-s", "a width at either end; got 'relu' … 's'"),
-        ("t-relu", "a width at either end; got 't' … 'relu'"),
-        ("relu", "a width at either end"),
-        ("t-relu-relu-s", "two in a row"),
+        ("relu-t-s", "a width at both ends; got 'relu' … 's'"),
+        ("t-relu", "a width at both ends; got 't' … 'relu'"),
+        ("relu", "a width at both ends"),
+        ("t-relu-relu-s", "two relus in a row"),
         ("2s-2x", "got '2x'"),
         ("0.5s-t", "got '0.5s'"),
         ("0s-t", "got '0s'"),

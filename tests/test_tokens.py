@@ -114,7 +114,7 @@ def test_other_pieces_are_refused(text: str, pieces: list[str]) -> None:
         TokenizedText.from_pieces(text, pieces)
     (problem,) = caught.value.problems
     assert problem.where == repr(text)
-    assert "spell this text" in problem.expected
+    assert "spell this sentence" in problem.expected
     assert problem.got == " ".join(pieces)
     assert "without special tokens" in problem.remedy
 

@@ -1,9 +1,9 @@
-"""Checkpoint directories that DSKD and DSKD-KQ write, adopted as they are: ``projector.pt`` beside a student model.
+"""Read checkpoint directories that DSKD and DSKD-KQ write, with ``projector.pt`` beside a student model.
 
-What such a directory does not say is looked up or asked for, never guessed: the structures are in a
-``projector_config.json``, the criterion and the teacher in the ``args.json`` of the parent directory. That file is
-written over by every evaluation, so what only training decides is then read from the directory's name. A directory
-whose criterion never trained the query projector is refused, for its ``query`` is random.
+What such a directory does not say is looked up or asked for, never guessed. The structures are in
+``projector_config.json``, the criterion and the teacher in the ``args.json`` of the parent directory. Every evaluation
+overwrites that file; then the settings of training are read from the name of the directory. A directory is refused if
+its criterion does not train the query projector, because its ``query`` is then random.
 """
 
 import pickle
@@ -36,7 +36,7 @@ from probe.models.table_sources import ADAPTER, read_json
 from probe.projectors import QUERY, STRUCTURES, Projector
 
 UNIFORM_KURTOSIS, TRAINED_KURTOSIS = 1.8, 2.1
-"""E[w⁴] / E[w²]² of an initial, uniform matrix, and what any trained one should exceed."""
+"""The kurtosis E[w⁴] / E[w²]² of an initial, uniform matrix, and the least for a trained one."""
 
 
 def adopt(
@@ -46,22 +46,22 @@ def adopt(
 
     Args:
         directory: holds ``projector.pt`` and, unless the run trained projectors alone, the student.
-        student: the student model, where it lies elsewhere.
-        teacher: the teacher model, where ``args.json`` is missing or names a path of another machine.
-        key_scale: what the keys were divided by; None to take the mean over simulated training batches of ``texts``.
-        texts: responses for that simulation.
+        student: the student model, if it is elsewhere.
+        teacher: the teacher model, if ``args.json`` is missing or names a path of another machine.
+        key_scale: the number that keys were divided by; None to estimate it from simulated batches of ``texts``.
+        texts: responses for that estimate.
 
     Raises:
-        CheckpointError: a file is missing, the query was never trained, or something contradicts the models.
+        CheckpointError: a file is missing, the query projector was not trained, or something does not fit the models.
         ProjectorError: a tensor does not fit the structures.
         TableError: a model or a configuration file cannot be read.
         MissingExtraError: torch, which reads ``projector.pt``, is not installed.
     """
-    directory = directory.resolve()  # "." has neither a name nor a parent that could tell anything
+    directory = directory.resolve()  # "." has no name and no parent to read settings from
     arguments = run_arguments(directory)
     criterion = run_criterion(directory, arguments)
     if criterion is not None and criterion not in TRAINED_QUERY:
-        raise _untrained(directory, f"criterion {criterion}, which saves its initial, random query")
+        raise _untrained(directory, f"criterion {criterion}, which saves an untrained, random one")
     sides = {
         "student": _open(student or student_source(directory, arguments)),
         "teacher": _open(teacher or _named(arguments.get("teacher_model_path"), "teacher", directory)),
@@ -71,7 +71,7 @@ def adopt(
     structures = projector_structures(directory, arguments, tensors)
     projectors = group_projectors(tensors, structures, *widths, str(directory / PROJECTORS))
     if QUERY not in projectors:
-        raise _untrained(directory, f"projectors {', '.join(projectors)} alone")
+        raise _untrained(directory, f"only projectors {', '.join(projectors)}")
     if criterion is None:
         _check_trained(directory, projectors[QUERY])
     batches = Batches(run_batch_size(directory, arguments), int(arguments.get("max_length") or 512))
@@ -92,11 +92,11 @@ def adopt(
 
 
 def _method(criterion: str | None, arguments: Mapping[str, Any]) -> str:
-    """The method by our name; where nothing says which, it is cma, for all of them share its attention."""
+    """Our name of the method; cma if it is unknown, because all these methods share its attention."""
     if criterion == CLA:
         return "cla"
     if criterion == MATCHING:
-        # The published code trains against a critic unless it is told to use conditional transport.
+        # The published code uses a critic, unless conditional transport is chosen.
         return "cma-ct" if arguments.get("kq_adver_type") == "ct" else "cma-ga"
     return "cma"
 
@@ -112,15 +112,15 @@ def read_projector_file(path: Path) -> dict[str, np.ndarray]:
         import torch
     except ImportError as error:
         raise MissingExtraError(
-            Problem(str(path), "torch, to read PyTorch files", "none", "Run: pip install 'cma-probe[train]'.")
+            Problem(str(path), "torch, to read PyTorch files", "no torch", "Run: pip install 'cma-probe[train]'.")
         ) from error
     remedy = "Save the state dict alone: torch.save(projectors.state_dict(), path)."
     try:
         loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        got = "one that is damaged or would run code; it was refused and nothing was executed"
+        got = "a file that is damaged or would run code; it was refused and nothing was executed"
         raise CheckpointError(Problem(str(path), "a file of plain tensors", got, remedy)) from error
-    # Broad: torch has no error of its own for a damaged file; six unrelated types came out of 3,000 damaged ones.
+    # Broad, because torch has no error for damaged files: 3,000 damaged files raised six unrelated types.
     except Exception as error:
         got = str(error).partition("\n")[0]
         raise CheckpointError(Problem(str(path), "a file written by torch.save", got, remedy)) from error
@@ -133,14 +133,14 @@ def read_projector_file(path: Path) -> dict[str, np.ndarray]:
 
 
 def student_source(directory: Path, arguments: Mapping[str, Any]) -> str:
-    """Where the student lies: in the directory, or where a run that trained projectors alone began.
+    """Where the student is: in the directory, or the initial student if the run trained only projectors.
 
     Raises:
         CheckpointError: it is at neither place.
     """
     if any((directory / name).is_file() for name in ("config.json", ADAPTER)):
         return str(directory)
-    # A run that trains projectors alone saves no student: it is the one that the run began with.
+    # A run that trains only projectors saves no student; its student is the initial one.
     named = arguments.get("model_path") if arguments.get("only_save_projector") else None
     return _named(named, "student", directory)
 
@@ -149,16 +149,16 @@ def _named(path: str | None, role: str, directory: Path) -> str:
     if path and Path(path).exists():
         return path
     got = f"{path}, which is not on this machine" if path else f"no {ARGUMENTS} that names it"
-    raise CheckpointError(Problem(str(directory), f"the {role}'s directory", got, f"Name it with --{role}."))
+    raise CheckpointError(Problem(str(directory), f"the directory of the {role}", got, f"Name it with --{role}."))
 
 
 def projector_structures(
     directory: Path, arguments: Mapping[str, Any], tensors: Mapping[str, np.ndarray]
 ) -> dict[str, str]:
-    """Structures of the enabled projectors: from a configuration, or the published ones where the tensors fit them.
+    """Structures of the enabled projectors: from a configuration, or the published ones if the tensors fit them.
 
     Raises:
-        CheckpointError: there is no configuration, and the tensors need one, or it is malformed.
+        CheckpointError: the configuration is malformed, or it is missing and the tensors need it.
         TableError: it is not a JSON object.
     """
     named = arguments.get("projector_config_path")
@@ -166,13 +166,15 @@ def projector_structures(
     for place in places:
         if place.is_file():
             return _enabled(place)
-    # The published configuration has one linear map each; its keys say so, and their shapes are checked later.
+    # In the published configuration each projector is one linear map; shapes are checked later.
     names = {key.partition(".")[0] for key in tensors}
     if names <= STRUCTURES.keys() and all(re.fullmatch(r"\w+\.0\.(weight|bias)", key) for key in tensors):
         return {name: STRUCTURES[name] for name in sorted(names)}
     keys = ", ".join(sorted(tensors))
     raise CheckpointError(
-        Problem(str(directory), f"a {CONFIG} for the tensors {keys}", "none", "Copy the one of the run beside it.")
+        Problem(
+            str(directory), f"a {CONFIG} for the tensors {keys}", "none", "Copy that of the run into this directory."
+        )
     )
 
 
@@ -182,19 +184,19 @@ def _enabled(path: Path) -> dict[str, str]:
         return {name: str(entry["structure"]) for name, entry in config.items() if entry["enabled"]}
     except (KeyError, TypeError) as error:
         expected = 'entries such as {"enabled": true, "structure": "2s-2t"}'
-        raise CheckpointError(Problem(str(path), expected, str(config), "Copy the one of the run.")) from error
+        raise CheckpointError(Problem(str(path), expected, str(config), "Copy the file from the run.")) from error
 
 
 def _check_trained(directory: Path, query: Projector) -> None:
     kurtosis = weight_kurtosis(query)
     if kurtosis < TRAINED_KURTOSIS:
-        ratio = f"E[w⁴]/E[w²]² = {kurtosis:.2f}; {UNIFORM_KURTOSIS} if uniform"
-        got = f"weights spread as evenly as at initialisation ({ratio})"
+        ratio = f"kurtosis {kurtosis:.2f}; that of initial weights is {UNIFORM_KURTOSIS}"
+        got = f"weights that are distributed as at initialisation ({ratio})"
         raise _untrained(directory, got)
 
 
 def weight_kurtosis(query: Projector) -> float:
-    """E[w⁴] / E[w²]² over the first weight matrix: what tells a trained W_q from an initial one."""
+    """The kurtosis E[w⁴] / E[w²]² of the first weight matrix; it tells a trained query matrix from an initial one."""
     weight = next(value for key, value in query.tensors.items() if key.endswith("weight")).astype(np.float64)
     return float(np.mean(weight**4) / np.mean(weight**2) ** 2)
 
@@ -202,7 +204,7 @@ def weight_kurtosis(query: Projector) -> float:
 def _untrained(directory: Path, got: str) -> CheckpointError:
     return CheckpointError(
         Problem(
-            str(directory), "a trained query projector", got, "Probe a run of a criterion with cross-model attention."
+            str(directory), "a trained query projector", got, "Use a run whose criterion trains cross-model attention."
         )
     )
 

@@ -1,7 +1,7 @@
-"""Our checkpoint directory: ``probe.json`` and ``projectors.safetensors``, loaded strictly.
+"""The checkpoint directory of this project: ``probe.json`` and ``projectors.safetensors``, loaded strictly.
 
 Loading checks every tensor against the structures, and both embedding tables against the identities in the file.
-Nothing is ever filled in with random weights.
+Missing weights are never replaced by random ones.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ MANIFEST, TENSORS, STUDENT = "probe.json", "projectors.safetensors", "student"
 
 @dataclass(frozen=True, slots=True)
 class Scales:
-    """The three numbers that keys, hidden states and target embeddings are divided by; None where nobody knows.
+    """The three numbers that keys, hidden states and target embeddings are divided by; None if unknown.
 
     Raises:
         CheckpointError: one of them is not a positive number.
@@ -35,7 +35,7 @@ class Scales:
     hidden: float | None = None
     target: float | None = None
     key_is_estimate: bool = False
-    """True where the run stored no key scale, so that everything bound to temperature is uncertain."""
+    """True if the run stored no key scale; then everything that depends on the temperature is uncertain."""
 
     def __post_init__(self) -> None:
         for name, value in (("key", self.key), ("hidden", self.hidden), ("target", self.target)):
@@ -46,7 +46,7 @@ class Scales:
 
 @dataclass(frozen=True, slots=True)
 class VerifiedSource:
-    """A place the model was read from, and the SHA-256 identity of the embedding table found there."""
+    """A place of the model, and the SHA-256 of the embedding table that was found there."""
 
     source: str
     sha256: str
@@ -96,17 +96,24 @@ class Checkpoint:
 
     @property
     def query(self) -> Projector:
-        """W_q and b.
+        """The query projector, which makes queries.
 
         Raises:
-            CheckpointError: there is none, as with methods without attention, or it does not map 2s to 2t.
+            CheckpointError: there is none, as in methods without attention, or it does not map 2s to 2t.
         """
         query = self.projectors.get(QUERY)
         ends = query and (query.structure.split("-")[0], query.structure.split("-")[-1])
         if query is None or ends != ("2s", "2t"):
             got = query.structure if query else f"projectors {', '.join(self.projectors) or 'none'}"
-            remedy = "Cross-model attention can be probed only where a method trained it."
-            raise CheckpointError(Problem(str(self.path), "a query projector from 2s to 2t", got, remedy))
+            remedy = "Use a checkpoint of a method that trains cross-model attention."
+            raise CheckpointError(
+                Problem(
+                    str(self.path),
+                    "a query projector from twice the student width to twice the teacher width (2s to 2t)",
+                    got,
+                    remedy,
+                )
+            )
         return query
 
 
@@ -147,7 +154,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             recipe=manifest["recipe"],
         )
     except (KeyError, TypeError) as error:
-        got = f"none called {error}" if isinstance(error, KeyError) else str(error)
+        got = f"no key {error}" if isinstance(error, KeyError) else str(error)
         raise CheckpointError(
             Problem(str(path / MANIFEST), "the keys of format 1", got, "Save the checkpoint again.")
         ) from error
@@ -158,12 +165,17 @@ def read_manifest(path: Path) -> dict[str, Any]:
     """The contents of ``probe.json``.
 
     Raises:
-        CheckpointError: missing, malformed, or of another format version.
+        CheckpointError: it is missing, malformed, or of another format version.
     """
     file = path / MANIFEST
     if not is_ours(path):
         raise CheckpointError(
-            Problem(str(path), f"a checkpoint directory with {MANIFEST}", "none", "Name a directory or a bundled name.")
+            Problem(
+                str(path),
+                f"a checkpoint directory with {MANIFEST}",
+                "none",
+                "Name a checkpoint directory or a bundled name.",
+            )
         )
     try:
         manifest: Any = json.loads(file.read_text(encoding="utf-8"))
@@ -172,7 +184,9 @@ def read_manifest(path: Path) -> dict[str, Any]:
     version = manifest.get("format") if isinstance(manifest, dict) else None
     if version != FORMAT:
         raise CheckpointError(
-            Problem(str(file), f"format {FORMAT}", f"format {version}", "Read it with the version that wrote it.")
+            Problem(
+                str(file), f"format {FORMAT}", f"format {version}", "Use the version of this package that wrote it."
+            )
         )
     return manifest
 
@@ -188,7 +202,7 @@ def load_projectors(file: Path, structures: Mapping[str, str], student: int, tea
     from safetensors.numpy import load_file
 
     if not file.is_file():
-        raise CheckpointError(Problem(str(file), "the projectors' tensors", "no such file", "Restore the file."))
+        raise CheckpointError(Problem(str(file), "the tensors of the projectors", "no such file", "Restore the file."))
     try:
         tensors = load_file(file)
     except (SafetensorError, TypeError) as error:  # numpy knows no bfloat16, nor the 8-bit types
@@ -209,7 +223,12 @@ def group_projectors(
     strays = sorted(key for key in tensors if key.partition(".")[0] not in structures or "." not in key)
     if strays:
         raise CheckpointError(
-            Problem(where, f"tensors of {', '.join(structures)} alone", ", ".join(strays), "Name every projector.")
+            Problem(
+                where,
+                f"only tensors of {', '.join(structures)}",
+                ", ".join(strays),
+                "Name every projector in the structures.",
+            )
         )
     grouped: dict[str, Projector] = {}
     problems: list[Problem] = []
@@ -250,7 +269,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path, *, dtype: type[np.floati
 
 
 def write_checkpoint(checkpoint: Checkpoint, directory: Path, *, dtype: type[np.floating[Any]] = np.float32) -> None:
-    """Write manifest and projectors into a directory that somebody else makes whole."""
+    """Write manifest and projectors into a directory that the caller creates."""
     from safetensors.numpy import save
 
     manifest = {
@@ -269,7 +288,7 @@ def write_checkpoint(checkpoint: Checkpoint, directory: Path, *, dtype: type[np.
         for name, projector in checkpoint.projectors.items()
         for key, value in projector.tensors.items()
     }
-    (directory / TENSORS).write_bytes(save(tensors))  # their own writer hides that a disk is full
+    (directory / TENSORS).write_bytes(save(tensors))  # the library's own writer hides that a disk is full
     text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
     (directory / MANIFEST).write_text(text, encoding="utf-8")
 

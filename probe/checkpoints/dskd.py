@@ -1,4 +1,4 @@
-"""DSKD's layout: the names of its files and criteria, and what its ``args.json`` says of a run."""
+"""The layout of DSKD: names of its files and criteria, and what its ``args.json`` says about a run."""
 
 import json
 import re
@@ -17,23 +17,23 @@ PROMPT = (
     "Below is an instruction that describes a task. "
     "Write a response that appropriately completes the request.\n\n### Instruction:\n{instruction}\n\n### Response:\n"
 )
-"""The published template; all that attention sees of it is its last token."""
+"""The published template; attention sees only its last token."""
 
 CLA, MATCHING = "dual_space_kd_with_cla", "dual_space_kd_with_cma_plus_kq_matching"
 TRAINED_QUERY = frozenset({"dual_space_kd_with_cma", "dual_space_kd_with_cross_model_attention", CLA, MATCHING})
-"""Criteria that train W_q. All others save an untrained one, if their projector configuration enables it."""
+"""Criteria that train the query projector. Others save an untrained one if their configuration enables it."""
 
 OF_THE_RUN = frozenset({"teacher_model_path", "projector_config_path"})
-"""Arguments that an evaluation, too, takes from its run. Its other ones are defaults or its own."""
+"""Arguments that an evaluation takes from its run. Its other arguments are defaults or its own."""
 
 
 def is_dskd(directory: Path) -> bool:
-    """Whether the directory is of this kind."""
+    """Whether the directory has this layout."""
     return (directory / PROJECTORS).is_file()
 
 
 def run_arguments(directory: Path) -> dict[str, Any]:
-    """The run's ``args.json``, here or in the parent; of one that an evaluation wrote, what it took from the run.
+    """The ``args.json`` here or in the parent; if an evaluation wrote it, only what it took from the run.
 
     Raises:
         TableError: it is not a JSON object.
@@ -47,7 +47,7 @@ def run_arguments(directory: Path) -> dict[str, Any]:
 
 
 def run_criterion(directory: Path, arguments: Mapping[str, Any]) -> str | None:
-    """The criterion by the arguments, else by the path; None where neither says."""
+    """The criterion, from the arguments or else from the path; None if neither has it."""
     named = arguments.get("criterion")
     if named is None:
         match = re.search(r"criterion=([a-z_]+?)__", str(directory))
@@ -56,7 +56,7 @@ def run_criterion(directory: Path, arguments: Mapping[str, Any]) -> str | None:
 
 
 def run_batch_size(directory: Path, arguments: Mapping[str, Any]) -> int:
-    """Sentences that shared one standard deviation, by the arguments, else by the path, else 8."""
+    """Sentences in a batch that shares one standard deviation: from the arguments, else from the path, else 8."""
     match = re.search(r"__bsz=([0-9]+)x", str(directory))  # before accumulation, and of one process
     return int(arguments.get("batch_size") or (match[1] if match else 8))
 
@@ -75,7 +75,7 @@ CRITERIA = {
     "cma-ga": MATCHING,
     "cma-ct": MATCHING,
 }
-"""DSKD-KQ's name of each method whose projectors it knows."""
+"""The name in DSKD-KQ of each method whose projectors it knows."""
 
 ADVERSARIES = {"cma-ga": "gan", "cma-ct": "ct"}
 
@@ -92,21 +92,21 @@ def dskd_criterion(checkpoint: Checkpoint) -> str:
         raise CheckpointError(
             Problem(
                 str(checkpoint.path),
-                f"a method of DSKD's ({', '.join(CRITERIA)}) with its projectors ({', '.join(STRUCTURES)})",
+                f"a method of DSKD ({', '.join(CRITERIA)}) with its projectors ({', '.join(STRUCTURES)})",
                 f"method {checkpoint.method} with projectors {projectors}",
                 "DSKD cannot read this checkpoint; share it as it is.",
             )
         )
-    # An adopted checkpoint keeps the name that it came with.
+    # An adopted checkpoint keeps its name.
     is_theirs = checkpoint.criterion in TRAINED_QUERY | set(CRITERIA.values())
     return checkpoint.criterion if is_theirs else CRITERIA[checkpoint.method]
 
 
 NOTES, TOKENIZER = "NOTES.txt", "tokenizer_config.json"
 TERMS = ("NOTICE", "LICENSE")
-"""Files of a checkpoint that go where its projectors go: the teacher's terms may bind them."""
+"""Files that go with the projectors, because the terms of the teacher may apply to these."""
 
 
 def as_json(value: Mapping[str, Any]) -> str:
-    """A JSON file as the layout has it: indented, in plain Unicode, with a newline at its end."""
+    """JSON as in this layout: indented, in plain Unicode, with a newline at the end."""
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"

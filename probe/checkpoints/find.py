@@ -1,4 +1,4 @@
-"""From what a user types to an open checkpoint: a bundled name, a directory of ours or of DSKD's, or a hub id."""
+"""Find and open a checkpoint: a bundled name, a directory of this project or of DSKD, or a hub id."""
 
 import difflib
 import re
@@ -15,7 +15,7 @@ from probe.models.table_sources import find_source
 
 @dataclass(frozen=True, slots=True)
 class Overrides:
-    """What the user says of a checkpoint beyond its name."""
+    """What the user says about a checkpoint besides its name."""
 
     student: str | None = None
     teacher: str | None = None
@@ -27,11 +27,11 @@ def find_checkpoint(named: str, overrides: Overrides = Overrides(), texts: Seque
 
     Args:
         named: a bundled name, a directory, or a hub id ``owner/name``.
-        overrides: models to use instead of the checkpoint's own sources, and its key scale where it stores none.
-        texts: responses from which an adopted directory's key scale is estimated.
+        overrides: models to use instead of the sources of the checkpoint, and the key scale if it stores none.
+        texts: responses for estimating the key scale of a DSKD directory.
 
     Raises:
-        CheckpointError: there is no such checkpoint, or it is incomplete, untrained, or of other models.
+        CheckpointError: there is no such checkpoint, or it is incomplete, untrained, or made for other models.
 
     Example:
         >>> import probe
@@ -69,7 +69,7 @@ def _load(named: str, overrides: Overrides, texts: Sequence[str]) -> Checkpoint:
         raise CheckpointError(
             Problem(
                 f"--key-scale {overrides.key_scale}",
-                "a checkpoint that stores no scale",
+                "a checkpoint that stores no key scale",
                 f"{named}, which stores {checkpoint.scales.key:.4g}",
                 "Leave the option out.",
             )
@@ -87,14 +87,14 @@ def _from_hub(named: str) -> Path:
 
 
 def _no_checkpoint(named: str, directory: Path) -> CheckpointError:
-    """Of a directory that holds none itself; a run's directory holds those of its steps, the last of which is meant."""
+    """The error for a directory without a checkpoint; if it is that of a run, suggest its last checkpoint."""
     from probe.checkpoints.dskd import is_dskd
 
     inside = [one.name for one in directory.iterdir() if is_ours(one) or is_dskd(one)]
     if not inside:
         return _unknown(named, f"a directory with neither {MANIFEST} nor projector.pt")
     last = max(inside, key=lambda name: [int(part) for part in re.findall(r"\d+", name)])
-    held = "1 checkpoint in it" if len(inside) == 1 else f"{len(inside)} in it"
+    held = "a directory with 1 checkpoint" if len(inside) == 1 else f"a directory with {len(inside)} checkpoints"
     return CheckpointError(Problem(named, "one checkpoint", held, f"Did you mean {directory / last}?"))
 
 
@@ -103,5 +103,5 @@ def _unknown(named: str, got: str) -> CheckpointError:
     close = difflib.get_close_matches(named, names, n=1)
     if close:
         return CheckpointError(Problem(named, "a checkpoint", got, f"Did you mean {close[0]}?"))
-    remedy = "Run `probe-models` for the names that resolve offline."
+    remedy = "Run `probe-models` to see the bundled names."
     return CheckpointError(Problem(named, f"a checkpoint: {', '.join(names)}, a directory, or a hub id", got, remedy))

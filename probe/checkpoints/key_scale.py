@@ -1,4 +1,4 @@
-"""The scale of the keys in runs that stored none: the published standard deviation, over simulated batches."""
+"""Estimate the key scale of runs that stored none, from simulated batches as in the published code."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,24 +14,26 @@ SIMULATED_BATCHES = 20
 
 @dataclass(frozen=True, slots=True)
 class Batches:
-    """The shape of the run's batches: sentences, and the positions that each is padded to."""
+    """The shape of the batches of a run: the number of sentences, and the length to which each is padded."""
 
     size: int
     length: int
 
 
 def simulated_key_scale(teacher: OpenModel, texts: Sequence[str], batches: Batches) -> float:
-    """Mean over simulated batches of what the released code divides keys by.
+    """The mean, over simulated batches, of the number by which the released code divides keys.
 
-    That is one standard deviation over all elements of the padded batch, where each position outside of a response
-    counts as a bigram of token id 0.
+    This number is the standard deviation over all elements of the padded batch. Each position outside of a response
+    counts as a pair of tokens with id 0.
 
     Raises:
-        CheckpointError: there is no text to simulate with.
+        CheckpointError: there are no sentences to estimate it from.
     """
     if not texts:
         raise CheckpointError(
-            Problem("key scale", "texts to estimate it from", "none", "Give it: --key-scale, or name a gold file.")
+            Problem(
+                "key scale", "sentences to estimate it from", "none", "Give it with --key-scale, or name a gold file."
+            )
         )
     rng = np.random.default_rng(0)
     moments = [_moments(_keys(teacher, text)[: batches.length]) for text in texts]

@@ -1,4 +1,4 @@
-"""The two models of a checkpoint as far as probing needs them: an embedding table and a tokenizer, no layers."""
+"""The two models of a checkpoint, as probing needs them: only the embedding table and the tokenizer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ from probe.tokens import TokenizedText
 
 @dataclass(frozen=True)
 class OpenModel:
-    """A student's or teacher's table and tokenizer, and the two tokens outside of every text: prompt end and EOS."""
+    """The table and tokenizer of a student or teacher, the last token of the prompt, and the end of sequence (EOS)."""
 
     source: str
     table: EmbeddingTable
@@ -30,39 +30,39 @@ class OpenModel:
     def bigrams(
         self, text: TokenizedText
     ) -> tuple[Int[np.ndarray, " positions"], Float[np.ndarray, "distinct two_widths"]]:
-        """The distinct [E(x_i); E(x_{i+1})] of a text, and for each response position which of them it has.
+        """The distinct pairs of input and target embeddings of a sentence, and the number of the pair at each position.
 
-        Positions run from the one whose target is the first token of the text to the one whose target is EOS.
+        The first position has the first token of the sentence as its target, the last one the end of sequence.
         """
         ids = np.array([self.prompt_end_id, *self.tokenizer.ids(text.pieces), self.eos_id], dtype=np.int64)
         pairs, which = np.unique(np.stack([ids[:-1], ids[1:]], axis=1), axis=0, return_inverse=True)
-        which = which.reshape(-1)  # a column in numpy 2.0
+        which = which.reshape(-1)  # numpy 2.0 returns a column here
         return which, bigrams(self.table.take(pairs[:, 0]), self.table.take(pairs[:, 1]))
 
     def produces(self, texts: Sequence[TokenizedText]) -> list[bool]:
-        """For each text, whether this tokenizer cuts it into these very pieces."""
+        """For each sentence, whether this tokenizer cuts it into exactly these tokens."""
         pieces = self.tokenizer.pieces([text.text for text in texts])
         return [text.pieces == own for text, own in zip(texts, pieces, strict=True)]
 
 
 def open_model(record: ModelRecord, role: str, *, directory: Path, override: str | None = None) -> OpenModel:
-    """Open the first source of a model that is there, or the one that the user names instead.
+    """Open a model from its first source that exists, or from the one that the user names.
 
     Args:
-        record: what the checkpoint knows of the model.
+        record: what the checkpoint says about the model.
         role: ``student`` or ``teacher``, for messages.
-        directory: the checkpoint's, to which its relative sources refer.
-        override: a directory, ``.gguf`` file or hub id of the user's.
+        directory: the directory of the checkpoint, to which relative sources refer.
+        override: a directory, ``.gguf`` file or hub id that the user names.
 
     Raises:
-        CheckpointError: no source is there, or the table found is not the one the projectors were trained with.
-        TableError: a source is there and cannot be read.
+        CheckpointError: no source exists, or the projectors were trained with another table.
+        TableError: a source exists and cannot be read.
     """
     source = override or _available(record, role, directory)
     found = resolve(source, directory if override is None else Path.cwd())
     table = open_table(found)
     _check_identity(record, role, table)
-    # The factor that training saw, whatever this copy's configuration says: the identity is of unscaled rows.
+    # Use the factor of training and not that of this copy; the identity is computed from unscaled rows.
     table = replace(table, scale=record.embedding_scale)
     return OpenModel(source, table, tokenizer_of(found), record.prompt_end_id, record.eos_id)
 
@@ -77,7 +77,7 @@ def _available(record: ModelRecord, role: str, directory: Path) -> str:
     fetch = f"Run `probe-models fetch {cached[0]}`, or name a copy" if cached else "Name a copy"
     raise CheckpointError(
         Problem(
-            f"{role} {record.name}", f"the model in {' or '.join(names)}", "none of them", f"{fetch} with --{role}."
+            f"{role} {record.name}", f"the model in {' or '.join(names)}", "no such model", f"{fetch} with --{role}."
         )
     )
 
@@ -93,7 +93,7 @@ def _check_identity(record: ModelRecord, role: str, table: EmbeddingTable) -> No
             f"the embedding table of {record.name}: {record.rows} × {record.width}, "
             f"sha256 {' or '.join(sha[:12] for sha in sorted(accepted))}…",
             f"{identity.rows} × {identity.width}, sha256 {identity.sha256[:12]}…",
-            f"Name the {role} that the projectors were trained with.",
+            f"Use the {role} with which the projectors were trained.",
         )
     )
 

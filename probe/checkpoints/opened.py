@@ -1,4 +1,4 @@
-"""Cross-model attention of a checkpoint, for any text: the bridge from projectors and tables to attention maps."""
+"""The cross-model attention of a checkpoint, for any sentence."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -37,16 +37,16 @@ class OpenCheckpoint:
     teacher: OpenModel
 
     def tokenize(self, text: str) -> Sides:
-        """Any text, cut by both tokenizers."""
+        """A sentence in the tokens of both models."""
         return self.student.tokenizer.tokenize(text), self.teacher.tokenizer.tokenize(text)
 
     def attend(
         self, student: TokenizedText, teacher: TokenizedText, queries: Sequence[Projector]
     ) -> list[CrossModelAttention]:
-        """The attention of one text, end of sequence included, under each of several query projectors.
+        """The attention of one sentence, with the end of sequence, for each of several query projectors.
 
-        Equal bigrams are computed once: they must receive equal weight, and a matrix product does not promise that to
-        equal columns, to the last bit. So ties are ties, and repeated tokens are not told apart by rounding.
+        Equal pairs of tokens are computed only once. They must have exactly equal weights, which a matrix product does
+        not guarantee. Otherwise, rounding would tell repeated tokens apart.
         """
         rows, states = self.student.bigrams(student)
         columns, keys = self.teacher.bigrams(teacher)
@@ -55,9 +55,9 @@ class OpenCheckpoint:
     def attend_by_half(
         self, student: TokenizedText, teacher: TokenizedText, mean: Float[np.ndarray, " two_widths"]
     ) -> tuple[CrossModelAttention, CrossModelAttention]:
-        """The attention of queries that see E(x_i) alone, and of queries that see E(x_{i+1}) alone.
+        """The attention of queries made only from the input, and of queries made only from the target.
 
-        The other half of the state is its mean (see `mean_state`), so that the query keeps its usual size.
+        The other half is replaced by its mean (see `mean_state`), so that queries keep their usual size.
         """
         rows, states = self.student.bigrams(student)
         columns, keys = self.teacher.bigrams(teacher)
@@ -69,7 +69,7 @@ class OpenCheckpoint:
         return input_half, target_half
 
     def mean_state(self, texts: Sequence[TokenizedText]) -> Float[np.ndarray, " two_widths"]:
-        """Mean of [E(x_i); E(x_{i+1})] over the response positions of some texts of the student."""
+        """The mean of input and target embeddings, side by side, over the positions of some student sentences."""
         found = [self.student.bigrams(text) for text in texts]
         total = np.sum([states[rows].sum(axis=0) for rows, states in found], axis=0)
         return total / sum(len(rows) for rows, _ in found)
@@ -81,17 +81,17 @@ class OpenCheckpoint:
         keys: Float[np.ndarray, "distinct_keys two_teacher_widths"],
         positions: tuple[Int[np.ndarray, " students"], Int[np.ndarray, " teachers"]],
     ) -> CrossModelAttention:
-        """Of distinct bigrams, laid out to the positions that have them."""
+        """The attention of distinct pairs of tokens, copied to all positions that have them."""
         logits = attention_logits(query, states, keys, key_scale=self.checkpoint.scales.key)
         return cross_model_attention(logits[positions[0]][:, positions[1]])
 
     def map(self, student: TokenizedText, teacher: TokenizedText) -> AttentionMap:
-        """The attention of one text under the trained query projector."""
+        """The attention map of one sentence, with the trained query projector."""
         (attention,) = self.attend(student, teacher, [self.checkpoint.query])
         return AttentionMap("cma", student, teacher, attention.over_teacher, attention.over_student)
 
     def untrained_query(self, seed: int) -> Projector:
-        """A query projector of the same structure that nothing has trained."""
+        """An untrained query projector of the same structure."""
         query = self.checkpoint.query
         return replace(query, tensors=initial_tensors(query.layers, np.random.default_rng(seed)))
 
@@ -99,7 +99,7 @@ class OpenCheckpoint:
 def open_checkpoint(
     checkpoint: Checkpoint, *, student: str | None = None, teacher: str | None = None
 ) -> OpenCheckpoint:
-    """Open both models of a checkpoint; ``student`` and ``teacher`` name copies to use instead of its own sources.
+    """Open both models of a checkpoint; ``student`` and ``teacher`` name copies to use instead of its sources.
 
     Raises:
         CheckpointError, TableError: see `probe.checkpoints.open_model.open_model`.

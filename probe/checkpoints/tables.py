@@ -1,4 +1,4 @@
-"""Tables of ``probe-models``: bundled checkpoints, the checkpoints of a run, and what was found about one."""
+"""Tables of ``probe-models``: bundled checkpoints, the checkpoints of a run, and the findings on one."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def bundled_table() -> "Table":
-    """The checkpoints that ship with the package, and how to get their models where they are not here."""
+    """The checkpoints of this package, and how to get their models if they are not on this machine."""
     table = new_table("checkpoint", "what it is", "student ← teacher", "models", texts=4)
     table.columns[0].no_wrap = True
     for name in bundled_names():
@@ -47,7 +47,7 @@ def epochs_table(epochs: Sequence[Epoch], chosen: Path) -> "Table":
 
 
 def findings_table(findings: Sequence[Finding]) -> "Table":
-    """What was found by topic, each with what to do."""
+    """The findings by topic, each with what to do."""
     from rich.table import Table
     from rich.text import Text
 
@@ -55,7 +55,7 @@ def findings_table(findings: Sequence[Finding]) -> "Table":
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)  # marks of their own column, so that what wraps is indented
+    table.add_column(no_wrap=True)  # a column for marks, so that wrapped lines are indented
     table.add_column(overflow="fold")
     for finding in findings:
         heading = Text(finding.verdict, colours[finding.verdict]), finding.topic

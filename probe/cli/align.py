@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 SECTIONS = ("method", "phenomenon", "token", "reading", "length", "mass", "aligner", "backward", "triple")
-"""Of probe.report.tables, which takes longer to import than --help may."""
+"""A copy of the names in probe.report.tables: importing that module would make --help slow."""
 
 EXAMPLES = """examples:
   probe-align --pairs alignments/gold.tsv
@@ -43,7 +43,7 @@ def parser() -> ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--pairs", type=Path, required=True, metavar="FILE", help="gold pairs, a .tsv file")
+    parser.add_argument("--pairs", type=Path, required=True, metavar="FILE", help="gold file (.tsv)")
     add_checkpoints(parser, labels=True)
     parser.add_argument(
         "--maps",
@@ -51,48 +51,59 @@ def parser() -> ArgumentParser:
         action="append",
         default=[],
         metavar="FILE",
-        help="maps or links of another tool: .npz or a directory of them, .jsonl, .pharaoh, .naacl, .simalign; repeat",
+        help="maps or links of another tool: .npz, a directory of .npz files, .jsonl, .pharaoh, .naacl or .simalign; "
+        "may be repeated",
     )
     parser.add_argument(
         "--methods",
         type=lambda text: [name.strip() for name in text.split(",") if name.strip()],
         metavar="A,B",
-        help="what to score beside; default all",
+        help="other methods to score, separated by commas; default: all",
     )
     parser.add_argument(
-        "--by", action="append", choices=SECTIONS, metavar="SECTION", help=f"print this: {', '.join(SECTIONS)}; repeat"
+        "--by",
+        action="append",
+        choices=SECTIONS,
+        metavar="SECTION",
+        help=f"print only this table: {', '.join(SECTIONS)}; may be repeated",
     )
     parser.add_argument(
-        "--json", type=Path, metavar="FILE", help="write everything, to be loaded again; .json.gz packs it"
+        "--json", type=Path, metavar="FILE", help="write all results, to load them again; .json.gz compresses"
     )
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="write every figure with bounds, a line each")
-    parser.add_argument("--latex", type=Path, metavar="FILE", help="write the table of methods for a paper (booktabs)")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables for a document")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write one page: tables, and each sentence to open")
+    parser.add_argument(
+        "--csv", type=Path, metavar="FILE", help="write every value with its 95 %% CI, one on each line"
+    )
+    parser.add_argument("--latex", type=Path, metavar="FILE", help="write the table of methods as LaTeX (booktabs)")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables as Markdown")
+    parser.add_argument(
+        "--html", type=Path, metavar="FILE", help="write one page: the tables, and a heatmap of each sentence"
+    )
     parser.add_argument(
         "--heatmaps",
         type=_directory,
         metavar="DIR",
-        help="draw every sentence into this directory, as CHECKPOINT-ID.pdf",
+        help="draw a heatmap of each sentence, as DIR/CHECKPOINT-ID.pdf",
     )
     parser.add_argument(
         "--save-maps",
         type=_directory,
         metavar="DIR",
-        help="keep the map of every sentence in this directory, as CHECKPOINT/ID.npz, for --maps and probe-figures",
+        help="save the map of each sentence as DIR/CHECKPOINT/ID.npz, for --maps and probe-figures",
     )
     parser.add_argument(
         "--functional",
         nargs="?",
         const="",
         metavar="FILE",
-        help="t2s and s2t losses under this attention and others, too, and into FILE as JSON; needs the extra train",
+        help="also print the t2s and s2t losses under this attention and under others; with FILE, write them there as "
+        "JSON; needs the extra train",
     )
     parser.add_argument(
         "--refit-on",
         type=Path,
         metavar="FILE",
-        help="with --functional: fit t2s anew to each attention on these responses, one a line, or output of .jsonl",
+        help="with --functional: fit t2s again for each attention on these responses; FILE has one on each line, "
+        "or is a .jsonl file with the key output",
     )
     return with_version(parser)
 
@@ -115,7 +126,7 @@ def _align(arguments: Namespace) -> None:
     compared = compare(reports, labels, every_two=arguments.json is not None)
     write(arguments, scored, compared)
     console = new_console()
-    # Seeds and steps have one table for all of them: their pages are printed where somebody asks.
+    # Seeds and steps share one table, so the page of each checkpoint is printed only on request.
     in_one_table = len(scored) > 1 and (any(labels.values()) or compared.steps)
     if not in_one_table or arguments.by or arguments.functional is not None:
         for one in scored.values():
@@ -127,7 +138,7 @@ def _align(arguments: Namespace) -> None:
 
 
 def _scored(arguments: Namespace, names: Sequence[str], gold: "GoldFile") -> "Iterator[tuple[str, Scored]]":
-    """Each checkpoint and each file of maps, by name; the demo where none is named."""
+    """Score each checkpoint and each file of maps, by name; the demo if none is named."""
     import shlex
 
     from probe.alignment.align import align_maps, align_pairs
@@ -147,7 +158,7 @@ def _scored(arguments: Namespace, names: Sequence[str], gold: "GoldFile") -> "It
         opened = find_checkpoint(name, overrides, [row.text for row in gold.rows])
         report = align_pairs(opened, gold, arguments.pairs, arguments.methods, command)
         maps = drawn(report, lambda row, opened=opened: opened.map(row.student, row.teacher))
-        # Two vocabularies may take a gigabyte: only the functional probe has a use for them yet.
+        # Two embedding tables may take a gigabyte, so keep them only for the functional probe.
         yield name, Scored(report, maps, None if arguments.functional is None else opened)
     for path in arguments.maps:
         given = given_maps(path, gold, arguments.pairs)
@@ -164,12 +175,12 @@ def _print_functional(console: "Console", arguments: Namespace, opened: "OpenChe
 
 
 def _directory(text: str) -> Path:
-    """A directory for --heatmaps or --save-maps, made before anything is computed."""
+    """A directory for --heatmaps or --save-maps. Make it before anything is computed."""
     path = Path(text)
     try:
         path.mkdir(exist_ok=True)
     except OSError as error:
-        raise ArgumentTypeError(f"{text}: a directory that can be written to, not: {error.strerror}") from error
+        raise ArgumentTypeError(f"{text}: expected a directory to write to; got {error.strerror}") from error
     return path
 
 

@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Scored:
-    """A report, and what is needed of the checkpoint or the maps that it is of."""
+    """A report, with the maps to draw and the open checkpoint."""
 
     report: "ProbeReport"
     drawn: "tuple[Drawable, ...]"
-    """The rows and their probed maps; none where nothing is drawn."""
+    """The rows and their maps; empty if nothing is drawn or saved."""
     opened: "OpenCheckpoint | None" = None
-    """The checkpoint, for the functional probe; None where there is none to be."""
+    """The checkpoint, for the functional probe; None without it."""
 
 
 def compare(reports: "Reports", labels: "Labels", *, every_two: bool) -> "Compared":
-    """Methods over their seeds where checkpoints have labels, else the steps of one run, else every two checkpoints.
+    """Compare methods over seeds if checkpoints have labels, else the steps of one run, else every two checkpoints.
 
-    Steps of a run are compared two by two as well where ``every_two`` says so.
+    With ``every_two``, steps of a run are also compared two by two.
     """
     from probe.plots.report_page.compared import Compared
     from probe.report.comparison import compare_all
@@ -51,23 +51,23 @@ def compare(reports: "Reports", labels: "Labels", *, every_two: bool) -> "Compar
 
 
 def print_page(console: "Console", report: "ProbeReport", by: Sequence[str] | None) -> None:
-    """What was probed, and the sections that are asked for."""
+    """Print what was probed, and the sections that the user asked for."""
     from probe.report.tables import DEFAULT_SECTIONS, SECTIONS, heading
 
-    console.print("\n".join(heading(report)), soft_wrap=True)  # paths must stay whole to be copied
+    console.print("\n".join(heading(report)), soft_wrap=True)  # do not break paths, so that they can be copied
     for name in by or DEFAULT_SECTIONS:
         console.print(SECTIONS[name](report))
 
 
 def explain(console: "Console", reports: "Sequence[ProbeReport]", by: Sequence[str] | None) -> None:
-    """How to read the pages, once for all of them."""
+    """Print how to read the tables, once for all reports."""
     from probe.report.tables import DEFAULT_SECTIONS, reading
 
     console.print("\n".join(reading(reports, by or DEFAULT_SECTIONS)))
 
 
 def print_compared(console: "Console", reports: "Reports", labels: "Labels", compared: "Compared") -> None:
-    """The steps of one run in one table; of other checkpoints and of methods a table for every two."""
+    """Print one table for the steps of a run, and one table for every two other checkpoints or methods."""
     from probe.report import comparison, method_comparison, steps
 
     if compared.steps:
@@ -82,11 +82,11 @@ def print_compared(console: "Console", reports: "Reports", labels: "Labels", com
         console.print("\n".join(method_comparison.reading(two)))
     kind, count = ("methods", len({*labels.values()})) if any(labels.values()) else ("checkpoints", len(reports))
     if apart := count * (count - 1) // 2 - len(compared.comparisons) - len(compared.methods):
-        console.print(f"{apart} pairs of {kind} share no text and are not compared.")
+        console.print(f"{apart} pairs of {kind} share no sentence and are not compared.")
 
 
 def write(arguments: Namespace, scored: Mapping[str, Scored], compared: "Compared") -> None:
-    """All files: heatmaps, maps, and reports with what was found of several."""
+    """Write all files: heatmaps, maps, and reports with their comparisons."""
     for one in scored.values():
         if arguments.heatmaps:
             _draw(one, arguments.heatmaps)
@@ -96,7 +96,7 @@ def write(arguments: Namespace, scored: Mapping[str, Scored], compared: "Compare
 
 
 def _draw(scored: Scored, directory: Path) -> None:
-    """A heatmap of each sentence, as CHECKPOINT-ID.pdf."""
+    """Draw a heatmap of each sentence, as CHECKPOINT-ID.pdf."""
     import sys
     from urllib.parse import quote
 
@@ -106,12 +106,14 @@ def _draw(scored: Scored, directory: Path) -> None:
     from probe.plots.heatmaps.heatmap import save_heatmap
 
     for row, map_ in track(scored.drawn, "Heatmaps", console=Console(stderr=True), disable=not sys.stderr.isatty()):
-        name = quote(f"{scored.report.checkpoint}-{row.id}", safe=" ")  # an id may hold what a file name may not
+        name = quote(
+            f"{scored.report.checkpoint}-{row.id}", safe=" "
+        )  # an id may have characters that a file name may not have
         save_heatmap({scored.report.checkpoint: map_}, directory / f"{name}.pdf", gold=row)
 
 
 def _save_maps(scored: Scored, directory: Path) -> None:
-    """Every map as CHECKPOINT/ID.npz."""
+    """Save every map as CHECKPOINT/ID.npz."""
     from urllib.parse import quote
 
     place = directory / quote(scored.report.checkpoint, safe=" ")
@@ -121,7 +123,7 @@ def _save_maps(scored: Scored, directory: Path) -> None:
 
 
 def _write_reports(arguments: Namespace, scored: Mapping[str, Scored], compared: "Compared") -> None:
-    """Files of all reports and of what was found of several, each whole or not at all."""
+    """Write the reports and their comparisons; each file is written whole or not at all."""
     from probe.output.documents import packed
     from probe.output.files import replacing_file
 

@@ -1,4 +1,4 @@
-"""``probe-eval``: what students write, and how near it is to the references."""
+"""``probe-eval``: sample responses of students, and compare them with reference responses."""
 
 import sys
 from argparse import ArgumentParser, Namespace
@@ -22,27 +22,36 @@ def parser() -> ArgumentParser:
         epilog="Models with the same LABEL are training seeds of one system: sft=runs/a/checkpoint-9 sft=runs/b/…",
     )
     parser.add_argument(
-        "models", nargs="+", metavar="[LABEL=]MODEL", help="a run's checkpoint, a model directory, or a source"
+        "models", nargs="+", metavar="[LABEL=]MODEL", help="a checkpoint of a run, a model directory, or a hub id"
     )
     parser.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="[NAME=]PATH",
-        help="directory with test.jsonl or valid.jsonl, or a file; repeatable, the first is in-domain; without any, "
-        "the rows that the run of each checkpoint held out",
+        help="a directory with test.jsonl or valid.jsonl, or a file; may be repeated; the first is in-domain; "
+        "default: the rows that the run of each checkpoint held out",
     )
-    parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="of decoding; default 10 20 30 40 50")
-    parser.add_argument("--temperature", type=float, help="default 1; 0 takes the likeliest token")
-    parser.add_argument("--no-repeat-ngram", type=int, metavar="N", help="default 6, as published; 0 allows repeats")
-    parser.add_argument("--max-prompt", type=int, metavar="N", help="tokens; default 256")
-    parser.add_argument("--max-length", type=int, metavar="N", help="tokens of prompt and response; default 512")
-    parser.add_argument("--max-rows", type=int, metavar="N", help="the first rows of each set alone")
-    parser.add_argument("--batch-size", type=int, metavar="N", help="changes no response; default 32")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures; .json.gz packs them")
-    parser.add_argument("--latex", type=Path, metavar="FILE", help="write a booktabs table")
+    parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="seeds of decoding; default 10 20 30 40 50")
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="keep responses here; what is done is not done again, even after a kill"
+        "--temperature", type=float, help="of sampling; default 1; with 0, always take the most likely token"
+    )
+    parser.add_argument(
+        "--no-repeat-ngram",
+        type=int,
+        metavar="N",
+        help="no sequence of N tokens occurs twice in a response; default 6, as published; 0 allows repeats",
+    )
+    parser.add_argument("--max-prompt", type=int, metavar="N", help="longest prompt, in tokens; default 256")
+    parser.add_argument(
+        "--max-length", type=int, metavar="N", help="longest prompt and response together, in tokens; default 512"
+    )
+    parser.add_argument("--max-rows", type=int, metavar="N", help="use only the first N rows of each set")
+    parser.add_argument("--batch-size", type=int, metavar="N", help="does not change the responses; default 32")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all results; .json.gz compresses")
+    parser.add_argument("--latex", type=Path, metavar="FILE", help="write the table as LaTeX (booktabs)")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="keep responses here; a run that was stopped continues from them"
     )
     return with_version(parser)
 
@@ -83,7 +92,7 @@ def _settings(arguments: Namespace) -> "EvaluationPart":
         name = label or Path(path).resolve().stem
         if name in sets:
             raise TrainingError(
-                Problem(f"--set {argument}", "a name for each set", f"{name} twice", "Write NAME=PATH.")
+                Problem(f"--set {argument}", "a different name for each set", f"{name} twice", "Write NAME=PATH.")
             )
         sets[name] = path
     given = {
@@ -108,7 +117,7 @@ def _systems(arguments: Namespace, part: "EvaluationPart") -> "list[System]":
 
 
 def _short(source: str) -> str:
-    """The last two parts of a source, by which a table can name it."""
+    """The last two parts of a path or hub id, as its name in a table."""
     return "/".join(source.rstrip("/").replace(":", "/").split("/")[-2:])
 
 

@@ -9,17 +9,17 @@ from probe.cli.run import run, with_version
 
 NAMES = ("maps", "mass", "repeats", "clouds", "mismatch", "progress", "results")
 FORMATS = ("pdf", "svg", "png")
-"""Of probe.figures, which takes longer to import than --help may."""
+"""Copies of names in probe.figures: importing that module would make --help slow."""
 
 EXAMPLES = """examples:
   probe-figures
   probe-figures --only maps --only mass --venue acl --out paper/figures
   probe-figures --reports my-reports --pairs my.tsv --format pdf
 
-Each figure is NAME.pdf, .svg and .png, or NAME.tex of a table, with its numbers
-in NAME.csv and its caption in NAME-caption.tex. figures/README.md has the
-commands that make the reports. Equal reports give equal bytes with the same
-matplotlib and numpy.
+A figure is written as NAME.pdf, NAME.svg and NAME.png, a table as NAME.tex. The
+numbers are in NAME.csv, the caption is in NAME-caption.tex. figures/README.md
+names the commands that make the reports. Equal reports give equal files if the
+versions of matplotlib and numpy are the same.
 """
 
 
@@ -27,32 +27,51 @@ def parser() -> ArgumentParser:
     """What ``probe-figures`` takes."""
     parser = ArgumentParser(
         "probe-figures",
-        description="Rebuild the figures of a paper from saved reports and maps; no model is opened.",
+        description="Draw the figures of a paper from saved reports and maps. No model is opened.",
         epilog=EXAMPLES,
         formatter_class=RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--reports", type=Path, default=Path("figures/saved"), metavar="DIR", help="what was saved; default %(default)s"
+        "--reports",
+        type=Path,
+        default=Path("figures/saved"),
+        metavar="DIR",
+        help="saved reports and maps; default %(default)s",
     )
     parser.add_argument(
         "--pairs",
         type=Path,
         default=Path("alignments/gold.tsv"),
         metavar="FILE",
-        help="gold of the maps; default %(default)s",
-    )
-    parser.add_argument("--out", type=Path, default=Path("figures"), metavar="DIR", help="default %(default)s")
-    parser.add_argument(
-        "--only", action="append", choices=NAMES, metavar="NAME", help=f"this figure: {', '.join(NAMES)}; repeat"
+        help="gold file of the maps; default %(default)s",
     )
     parser.add_argument(
-        "--row", metavar="ID", help="sentence of maps; default a short one with repeats and several cuts"
+        "--out", type=Path, default=Path("figures"), metavar="DIR", help="where to write; default %(default)s"
     )
     parser.add_argument(
-        "--venue", default="ieee", metavar="NAME", help="acl, icassp, icml, ieee, iclr, neurips; default %(default)s"
+        "--only",
+        action="append",
+        choices=NAMES,
+        metavar="NAME",
+        help=f"draw only this figure: {', '.join(NAMES)}; may be repeated",
     )
     parser.add_argument(
-        "--format", action="append", choices=FORMATS, metavar="SUFFIX", help="pdf, svg or png; repeat; default all"
+        "--row",
+        metavar="ID",
+        help="sentence of the figure maps; default: a short one with repeated words and several splits",
+    )
+    parser.add_argument(
+        "--venue",
+        default="ieee",
+        metavar="NAME",
+        help="style: acl, icassp, icml, ieee, iclr or neurips; default %(default)s",
+    )
+    parser.add_argument(
+        "--format",
+        action="append",
+        choices=FORMATS,
+        metavar="SUFFIX",
+        help="pdf, svg or png; may be repeated; default: all",
     )
     return with_version(parser)
 
@@ -76,7 +95,7 @@ def _figures(arguments: Namespace) -> None:
     saved = Saved(arguments.reports, arguments.pairs)
     makers = {**FIGURES, "maps": partial(maps, row=arguments.row)}
     suffixes = [f".{suffix}" for suffix in arguments.format or FORMATS]
-    # All numbers first: an input that is missing leaves the old figures as they are.
+    # Compute all numbers first, so that a missing input leaves the old figures as they are.
     made = {name: makers[name](saved) for name in dict.fromkeys(arguments.only or NAMES)}
     for name, figure in made.items():
         for path in save(name, figure, arguments.out, venue=arguments.venue, suffixes=suffixes):

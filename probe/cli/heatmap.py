@@ -29,38 +29,50 @@ def parser() -> ArgumentParser:
     """What ``probe-heatmap`` takes."""
     parser = ArgumentParser(
         "probe-heatmap",
-        description="Draw the attention of one sentence, indexed by target tokens.",
+        description="Draw the attention map of one sentence. Rows are student tokens and columns are teacher tokens, "
+        "each at the position that predicts it.",
         epilog=EXAMPLES,
         formatter_class=RawDescriptionHelpFormatter,
     )
-    parser.add_argument("text", nargs="?", help="any text, in quotes; or name a row of a gold file instead")
-    parser.add_argument("others", nargs="*", help=SUPPRESS)  # the words of a text without quotes, to say so
+    parser.add_argument(
+        "text", nargs="?", metavar="SENTENCE", help="any sentence, in quotes; or use --pairs and --row instead"
+    )
+    parser.add_argument("others", nargs="*", help=SUPPRESS)  # the words of a sentence without quotes, to say so
     add_checkpoints(parser)
-    parser.add_argument("--pairs", type=Path, metavar="FILE", help="gold pairs: links of this text are outlined")
+    parser.add_argument("--pairs", type=Path, metavar="FILE", help="gold file, to outline the links of this sentence")
     parser.add_argument("--row", metavar="ID", help="draw this row of the gold file")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="a .pdf, .svg, .png or .html file")
-    parser.add_argument("--difference", action="store_true", help="draw the second checkpoint less the first")
+    parser.add_argument("--difference", action="store_true", help="draw the second checkpoint minus the first")
     parser.add_argument(
-        "--scale", choices=("linear", "log", "row"), help="of the colours; row: over its largest weight; default linear"
+        "--scale",
+        choices=("linear", "log", "row"),
+        help="colour scale; row: divide each row by its largest weight; default linear",
     )
     parser.add_argument(
         "--window",
         type=_window,
         metavar="R:S[,C:D]",
-        help="student tokens R to S - 1, and teacher tokens; default those of the same text",
+        help="draw student tokens R to S - 1 and teacher tokens C to D - 1; default: the teacher tokens that share "
+        "characters with the student tokens",
     )
-    parser.add_argument("--dark", action="store_true", help="on a dark ground")
+    parser.add_argument("--dark", action="store_true", help="use a dark background")
     paper = parser.add_argument_group(f"only for {PAPER}")
     paper.add_argument(
         "--venue",
         metavar="NAME",
-        help="width of its column, such as ieee, or of its page, ieee-page; also acl, icassp, icml, iclr, neurips",
+        help="fit the column of a venue (acl, icassp, icml, ieee, iclr, neurips), or its page, as in ieee-page",
     )
-    paper.add_argument("--marginals", action="store_true", help="entropy of each row and mass of each column beside")
     paper.add_argument(
-        "--font", type=Path, action="append", metavar="FILE", help="a font tried before DejaVu Sans; may be repeated"
+        "--marginals", action="store_true", help="add bars: entropy of each row, attention mass of each column"
     )
-    paper.add_argument("--dpi", type=_positive, help="resolution, of a .png alone; default 200")
+    paper.add_argument(
+        "--font",
+        type=Path,
+        action="append",
+        metavar="FILE",
+        help="font file to try before DejaVu Sans; may be repeated",
+    )
+    paper.add_argument("--dpi", type=_positive, help="resolution, only for .png; default 200")
     return with_version(parser)
 
 
@@ -71,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _positive(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) <= MOST_DPI:
-        raise ArgumentTypeError(f"a whole number from 1 to {MOST_DPI}, not {text!r}")
+        raise ArgumentTypeError(f"expected a whole number from 1 to {MOST_DPI}; got {text!r}")
     return int(text)
 
 
@@ -80,7 +92,7 @@ def _window(text: str) -> "Window":
 
     match = re.fullmatch(r"(\d+):(\d+)(?:,(\d+):(\d+))?", text, re.ASCII)
     if match is None:
-        raise ArgumentTypeError(f"rows as 0:40, or rows and columns as 0:40,0:50, not {text!r}")
+        raise ArgumentTypeError(f"expected rows such as 0:40, or rows and columns such as 0:40,0:50; got {text!r}")
     first, last, *columns = (None if part is None else int(part) for part in match.groups())
     return Window((first or 0, last or 0), None if columns[0] is None else (columns[0], columns[1] or 0))
 
@@ -112,19 +124,19 @@ def _heatmap(arguments: Namespace) -> None:
 
 
 def _check_text(text: str | None, others: list[str]) -> None:
-    """Refuse a text that is cut at its spaces, or has nothing to draw."""
+    """Refuse a sentence that was not quoted, or has nothing to draw."""
     from probe.errors import PairsError, Problem
 
     if others:
         remedy = f'Quote the sentence: "{" ".join([text or "", *others])}".'
-        raise PairsError(Problem("text", "one argument", f"{1 + len(others)}", remedy))
+        raise PairsError(Problem("sentence", "one argument", f"{1 + len(others)}", remedy))
     if text is not None and not text.strip():
-        got = "white space alone" if text else "an empty text"
-        raise PairsError(Problem("text", "a sentence", got, "Write it in quotes."))
+        got = "only white space" if text else "an empty one"
+        raise PairsError(Problem("sentence", "a sentence", got, "Write it in quotes."))
 
 
 def _check(arguments: Namespace) -> None:
-    """Refuse what does not go together, before anything is computed."""
+    """Refuse options that do not fit together, before anything is computed."""
     from probe.errors import CheckpointError, OutputError, PairsError, Problem
     from probe.plots.saving import SUFFIXES, check_suffix
     from probe.plots.style import venue_width
@@ -145,13 +157,19 @@ def _check(arguments: Namespace) -> None:
         venue_width(arguments.venue)
     names = arguments.checkpoint or ["demo"]
     if arguments.difference and len(names) != 2:
-        raise CheckpointError(Problem("--difference", "two checkpoints", f"{len(names)}", "Name each by --checkpoint."))
+        raise CheckpointError(
+            Problem("--difference", "two checkpoints", f"{len(names)}", "Name each with --checkpoint.")
+        )
     if len(set(names)) < len(names):
-        raise CheckpointError(Problem("--checkpoint", "different ones", "one twice", "Name each once."))
+        raise CheckpointError(Problem("--checkpoint", "different checkpoints", "the same one twice", "Name each once."))
     if arguments.difference and arguments.scale:
-        raise OutputError(Problem("--scale", "weights", "a difference, which is linear", "Leave one of them out."))
+        raise OutputError(
+            Problem(
+                "--scale", "a map of weights", "a difference, whose scale is always linear", "Leave one of them out."
+            )
+        )
     if arguments.text is not None and arguments.row is not None:
-        raise PairsError(Problem("arguments", "a text, or a --row", "both", "Leave one of them out."))
+        raise PairsError(Problem("arguments", "a sentence or --row", "both", "Leave one of them out."))
 
 
 def _row(rows: "Sequence[GoldRow]", arguments: Namespace) -> "GoldRow":
@@ -169,9 +187,11 @@ def _readable(text: str | None) -> str:
     from probe.errors import PairsError, Problem
 
     if text is None:
-        raise PairsError(Problem("arguments", "a text, or --pairs with --row", "neither", "Give one of them."))
-    if any("\ud800" <= char <= "\udfff" for char in text):  # how Python hands on bytes that are not UTF-8
-        raise PairsError(Problem("arguments", "a text in UTF-8", "other bytes", "Check the terminal's encoding."))
+        raise PairsError(Problem("arguments", "a sentence, or --pairs with --row", "neither", "Give one of them."))
+    if any("\ud800" <= char <= "\udfff" for char in text):  # Python passes bytes that are not UTF-8 in this form
+        raise PairsError(
+            Problem("arguments", "a sentence in UTF-8", "other bytes", "Check the encoding of the terminal.")
+        )
     return text
 
 

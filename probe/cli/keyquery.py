@@ -1,4 +1,4 @@
-"""``probe-keyquery``: how far do queries lie from keys, and is that what hurts?"""
+"""``probe-keyquery``: measure how much queries and keys differ, and what follows from it."""
 
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
@@ -23,24 +23,29 @@ def parser() -> ArgumentParser:
     """What ``probe-keyquery`` takes."""
     parser = ArgumentParser(
         "probe-keyquery",
-        description="Measure how far the queries of a cross-model attention lie from its keys.",
+        description="Measure how much the queries of a cross-model attention differ from its keys.",
         epilog=EXAMPLES,
         formatter_class=RawDescriptionHelpFormatter,
     )
     texts = parser.add_mutually_exclusive_group(required=True)
-    texts.add_argument("--pairs", type=Path, metavar="FILE", help="gold pairs, a .tsv file")
-    texts.add_argument("--texts", type=Path, metavar="FILE", help="any responses, one a line; no gold figures then")
+    texts.add_argument("--pairs", type=Path, metavar="FILE", help="gold file (.tsv)")
+    texts.add_argument(
+        "--texts",
+        type=Path,
+        metavar="FILE",
+        help="any sentences, one on each line; values that need gold links are left out",
+    )
     add_checkpoints(parser)
     parser.add_argument(
         "--components",
         type=_positive,
         default=32,
         metavar="K",
-        help="leading principal components of what attention sees; default 32",
+        help="number of leading principal components of queries and keys; default 32",
     )
-    parser.add_argument("--seed", type=_whole, default=0, metavar="N", help="of every random draw; default 0")
+    parser.add_argument("--seed", type=_whole, default=0, metavar="N", help="seed of all random numbers; default 0")
     parser.add_argument(
-        "--json", type=Path, metavar="FILE", help="write everything, with points for pictures; .json.gz packs it"
+        "--json", type=Path, metavar="FILE", help="write all results, with points for plots; .json.gz compresses"
     )
     return with_version(parser)
 
@@ -52,13 +57,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _whole(text: str) -> int:
     if not text.isdecimal():
-        raise ArgumentTypeError(f"a whole number, not {text!r}")
+        raise ArgumentTypeError(f"expected a whole number; got {text!r}")
     return int(text)
 
 
 def _positive(text: str) -> int:
     if not _whole(text):
-        raise ArgumentTypeError("a whole number from 1, not 0")
+        raise ArgumentTypeError("expected a whole number of at least 1; got 0")
     return int(text)
 
 
@@ -122,7 +127,7 @@ def _of_texts(arguments: Namespace, settings: "Settings") -> "Callable[[str, Cal
 
 
 def _lines(path: Path) -> list[str]:
-    """The lines of a file that hold something, split at line feeds alone."""
+    """The lines of a file that are not empty, split only at line feeds."""
     from probe.errors import PairsError, Problem
     from probe.exchange.link_formats import lines_of
 
@@ -131,7 +136,7 @@ def _lines(path: Path) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         got = (error.strerror if isinstance(error, OSError) else None) or str(error)
         raise PairsError(
-            Problem(str(path), "a text file in UTF-8", got, "Name a file with a response a line.")
+            Problem(str(path), "a text file in UTF-8", got, "Name a file with one sentence on each line.")
         ) from error
     return [line for line in lines_of(whole) if line.strip()]
 

@@ -1,4 +1,4 @@
-"""``probe-models``: which checkpoints and models are at hand, how to get the others, and what is wrong with one."""
+"""``probe-models``: list checkpoints and models, download models, and explain a checkpoint directory."""
 
 import sys
 from argparse import ArgumentParser, Namespace
@@ -14,12 +14,14 @@ if TYPE_CHECKING:
 
 def parser() -> ArgumentParser:
     """What ``probe-models`` takes."""
-    parser = ArgumentParser("probe-models", description="List checkpoints and models, fetch some, or explain one.")
+    parser = ArgumentParser("probe-models", description="List checkpoints, download models, or explain a checkpoint.")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    commands.add_parser("list", help="bundled checkpoints, and whether their models are here (the default)")
-    fetch = commands.add_parser("fetch", help="download, check and convert the models of a pair into the cache")
-    fetch.add_argument("name", help="smollm2-gemma3")
-    _add_doctor(commands.add_parser("doctor", help="explain a checkpoint directory: what is there, and what is wrong"))
+    commands.add_parser(
+        "list", help="list bundled checkpoints, and say whether their models are on this machine (default)"
+    )
+    fetch = commands.add_parser("fetch", help="download, check and convert the two models of a pair")
+    fetch.add_argument("name", help="name of the pair: smollm2-gemma3")
+    _add_doctor(commands.add_parser("doctor", help="explain a checkpoint directory: what it has, and what is wrong"))
     return with_version(parser)
 
 
@@ -31,14 +33,25 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _add_doctor(parser: ArgumentParser) -> None:
     parser.description = "Explain a directory written by DSKD or DSKD-KQ, or a checkpoint of this project."
-    parser.add_argument("directory", metavar="DIR", help="an epoch's directory, or the run's above it")
-    parser.add_argument("--student", metavar="MODEL", help="directory, .gguf file or hub id of the student, if moved")
+    parser.add_argument("directory", metavar="DIR", help="directory of an epoch, or of the run above it")
+    parser.add_argument(
+        "--student",
+        metavar="MODEL",
+        help="directory, .gguf file or hub id of the student, if it is not where the checkpoint says",
+    )
     parser.add_argument("--teacher", metavar="MODEL", help="the same for the teacher")
     parser.add_argument(
-        "--align", type=Path, metavar="FILE", help="the run's align.jsonl, to measure the key scale and check models by"
+        "--align",
+        type=Path,
+        metavar="FILE",
+        help="align.jsonl of the run, to measure the key scale and to check the models",
     )
-    parser.add_argument("--pairs", type=Path, metavar="FILE", help="gold pairs, to simulate the key scale with")
-    parser.add_argument("--hash", action="store_true", help="SHA-256 of both embedding tables, which takes seconds")
+    parser.add_argument(
+        "--pairs", type=Path, metavar="FILE", help="gold file, to estimate the key scale from its sentences"
+    )
+    parser.add_argument(
+        "--hash", action="store_true", help="also print the SHA-256 of both embedding tables; takes some seconds"
+    )
 
 
 def _list(_: Namespace) -> None:
@@ -48,7 +61,7 @@ def _list(_: Namespace) -> None:
     console = new_console()
     console.print(bundled_table())
     console.print(f"Cache: {cache_dir()} (set PROBE_CACHE to move it)")
-    console.print("Any directory written by DSKD or DSKD-KQ is a checkpoint too: name its path.")
+    console.print("A directory that DSKD or DSKD-KQ wrote is a checkpoint too. Give its path as --checkpoint.")
 
 
 def _fetch(arguments: Namespace) -> None:
@@ -73,7 +86,7 @@ def _doctor(arguments: Namespace) -> None:
     )
     _print(found)
     if found.problems:
-        remedy = "Do what the arrows (→) say, from the top."
+        remedy = "Do what the lines with an arrow (→) say, from top to bottom."
         got = f"problems with {', '.join(found.problems)}"
         raise CheckpointError(Problem(found.directory.name, "a checkpoint to probe", got, remedy))
 
@@ -82,11 +95,11 @@ def _print(found: "Diagnosis") -> None:
     from probe.checkpoints.tables import epochs_table, findings_table
 
     console = new_console()
-    # Paths must stay whole to be copied: a terminal wraps them without breaking them.
+    # Soft wrapping keeps paths in one piece, so that they can be copied.
     if found.epochs:
         console.print(f"{found.directory.parent}", soft_wrap=True)
         console.print(epochs_table(found.epochs, found.directory))
-        console.print(f"Explained below: {found.choice}.")
+        console.print(f"The checkpoint explained below: {found.choice}.")
         console.print()
     console.print(f"{found.directory}", soft_wrap=True)
     console.print()

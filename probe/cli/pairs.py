@@ -1,4 +1,4 @@
-"""``probe-pairs``: check, draft, convert, count and compare annotated token pairs."""
+"""``probe-pairs``: check, draft, convert, count and compare gold files."""
 
 import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 FORMATS = ("pharaoh", "naacl", "simalign", "align-jsonl")
-"""Of probe.exchange.conversion, which takes longer to import than --help may."""
+"""A copy of the names in probe.exchange.conversion: importing that module would make --help slow."""
 
 DIRECTORY = "PROBE_TOKENIZERS"
 
@@ -28,8 +28,8 @@ EXAMPLES = """examples:
 """
 
 
-NEW = r"""Sentences, one a line (\n for a line break within one), to rows with the links
-that the half rule proposes and the tags that a machine can see.
+NEW = r"""Make a gold file from sentences, one on each line (\n for a line break within a
+sentence). Links are proposed by the half rule; tags are those that a program can set.
 """
 NEW_EXAMPLES = r"""examples:
   probe-pairs new sentences.txt --student models/gpt2 --teacher models/qwen
@@ -42,16 +42,18 @@ def parser() -> ArgumentParser:
     """What ``probe-pairs`` takes."""
     parser = ArgumentParser(
         "probe-pairs",
-        description="Check, draft, convert, count and compare annotated token pairs.",
+        description="Check, draft, convert, count and compare gold files of annotated token pairs.",
         epilog=EXAMPLES,
         formatter_class=RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    _add_check(commands.add_parser("check", help="every rule of the guidelines that a machine can check"))
-    _add_new(commands.add_parser("new", help="sentences to rows with proposed links"))
-    _add_convert(commands.add_parser("convert", help="to and from Pharaoh, NAACL 2003, simalign and align.jsonl"))
-    _add_stats(commands.add_parser("stats", help="counts by pair and by phenomenon"))
-    _add_agree(commands.add_parser("agree", help="how far two annotations of the same rows agree"))
+    _add_check(commands.add_parser("check", help="check every rule of the guidelines that a program can check"))
+    _add_new(commands.add_parser("new", help="make a gold file with proposed links from sentences"))
+    _add_convert(
+        commands.add_parser("convert", help="convert to and from Pharaoh, NAACL 2003, simalign and align.jsonl")
+    )
+    _add_stats(commands.add_parser("stats", help="count rows, tokens and links by pair and by phenomenon"))
+    _add_agree(commands.add_parser("agree", help="measure how well two annotations of the same rows agree"))
     return with_version(parser)
 
 
@@ -62,80 +64,95 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _add_check(parser: ArgumentParser) -> None:
-    parser.description = f"""Check the rows of a gold file. Set {DIRECTORY} to a directory with one subdirectory for
-        each tokenizer, named as in the file, to cut the texts anew. Exit code 1 if a rule is broken, or if there are
-        no rows."""
-    parser.add_argument("file", type=Path, metavar="FILE", help="gold pairs, a .tsv file")
-    parser.add_argument("--student", metavar="MODEL", help="cut the texts anew with the tokenizer of this model")
+    parser.description = f"""Check the rows of a gold file. To compare the tokens with those of the tokenizers, set
+        {DIRECTORY} to a directory with one subdirectory for each tokenizer, named as in the file. The exit code is 1
+        if a rule is broken or the file has no rows."""
+    parser.add_argument("file", type=Path, metavar="FILE", help="gold file (.tsv)")
+    parser.add_argument(
+        "--student", metavar="MODEL", help="compare the student tokens with those of this model's tokenizer"
+    )
     parser.add_argument("--teacher", metavar="MODEL", help="the same for the teacher")
 
 
 def _add_new(parser: ArgumentParser) -> None:
     parser.description, parser.epilog, parser.formatter_class = NEW, NEW_EXAMPLES, RawDescriptionHelpFormatter
-    parser.add_argument("file", type=Path, metavar="FILE", nargs="?", help="sentences; default: standard input")
+    parser.add_argument(
+        "file", type=Path, metavar="FILE", nargs="?", help="sentences, one on each line; default: standard input"
+    )
     parser.add_argument("--student", metavar="MODEL", required=True, help="directory or hub id with a tokenizer.json")
     parser.add_argument("--teacher", metavar="MODEL", required=True, help="the same for the teacher")
-    parser.add_argument("--pair", metavar="NAME~NAME", help="names of both; default: the last parts of the two MODELs")
-    parser.add_argument("--prefix", metavar="ID", default="row-", help="what ids begin with; default row-")
+    parser.add_argument(
+        "--pair", metavar="NAME~NAME", help="names of both tokenizers; default: the last parts of the two MODELs"
+    )
+    parser.add_argument("--prefix", metavar="ID", default="row-", help="first part of the ids; default row-")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write here; default: standard output")
 
 
 def _add_convert(parser: ArgumentParser) -> None:
-    parser.description = """Convert gold pairs to the format of another tool, or back. Formats of links hold no tokens:
-        --out FILE writes them to FILE.student and FILE.teacher, and the way back reads them from there."""
-    parser.add_argument("file", type=Path, metavar="FILE", help="gold pairs for --to, the other format for --from")
+    parser.description = """Convert a gold file to the format of another tool, or back. Formats of links have no tokens:
+        --out FILE writes the tokens to FILE.student and FILE.teacher, and --from reads them from there."""
+    parser.add_argument(
+        "file", type=Path, metavar="FILE", help="gold file for --to, file of the other format for --from"
+    )
     way = parser.add_mutually_exclusive_group(required=True)
     way.add_argument("--to", choices=FORMATS, help="format to write")
     way.add_argument("--from", choices=FORMATS, dest="from_", help="format to read")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write here; default: links to standard output")
-    parser.add_argument("--rows", type=Path, metavar="FILE", help="--from: gold pairs whose links are to be replaced")
-    parser.add_argument("--pair", metavar="NAME~NAME", help="--from, without --rows: names of both tokenizers")
-    parser.add_argument("--prefix", metavar="ID", help="--from, without --rows: what ids begin with; default row-")
-    parser.add_argument("--student", metavar="MODEL", help="--from with --pair: declare this model's vocabulary")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write here; default: only links, to standard output")
+    parser.add_argument("--rows", type=Path, metavar="FILE", help="with --from: gold file whose links are replaced")
+    parser.add_argument("--pair", metavar="NAME~NAME", help="with --from and without --rows: names of both tokenizers")
+    parser.add_argument(
+        "--prefix", metavar="ID", help="with --from and without --rows: first part of the ids; default row-"
+    )
+    parser.add_argument(
+        "--student", metavar="MODEL", help="with --from and --pair: declare the vocabulary of this model"
+    )
     parser.add_argument("--teacher", metavar="MODEL", help="the same for the teacher")
     parser.add_argument(
-        "--base", type=int, choices=(0, 1), help="--from: what FILE counts from; default 1 for naacl, 0 for the others"
+        "--base",
+        type=int,
+        choices=(0, 1),
+        help="with --from: number of the first token in FILE; default 1 for naacl, 0 for others",
     )
     parser.set_defaults(refuse=parser.error)
 
 
 def _add_stats(parser: ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, metavar="FILE", help="gold pairs, a .tsv file")
+    parser.add_argument("file", type=Path, metavar="FILE", help="gold file (.tsv)")
     _add_forms(parser)
 
 
 def _add_agree(parser: ArgumentParser) -> None:
-    parser.add_argument("a", type=Path, metavar="A", help="gold pairs, a .tsv file")
-    parser.add_argument("b", type=Path, metavar="B", help="another annotation of the same rows")
+    parser.add_argument("a", type=Path, metavar="A", help="gold file (.tsv)")
+    parser.add_argument("b", type=Path, metavar="B", help="gold file with another annotation of the same rows")
     _add_forms(parser).add_argument("--list", action="store_true", help="print every link that differs")
 
 
 def _add_forms(parser: ArgumentParser):
     forms = parser.add_mutually_exclusive_group()
     forms.add_argument("--json", action="store_true", help="print everything as JSON")
-    forms.add_argument("--markdown", action="store_true", help="print the table for a document")
+    forms.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     return forms
 
 
 def _check_usage(arguments: Namespace) -> None:
-    """What the options of convert ask of each other."""
+    """Check that the options of convert fit together."""
     named = [
         name
         for name in ("rows", "pair", "prefix", "student", "teacher", "base")
         if getattr(arguments, name) is not None
     ]
     if arguments.to and named:
-        arguments.refuse(f"--{named[0]} goes with --from")
+        arguments.refuse(f"--{named[0]} can be used only with --from")
     if arguments.rows and (arguments.pair or arguments.prefix is not None):
-        arguments.refuse("--rows has names of its own: leave out --pair and --prefix")
+        arguments.refuse("--rows gives the names: leave out --pair and --prefix")
     if arguments.rows and (arguments.student or arguments.teacher):
-        arguments.refuse("--rows has declarations of its own: leave out --student and --teacher")
+        arguments.refuse("--rows declares the vocabularies: leave out --student and --teacher")
     if bool(arguments.student) != bool(arguments.teacher):
-        arguments.refuse("--student and --teacher go together")
+        arguments.refuse("--student and --teacher must be given together")
     if arguments.from_ and not arguments.rows and not arguments.pair:
-        arguments.refuse("--from needs --rows FILE, or --pair NAME~NAME for rows that are made anew")
+        arguments.refuse("--from needs --rows FILE, or --pair NAME~NAME to make new rows")
     if arguments.from_ == "align-jsonl" and arguments.base is not None:
-        arguments.refuse("--base: align-jsonl holds weights, no numbers of tokens")
+        arguments.refuse("--base cannot be used with align-jsonl, which has weights and no token numbers")
 
 
 def _check(arguments: Namespace) -> int:
@@ -191,20 +208,20 @@ def _new(arguments: Namespace) -> None:
 
 
 def _bytes(file: Path | None) -> bytes:
-    """What a file holds, or else standard input, which nobody is left to type into unasked."""
+    """The bytes of a file, or of standard input; refuse a terminal, where a user would wait without knowing why."""
     from probe.errors import PairsError, Problem
 
-    expected = "sentences, one a line"
+    expected = "sentences, one on each line"
     if file is None:
         if sys.stdin.isatty():
-            remedy = "Name a file of sentences: probe-pairs new FILE …, or pipe some in."
+            remedy = "Name a file of sentences: probe-pairs new FILE …, or send some through a pipe."
             raise PairsError(Problem("stdin", expected, "a terminal", remedy))
         return sys.stdin.buffer.read()
     try:
         return file.read_bytes()
     except OSError as error:
         place = str(file.absolute())
-        raise PairsError(Problem(place, expected, error.strerror or str(error), "Mend the path.")) from error
+        raise PairsError(Problem(place, expected, error.strerror or str(error), "Correct the path.")) from error
 
 
 def _convert(arguments: Namespace) -> None:
@@ -226,7 +243,7 @@ def _convert(arguments: Namespace) -> None:
 
 
 def _anew(arguments: Namespace) -> "GoldFile":
-    """Rows that no gold file holds yet, with the vocabularies of the models that were named."""
+    """Make a gold file from the file alone, with the vocabularies of the named models."""
     from probe.exchange.conversion import Naming, lost, read_anew
 
     naming = Naming(arguments.pair, "row-" if arguments.prefix is None else arguments.prefix)
@@ -245,12 +262,12 @@ def _to(gold: "GoldFile", arguments: Namespace) -> None:
     _write(files if arguments.out else {"": files[""]}, arguments.out)
     lines = left_out(gold.rows, arguments.to)
     if not arguments.out and len(files) > 1:
-        lines.append("Tokens are written beside the links with --out FILE.")
+        lines.append("With --out FILE, the tokens are written too, to FILE.student and FILE.teacher.")
     print(*lines, sep="\n", file=sys.stderr)
 
 
 def _write(files: dict[str, str], out: Path | None) -> None:
-    """Texts by the ends of their names to files, all of them or none; or the one there is to standard output."""
+    """Write all files or none, by the end of their names; without ``out``, write the links to standard output."""
     from contextlib import ExitStack
 
     from probe.output.files import replacing_file
@@ -290,7 +307,7 @@ def _agree(arguments: Namespace) -> None:
             print(f"{d.id}\t{d.link[0]},{d.link[1]}\t{d.student}\t{d.teacher}\tA {d.a}\tB {d.b}")
     else:
         console = new_console()
-        console.print("\n".join(found.heading()), soft_wrap=True)  # paths must stay whole to be copied
+        console.print("\n".join(found.heading()), soft_wrap=True)  # do not break paths, so that they can be copied
         console.print(found.table())
         console.print("\n".join(READING))
 

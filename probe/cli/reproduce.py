@@ -1,4 +1,4 @@
-"""``probe-reproduce``: train every method with every seed, evaluate, probe, compare."""
+"""``probe-reproduce``: train every method with every seed, evaluate, probe and compare."""
 
 import sys
 from argparse import ArgumentParser, Namespace
@@ -20,16 +20,20 @@ def parser() -> ArgumentParser:
     """What ``probe-reproduce`` takes."""
     parser = ArgumentParser(
         "probe-reproduce",
-        description="Train every method with every seed from the raw student, evaluate, probe, and compare. What is "
-        "done is kept under a digest of its inputs: a second run does nothing, a killed one goes on.",
-        epilog="Exit code 1: some stages failed; their directories say why, and the others are kept.",
+        description="Train every method with every seed from the raw student, then evaluate, probe and compare. "
+        "Finished stages are kept, so a stopped run continues, and a second run with the same inputs does nothing.",
+        epilog="The exit code is 1 if some stages failed. Their directories say why; the other stages are kept.",
     )
     parser.add_argument("recipe", help="name of a shipped recipe, or a TOML file")
-    parser.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="any key of the recipe, as training.steps=20")
-    parser.add_argument("--methods", nargs="+", metavar="NAME", help="methods or variants of the recipe; all for all")
-    parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="of training; default: the recipe's")
-    parser.add_argument("--pairs", type=Path, default=Path("alignments/gold.tsv"), help="default %(default)s")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="default runs/reproduce-NAME")
+    parser.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="a key of the recipe, as in training.steps=20")
+    parser.add_argument("--methods", nargs="+", metavar="NAME", help="methods or variants of the recipe, or all")
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", metavar="N", help="seeds of training; default: those of the recipe"
+    )
+    parser.add_argument(
+        "--pairs", type=Path, default=Path("alignments/gold.tsv"), help="gold file; default %(default)s"
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where to write; default runs/reproduce-NAME")
     return with_version(parser)
 
 
@@ -74,7 +78,7 @@ def _reproduce(arguments: Namespace) -> int:
 
 
 def _apart(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Methods, and the KEY=VALUE that were written after them."""
+    """Methods, and the KEY=VALUE arguments that follow them."""
     return [word for word in words if "=" not in word], [word for word in words if "=" in word]
 
 

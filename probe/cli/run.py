@@ -1,4 +1,4 @@
-"""What the commands share: the version, and turning an error into one message and exit code 2."""
+"""What all commands share: the version, and errors as one message with exit code 2."""
 
 import math
 import os
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 def with_version(parser: ArgumentParser) -> ArgumentParser:
-    """Add the last option of a command. Its module hands out its ``parser``, for documents and tests to read."""
+    """Add --version, the last option of each command."""
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     return parser
 
 
 def new_console() -> "Console":
-    """What a command prints to: no colours of its own, and brackets are what they are."""
+    """The console of a command: it adds no colours, and does not read brackets as markup."""
     from rich.console import Console
 
     return Console(highlight=False, markup=False)
@@ -35,12 +35,12 @@ def run(
     *,
     intermixed: bool = False,
 ) -> int:
-    """Parse, do, and report. The body may return an exit code; argparse itself exits with 2 on bad usage.
+    """Parse the arguments, run the body and return the exit code: the body's, or 2 on an error.
 
-    ``intermixed`` lets a list of words go on behind an option.
+    argparse itself exits with 2 on wrong usage. ``intermixed`` allows positional arguments after options.
     """
     arguments = parser.parse_intermixed_args(argv) if intermixed else parser.parse_args(argv)
-    # Matrices are those of one sentence: threads would wait for each other longer than they work.
+    # The matrices of one sentence are small: with threads, waiting would take longer than computing.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         return body(arguments) or 0
@@ -49,39 +49,39 @@ def run(
         return 2
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
+    except BrokenPipeError:  # the program that reads the pipe, such as head, has ended
         sys.stderr.close()
     return 0
 
 
 def _scale(text: str) -> float:
-    """A number that keys can be divided by."""
+    """A finite number above 0."""
     try:
         value = float(text)
     except ValueError:
         value = math.nan
     if not 0 < value < math.inf:
-        raise ArgumentTypeError(f"a finite number above 0, not {text!r}")
+        raise ArgumentTypeError(f"expected a finite number above 0; got {text!r}")
     return value
 
 
 def named(argument: str) -> tuple[str | None, str]:
-    """Name and path of ``NAME=PATH``; None and the path where it comes without a name.
+    """Name and path of ``NAME=PATH``; None and the path if there is no name.
 
     Raises:
-        CheckpointError: nothing stands before the =.
+        CheckpointError: nothing is before the =.
     """
     before, sign, after = argument.partition("=")
     if not sign or Path(argument).exists():
         return None, argument
     if not before:
-        raise CheckpointError(Problem(argument, "a name before the =", "none", "Write NAME=PATH, or the path alone."))
+        raise CheckpointError(Problem(argument, "a name before the =", "none", "Write NAME=PATH, or only the path."))
     return before, after
 
 
 def add_checkpoints(parser: ArgumentParser, *, labels: bool = False) -> None:
-    """Several checkpoints, and how to open them."""
-    same = "; those of one LABEL are training seeds of one method" if labels else ""
+    """Add --checkpoint and the options that say how to open one."""
+    same = "; checkpoints with the same LABEL are training seeds of one method" if labels else ""
     parser.add_argument(
         "--checkpoint",
         action="append",
@@ -92,9 +92,16 @@ def add_checkpoints(parser: ArgumentParser, *, labels: bool = False) -> None:
 
 
 def add_checkpoint_options(parser: ArgumentParser) -> None:
-    """Options that say how to open a checkpoint."""
-    parser.add_argument("--student", metavar="MODEL", help="directory, .gguf file or hub id of the student, if moved")
+    """Add the options that say how to open a checkpoint."""
+    parser.add_argument(
+        "--student",
+        metavar="MODEL",
+        help="directory, .gguf file or hub id of the student, if it is not where the checkpoint says",
+    )
     parser.add_argument("--teacher", metavar="MODEL", help="the same for the teacher")
     parser.add_argument(
-        "--key-scale", type=_scale, metavar="X", help="what keys are divided by, for DSKD directories, which store none"
+        "--key-scale",
+        type=_scale,
+        metavar="X",
+        help="number that keys are divided by; for DSKD directories, which do not store it",
     )

@@ -1,4 +1,4 @@
-"""``probe-train``: train any method on any pair of models, from a recipe."""
+"""``probe-train``: train a method on a pair of models, as a recipe says."""
 
 import sys
 from argparse import ArgumentParser, Namespace
@@ -12,16 +12,16 @@ def parser() -> ArgumentParser:
     """What ``probe-train`` takes."""
     parser = ArgumentParser(
         "probe-train",
-        description="Train a recipe: a shipped one by name, or a TOML file. A killed run goes on when started again.",
+        description="Train as a recipe says. A run that was stopped continues when it is started again.",
         epilog="On several devices: accelerate launch -m probe.cli.train RECIPE --out DIR",
     )
-    parser.add_argument("recipe", help="name or file; names are listed when none fits")
+    parser.add_argument("recipe", help="name of a shipped recipe, or a TOML file; an unknown name prints all names")
     parser.add_argument(
-        "settings", nargs="*", metavar="KEY=VALUE", help="any key of the recipe, as objective.method=cla"
+        "settings", nargs="*", metavar="KEY=VALUE", help="a key of the recipe, as in objective.method=cla"
     )
     parser.add_argument("--out", type=Path, help="directory of the run (default: runs/NAME)")
     parser.add_argument(
-        "--export", choices=["dskd"], help="also write the last checkpoint in DSKD's layout, beside the run: OUT-dskd"
+        "--export", choices=["dskd"], help="also write the last checkpoint in the layout of DSKD, to OUT-dskd"
     )
     return with_version(parser)
 
@@ -53,7 +53,7 @@ def _train(arguments: Namespace) -> None:
 
             out = place.with_name(f"{place.name}-dskd")
             notes = export_dskd(checkpoint, out, teacher_path=None, run=RunInfo())
-            print(f"{out}; {len(notes)} things that DSKD cannot represent are in its NOTES.txt", flush=True)
+            print(f"{out}: NOTES.txt lists {len(notes)} things that this layout cannot represent", flush=True)
 
 
 if __name__ == "__main__":

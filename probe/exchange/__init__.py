@@ -1,1 +1,1 @@
-"""Maps and links of other tools, read and written."""
+"""Read and write maps and links in the formats of other tools."""

@@ -1,10 +1,10 @@
-"""``align.jsonl``: attention of responses as DSKD-KQ exports it, one JSON object a line.
+"""``align.jsonl``: the attention of responses as DSKD-KQ exports it, one JSON object on each line.
 
     {"student": [tokens], "teacher": [tokens], "alignment": [[weights]]}
 
-Rows are the student's. Tokens are *input* tokens: the first is the last one of the prompt, and end of sequence is not
-among them. Row i therefore belongs to the bigram of tokens i and i + 1, and its target is token i + 1; the target of
-the last row and of the last column is end of sequence.
+Rows are student tokens. Tokens are *input* tokens: the first one is the last token of the prompt, and the end of
+sequence is missing. So row i belongs to the pair of tokens i and i + 1, and its target is token i + 1. The target of
+the last row and of the last column is the end of sequence.
 """
 
 import json
@@ -25,14 +25,14 @@ from probe.tokens import BYTE_PIECE, TokenizedText, byte_level_bytes, sentencepi
 
 STUDENT, TEACHER, WEIGHTS = "student", "teacher", "alignment"
 PROMPT_END = "⟨prompt⟩"
-"""What is written for the last token of the prompt, which a gold file does not hold."""
+"""Stands for the last token of the prompt, which a gold file does not have."""
 
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """One line of an ``align.jsonl``: the weights of a response, by *input* tokens, from the last one of the prompt on.
+    """One line of an ``align.jsonl``: the weights of a response by *input* tokens, from the last token of the prompt.
 
-    Row i therefore belongs to the bigram of tokens i and i + 1; of the last row and column the target is EOS.
+    Row i belongs to the pair of tokens i and i + 1; the target of the last row and column is the end of sequence.
     """
 
     student: tuple[str, ...]
@@ -50,25 +50,27 @@ def read_alignments(path: Path, most: int | None = None) -> tuple[Alignment, ...
         with path.open(encoding="utf-8") as file:
             numbered = list(islice(((number, line) for number, line in enumerate(file, 1) if line.strip()), most))
     except (OSError, UnicodeDecodeError) as error:
-        remedy = "Check the path; the released analysis script writes it."
-        raise MapError(Problem(str(path), "a file of one JSON object a line", str(error), remedy)) from error
+        remedy = "Check the path. The released analysis script writes such a file."
+        raise MapError(Problem(str(path), "a file with one JSON object on each line", str(error), remedy)) from error
     if not numbered:
-        raise MapError(Problem(str(path), "one JSON object a line", "an empty file", "Export the alignments again."))
+        raise MapError(
+            Problem(str(path), "one JSON object on each line", "an empty file", "Export the alignments again.")
+        )
     return tuple(_alignment(line, f"{path}:{number}") for number, line in numbered)
 
 
 def _alignment(line: str, where: str) -> Alignment:
     expected = '{"student": [tokens], "teacher": [tokens], "alignment": [[weights]]}'
-    remedy = "Write each token and each weight; rows are the student's."
+    remedy = "Write all tokens and weights, with a row for each student token."
     try:
         read: Any = json.loads(line)
         student, teacher = read[STUDENT], read[TEACHER]
         weights = np.asarray(read[WEIGHTS], dtype=np.float64)
     except (ValueError, TypeError, KeyError) as error:
-        got = f"none called {error}" if isinstance(error, KeyError) else str(error)
+        got = f"no key {error}" if isinstance(error, KeyError) else str(error)
         raise MapError(Problem(where, expected, got, remedy)) from error
     if not all(isinstance(side, list) and all(isinstance(token, str) for token in side) for side in (student, teacher)):
-        raise MapError(Problem(where, expected, "tokens that are no lists of strings", remedy))
+        raise MapError(Problem(where, expected, "tokens that are not lists of strings", remedy))
     if weights.shape != (len(student), len(teacher)):
         got = f"{len(student)} and {len(teacher)} tokens, weights of shape {weights.shape}"
         raise MapError(Problem(where, expected, got, remedy))
@@ -76,7 +78,7 @@ def _alignment(line: str, where: str) -> Alignment:
 
 
 def alignment_of(row: GoldRow) -> Alignment:
-    """The sure links of a row as equal weights; a token without any draws from end of sequence alone."""
+    """The sure links of a row as equal weights; a token without one has all weight on the end of sequence."""
     pieces = [(PROMPT_END, *side.pieces) for side in (row.student, row.teacher)]
     return Alignment(pieces[0], pieces[1], with_eos(gold_mask(row).astype(np.float64)))
 
@@ -88,9 +90,9 @@ def format_alignments(alignments: Iterable[Alignment]) -> str:
 
 
 def links_of(alignment: Alignment) -> Links:
-    """For each target token of the student a sure link to the largest weight, to all of them where they tie.
+    """Link each target token of the student, as sure, to its largest weight, or to all of them if several are tied.
 
-    Where the largest weight is on end of sequence, the token has no link.
+    A token with its largest weight on the end of sequence has no link.
     """
     inner = alignment.weights[:-1]
     largest = (inner == inner.max(axis=1, keepdims=True, initial=-np.inf))[:, :-1]
@@ -98,25 +100,25 @@ def links_of(alignment: Alignment) -> Links:
 
 
 def spelled(student: tuple[str, ...], teacher: tuple[str, ...], where: str) -> tuple[TokenizedText, TokenizedText]:
-    """Two runs of pieces, with a text that both of them spell.
+    """Two sequences of tokens, with the sentence that both of them spell.
 
     Raises:
-        PairsError: there is none.
+        PairsError: there is no such sentence.
     """
     for text in _texts(student, teacher):
         with suppress(TokenError):
             return TokenizedText.from_pieces(text, student), TokenizedText.from_pieces(text, teacher)
     got = f"{' '.join(student)} and {' '.join(teacher)}"
-    remedy = "Take the pieces of two vocabularies for one text, or name the rows with --rows."
-    raise PairsError(Problem(where, "pieces that spell one text on both sides", got, remedy))
+    remedy = "Give the tokens of two tokenizers for one sentence, or name the rows with --rows."
+    raise PairsError(Problem(where, "tokens that spell one sentence on both sides", got, remedy))
 
 
 def _texts(*sides: tuple[str, ...]) -> Iterator[str]:
-    """What pieces may spell, likely readings first."""
+    """Sentences that the tokens may spell, the most likely first."""
     byte_level = [side for side in sides if not any("▁" in piece or BYTE_PIECE.fullmatch(piece) for piece in side)]
     readings = [b"".join(map(byte_level_bytes, side)) for side in byte_level]
     pieces = [b"".join(map(sentencepiece_bytes, side)) for side in sides]
-    # A space in front may be SentencePiece's dummy, so a reading without it comes first.
+    # A leading space may be the dummy space of SentencePiece, so try without it first.
     for reading in [*readings, *(reading.removeprefix(b" ") for reading in pieces), *pieces]:
         with suppress(UnicodeDecodeError):
             if text := reading.decode():

@@ -1,9 +1,9 @@
-"""Gold files to the formats of other tools and back.
+"""Convert gold files to the formats of other tools and back.
 
-Formats of links hold no tokens, so two files of tokenised sentences go with them: ``FILE.student``, ``FILE.teacher``.
-They have one sentence a line, pieces in the escape of gold files with a space between them (behind the id and a tab for
-simalign, whose corpora look like that). Ids, texts, tags and notes are in none of these files; on the way back they are
-taken from the rows of a gold file, or made anew.
+Formats of links have no tokens, so two files of tokens go with them: ``FILE.student`` and ``FILE.teacher``. They have
+one sentence on each line: tokens with the escapes of gold files, separated by spaces. For simalign, an id and a tab
+come first, as in its corpora. None of these files has sentences, tags or notes. When links are read back, these come
+from the rows of a gold file, or are made again.
 """
 
 import re
@@ -60,7 +60,7 @@ _WRITERS: Mapping[str, Callable[[Sequence[GoldRow]], str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Naming:
-    """What rows are called that come from files without names.
+    """Names for rows that come from files without names.
 
     Raises:
         PairsError: the pair does not name two tokenizers.
@@ -77,7 +77,7 @@ class Naming:
 
 
 def written(rows: Sequence[GoldRow], format_: str) -> dict[str, str]:
-    """The text of each file by the end of its name: ``""`` for the links, and two of tokens where they are needed."""
+    """The contents of each file by the end of its name: ``""`` for links, and two for tokens where needed."""
     files = {"": _WRITERS[format_](rows)}
     if format_ != ALIGN_JSONL:
         files[STUDENT_FILE] = "".join(_tokens(row, row.student, format_) for row in rows)
@@ -91,18 +91,21 @@ def _tokens(row: GoldRow, side: TokenizedText, format_: str) -> str:
 
 
 def left_out(rows: Sequence[GoldRow], format_: str) -> list[str]:
-    """What the format cannot hold of these rows, and what a reader has to be told, one sentence each."""
-    names = "pairs, texts, phenomena and notes" if format_ == SIMALIGN else "ids, pairs, texts, phenomena and notes"
-    lines = [f"{format_} holds no {names}: keep the gold file, and name it with --rows on the way back."]
+    """What the format cannot store of these rows, and what else the user must know, one sentence each."""
+    names = "pairs, sentences, phenomena or notes"
+    names = names if format_ == SIMALIGN else f"ids, {names}"
+    lines = [f"{format_} cannot store {names}: keep the gold file, and name it with --rows to read the links back."]
     if format_ == ALIGN_JSONL:
         possible = sum(len(row.possible) for row in rows)
         lines += (
-            [f"{possible} possible links are left out: weights do not tell sure from possible."] if possible else []
+            [f"{possible} possible links are left out, because weights cannot distinguish sure from possible links."]
+            if possible
+            else []
         )
-        lines.append(f"The last token of the prompt, with which such lines begin, is written as {PROMPT_END}.")
+        lines.append(f"Each line begins with the last token of the prompt, which is written as {PROMPT_END}.")
     numbers = {number for row in rows for link in row.links.either for number in link}
     if STANDARD_BASE.get(format_) == 0 and numbers and 0 not in numbers:
-        lines.append("No link has an index 0, so a reader cannot tell where counting starts: read it with --base 0.")
+        lines.append("No link has an index 0, so the file does not show where counting starts: read it with --base 0.")
     return lines
 
 
@@ -110,11 +113,11 @@ def left_out(rows: Sequence[GoldRow], format_: str) -> list[str]:
 
 
 def read_onto(path: Path, format_: str, rows: Sequence[GoldRow], base: int | None) -> list[GoldRow]:
-    """The rows with the links of a file in place of their own.
+    """The rows, with their links replaced by those of a file.
 
     Raises:
-        PairsError: the file cannot be read, is of other sentences, or counts from another base.
-        MapError: the file is no ``align.jsonl``.
+        PairsError: the file cannot be read, has other sentences, or counts from another base.
+        MapError: the file is not an ``align.jsonl``.
     """
     if format_ == ALIGN_JSONL:
         alignments = read_alignments(path)
@@ -130,14 +133,14 @@ def read_onto(path: Path, format_: str, rows: Sequence[GoldRow], base: int | Non
 
 
 def read_alone(path: Path, format_: str, naming: Naming, base: int | None) -> list[GoldRow]:
-    """Rows of a file of links and the two files of tokens beside it, or of an ``align.jsonl``.
+    """Make rows from a file of links and the two files of tokens beside it, or from an ``align.jsonl``.
 
-    Texts are spelled by the pieces, tags are those that a machine sees, ids are simalign's or are counted from 001. No
-    such file holds notes, so what only a note may justify is named in one that says where it comes from.
+    Sentences come from the tokens, tags are those that a program can set, ids are those of simalign or count from 001.
+    These files have no notes. A new note names links that need one, and says where they come from.
 
     Raises:
-        PairsError: a file cannot be read, they are of different sentences, or count from another base.
-        MapError: the file is no ``align.jsonl``.
+        PairsError: a file cannot be read, the files have different sentences, or count from another base.
+        MapError: the file is not an ``align.jsonl``.
     """
     if format_ == ALIGN_JSONL:
         alignments = read_alignments(path)
@@ -162,11 +165,11 @@ def read_alone(path: Path, format_: str, naming: Naming, base: int | None) -> li
 def read_anew(
     path: Path, format_: str, naming: Naming, base: int | None, models: Sequence[tuple[Tokenizer, str]]
 ) -> GoldFile:
-    """A gold file of `read_alone`, which declares the vocabularies of two models and their sources, or of none.
+    """A gold file with the rows of `read_alone`; with two models, it declares their vocabularies and sources.
 
     Raises:
-        PairsError: see `read_alone`, or the pieces are not those of the models.
-        MapError: the file is no ``align.jsonl``.
+        PairsError: see `read_alone`, or the tokens are not those of the models.
+        MapError: the file is not an ``align.jsonl``.
     """
     rows = tuple(read_alone(path, format_, naming, base))
     if not models:
@@ -180,7 +183,7 @@ def read_anew(
 
 
 def _named(row: GoldRow) -> GoldRow:
-    """The row with a note that names every link, or lack of one, that the half rule does not propose."""
+    """The row with a note that names every link that is not as the half rule proposes, and every missing link."""
     there, absent = odd_links(row)
     named = " ".join(sorted({*there, *unexplained_links(replace(row, note=""))}, key=_place))
     parts = [f"{reason} {links}." for reason, links in ((REASON, named), (ABSENCE, " ".join(absent))) if links]
@@ -192,10 +195,10 @@ def _place(link: str) -> list[int]:
 
 
 def lost(rows: Sequence[GoldRow], named: bool) -> list[str]:
-    """What rows that were made anew lack, one sentence each; ``named`` says that their tokenizers were."""
+    """What new rows lack, one sentence each; ``named`` says whether the user named the tokenizers."""
     noted = sum(bool(row.note) for row in rows)
-    notes = f"Notes are lost: {noted} rows have links that need one, and theirs says only that they were converted."
-    vocabularies = "No vocabulary is declared: name both models with --student MODEL --teacher MODEL."
+    notes = f"Notes are lost: {noted} rows have links that need a note, and it says only that they were converted."
+    vocabularies = "No vocabulary is declared. To declare them, name both models: --student MODEL --teacher MODEL."
     return ([notes] if noted else []) + ([] if named else [vocabularies])
 
 
@@ -216,7 +219,9 @@ def _link_lines(path: Path, format_: str, ids: Sequence[str]) -> list[LinkLine]:
     missing, unknown = [id_ for id_ in ids if id_ not in by_id], sorted(by_id.keys() - set(ids))
     if missing or unknown:
         got = "; ".join(f"{what} {', '.join(some)}" for what, some in (("no", missing), ("also", unknown)) if some)
-        raise PairsError(Problem(path.name, f"a line for each of {len(ids)} ids", got, "Name the file's own rows."))
+        raise PairsError(
+            Problem(path.name, f"a line for each of {len(ids)} ids", got, "Name the rows that the file was made from.")
+        )
     return [by_id[id_] for id_ in ids]
 
 
@@ -235,7 +240,7 @@ def _read_tokens(
     _check_count(path.name + TEACHER_FILE, len(sides[1]), len(sides[0]))
     if ids[0] != ids[1]:
         got = f"{ids[0][:3]} … and {ids[1][:3]} …"
-        raise PairsError(Problem(path.name, "the same ids in both files of tokens", got, "Write both files anew."))
+        raise PairsError(Problem(path.name, "the same ids in both files of tokens", got, "Write both files again."))
     names = ids[0] if format_ == SIMALIGN else _counted(naming, len(sides[0]))
     return names, list(zip(*sides, strict=True))
 
@@ -246,7 +251,9 @@ def _counted(naming: Naming, count: int) -> list[str]:
 
 def _check_escapes(file: str, lines: Sequence[str]) -> None:
     problems = [
-        Problem(f"{file}:{number}", r"the escapes of gold files, as \s and \\", "another backslash", r"Write it as \\.")
+        Problem(
+            f"{file}:{number}", r"the escapes of gold files, such as \s and \\", "another backslash", r"Write it as \\."
+        )
         for number, line in enumerate(lines, start=1)
         if not is_well_escaped(line)
     ]
@@ -256,7 +263,9 @@ def _check_escapes(file: str, lines: Sequence[str]) -> None:
 
 def _check_count(file: str, lines: int, rows: int) -> None:
     if lines != rows:
-        raise PairsError(Problem(file, f"{rows} sentences, as there are rows", f"{lines} lines", "Match both files."))
+        raise PairsError(
+            Problem(file, f"{rows} sentences, one for each row", f"{lines} lines", "Use files with the same sentences.")
+        )
 
 
 def _check_alignment(row: GoldRow, alignment: Alignment, where: str) -> None:
@@ -264,7 +273,7 @@ def _check_alignment(row: GoldRow, alignment: Alignment, where: str) -> None:
         raise MapError(Problem(where, "finite weights", "others", "Export the alignments again."))
     for side, theirs in ((row.student, alignment.student[1:]), (row.teacher, alignment.teacher[1:])):
         if side.pieces != theirs:
-            expected = f"the pieces of row {row.id}, {' '.join(side.pieces)}"
+            expected = f"the tokens of row {row.id}, {' '.join(side.pieces)}"
             raise PairsError(Problem(where, expected, " ".join(theirs), "Name the rows that were exported."))
 
 

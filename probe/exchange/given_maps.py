@@ -1,4 +1,4 @@
-"""Maps or links that another tool made, ready to be scored: ``.npz``, ``align.jsonl``, and hard links."""
+"""Read maps or links of other tools to score them: ``.npz``, ``align.jsonl``, and hard links."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,41 +21,41 @@ SUFFIXES: Mapping[str, str] = {
     ".naacl": NAACL,
     ".simalign": SIMALIGN,
 }
-"""How a file says what it holds; ``.npz`` is a map of `AttentionMap.save`, and a directory holds such maps."""
+"""The format by suffix. ``.npz`` is a map written by `AttentionMap.save`; a directory has such maps."""
 
 Pieces = tuple[tuple[str, ...], tuple[str, ...]]
 
 
 @dataclass(frozen=True)
 class GivenMaps:
-    """Maps that somebody else made, each for a gold row."""
+    """Maps of another tool, each for a gold row."""
 
     name: str
     files: tuple[tuple[str, str], ...]
-    """Name and SHA-256 of what was read."""
+    """Name and SHA-256 of each file that was read."""
     maps: Mapping[str, AttentionMap]
-    """By id of the row."""
+    """By the id of the row."""
 
 
 def given_maps(path: Path, gold: GoldFile, gold_path: Path) -> GivenMaps:
-    """The maps of a file, or of the ``.npz`` files of a directory, for the gold rows that they are of.
+    """The maps of a file, or of the ``.npz`` files of a directory, by gold row.
 
-    Maps and lines of ``align.jsonl`` are known by their tokens; links by the files of tokens beside them, else they are
-    those of all rows of the gold file, in order.
+    Maps and lines of ``align.jsonl`` are matched to rows by their tokens. Links are matched by the files of tokens
+    beside them; without these, the file must have the links of all rows of the gold file, in order.
 
     Raises:
-        MapError, PairsError: there is nothing that can be read, or none of it is of a row.
+        MapError, PairsError: nothing can be read, or nothing matches a row.
     """
     files = sorted(path.glob("*.npz")) if path.is_dir() else [path] if path.is_file() else []
     if not files:
         raise MapError(Problem(str(path), "maps or links", "nothing", "Name a file, or a directory of maps."))
     if not path.is_dir() and path.suffix not in (*SUFFIXES, ".npz"):
         expected = f"a name that ends in {', '.join(('.npz', *SUFFIXES))}"
-        raise MapError(Problem(str(path), expected, repr(path.suffix), "Rename it by what it holds."))
+        raise MapError(Problem(str(path), expected, repr(path.suffix), "Rename the file after its format."))
     maps = _maps(path, files, gold)
     if not maps:
-        remedy = "Make the maps of the texts and tokens of this file."
-        raise PairsError(Problem(str(path), f"tokens of a row of {gold_path.name}", "only others", remedy))
+        remedy = "Make maps of the sentences of this file, with the same tokens."
+        raise PairsError(Problem(str(path), f"the tokens of a row of {gold_path.name}", "only other tokens", remedy))
     return GivenMaps(path.stem, tuple((file.name, file_sha256(file)) for file in files), maps)
 
 
@@ -82,13 +82,13 @@ def _pieces(of: GoldRow | AttentionMap) -> Pieces:
 
 
 def _links_map(name: str, row: GoldRow) -> AttentionMap:
-    """Equal weight on the links of a token, sure or possible."""
+    """Equal weights on the links of each token, sure or possible."""
     linked = link_mask(row.links.either, row.sizes).astype(np.float64)
     return AttentionMap(name, row.student, row.teacher, with_eos(linked), with_eos(linked.T).T)
 
 
 def _alignment_map(path: Path, row: GoldRow, alignment: Alignment) -> AttentionMap:
-    """Input-side rows are those of the targets one token on, so the weights stay; each row is made to sum to one."""
+    """The map of an alignment. Its row of an input is that of the next target, so only the sums must be made 1."""
     weights = alignment.weights
     if not (np.isfinite(weights).all() and (weights >= 0).all()):
         remedy = "Export weights, not logits."

@@ -1,11 +1,11 @@
-"""Links as other tools write them, one function each way: Pharaoh, NAACL 2003 and simalign. None of them holds a text.
+"""Read and write links as other tools do: Pharaoh, NAACL 2003 and simalign. None of them stores the sentences.
 
-Pharaoh     ``0-0 1p2``            a line for each sentence; ``p`` for possible; zero-based
-NAACL 2003  ``1 2 3 P``            a line for each link: sentence, student, teacher, S (or nothing) or P; one-based
-simalign    ``id<TAB>0-0 1p2``     Pharaoh with an id, for gold; zero-based
+Pharaoh     ``0-0 1p2``            a line for each sentence; ``p`` for possible; counts from 0
+NAACL 2003  ``1 2 3 P``            a line for each link: sentence, student, teacher, S (or nothing) or P; counts from 1
+simalign    ``id<TAB>0-0 1p2``     Pharaoh with an id, for gold links; counts from 0
 
-Reading goes in two steps. `parse_pharaoh` and its like give the numbers of the file; `rebase` makes them links of rows,
-and refuses a file that was counted from the other base: nothing in such a file says so, and every link would be wrong.
+Reading has two steps. The `parse_…` functions return the numbers of the file. `rebase` turns them into links of rows.
+It refuses a file that seems to count from the other base, because then all links would be wrong.
 """
 
 import re
@@ -17,7 +17,7 @@ from probe.gold.escapes import escape, unescape
 from probe.gold.rows import GoldRow, Link, Links
 
 STANDARD_BASE: Mapping[str, int] = {"pharaoh": 0, "naacl": 1, "simalign": 0}
-"""From where each format counts tokens."""
+"""The number of the first token in each format."""
 
 _PAIR = re.compile(r"([0-9]+)([-p])([0-9]+)")
 _NAACL = re.compile(r"([0-9]+)[ \t]+([0-9]+)[ \t]+([0-9]+)(?:[ \t]+([SP]))?(?:[ \t]+[0-9.eE+-]+)?")
@@ -25,29 +25,29 @@ _NAACL = re.compile(r"([0-9]+)[ \t]+([0-9]+)[ \t]+([0-9]+)(?:[ \t]+([SP]))?(?:[ 
 
 @dataclass(frozen=True, slots=True)
 class LinkLine:
-    """Links of a sentence, counted as the file counts them."""
+    """The links of a sentence, with the numbers of the file."""
 
     where: str
     links: Links
     id: str = ""
-    """Where the format has ids."""
+    """The id of the sentence, if the format has ids."""
 
 
 # Writing
 
 
 def format_pharaoh(rows: Iterable[GoldRow]) -> str:
-    """Lines ``0-0 1p2``, zero-based."""
+    """Lines ``0-0 1p2``, counted from 0."""
     return "".join(f"{_pairs(row)}\n" for row in rows)
 
 
 def format_simalign(rows: Iterable[GoldRow]) -> str:
-    """Lines ``id<TAB>0-0 1p2``, zero-based; ids in the escape of gold files."""
+    """Lines ``id<TAB>0-0 1p2``, counted from 0; ids with the escapes of gold files."""
     return "".join(f"{escape(row.id, spaces=True)}\t{_pairs(row)}\n" for row in rows)
 
 
 def format_naacl(rows: Iterable[GoldRow]) -> str:
-    """Lines ``sentence student teacher S`` or ``P``, all of them counted from one."""
+    """Lines ``sentence student teacher S`` or ``P``, all counted from 1."""
     return "".join(
         f"{number} {i + 1} {j + 1} {'S' if (i, j) in row.sure else 'P'}\n"
         for number, row in enumerate(rows, start=1)
@@ -66,7 +66,7 @@ def parse_pharaoh(text: str, file: str) -> list[LinkLine]:
     """The lines of a Pharaoh file; an empty one is a sentence without links.
 
     Raises:
-        PairsError: an item is no link; all of them are listed.
+        PairsError: an item is not a link; all such items are listed.
     """
     problems: list[Problem] = []
     lines = [
@@ -81,7 +81,7 @@ def parse_simalign(text: str, file: str) -> list[LinkLine]:
     """The lines of a simalign gold file, each with its id.
 
     Raises:
-        PairsError: a line has no id, one that another line has, or an item that is no link; all of them are listed.
+        PairsError: a line has no id, the id of another line, or an item that is not a link; all are listed.
     """
     problems: list[Problem] = []
     lines: list[LinkLine] = []
@@ -90,23 +90,25 @@ def parse_simalign(text: str, file: str) -> list[LinkLine]:
         id_, tab, pairs = line.partition("\t")
         id_ = unescape(id_)
         if not id_ or not tab:
-            problems.append(Problem(where, "an id, a tab and links", repr(line[:40]), "Write the sentence's id first."))
+            problems.append(
+                Problem(where, "an id, a tab and links", repr(line[:40]), "Write the id of the sentence first.")
+            )
         elif any(id_ == earlier.id for earlier in lines):
-            problems.append(Problem(where, "an id of its own", f"{id_!r} again", "Rename it."))
+            problems.append(Problem(where, "a different id on each line", f"{id_!r} again", "Rename it."))
         lines.append(LinkLine(where, _parse_pairs(pairs, where, problems), id_))
     return _sound(lines, problems)
 
 
 def parse_naacl(text: str, file: str, sentences: int) -> list[LinkLine]:
-    """Links by sentence, the first being number 1; a confidence behind S or P is passed over.
+    """Links by sentence, which count from 1; a confidence after S or P is ignored.
 
     Args:
-        text: the file's.
+        text: contents of the file.
         file: its name, for messages.
-        sentences: how many there are. The file does not tell: a sentence without links has no line.
+        sentences: number of sentences. The file does not say it, because a sentence without links has no line.
 
     Raises:
-        PairsError: a line is no link, or of a sentence that is not there; all of them are listed.
+        PairsError: a line is not a link, or names no sentence; all such lines are listed.
     """
     problems: list[Problem] = []
     sure: list[set[Link]] = [set() for _ in range(sentences)]
@@ -114,11 +116,11 @@ def parse_naacl(text: str, file: str, sentences: int) -> list[LinkLine]:
     for number, line in enumerate(lines_of(text), start=1):
         match = _NAACL.fullmatch(line.strip(" "))
         if match is None:
-            expected = "sentence, student, teacher and perhaps S or P, separated by spaces"
-            problems.append(Problem(f"{file}:{number}", expected, repr(line[:40]), "Mend or drop the line."))
+            expected = "sentence, student and teacher number, and perhaps S or P, separated by spaces"
+            problems.append(Problem(f"{file}:{number}", expected, repr(line[:40]), "Correct or remove the line."))
         elif not 1 <= int(match[1]) <= sentences:
             remedy = "Number sentences from 1, in the order of the rows."
-            problems.append(Problem(f"{file}:{number}", f"a sentence from 1 to {sentences}", match[1], remedy))
+            problems.append(Problem(f"{file}:{number}", f"a sentence number from 1 to {sentences}", match[1], remedy))
         else:
             kind = possible if match[4] == "P" else sure
             kind[int(match[1]) - 1].add((int(match[2]), int(match[3])))
@@ -134,28 +136,28 @@ def parse_naacl(text: str, file: str, sentences: int) -> list[LinkLine]:
 def rebase(
     lines: Sequence[LinkLine], file: str, sizes: Sequence[tuple[int, int]], base: int | None, standard: int
 ) -> list[Links]:
-    """Zero-based links, where the file counts from ``base``.
+    """The links, counted from 0, of a file that counts from ``base``.
 
     Args:
-        lines: what a parser found.
+        lines: the result of a parser.
         file: its name, for messages.
-        sizes: numbers of student and teacher tokens, a pair for each line.
-        base: 0 or 1 where the user says so; None for ``standard``, and then the numbers must not look like the other.
-        standard: from where the format counts.
+        sizes: numbers of student and teacher tokens, for each line.
+        base: 0 or 1 if the user says it. None means ``standard``; the numbers must then not look like the other base.
+        standard: the base of the format.
 
     Raises:
-        PairsError: a number lies outside of its sentence, or all of them look as if counted from the other base.
+        PairsError: a number is outside of its sentence, or the numbers seem to be counted from the other base.
     """
     of_file = standard if base is None else base
     other = 1 - of_file
     fits_other = all(_outside(line.links, size, other) == [] for line, size in zip(lines, sizes, strict=True))
-    hint = f" Counted from {other} all numbers fit: say --base {other}." if fits_other else ""
+    hint = f" All numbers fit if they are counted from {other}: use --base {other}." if fits_other else ""
     problems: list[Problem] = []
     for line, size in zip(lines, sizes, strict=True):
         if outside := _outside(line.links, size, of_file):
             expected = f"numbers from {of_file} to {size[0] - 1 + of_file} and to {size[1] - 1 + of_file}"
             got = ", ".join(f"{i}-{j}" for i, j in outside) + _sign_of_other_base(outside, size, of_file)
-            problems.append(Problem(line.where, expected, got, f"Mend the links.{hint}"))
+            problems.append(Problem(line.where, expected, got, f"Correct the links.{hint}"))
     numbers = [number for line in lines for link in line.links.either for number in link]
     if not problems and base is None and of_file == 0 and numbers and 0 not in numbers and fits_other:
         problems.append(
@@ -163,7 +165,7 @@ def rebase(
                 file,
                 "links counted from 0",
                 "no index 0 anywhere, as in a file that counts from 1",
-                "Say --base 1 if it does, or --base 0 if no first token has a link.",
+                "Use --base 1 if it does, or --base 0 if no first token has a link.",
             )
         )
     if problems:
@@ -173,7 +175,7 @@ def rebase(
 
 def _sign_of_other_base(outside: Sequence[Link], size: tuple[int, int], base: int) -> str:
     if base == 1 and any(0 in link for link in outside):
-        return ": an index 0, as in a file that counts from 0, or for links to nothing"
+        return ": an index 0, as in a file that counts from 0 or has links to nothing"
     if base == 0 and any(i == size[0] or j == size[1] for i, j in outside):
         return ": an index equal to the number of tokens, as in a file that counts from 1"
     return ""
@@ -188,7 +190,7 @@ def _moved(links: frozenset[Link], base: int) -> frozenset[Link]:
 
 
 def lines_of(text: str) -> list[str]:
-    """The lines of a text, whichever way they end."""
+    """The lines of a text, with either kind of line end."""
     lines = [line.removesuffix("\r") for line in text.split("\n")]
     return lines[:-1] if lines[-1] == "" else lines
 
@@ -198,10 +200,12 @@ def _parse_pairs(cell: str, where: str, problems: list[Problem]) -> Links:
     for item in cell.split():
         match = _PAIR.fullmatch(item)
         if match is None:
-            problems.append(Problem(where, "links i-j (sure) or ipj (possible)", repr(item[:40]), "Mend or drop it."))
+            problems.append(
+                Problem(where, "links i-j (sure) or ipj (possible)", repr(item[:40]), "Correct or remove it.")
+            )
         else:
             kinds[match[2]].add((int(match[1]), int(match[3])))
-    # Tools that count sure links among the possible ones may write such a link twice.
+    # Some tools count sure links as possible ones too, and may write such a link twice.
     return Links(frozenset(kinds["-"]), frozenset(kinds["p"] - kinds["-"]))
 
 

@@ -1,4 +1,4 @@
-"""The rules of alignments/README.md that a machine can check, row by row, with tokenizers or without."""
+"""Check the rules of alignments/README.md that a program can check, with tokenizers or without."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ _SIGNS = {"sure": "-", "possible": "p"}
 
 
 def check_rows(gold: GoldFile, file: str) -> tuple[Problem, ...]:
-    """Everything in the rows that breaks a rule, in the order of the file; ``file`` is its name, for messages."""
+    """All findings on the rows, in the order of the file; ``file`` is its name, for messages."""
     problems: list[Problem] = []
     texts: dict[tuple[str, str], str] = {}
     undeclared = {name for row in gold.rows for name in row.pair.split("~")} - declared_vocabularies(gold).keys()
@@ -28,36 +28,38 @@ def check_rows(gold: GoldFile, file: str) -> tuple[Problem, ...]:
         where = _where(gold, file, number)
         problems += check_row(row, where)
         if (row.pair, row.text) in texts:
-            got = f"the text of row {texts[row.pair, row.text]}"
-            problems.append(Problem(where, "a text of its own within the pair", got, "Drop one of the two rows."))
+            got = f"the sentence of row {texts[row.pair, row.text]}"
+            problems.append(
+                Problem(where, "a different sentence in each row of a pair", got, "Remove one of the two rows.")
+            )
         texts.setdefault((row.pair, row.text), row.id)
         for name in row.pair.split("~"):
             if name in undeclared:
-                undeclared.remove(name)  # once, at the first row that needs it
+                undeclared.remove(name)  # report it once, at the first row that needs it
                 problems.append(_undeclared(name, where))
     return tuple(problems)
 
 
 def check_row(row: GoldRow, where: str) -> tuple[Problem, ...]:
-    """What breaks a rule in the links and tags of one row; ``where`` names it, for messages."""
+    """All findings on the links and tags of one row; ``where`` names it, for messages."""
     return (*_check_links(row, where), *_check_tags(row, where))
 
 
 def check_pieces(gold: GoldFile, file: str, tokenizers: Mapping[str, Tokenizer]) -> tuple[Problem, ...]:
-    """Pieces that are not what the tokenizer of that name makes of the text, and tokenizers that are others.
+    """Find tokens that differ from those of the tokenizer, and tokenizers that differ from the declared ones.
 
     Args:
         gold: the file's rows and declarations.
         file: its name, for messages.
-        tokenizers: by the names in the column ``pair``; rows of other tokenizers are left alone.
+        tokenizers: by the names in the column ``pair``; rows of other tokenizers are not checked.
     """
     declared = declared_vocabularies(gold)
     problems: list[Problem] = []
     for name, tokenizer in tokenizers.items():
         own = tokenizer.vocabulary_sha256()
         if name in declared and declared[name] != own:
-            remedy = "Name the tokenizer that the rows were cut with."
-            expected = f"the vocabulary that is declared, sha256 {declared[name][:12]}…"
+            remedy = "Use the tokenizer that made the tokens of the rows."
+            expected = f"the declared vocabulary, sha256 {declared[name][:12]}…"
             problems.append(Problem(f"{file}, tokenizer {name}", expected, f"{own[:12]}… in {tokenizer.path}", remedy))
             continue
         for role, side in enumerate(_ROLES):
@@ -71,38 +73,38 @@ def tokenizer_names(gold: GoldFile) -> tuple[str, ...]:
 
 
 def tokenizers_in(directory: Path, gold: GoldFile) -> dict[str, Tokenizer]:
-    """Tokenizers of the pairs, by name, from those subdirectories of that name that are there.
+    """The tokenizers of the pairs that the directory has, by name.
 
     Raises:
         PairsError: there is no such directory.
     """
     if not directory.is_dir():
-        remedy = "Name a directory with a subdirectory for each tokenizer, each with its tokenizer.json."
+        remedy = "Name a directory with a subdirectory for each tokenizer, which has its tokenizer.json."
         raise PairsError(Problem(str(directory), "a directory of tokenizers", "none", remedy))
     names = [name for name in tokenizer_names(gold) if (directory / name / FILE).is_file()]
     return {name: Tokenizer.load(directory / name) for name in names}
 
 
 def declared_name(gold: GoldFile, tokenizer: Tokenizer, side: str, source: str) -> str:
-    """The name under which a file declares the vocabulary of a tokenizer for one side of its pairs.
+    """The name under which a gold file declares the vocabulary of a tokenizer, for one side of its pairs.
 
     Args:
         gold: the file's rows and declarations.
-        tokenizer: the one to find.
+        tokenizer: the tokenizer to find.
         side: ``student`` or ``teacher``.
-        source: what the user calls it, for messages.
+        source: how the user named it, for messages.
 
     Raises:
-        PairsError: the file declares others only, or this one for the other side.
+        PairsError: the file declares only others, or this one for the other side.
     """
     own, declared = tokenizer.vocabulary_sha256(), declared_vocabularies(gold)
     names = sorted({row.pair.split("~")[_ROLES.index(side)] for row in gold.rows} & declared.keys())
     for name in names:
         if declared[name] == own:
             return name
-    expected = f"a vocabulary that the file declares for a {side}: {', '.join(names) or 'none is'}"
-    remedy = "Name the tokenizer that the rows were cut with."
-    raise PairsError(Problem(f"--{side} {source}", expected, f"another, sha256 {own}", remedy))
+    expected = f"a vocabulary that the file declares for a {side} ({', '.join(names) or 'it declares none'})"
+    remedy = "Use the tokenizer that made the tokens of the rows."
+    raise PairsError(Problem(f"--{side} {source}", expected, f"another one, sha256 {own}", remedy))
 
 
 def _check_side(gold: GoldFile, file: str, name: str, tokenizer: Tokenizer, role: int, side: str) -> Iterator[Problem]:
@@ -112,8 +114,8 @@ def _check_side(gold: GoldFile, file: str, name: str, tokenizer: Tokenizer, role
         pieces = (row.student, row.teacher)[role].pieces
         if pieces != own:
             where = f"{_where(gold, file, number)}, {side}_tokens"
-            remedy = "Tokenise the text again and mend the links."
-            yield Problem(where, f"the pieces of {name}: {' '.join(own)}", " ".join(pieces), remedy)
+            remedy = "Tokenise the sentence again and correct the links."
+            yield Problem(where, f"the tokens of {name}: {' '.join(own)}", " ".join(pieces), remedy)
 
 
 def _where(gold: GoldFile, file: str, number: int) -> str:
@@ -123,52 +125,52 @@ def _where(gold: GoldFile, file: str, number: int) -> str:
 
 def _undeclared(name: str, where: str) -> Problem:
     line = f"# tokenizer {name}: vocabulary sha256 …"
-    remedy = "Write it with the 64 digits that `probe-pairs new` prints for this tokenizer."
+    remedy = "Add it, with the 64 digits that `probe-pairs new` prints for this tokenizer."
     return Problem(where, f"a comment line `{line}`", f"none for {name}", remedy)
 
 
 def odd_links(row: GoldRow) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Links that only a note may justify, and missing ones, as ``i-j``, whose absence only a note may justify."""
+    """Links that need a note, and missing links, as ``i-j``, whose absence needs a note."""
     kinds = [(link, row.links.kind(link)) for link, _, _ in _oddities(row)]
     there = tuple(f"{i}{_SIGNS[kind]}{j}" for (i, j), kind in kinds if kind != "none")
     return there, tuple(f"{i}-{j}" for (i, j), kind in kinds if kind == "none")
 
 
 def _check_links(row: GoldRow, where: str) -> Iterator[Problem]:
-    """Links are those of the half rule, except where the note names one."""
+    """Find links that differ from the half rule and are not named in the note."""
     named = links_named(row.note)
     found: dict[str, list[str]] = defaultdict(list)
     for (i, j), expected, got in _oddities(row):
         if not {f"{i}-{j}", f"{i}p{j}"} & named:
             found[expected].append(got)
-    remedy = "Mend the link, or name it in the note and say why it is so."
+    remedy = "Correct the link, or name it in the note and say why it is right."
     for expected, got in found.items():
         yield Problem(where, expected, "; ".join(got), remedy)
 
 
 def _oddities(row: GoldRow) -> Iterator[tuple[Link, str, str]]:
-    """Every link that is not by the rules, or is missing by them, with what they expect and what came."""
+    """Every link that breaks a rule, and every link that is missing, with what was expected and what was found."""
     proposed, touching = half_rule_links(row.student, row.teacher), shared_bytes(row.student, row.teacher)
     alone, layout = one_to_one(row.student, row.teacher), _layout_mask(row)
     for i, j in sorted(proposed.either | row.links.either):
         kind, rule = row.links.kind((i, j)), proposed.kind((i, j))
         if layout[i, j] and kind != "sure":
-            got = f"{i}p{j}" if kind == "possible" else f"none for {i} and {j}"
-            yield (i, j), "sure links where white space shares a line break or a tab with a larger piece", got
+            got = f"{i}p{j}" if kind == "possible" else f"none between {i} and {j}"
+            yield (i, j), "sure links where white space shares a line break or a tab with a larger token", got
         elif kind == rule:
             continue
         elif not touching[i, j]:
-            yield (i, j), "no links between pieces that do not touch", f"{i}{_SIGNS[kind]}{j}"
+            yield (i, j), "no links between tokens that share no byte", f"{i}{_SIGNS[kind]}{j}"
         elif kind == "none" and (i, j) in alone:
-            yield (i, j), "a link where one piece stands against one", f"none for {i} and {j}"
+            yield (i, j), "a link where a chunk has one token on each side", f"none between {i} and {j}"
         elif kind == "none":
-            yield (i, j), "a link wherever two pieces overlap", f"none for {i} and {j}, {rule} by the half rule"
+            yield (i, j), "a link where two tokens overlap", f"none between {i} and {j}, {rule} by the half rule"
         else:
-            yield (i, j), "sure and possible links by the half rule", f"{i}{_SIGNS[kind]}{j}, {rule} by that rule"
+            yield (i, j), "sure and possible links by the half rule", f"{i}{_SIGNS[kind]}{j}, {rule} by this rule"
 
 
 def _layout_mask(row: GoldRow) -> Bool[np.ndarray, "student teacher"]:
-    """True where a piece of white space alone shares a line break or a tab with a piece that holds more."""
+    """True where a token of only white space shares a line break or a tab with a token that has more."""
     blank = [content_sizes(side) == 0 for side in (row.student, row.teacher)]
     mask = (blank[0][:, None] ^ blank[1]) & (shared_bytes(row.student, row.teacher) > 0)
     text = row.text.encode()
@@ -182,8 +184,11 @@ def _layout_mask(row: GoldRow) -> Bool[np.ndarray, "student teacher"]:
 def _check_tags(row: GoldRow, where: str) -> Iterator[Problem]:
     tags = ",".join(row.phenomena) or "no tags"
     for tag in missing_tags(row):
-        yield Problem(where, f"the tag {tag}, for the row has what it means", tags, "Add the tag.")
+        yield Problem(where, f"the tag {tag}, because the row shows this phenomenon", tags, "Add the tag.")
     for tag in unfounded_tags(row):
         yield Problem(
-            where, f"no tag {tag}, for the row has nothing of the kind", tags, "Drop the tag, or mend the row."
+            where,
+            f"no tag {tag}, because the row does not show this phenomenon",
+            tags,
+            "Remove the tag, or correct the row.",
         )

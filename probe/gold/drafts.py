@@ -1,4 +1,4 @@
-"""New rows from plain sentences: cut by two tokenizers, linked by the half rule, tagged by what a machine can see."""
+"""New rows from sentences: two tokenisations, links by the half rule, and the tags that a program can set."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -15,22 +15,22 @@ from probe.models.tokenizer import Tokenizer
 from probe.tokens import TokenizedText
 
 WHITE_SPACE_NOTE = "Sure on white space, which is all that these pieces carry:"
-"""The format wants such links named; a machine can do that, for they are what the half rule makes of white space."""
+"""The format requires a note that names such links. They follow from the half rule, so a program can write it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A text and the line that it was read from."""
+    """A sentence and the number of its line."""
 
     line: int
     text: str
 
 
 def read_sentences(raw: bytes, where: str) -> list[Sentence]:
-    r"""Texts, one a line, in the escape of gold files (``\n`` for a line break in a text); empty lines are skipped.
+    r"""Sentences, one on each line, with the escapes of gold files (``\n`` for a line break); empty lines are skipped.
 
     Raises:
-        PairsError: bytes that are no UTF-8, a carriage return, an unknown escape, a text twice, or no text at all.
+        PairsError: bytes that are not UTF-8, a carriage return, an unknown escape, a sentence twice, or no sentence.
     """
     problems: list[Problem] = []
     found: dict[str, Sentence] = {}
@@ -44,24 +44,24 @@ def read_sentences(raw: bytes, where: str) -> list[Sentence]:
             continue
         if "\r" in cell or not is_well_escaped(cell):
             expected = r"escapes \\ \t \n \r \s \uXXXX \UXXXXXXXX, and lines that end in LF"
-            got = "another backslash, or a carriage return"
+            got = "another backslash or a carriage return"
             problems.append(Problem(place, expected, got, r"Write a backslash as \\ and a carriage return as \r."))
             continue
         text = unescape(cell)
         if text in found:
-            got = f"that of line {found[text].line}"
-            problems.append(Problem(place, "a text of its own", got, "Drop one of the two lines."))
+            got = f"the sentence of line {found[text].line}"
+            problems.append(Problem(place, "a different sentence on each line", got, "Remove one of the two lines."))
         elif text:
             found[text] = Sentence(number, text)
     if not found and not problems:
-        problems.append(Problem(where, "sentences, one a line", "none", "Write some."))
+        problems.append(Problem(where, "sentences, one on each line", "none", "Write some."))
     if problems:
         raise PairsError(*problems)
     return list(found.values())
 
 
 def draft_row(id_: str, pair: str, student: TokenizedText, teacher: TokenizedText) -> GoldRow:
-    """A row that nobody has read yet.
+    """A row that no annotator has read yet.
 
     Raises:
         TokenError: the texts differ, or a side has no tokens.
@@ -72,16 +72,16 @@ def draft_row(id_: str, pair: str, student: TokenizedText, teacher: TokenizedTex
 
 
 def blank_pairs(source: str | Path, out: str | Path, ids: Iterable[str] | None = None) -> None:
-    """Write rows of a gold file without links, tags and notes, for a second reading that sees nothing of the first.
+    """Write rows of a gold file without links, tags and notes, for an independent second annotation.
 
     Args:
         source: the gold file.
-        out: the file to write; there must be none of that name.
-        ids: rows to take, in the order of the source; default: all of them.
+        out: the file to write; it must not exist.
+        ids: rows to write, in the order of the source; default: all.
 
     Raises:
         PairsError: the source cannot be read, or lacks one of the ids.
-        OutputError: there is a file already, or the place cannot be written to.
+        OutputError: the file exists, or the place cannot be written to.
 
     Example:
         >>> from pathlib import Path
@@ -96,16 +96,18 @@ def blank_pairs(source: str | Path, out: str | Path, ids: Iterable[str] | None =
     gold, out = read_pairs(source), Path(out)
     wanted = {row.id for row in gold.rows} if ids is None else set(ids)
     if unknown := sorted(wanted - {row.id for row in gold.rows}):
-        raise PairsError(Problem(str(source), "the ids of rows", ", ".join(unknown), "Name rows that are there."))
+        raise PairsError(Problem(str(source), "ids of this file", ", ".join(unknown), "Name ids that the file has."))
     if out.exists():
-        raise OutputError(Problem(str(out), "a new file", "one that is there", "Name another, or go on with this one."))
+        raise OutputError(
+            Problem(str(out), "a new file", "an existing file", "Choose another name, or continue with this file.")
+        )
     rows = [row for row in gold.rows if row.id in wanted]
     blank = [replace(row, sure=frozenset(), possible=frozenset(), phenomena=(), note="") for row in rows]
     write_pairs(out, blank, gold.comments)
 
 
 def with_reason(row: GoldRow, reason: str) -> GoldRow:
-    """The row with a note that names its links where the format asks for that, behind what the note says already."""
+    """The row with its links named at the end of its note, if the format requires that."""
     links = unexplained_links(row)
     note = f"{reason} {' '.join(links)}."
     return replace(row, note=f"{row.note} {note}".lstrip()) if links else row
@@ -114,10 +116,10 @@ def with_reason(row: GoldRow, reason: str) -> GoldRow:
 def draft_rows(
     sentences: Sequence[Sentence], where: str, student: Tokenizer, teacher: Tokenizer, pair: str, prefix: str
 ) -> list[GoldRow]:
-    """One row for each sentence, with ids counted from 001.
+    """One row for each sentence, with ids that count from 001.
 
     Raises:
-        PairsError: a tokenizer's pieces do not spell a sentence; all such sentences are listed.
+        PairsError: the tokens of a tokenizer do not spell a sentence; all such sentences are listed.
     """
     texts = [sentence.text for sentence in sentences]
     rows: list[GoldRow] = []
@@ -130,24 +132,24 @@ def draft_rows(
             rows.append(draft_row(f"{prefix}{number:03}", pair, sides[0], sides[1]))
         except TokenError as error:
             got = error.problems[0].got
-            remedy = "Leave the sentence out: this tokenizer drops or changes a part of it."
-            problems.append(Problem(f"{where}:{sentence.line}", "pieces that spell the sentence", got, remedy))
+            remedy = "Leave out this sentence, because the tokenizer drops or changes a part of it."
+            problems.append(Problem(f"{where}:{sentence.line}", "tokens that spell the sentence", got, remedy))
     if problems:
         raise PairsError(*problems)
     return rows
 
 
 def draft_comments(pair: str, student: tuple[Tokenizer, str], teacher: tuple[Tokenizer, str]) -> list[str]:
-    """The comment lines of a file of drafts: what it is, and `declarations`."""
+    """The comment lines of a draft: what the file is, and `declarations`."""
     return [
-        "Which tokens of two tokenizers carry the same content of one text: a draft.",
-        "Links: i-j sure, ipj possible, zero-based, student first; proposed by the half rule, not read by anybody yet.",
+        "Which tokens of two tokenizers have the same content: a draft.",
+        "Links: i-j sure, ipj possible, from zero, student first; proposed by the half rule, not yet read by anyone.",
         *declarations(pair, student, teacher),
     ]
 
 
 def declarations(pair: str, student: tuple[Tokenizer, str], teacher: tuple[Tokenizer, str]) -> list[str]:
-    """The comment lines that say of which vocabularies rows are: each tokenizer's hash and source."""
+    """The comment lines that declare the vocabularies of the rows: hash and source of each tokenizer."""
     sides = zip(pair.split("~"), (student, teacher), strict=True)
     return [
         f"tokenizer {name}: vocabulary sha256 {tokenizer.vocabulary_sha256()}, {source}"
@@ -156,7 +158,7 @@ def declarations(pair: str, student: tuple[Tokenizer, str], teacher: tuple[Token
 
 
 def pair_name(student: str, teacher: str) -> str:
-    """A pair's name by the last parts of two sources: ``gpt2~qwen`` for ``models/gpt2`` and ``owner/qwen@main``.
+    """The name of a pair from the last parts of two sources: ``gpt2~qwen`` for ``models/gpt2``, ``owner/qwen@main``.
 
     Raises:
         PairsError: both have the same last part.
@@ -164,5 +166,7 @@ def pair_name(student: str, teacher: str) -> str:
     last = [re.split(r"[/:]", source.partition("@")[0].rstrip("/"))[-1] for source in (student, teacher)]
     names = [re.sub(r"[~\s]", "-", name) for name in last]
     if names[0] == names[1]:
-        raise PairsError(Problem("--pair", "two names", f"{names[0]} twice", "Name both: --pair NAME~NAME."))
+        raise PairsError(
+            Problem("--pair", "two different names", f"{names[0]} twice", "Name both with --pair NAME~NAME.")
+        )
     return "~".join(names)

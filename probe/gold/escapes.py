@@ -1,7 +1,7 @@
 r"""The one escape of gold files: ``\\``, ``\t``, ``\n``, ``\r``, ``\s`` for a space, ``\uXXXX`` and ``\UXXXXXXXX``.
 
-It keeps tabs, line ends and spaces inside a cell or a piece apart from those that separate them, and makes every other
-white space, control and format character visible.
+It distinguishes tabs, line ends and spaces inside a cell or a token from those that separate cells and tokens. It also
+makes all other white space, control and format characters visible.
 """
 
 import re
@@ -13,7 +13,7 @@ _LONG = {escape[1]: char for char, escape in _SHORT.items()}
 
 
 def escape(text: str, *, spaces: bool) -> str:
-    """Write a cell, or with ``spaces`` a piece, so that it survives the file."""
+    """Escape a cell, or with ``spaces`` a token, so that it can be read back."""
     return "".join(char if char == " " and not spaces else _escape_char(char) for char in text)
 
 
@@ -26,12 +26,12 @@ def _escape_char(char: str) -> str:
 
 
 def unescape(cell: str) -> str:
-    """Read what `escape` wrote; a backslash that begins no escape is left as it is."""
+    """Undo `escape`; a backslash that begins no escape stays as it is."""
     return _ESCAPE.sub(lambda match: _char(match) or match[0], cell)
 
 
 def _char(match: re.Match[str]) -> str | None:
-    """What an escape stands for; None where it is none, or names no character."""
+    """The character of an escape; None if it is no escape or names no character."""
     if match[1]:
         return _LONG[match[1]]
     code = int(match[2] or match[3] or "110000", 16)
@@ -39,5 +39,5 @@ def _char(match: re.Match[str]) -> str | None:
 
 
 def is_well_escaped(cell: str) -> bool:
-    """Whether every backslash begins an escape that names a character."""
+    """Whether every backslash begins an escape of a character."""
     return all(_char(match) is not None for match in _ESCAPE.finditer(cell))

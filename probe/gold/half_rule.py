@@ -1,11 +1,11 @@
-"""The half rule of alignments/README.md: which links the bytes of two tokenisations propose, before anyone reads them.
+"""The half rule of alignments/README.md: links that are proposed from the bytes of two tokenisations.
 
-It is what the rules there make of sizes alone; stems and endings, line breaks and normalised characters are left to the
-reader.
+It uses only the sizes of overlaps. Stems and endings, line breaks and normalised characters are left to the annotator.
 
-An overlap is sure when it holds at least half of the content of *one* of the two pieces, so a piece that lies wholly
-inside another is sure with it; a smaller overlap is possible. White space is the content of pieces that hold nothing
-else. A piece of white space is possible with a piece of content, and pieces that do not touch are not linked.
+A link is sure if the overlap has at least half of the content of *one* of the two tokens, so a token inside another one
+has a sure link with it. A smaller overlap gives a possible link. Content is everything but white space; in tokens of
+white space only, it is the white space. Such a token has a possible link with a token of content that it overlaps.
+Tokens that share no byte have no link.
 """
 
 import numpy as np
@@ -16,12 +16,12 @@ from probe.tokens import TokenizedText
 
 
 def half_rule_links(student: TokenizedText, teacher: TokenizedText) -> Links:
-    """The links that the half rule proposes for one text, cut twice.
+    """The links that the half rule proposes for one sentence in two tokenisations.
 
     Raises:
         TokenError: the texts differ.
     """
-    # What two pieces of white space hold is measured by all their bytes.
+    # Between two tokens of white space, all bytes count.
     blank = (content_sizes(student) == 0)[:, None] & (content_sizes(teacher) == 0)
     touching = shared_bytes(student, teacher)
     shared = np.where(blank, touching, shared_content(student, teacher))
@@ -30,5 +30,5 @@ def half_rule_links(student: TokenizedText, teacher: TokenizedText) -> Links:
         np.minimum.outer(byte_sizes(student), byte_sizes(teacher)),
         np.minimum.outer(content_sizes(student), content_sizes(teacher)),
     )
-    sure = (shared > 0) & (2 * shared >= smaller)  # half of one piece is half of the smaller one
+    sure = (shared > 0) & (2 * shared >= smaller)  # half of one token means half of the smaller one
     return Links(links_in(sure), links_in((touching > 0) & ~sure))

@@ -1,12 +1,12 @@
-r"""Gold pairs: sure and possible links between the tokens of two tokenizers for one text, in a TSV file.
+r"""Gold files: sure and possible links between the tokens of two tokenizers for sentences, as TSV.
 
     id  pair  text  student_tokens  teacher_tokens  links  phenomena  note
 
-Lines that begin with ``#`` are comments; the first other line is the header. Tokens are vocabulary pieces joined by one
-space. Links are ``i-j`` (sure) and ``ipj`` (possible), zero-based, student first. All columns share one escape: ``\\``,
-``\t``, ``\n``, ``\r``, ``\s`` (a space inside a piece), and ``\uXXXX`` or ``\UXXXXXXXX`` for any other white space,
-control or format character. Lines and columns are split on U+000A, U+0009 and U+0020 alone, for vocabularies hold
-pieces with every other kind of white space.
+Lines that begin with ``#`` are comments; the first other line is the header. Tokens are written as pieces of their
+vocabulary, separated by single spaces. Links are ``i-j`` (sure) and ``ipj`` (possible), from zero, student first. All
+columns use one escape: ``\\``, ``\t``, ``\n``, ``\r``, ``\s`` (a space inside a token), and ``\uXXXX`` or
+``\UXXXXXXXX`` for any other white space, control or format character. Lines, columns and tokens are split only at
+U+000A, U+0009 and U+0020, because vocabularies have pieces with all other kinds of white space.
 """
 
 import re
@@ -23,7 +23,7 @@ _DECLARED = re.compile(r"tokenizer (\S+): vocabulary sha256 ([0-9a-f]{64})")
 
 @dataclass(frozen=True, slots=True)
 class GoldFile:
-    """Rows of a file, in order, its comment lines without the ``#``, and the line that each row was read from.
+    """The rows of a file, in order, its comment lines without ``#``, and the line number of each row.
 
     Example:
         >>> import probe
@@ -42,7 +42,7 @@ def read_pairs(path: str | Path) -> GoldFile:
     """Read and check a gold file.
 
     Raises:
-        PairsError: the file cannot be read, or breaks the format; all bad rows are listed, with line numbers.
+        PairsError: the file cannot be read, or breaks the format; all bad rows are listed with their line numbers.
 
     Example:
         >>> import probe
@@ -57,7 +57,7 @@ def read_pairs(path: str | Path) -> GoldFile:
 
 
 def scan_pairs(path: str | Path) -> tuple[GoldFile, tuple[Problem, ...]]:
-    """The rows of a gold file that keep the format, and what is wrong with the others.
+    """The rows of a gold file that have the right format, and the problems of the others.
 
     Raises:
         PairsError: the file cannot be read, or has no header.
@@ -73,7 +73,7 @@ def scan_pairs(path: str | Path) -> tuple[GoldFile, tuple[Problem, ...]]:
     number, header = body[0]
     if header.startswith("\ufeff") or header.endswith("\r"):
         got = "a byte order mark" if header.startswith("\ufeff") else "a carriage return"
-        remedy = "Save the file without byte order mark, with Unix line ends."
+        remedy = "Save the file without a byte order mark and with Unix line ends."
         raise PairsError(Problem(f"{path.name}:{number}", "plain UTF-8, and lines that end in LF", got, remedy))
     if tuple(header.split("\t")) != COLUMNS:
         raise PairsError(
@@ -95,7 +95,7 @@ def scan_pairs(path: str | Path) -> tuple[GoldFile, tuple[Problem, ...]]:
         if parsed.id in seen:
             first = f"the same id as line {seen[parsed.id]}"
             problems.append(
-                Problem(f"{path.name}:{number}", "an id of its own", f"{parsed.id!r}, {first}", "Rename it.")
+                Problem(f"{path.name}:{number}", "a different id for each row", f"{parsed.id!r}, {first}", "Rename it.")
             )
             continue
         seen[parsed.id] = number
@@ -113,7 +113,11 @@ def _read_lines(path: Path) -> list[str]:
     try:
         raw = path.read_bytes()
     except OSError as error:
-        remedy = "Mend the path." if path.is_absolute() else "Mend the path, or go to the directory that it begins in."
+        remedy = (
+            "Correct the path."
+            if path.is_absolute()
+            else "Correct the path, or change to the directory where it starts."
+        )
         raise PairsError(Problem(str(path.absolute()), "a gold file", error.strerror or str(error), remedy)) from error
     lines: list[str] = []
     problems: list[Problem] = []
@@ -132,7 +136,7 @@ def write_pairs(path: str | Path, rows: Iterable[GoldRow], comments: Sequence[st
     """Write a gold file, whole or not at all.
 
     Raises:
-        PairsError: an id or a comment would not be read back.
+        PairsError: an id or a comment could not be read back.
         OutputError: the place cannot be written to.
 
     Example:
@@ -155,14 +159,16 @@ def write_pairs(path: str | Path, rows: Iterable[GoldRow], comments: Sequence[st
 
 
 def format_pairs(rows: Iterable[GoldRow], comments: Sequence[str] = (), where: str = "rows") -> str:
-    """The text of a gold file.
+    """The contents of a gold file.
 
     Raises:
-        PairsError: an id or a comment would not be read back; ``where`` names the file.
+        PairsError: an id or a comment could not be read back; ``where`` names the file.
     """
     rows = list(rows)
     if any(row.id.startswith("#") or not row.id for row in rows) or any("\n" in comment for comment in comments):
-        raise PairsError(Problem(where, "ids that do not begin with #, comments of one line", "others", "Change them."))
+        raise PairsError(
+            Problem(where, "ids that do not begin with #, and comments of one line", "others", "Change them.")
+        )
     lines = [f"# {comment}".rstrip() for comment in comments] + ["\t".join(COLUMNS)]
     lines += [format_row(row) for row in rows]
     return "\n".join(lines) + "\n"

@@ -1,7 +1,7 @@
-"""Phenomena that a machine can see, by the definitions of alignments/README.md; one small function for each.
+"""Phenomena that a program can find, as alignments/README.md defines them; one small function for each.
 
-The annotator gives the others: name, rare-word, code and url. Of the two repeats a machine sees those of words that
-stand free; repeats within longer words and in scripts that do not space words are listed by hand.
+The annotator gives the others: name, rare-word, code and url. Of the two repeats, a program finds those of free words.
+Repeats inside longer words, and in scripts without spaces between words, are listed by hand.
 """
 
 import unicodedata
@@ -22,17 +22,19 @@ REPEATS = (SAME_CONTEXT, NEW_CONTEXT)
 
 _CJK = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}"
 
-# Of the text
+# Of the sentence
 
 
 def has_number(text: str) -> bool:
-    """Something is written with digits."""
+    """The sentence has a digit."""
     return bool(regex.search(r"\d", text))
 
 
 def has_punctuation(text: str) -> bool:
     """Two or more marks in a row, or a dash, ellipsis or curly quote."""
-    return bool(regex.search(r"[\p{P}$+<=>^`|~]{2}|[—–…“”„‘’]", text))  # to Unicode, $ and its like are symbols
+    return bool(
+        regex.search(r"[\p{P}$+<=>^`|~]{2}|[—–…“”„‘’]", text)
+    )  # Unicode counts $ and others as symbols, not punctuation
 
 
 def has_whitespace(text: str) -> bool:
@@ -52,7 +54,7 @@ def has_cjk(text: str) -> bool:
 
 def has_emoji(text: str) -> bool:
     """An emoji, alone or in a sequence."""
-    # Of the pictures that a program may draw as text those from U+2600 on: before it lie ©, ™ and arrows.
+    # Characters that may also be drawn as text count only from U+2600 on: below it are ©, ™ and arrows.
     pictures = r"(?V1)\p{Emoji_Presentation}|[\p{Extended_Pictographic}&&[\u2600-\U0010ffff]]"
     return bool(regex.search(pictures, text))
 
@@ -77,7 +79,7 @@ def has_casing(text: str) -> bool:
 
 
 class _Shape(NamedTuple):
-    """Pieces of a chunk, student and teacher: those that are not empty, and those that hold more than white space."""
+    """Counts of a chunk, for student and teacher: tokens that are not empty, and tokens with more than white space."""
 
     full: tuple[int, int]
     wordy: tuple[int, int]
@@ -95,22 +97,22 @@ def _shapes(student: TokenizedText, teacher: TokenizedText) -> list[_Shape]:
 
 
 def has_split(student: TokenizedText, teacher: TokenizedText) -> bool:
-    """One teacher piece against several student pieces, those of white space not counted."""
+    """One teacher token against several student tokens; tokens of white space do not count."""
     return any(shape.full[1] == 1 and shape.wordy[0] > 1 for shape in _shapes(student, teacher))
 
 
 def has_merge(student: TokenizedText, teacher: TokenizedText) -> bool:
-    """One student piece against several teacher pieces, those of white space not counted."""
+    """One student token against several teacher tokens; tokens of white space do not count."""
     return any(shape.full[0] == 1 and shape.wordy[1] > 1 for shape in _shapes(student, teacher))
 
 
 def has_many_to_many(student: TokenizedText, teacher: TokenizedText) -> bool:
-    """Several pieces against several, with no boundary in common."""
+    """Several tokens against several, with no common boundary."""
     return any(min(shape.full) > 1 for shape in _shapes(student, teacher))
 
 
 def has_byte_fallback(student: TokenizedText, teacher: TokenizedText) -> bool:
-    """A piece, on either side, that is a byte or holds part of a character."""
+    """A token, on either side, that is a byte or has part of a character."""
     return any(
         BYTE_PIECE.fullmatch(piece) or text_of(side.surface(n)) is None
         for side in (student, teacher)
@@ -122,17 +124,17 @@ def has_byte_fallback(student: TokenizedText, teacher: TokenizedText) -> bool:
 
 
 def has_repeat_same_context(student: TokenizedText, teacher: TokenizedText) -> bool:
-    """A free word occurs again after the same left neighbour: that piece and the word's first one are there twice."""
+    """A free word is repeated after the same token: the pair of that token and the word's first one occurs twice."""
     return any(len(set(places)) < len(places) for places in _repeated(student))
 
 
 def has_repeat_new_context(student: TokenizedText, teacher: TokenizedText) -> bool:
-    """A free word occurs again after another left neighbour."""
+    """A free word is repeated after another token."""
     return any(len({neighbour for neighbour, _ in places}) > 1 for places in _repeated(student))
 
 
 def _repeated(student: TokenizedText) -> list[list[tuple[str | None, str]]]:
-    """For each free word of two to five occurrences, the student piece before each, and the one that it begins in."""
+    """For each free word with two to five occurrences, the student token before each, and the one where it begins."""
     places: dict[str, list[tuple[str | None, str]]] = defaultdict(list)
     for word in regex.finditer(r"\p{L}[\p{L}\p{M}]+", student.text):
         letters = unicodedata.normalize("NFC", word[0]).lower()
@@ -145,10 +147,10 @@ def _repeated(student: TokenizedText) -> list[list[tuple[str | None, str]]]:
 
 
 def may_repeat(tag: str, student: TokenizedText) -> bool:
-    """Whether a repeat that was listed by hand can be there.
+    """Whether the sentence can have a repeat that was listed by hand.
 
-    Four letters, or two of a script that does not space words, must come twice; for the same context, so must a bigram
-    of student pieces.
+    Four letters must occur twice, or two letters of a script without spaces between words. For the same context, a pair
+    of student tokens must occur twice, too.
     """
     text = unicodedata.normalize("NFC", student.text)
     unspaced = rf"[{_CJK}\p{{Thai}}\p{{Lao}}\p{{Khmer}}\p{{Myanmar}}]"
@@ -182,21 +184,21 @@ MECHANICAL: Mapping[str, Test] = {
     "contraction": partial(_of_text, has_contraction),
     "casing": partial(_of_text, has_casing),
 }
-"""Tags that a machine sets, in the order of the closed list."""
+"""Tags that a program can set, in the order of the list of phenomena."""
 
 
 def mechanical_tags(student: TokenizedText, teacher: TokenizedText) -> tuple[str, ...]:
-    """The tags that a machine sets for one text, cut twice, in the order of the closed list."""
+    """The tags that a program sets for one sentence in two tokenisations, in the order of the list of phenomena."""
     return tuple(tag for tag in PHENOMENA if tag in MECHANICAL and MECHANICAL[tag](student, teacher))
 
 
 def missing_tags(row: GoldRow) -> tuple[str, ...]:
-    """Tags that the row has by their definitions, and does not carry."""
+    """Tags that the row should have by their definitions, but does not have."""
     return tuple(tag for tag in mechanical_tags(row.student, row.teacher) if tag not in row.phenomena)
 
 
 def unfounded_tags(row: GoldRow) -> tuple[str, ...]:
-    """Tags that the row carries against their definitions; of repeats, those that nobody can have listed by hand."""
+    """Tags that the row should not have by their definitions; of repeats, only those that cannot be listed by hand."""
     found = mechanical_tags(row.student, row.teacher)
     return tuple(
         tag

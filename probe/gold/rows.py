@@ -1,4 +1,4 @@
-"""One row of a gold file: the value, and its line."""
+"""One row of a gold file, and how it is read from a line and written to one."""
 
 import re
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ PHENOMENA = (
     "contraction",
     "casing",
 )
-"""The closed list; alignments/README.md defines each."""
+"""All phenomena; alignments/README.md defines them."""
 
 Link = tuple[int, int]
 _PAIR = re.compile(r"[^~\s]+~[^~\s]+")
@@ -41,7 +41,7 @@ _LINK = re.compile(r"(0|[1-9][0-9]*)([-p])(0|[1-9][0-9]*)")
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Sure and possible links of one text; no link is both."""
+    """Sure and possible links of one sentence; no link is both."""
 
     sure: frozenset[Link] = frozenset()
     possible: frozenset[Link] = frozenset()
@@ -58,7 +58,7 @@ class Links:
 
 @dataclass(frozen=True, slots=True)
 class GoldRow:
-    """One text in two tokenisations, and which tokens a reader would link.
+    """One sentence in two tokenisations, and the links between their tokens.
 
     Example:
         >>> from probe import GoldRow, TokenizedText
@@ -81,12 +81,12 @@ class GoldRow:
 
     @property
     def text(self) -> str:
-        """The text that both sides spell."""
+        """The sentence."""
         return self.student.text
 
     @property
     def sizes(self) -> tuple[int, int]:
-        """How many tokens each side has."""
+        """The numbers of student and teacher tokens."""
         return len(self.student.tokens), len(self.teacher.tokens)
 
     @property
@@ -96,7 +96,7 @@ class GoldRow:
 
     @property
     def reversed(self) -> "GoldRow":
-        """The same row with the teacher as student: what A′ is scored against. Notes still name links as they were."""
+        """The row with student and teacher exchanged, for scoring backward attention. The note is not changed."""
         sure, possible = (frozenset((j, i) for i, j in links) for links in (self.sure, self.possible))
         return GoldRow(self.id, self.pair, self.teacher, self.student, sure, possible, self.phenomena, self.note)
 
@@ -120,10 +120,10 @@ def links_in(mask: Bool[np.ndarray, "student teacher"]) -> frozenset[Link]:
 
 
 def parse_row(line: str, where: str) -> GoldRow | list[Problem]:
-    """The row of a line, or everything that is wrong with it; ``where`` names file and line."""
+    """The row of a line, or all its problems; ``where`` names file and line."""
     cells = line.split("\t")
     if len(cells) != len(COLUMNS):
-        remedy = "Write all of them; the note may be empty, its tab may not be left out."
+        remedy = "Write all columns. The note may be empty, but the tab before it is needed."
         return [Problem(where, f"{len(COLUMNS)} columns separated by tabs", f"{len(cells)}", remedy)]
     problems = _check_escapes(cells, where)
     id_, pair, text, _, _, links, phenomena, note = (unescape(cell) for cell in cells)
@@ -141,7 +141,7 @@ def parse_row(line: str, where: str) -> GoldRow | list[Problem]:
 def _check_escapes(cells: list[str], where: str) -> list[Problem]:
     expected = r"escapes \\ \t \n \r \s \uXXXX \UXXXXXXXX, and lines that end in LF"
     return [
-        Problem(where, expected, f"another backslash, or a carriage return, in column {name}", "Escape it.")
+        Problem(where, expected, f"another backslash or a carriage return in column {name}", "Escape it.")
         for name, cell in zip(COLUMNS, cells, strict=True)
         if "\r" in cell or not is_well_escaped(cell)
     ]
@@ -150,22 +150,24 @@ def _check_escapes(cells: list[str], where: str) -> list[Problem]:
 def _check_names(id_: str, pair: str, text: str, phenomena: tuple[str, ...], where: str) -> list[Problem]:
     problems: list[Problem] = []
     if not id_:
-        problems.append(Problem(where, "an id", "an empty one", "Give the row a name."))
+        problems.append(Problem(where, "an id", "an empty one", "Give the row an id."))
     if not text:
-        problems.append(Problem(where, "a text", "an empty one", "Drop the row: without tokens there are no links."))
+        problems.append(
+            Problem(where, "a sentence", "an empty one", "Remove the row: without tokens there are no links.")
+        )
     if not _PAIR.fullmatch(pair):
         problems.append(_no_pair(pair, where))
     if len(set(phenomena)) != len(phenomena):
-        problems.append(Problem(where, "each phenomenon once", ",".join(phenomena), "Drop the repetition."))
+        problems.append(Problem(where, "each phenomenon once", ",".join(phenomena), "Remove the repetition."))
     for name in phenomena:
         if name not in PHENOMENA:
             remedy = f"Choose from {', '.join(PHENOMENA)}."
-            problems.append(Problem(where, "phenomena of the closed list", repr(name), remedy))
+            problems.append(Problem(where, "phenomena of the list", repr(name), remedy))
     return problems
 
 
 def check_pair(pair: str, where: str) -> None:
-    """Refuse what is no name of a pair.
+    """Refuse a name that is not the name of a pair.
 
     Raises:
         PairsError: it does not name two tokenizers.
@@ -185,9 +187,9 @@ def _parse_sides(
     for name, cell in (("student_tokens", student), ("teacher_tokens", teacher)):
         pieces = [unescape(piece) for piece in cell.split(" ")] if cell else []
         if "" in pieces:
-            got = "an empty one, which shifts the links of those behind it"
+            got = "an empty token, which would shift the links of all later tokens"
             problems.append(
-                Problem(f"{where}, {name}", "pieces joined by one space each", got, "Drop the other space.")
+                Problem(f"{where}, {name}", "tokens separated by single spaces", got, "Remove the extra space.")
             )
         try:
             sides.append(TokenizedText.from_pieces(text, pieces))
@@ -203,18 +205,20 @@ def _parse_links(cell: str, where: str, problems: list[Problem]) -> tuple[frozen
         match = _LINK.fullmatch(item)
         if match is None:
             problems.append(
-                Problem(where, "links i-j (sure) or ipj (possible), zero-based", repr(item), "Mend or drop it.")
+                Problem(
+                    where, "links i-j (sure) or ipj (possible), counted from zero", repr(item), "Correct or remove it."
+                )
             )
             continue
         link = int(match[1]), int(match[3])
         if link in kinds["-"] | kinds["p"]:
-            problems.append(Problem(where, "each link once", f"{item} again", "Keep it as sure or as possible."))
+            problems.append(Problem(where, "each link once", f"{item} twice", "Keep it once, as sure or as possible."))
         kinds[match[2]].add(link)
     return frozenset(kinds["-"]), frozenset(kinds["p"])
 
 
 def _check_links(row: GoldRow, where: str) -> list[Problem]:
-    """Ranges, and the rules that only a note may break: sure links share content, possible links share a chunk."""
+    """Check ranges, and two rules that only a note may break: sure links share content, possible ones share a chunk."""
     size = row.sizes
     outside = [link for link in sorted(row.sure | row.possible) if link[0] >= size[0] or link[1] >= size[1]]
     if outside:
@@ -224,14 +228,14 @@ def _check_links(row: GoldRow, where: str) -> list[Problem]:
     if 0 in size:
         return []
     if unexplained := unexplained_links(row):
-        expected = "sure links between tokens that share more than white space, possible links within a chunk"
-        remedy = "Mend the link, or name it in the note and say why it stands."
+        expected = "sure links between tokens that share more than white space, and possible links within a chunk"
+        remedy = "Correct the link, or name it in the note and say why it is right."
         return [Problem(where, expected, ", ".join(unexplained), remedy)]
     return []
 
 
 def unexplained_links(row: GoldRow) -> tuple[str, ...]:
-    """Links that stand only where the note names them, and that it does not name."""
+    """Links that are allowed only if the note names them, and that it does not name."""
     content, chunk = content_mask(row.student, row.teacher), chunk_mask(row.student, row.teacher)
     odd = [f"{i}-{j}" for i, j in sorted(row.sure) if not content[i, j]]
     odd += [f"{i}p{j}" for i, j in sorted(row.possible) if not chunk[i, j]]
@@ -240,7 +244,7 @@ def unexplained_links(row: GoldRow) -> tuple[str, ...]:
 
 
 def links_named(note: str) -> frozenset[str]:
-    """Links that a note names, as they are written."""
+    """Links that a note names, as they are written there."""
     return frozenset(re.findall(r"[0-9]+[-p][0-9]+", note))
 
 

@@ -1,7 +1,7 @@
-"""Rows of an embedding table by token id, without loading the model.
+"""Read rows of an embedding table by token id, without loading the model.
 
-Cross-model attention is built from two embedding tables and one matrix, so a 72B teacher needs no more than the one
-file that holds its table, and of that file only the rows of the tokens in the sentence.
+Cross-model attention needs only two embedding tables and one matrix. So even of a teacher with 72 billion parameters,
+only one file is opened, and only the rows of the tokens of a sentence are read.
 """
 
 import hashlib
@@ -21,15 +21,15 @@ from probe.models.table_sources import ADAPTER, Download, Source, base_model, fi
 
 _CONFIG = "config.json"
 
-# In the order in which transformers looks, so that a directory with several is read as training read it.
+# In the order of transformers, so that a directory with several files is read as in training.
 _WEIGHTS = {"model.safetensors": read_safetensors, "pytorch_model.bin": read_torch}
 
 _SAMPLED_ROWS = 1024
 
-# Model types whose embedding module multiplies its rows by sqrt(width): what `get_input_embeddings()(ids)` returns in
-# transformers 5.23. Gemma 3 and later always did. Gemma 1 and 2 do since 5.4; before, `forward` scaled outside of the
-# module. For a checkpoint trained with such a version take `dataclasses.replace(table, scale=1.0)`. RecurrentGemma and
-# Granite still scale outside, so they are not listed.
+# Model types whose embedding module multiplies its rows by sqrt(width), as `get_input_embeddings()(ids)` does in
+# transformers 5.23. Gemma 3 and later always did so, Gemma 1 and 2 since 5.4; before, they scaled in `forward`, outside
+# of the module. For a checkpoint trained with such a version, use `dataclasses.replace(table, scale=1.0)`.
+# RecurrentGemma and Granite still scale outside, so they are not listed.
 _ROOT_WIDTH = frozenset(
     {
         *("gemma", "gemma2", "gemma3", "gemma3_text", "gemma3n", "gemma3n_text"),
@@ -40,7 +40,7 @@ _ROOT_WIDTH = frozenset(
 
 @dataclass(frozen=True)
 class TableIdentity:
-    """What tells one table from another: its shape, and a hash over a sample of its rows."""
+    """Identifies a table by its shape and a hash of a sample of its rows."""
 
     rows: int
     width: int
@@ -70,7 +70,7 @@ class EmbeddingTable:
 
     @property
     def rows(self) -> int:
-        """Vocabulary size: rows of the stored tensor, padding included."""
+        """Vocabulary size: the rows of the stored tensor, with padding."""
         return self.stored.rows
 
     @property
@@ -79,10 +79,10 @@ class EmbeddingTable:
         return self.stored.width
 
     def take(self, ids: Int[np.ndarray, " tokens"]) -> Float[np.ndarray, "tokens width"]:
-        """What the model's embedding module returns for these tokens in float32.
+        """What the embedding module of the model returns for these tokens, in float32.
 
         Raises:
-            TableError: an id is negative or past the table's end.
+            TableError: an id is negative or beyond the table.
         """
         outside = ids[(ids < 0) | (ids >= self.rows)]
         if outside.size:
@@ -91,15 +91,15 @@ class EmbeddingTable:
                     self.source,
                     f"token ids from 0 to {self.rows - 1}",
                     f"id {outside[0]}",
-                    "Check that the tokenizer belongs to this model.",
+                    "Use the tokenizer that belongs to this model.",
                 )
             )
-        if not ids.size:  # gguf cannot dequantise nothing
+        if not ids.size:  # gguf cannot dequantise an empty array
             return np.zeros((0, self.width), np.float32)
         return self.stored.gather(ids) * np.float32(self.scale)
 
     def identity(self) -> TableIdentity:
-        """Shape, and SHA-256 of 1,024 evenly spaced stored rows as float32: the same for every exact storage type."""
+        """Shape, and SHA-256 of 1,024 evenly spaced stored rows as float32; equal for every exact storage type."""
         ids = np.linspace(0, self.rows - 1, min(self.rows, _SAMPLED_ROWS)).astype(np.int64)
         sample = self.stored.gather(ids).astype("<f4")
         return TableIdentity(self.rows, self.width, hashlib.sha256(sample.tobytes()).hexdigest())
@@ -111,7 +111,7 @@ def open_table(source: str | Path, *, download: Download | None = None) -> Embed
     A LoRA directory stands for its base model. ``download`` replaces `huggingface_hub.hf_hub_download`.
 
     Raises:
-        TableError: there is no such model, or no table in it that can be read.
+        TableError: there is no such model, or it has no table that can be read.
         MissingExtraError: the weights are a PyTorch file and torch is not installed.
 
     Example:
@@ -137,8 +137,8 @@ def open_table(source: str | Path, *, download: Download | None = None) -> Embed
 
 
 def _open_model(files: Source, where: str) -> EmbeddingTable | None:
-    """The table of a model with weights of its own; None where there are none, as in a LoRA directory."""
-    config = files.fetch(_CONFIG)  # first: small, and from the hub it tells whether the model can be read at all
+    """The table of a model with its own weights; None if it has none, as in a LoRA directory."""
+    config = files.fetch(_CONFIG)  # first, because it is small and shows whether a hub model can be read
     stored = _find_weights(files)
     if stored is None:
         return None
@@ -155,20 +155,20 @@ def _find_weights(files: Source) -> StoredTable | None:
             shards: dict[str, str] = read_json(index).get("weight_map", {})
             shard = shards[find_table(shards, index)]
             if (path := files.fetch(shard)) is None:
-                raise files.missing(f"the shard {shard} that {index.name} names")
+                raise files.missing(f"the file {shard} that {index.name} names")
             return read(path)
     return None
 
 
 def _scale(config: Mapping[str, Any], width: int, where: str) -> float:
-    """The factor inside the embedding module. Multimodal models keep their language model's type in text_config."""
+    """The factor of the embedding module. Multimodal models have the type of their language model in text_config."""
     text: Mapping[str, Any] = config.get("text_config") or config
     model_type = text.get("model_type", config.get("model_type"))
     if model_type is None:
-        remedy = "Add it, or save the model again; it decides whether embeddings are scaled."
+        remedy = "Add it, or save the model again. It says whether embeddings are scaled."
         raise TableError(Problem(where, "a model_type", "none", remedy))
     if model_type in _ROOT_WIDTH or (model_type == "xglm" and text.get("scale_embedding", True)):
         return math.sqrt(width)
     if model_type == "minicpm3":
-        return float(text.get("scale_emb", 12))  # the default of its configuration, which save_pretrained leaves out
+        return float(text.get("scale_emb", 12))  # its default, which save_pretrained does not write
     return 1.0

@@ -1,8 +1,8 @@
-"""What a tokenizer made of given texts, remembered in the cache directory.
+"""Remember the tokens of given texts in the cache directory.
 
-Reading a vocabulary of 262,144 pieces takes longer than everything else that probing a gold file does. So pieces and
-ids of a list of texts are kept under a key of the tokenizer file's bytes, the texts and the library's version: another
-file, text or version is another key, and nothing can go stale.
+Reading a vocabulary of 262,144 pieces takes longer than all other parts of probing a gold file. So tokens and ids are
+stored under a key made from the tokenizer file, the texts and the version of the library. If one of these changes, the
+key changes, so the cache is never out of date.
 """
 
 import hashlib
@@ -17,10 +17,10 @@ from probe.models.sources import cache_dir
 from probe.output.files import replacing_file
 
 SMALLEST = 1 << 20
-"""Tokenizer files below this many bytes are read faster than a cache would be."""
+"""Smaller tokenizer files, in bytes, are read faster than a cache."""
 
 MOST_TEXTS = 1000
-"""Longer lists are cut anew: beside their attention, reading the tokenizer is nothing."""
+"""Longer lists are not stored, because their attention takes much longer than reading the tokenizer."""
 
 
 class Encoding(NamedTuple):
@@ -31,7 +31,7 @@ class Encoding(NamedTuple):
 
 
 def read(tokenizer: Path, texts: Sequence[str]) -> list[Encoding] | None:
-    """Encodings of exactly these texts by exactly this file, if they were written before."""
+    """The encodings of exactly these texts by exactly this file, if they were stored."""
     if not _worthwhile(tokenizer, texts):
         return None
     try:
@@ -42,11 +42,11 @@ def read(tokenizer: Path, texts: Sequence[str]) -> list[Encoding] | None:
 
 
 def write(tokenizer: Path, texts: Sequence[str], encodings: Sequence[Encoding]) -> None:
-    """Remember encodings for `read`."""
+    """Store encodings for `read`."""
     if not _worthwhile(tokenizer, texts):
         return
     path = _path(tokenizer, texts)
-    # A cache that cannot be written costs a second at the next run, and nothing else.
+    # If the cache cannot be written, the next run only takes a second longer.
     with suppress(OutputError, OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing_file(path) as temporary:

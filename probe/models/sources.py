@@ -1,4 +1,4 @@
-"""Where models lie: in this package, in the cache directory, in a directory of the user's, or on the hub.
+"""Where models are: in this package, in the cache directory, in a directory of the user, or on the hub.
 
 A source is ``bundled:demo/student``, ``cache:smollm2-gemma3/teacher``, a path, or a hub id ``owner/name[@revision]``.
 """
@@ -20,7 +20,7 @@ def bundled_names() -> list[str]:
 
 
 def cache_dir() -> Path:
-    """Directory of fetched models: ``$PROBE_CACHE``, else the platform's cache directory."""
+    """Directory of fetched models: ``$PROBE_CACHE``, else the cache directory of the platform."""
     named = os.environ.get("PROBE_CACHE")
     if named:
         return Path(named)
@@ -30,7 +30,7 @@ def cache_dir() -> Path:
 
 
 def resolve(source: str, relative_to: Path) -> Path | str:
-    """A directory or file for local sources, the id itself for the hub's."""
+    """The directory or file of a local source, or the id of a hub model."""
     if source.startswith(BUNDLED):
         return bundled_dir() / source.removeprefix(BUNDLED)
     if source.startswith(CACHE):

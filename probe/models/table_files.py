@@ -1,7 +1,7 @@
-"""Stored embedding tables: their names and shapes, and rows by token id from a safetensors file.
+"""Stored embedding tables: their names and shapes, and their rows by token id from a safetensors file.
 
-The models come in sizes that no laptop holds, and a probe asks for a few dozen rows. So the files are mapped, and only
-the asked rows are read and converted to float32.
+Models can be larger than the memory, but probing needs only a few dozen rows. So files are mapped, and only these rows
+are read and converted to float32.
 """
 
 import json
@@ -31,7 +31,7 @@ TABLE_NAMES = (
     "model.language_model.embed_tokens.weight",  # multimodal Gemma 3, as transformers 5 writes it
     "language_model.model.embed_tokens.weight",  # the same, as it lies on the hub
 )
-"""What architectures call their input embedding, with and without the prefix that a headless model drops."""
+"""Names of the input embedding by architecture, with and without the prefix of a model with a head."""
 
 # numpy has no bfloat16: its bits, which `gather` widens.
 _SAFETENSORS_DTYPES = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}
@@ -39,7 +39,7 @@ _SAFETENSORS_DTYPES = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 
 @dataclass(frozen=True)
 class StoredTable:
-    """A table as its file holds it; ``gather`` returns a fresh float32 array of the rows asked for, unscaled."""
+    """A table as it is stored; ``gather`` returns the requested rows as a new float32 array, unscaled."""
 
     rows: int
     width: int
@@ -72,7 +72,7 @@ def read_safetensors(path: Path) -> StoredTable:
     Raises:
         TableError: the file is damaged, holds no table, or holds it in another type than float32, float16, bfloat16.
     """
-    # By hand, because the library's numpy reader refuses bfloat16.
+    # Read by hand, because the numpy reader of the library refuses bfloat16.
     header, start = read_header(path)
     name = find_table(header, path)
     entry = header[name]
@@ -87,7 +87,7 @@ def read_safetensors(path: Path) -> StoredTable:
     with path.open("rb") as file:
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     if hasattr(mmap, "MADV_RANDOM"):  # not on Windows
-        # Else the kernel reads ahead: a cold 335 MB table is then read whole (360 ms) for 1,024 spread rows (60 ms).
+        # Without this, the system reads ahead: all 335 MB of a table (360 ms) for 1,024 spread rows (60 ms).
         mapped.madvise(mmap.MADV_RANDOM)
     table = np.frombuffer(mapped, dtype, rows * width, start + begin).reshape(rows, width)
 
@@ -100,7 +100,7 @@ def read_safetensors(path: Path) -> StoredTable:
 
 
 def read_header(path: Path) -> tuple[dict[str, Any], int]:
-    """A safetensors file's header by tensor name, and where its data start."""
+    """The header of a safetensors file by tensor name, and the offset of its data."""
     try:
         with path.open("rb") as file:
             size = int.from_bytes(file.read(8), "little")
@@ -120,12 +120,12 @@ def matrix_shape(path: Path, name: str, shape: Iterable[int]) -> tuple[int, int]
     """Rows and width of a table.
 
     Raises:
-        TableError: the tensor is no matrix, or empty.
+        TableError: the tensor is not a matrix, or is empty.
     """
     sizes = tuple(shape)
     if len(sizes) == 2 and all(sizes):
         return sizes[0], sizes[1]
-    zero = " (DeepSpeed ZeRO-3 leaves such behind when nobody gathers the weights)" if 0 in sizes else ""
+    zero = " (DeepSpeed ZeRO-3 saves such tensors if the weights are not gathered)" if 0 in sizes else ""
     raise TableError(
         Problem(
             f"{path}: {name}",
@@ -137,12 +137,12 @@ def matrix_shape(path: Path, name: str, shape: Iterable[int]) -> tuple[int, int]
 
 
 def wrong_type(path: Path, name: str, kind: str) -> TableError:
-    """The error for a table whose values are of a type that cannot be read."""
+    """The error for a table with values of a type that cannot be read."""
     expected = "values in float32, float16, bfloat16 or, in GGUF, a quantisation that the gguf package can undo"
     return TableError(Problem(f"{path}: {name}", expected, kind, "Convert the table to one of these types."))
 
 
 def damaged(path: Path, expected: str, got: str) -> TableError:
-    """The error for a file that is not what its name says."""
-    remedy = "Fetch or save the file again; an unfinished download or a git-lfs pointer looks like this."
+    """The error for a file that does not have the format of its name."""
+    remedy = "Download or save the file again. It may be an unfinished download or a git-lfs pointer."
     return TableError(Problem(str(path), expected, got, remedy))

@@ -1,4 +1,4 @@
-"""Embedding tables in files that take another library to read: PyTorch pickles and GGUF."""
+"""Embedding tables in files that need another library: PyTorch files and GGUF."""
 
 import pickle
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ def read_torch(path: Path) -> StoredTable:
         MissingExtraError: torch is not installed.
     """
     tensors = _load_torch(path)
-    import torch  # after _load_torch, which says how to install it
+    import torch  # after _load_torch, which explains how to install it
 
     name = find_table(tensors, path)
     tensor = tensors[name]
@@ -56,7 +56,7 @@ def _load_torch(path: Path) -> Mapping[str, object]:
             )
         ) from error
     with path.open("rb") as file:
-        # Files from before PyTorch 1.6 are bare pickles; they cannot be mapped and are read whole.
+        # Files from before PyTorch 1.6 are plain pickles; these cannot be mapped and are read completely.
         zipped = file.read(4) == b"PK\x03\x04"
     try:
         loaded: object = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
@@ -64,12 +64,12 @@ def _load_torch(path: Path) -> Mapping[str, object]:
         raise TableError(
             Problem(
                 str(path),
-                "a pickle of nothing but tensors",
-                "one that is damaged or would run code; it was refused and nothing was executed",
+                "a file with only tensors",
+                "a file that is damaged or would run code; it was refused and nothing was executed",
                 "Use a copy from a source you trust, saved as safetensors.",
             )
         ) from error
-    # Broad: torch has no error of its own for a damaged file; eleven types came out of 3,000 damaged ones.
+    # Broad, because torch has no error for damaged files: 3,000 damaged files raised eleven types.
     except Exception as error:
         raise damaged(path, "a file written by torch.save", str(error).partition("\n")[0]) from error
     if not isinstance(loaded, dict):
@@ -78,7 +78,7 @@ def _load_torch(path: Path) -> Mapping[str, object]:
 
 
 def read_gguf(path: Path) -> tuple[StoredTable, str]:
-    """Map the table of a GGUF file; returns it with the architecture's name.
+    """Map the table of a GGUF file; return it with the name of the architecture.
 
     Raises:
         TableError: the file is damaged, holds no table, or holds it in a quantisation that gguf cannot undo.
@@ -86,7 +86,7 @@ def read_gguf(path: Path) -> tuple[StoredTable, str]:
     from gguf import GGUFReader, dequantize
 
     try:
-        # Slow: the reader makes Python objects of every vocabulary entry, 3 to 13 s for 50,000 to 260,000 of them.
+        # Slow: the reader makes Python objects for all vocabulary entries; 50,000 to 260,000 of them take 3 to 13 s.
         reader = GGUFReader(path)
     except (OSError, ValueError, LookupError) as error:
         raise damaged(path, "a GGUF file", str(error)) from error
@@ -94,7 +94,7 @@ def read_gguf(path: Path) -> tuple[StoredTable, str]:
     architecture = reader.get_field("general.architecture")
     if tensor is None or architecture is None:
         raise damaged(path, f"{GGUF_TABLE_NAME} and general.architecture", "a GGUF file without them")
-    # GGUF lists the fastest dimension first. `data` has one row a token, in bytes where the type is quantised.
+    # GGUF lists the fastest dimension first. `data` has a row for each token, in bytes if the type is quantised.
     rows, width = matrix_shape(path, GGUF_TABLE_NAME, tensor.shape.tolist()[::-1])
     kind, table = tensor.tensor_type, tensor.data
     try:

@@ -1,4 +1,4 @@
-"""Where a model's files come from: a local directory, the hub file by file, or the base model of an adapter."""
+"""Where the files of a model come from: a local directory, the hub, or the base model of an adapter."""
 
 import json
 import re
@@ -25,7 +25,7 @@ class Directory:
     path: Path
 
     def fetch(self, name: str) -> Path | None:
-        """The file's path, or None where the directory has no such file."""
+        """The path of the file, or None if the directory has no such file."""
         path = self.path / name
         return path if path.is_file() else None
 
@@ -40,16 +40,16 @@ class Directory:
 
 @dataclass
 class Hub:
-    """A model on the hub, of which only the files asked for are fetched, or taken from the hub's cache."""
+    """A model on the hub. Only requested files are downloaded, or taken from the cache of the hub."""
 
     repo: str
     revision: str | None
     download: Download | None = None
     unreachable: list[str] = field(default_factory=list[str])
-    """Files that are not in the cache and that the hub could not be asked for."""
+    """Files that are not in the cache, while the hub cannot be reached."""
 
     def fetch(self, name: str) -> Path | None:
-        """The file's path in the cache, or None.
+        """The path of the file in the cache, or None.
 
         Raises:
             TableError: the hub refuses the model, or the download fails.
@@ -61,12 +61,12 @@ class Hub:
         try:
             return Path(download(self.repo, name, revision=self.revision))
         except LocalEntryNotFoundError:
-            # Off line nobody knows whether the model has this file; one of the alternatives may be in the cache.
+            # Offline, it is unknown whether the model has this file; an alternative may be in the cache.
             self.unreachable.append(name)
             return None
         except EntryNotFoundError:
             return None
-        # Broad, because the hub's releases raise the errors of three HTTP libraries; none of them is swallowed.
+        # Broad, because releases of the library raise errors of three HTTP libraries; all are reported.
         except Exception as error:
             first_line = str(error).partition("\n")[0]
             raise TableError(
@@ -79,12 +79,12 @@ class Hub:
             ) from error
 
     def missing(self, expected: str) -> TableError:
-        """The error for files that the hub does not have or could not be asked for."""
+        """The error for files that the hub does not have, or for a hub that cannot be reached."""
         if self.unreachable:
             got = f"no answer from the hub, and nothing in the cache for {', '.join(self.unreachable)}"
-            remedy = "Check the path if you meant a directory; else go on line, or fetch it first with `hf download`."
+            remedy = "Check the path if you meant a directory. Else go online, or download it first with `hf download`."
         else:
-            got, remedy = "no such file on the hub", "Name the repository that holds the model's own weights."
+            got, remedy = "no such file on the hub", "Name the repository with the weights of the model."
         return TableError(Problem(str(self), expected, got, remedy))
 
     def __str__(self) -> str:
@@ -103,9 +103,9 @@ def find_source(source: str | Path, *, where: str, revision: str | None = None, 
     path = Path(source)
     if str(source) and path.is_dir():  # Path("") is the current directory
         return Directory(path)
-    # A Path is meant to be local. One slash and no path syntax: else a mistyped directory would go to the network.
+    # A Path is local. Require one slash and no path syntax, so that a mistyped directory does not use the network.
     match = re.fullmatch(r"(\w[\w.-]*/\w[\w.-]*)(?:@(\S+))?", source) if isinstance(source, str) else None
-    # A parent that is a directory here makes it a mistyped path, which is nobody else's to look up.
+    # If the parent is a directory here, this is a mistyped path, which must not be looked up on the hub.
     is_local = path.exists() or (str(path.parent) != "." and path.parent.is_dir())
     if match is None or is_local:
         raise TableError(
@@ -120,20 +120,20 @@ def find_source(source: str | Path, *, where: str, revision: str | None = None, 
 
 
 def base_model(files: Source, adapter: Path, download: Download | None) -> Source:
-    """The files of the model that a LoRA adapter sits on.
+    """The files of the base model of a LoRA adapter.
 
     Raises:
         TableError: the adapter changes the embedding table, or names no base model that can be found.
     """
     config = read_json(adapter)
     weights = files.fetch("adapter_model.safetensors") or files.fetch("adapter_model.bin")
-    # The weights as well: peft saves an embedding that was resized, and its configuration does not say so.
+    # Check the weights too: peft saves a resized embedding, and its configuration does not say so.
     if _changes_table(config) or (weights and _holds_table(tensor_names(weights))):
         raise TableError(
             Problem(
                 str(adapter),
-                "an adapter that leaves the embedding table alone",
-                "one that trains, resizes or replaces it",
+                "an adapter that does not change the embedding table",
+                "an adapter that trains, resizes or replaces it",
                 "Merge it first: model.merge_and_unload().save_pretrained(…), and name that directory.",
             )
         )
@@ -167,7 +167,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """A JSON file that holds an object.
 
     Raises:
-        TableError: it does not.
+        TableError: it is not JSON, or not an object.
     """
     try:
         read = json.loads(path.read_text(encoding="utf-8"))

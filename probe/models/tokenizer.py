@@ -1,6 +1,7 @@
-"""The tokenizer of a model directory: its ``tokenizer.json``, read by the ``tokenizers`` library and nothing else.
+"""The tokenizer of a model directory: its ``tokenizer.json``, read by the ``tokenizers`` library.
 
-Frameworks that rebuild a tokenizer from its class may cut text differently, so probe, gold and training all use this.
+Frameworks that rebuild a tokenizer from its class may cut text differently. So probing, gold data and training all use
+this file.
 """
 
 import hashlib
@@ -18,12 +19,12 @@ from probe.tokens import TokenizedText
 
 FILE = "tokenizer.json"
 QWEN_EOS_ID = 151643
-"""DSKD forces this id for Qwen, whose chat models would name ``<|im_end|>``."""
+"""DSKD uses this id for all Qwen models; the chat models themselves name ``<|im_end|>``."""
 
 
 @dataclass(frozen=True)
 class Tokenizer:
-    """Pieces and ids of one vocabulary. It is read when first needed: a large one takes longer than all of probing."""
+    """Pieces and ids of one vocabulary. It is read on first use, because a large one takes longer than probing."""
 
     path: Path
     _seen: dict[str, int] = field(default_factory=dict[str, int], repr=False)
@@ -48,7 +49,9 @@ class Tokenizer:
             return tokenizers.Tokenizer.from_file(str(self.path))
         except Exception as error:  # the library raises bare Exception for malformed files
             raise CheckpointError(
-                Problem(str(self.path), "a tokenizer the tokenizers library can read", str(error), "Save it again.")
+                Problem(
+                    str(self.path), "a tokenizer that the tokenizers library can read", str(error), "Save it again."
+                )
             ) from error
 
     @cached_property
@@ -56,23 +59,23 @@ class Tokenizer:
         """Id of the end-of-sequence token, from the configuration files beside the tokenizer.
 
         Raises:
-            CheckpointError: neither of them names one.
+            CheckpointError: no configuration names one.
         """
         named = _json(self.path.with_name("tokenizer_config.json")).get("eos_token")
-        if isinstance(named, dict):  # older files store the whole AddedToken
+        if isinstance(named, dict):  # older files have the whole AddedToken
             named = named.get("content")
         id_ = (
             self._backend.token_to_id(named) if named else _json(self.path.with_name("config.json")).get("eos_token_id")
         )
         id_ = id_[0] if isinstance(id_, list) else id_
         if id_ is None:
-            remedy = "Name eos_token_id in config.json beside it."
+            remedy = "Add eos_token_id to the config.json in the same directory."
             raise CheckpointError(Problem(str(self.path), "an end-of-sequence token", "none", remedy))
         return id_
 
     @property
     def dskd_eos_id(self) -> int:
-        """The id that DSKD ends responses with: Qwen's ``<|endoftext|>`` where there is one, else the tokenizer's."""
+        """The id with which DSKD ends responses: ``<|endoftext|>`` for Qwen, else that of the tokenizer."""
         is_qwen = self._backend.token_to_id("<|endoftext|>") == QWEN_EOS_ID
         return QWEN_EOS_ID if is_qwen else self.eos_id
 
@@ -81,12 +84,12 @@ class Tokenizer:
         return list(self._backend.encode(text, add_special_tokens=False).ids)
 
     def encode_prompt(self, text: str) -> list[int]:
-        """Ids of a text with the special tokens that the model was pre-trained to see in front of it, such as BOS."""
+        """Ids of a text with the special tokens that the model expects in front of it, such as begin of sequence."""
         return list(self._backend.encode(text, add_special_tokens=True).ids)
 
     def pieces(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
-        """Pieces of several texts, without special tokens. What was cut once with this file is remembered on disk."""
-        # Once the vocabulary is in memory, cutting is faster than looking up.
+        """The tokens of several texts, without special tokens. They are stored on disk for the next run."""
+        # Once the vocabulary is in memory, tokenising is faster than the cache.
         found = None if "_backend" in self.__dict__ else encodings.read(self.path, texts)
         if found is None:
             remember = "_backend" not in self.__dict__
@@ -99,7 +102,7 @@ class Tokenizer:
         return [encoding.pieces for encoding in found]
 
     def tokenize(self, text: str) -> TokenizedText:
-        """A text with its pieces and their byte spans."""
+        """A text with its tokens and their bytes."""
         return TokenizedText.from_pieces(text, self.pieces([text])[0])
 
     def ids(self, pieces: Sequence[str]) -> list[int]:
@@ -113,12 +116,12 @@ class Tokenizer:
                 id_ = self._backend.token_to_id(piece)
                 if id_ is None:
                     remedy = "Tokenise with this tokenizer."
-                    raise CheckpointError(Problem(str(self.path), "pieces of its vocabulary", repr(piece), remedy))
+                    raise CheckpointError(Problem(str(self.path), "tokens of its vocabulary", repr(piece), remedy))
                 self._seen[piece] = id_
         return [self._seen[piece] for piece in pieces]
 
     def vocabulary_sha256(self) -> str:
-        """SHA-256 over the lines ``id<TAB>piece``, sorted by id: the name under which gold files know a tokenizer."""
+        """SHA-256 of the lines ``id<TAB>piece``, sorted by id, by which gold files identify a tokenizer."""
         vocabulary: dict[str, int] = self._backend.get_vocab(with_added_tokens=True)
         lines = (f"{id_}\t{piece}\n" for piece, id_ in sorted(vocabulary.items(), key=lambda item: item[1]))
         return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -1,1 +1,1 @@
-"""Pictures of values: they draw maps and reports, and never load a model."""
+"""Draw maps and reports. Nothing here loads a model."""

@@ -1,4 +1,4 @@
-"""Writing figures: equal figures give equal bytes, as PDF, SVG and PNG."""
+"""Write figures as PDF, SVG and PNG; equal figures give equal bytes."""
 
 from collections.abc import Sequence
 from io import BytesIO
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 SUFFIXES = (".pdf", ".svg", ".png")
-# No dates, so that a figure changes only when what it shows does.
+# Without dates, so that a file changes only when its figure changes.
 _METADATA = {".pdf": {"CreationDate": None, "ModDate": None}, ".svg": {"Date": None}, ".png": {"Software": None}}
 
 
@@ -33,14 +33,14 @@ def save_figure(figure: "Figure", path: Path, *, dark: bool = False, dpi: int = 
 
 
 def png_bytes(figure: "Figure", dpi: int) -> bytes:
-    """The figure as PNG, for a page."""
+    """The figure as the bytes of a PNG file."""
     file = BytesIO()
     figure.savefig(file, format="png", dpi=dpi, metadata=_METADATA[".png"])
     return file.getvalue()
 
 
 def check_suffix(path: Path, suffixes: Sequence[str] = SUFFIXES) -> None:
-    """Refuse a file name that says no format, before anything is computed.
+    """Refuse a file name with another suffix, before anything is computed.
 
     Raises:
         OutputError: the suffix is none of these.

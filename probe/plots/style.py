@@ -1,4 +1,4 @@
-"""The one table of how pictures look: colours, fonts, widths of venues."""
+"""How all figures look: colours, fonts, and the widths of venues."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +22,10 @@ VENUES = {
     "iclr": 5.50,
     "neurips": 5.50,
 }
-"""Widths in inches, by the style files of the venues: a column, or with ``-page`` the text of a page of two columns."""
+"""Widths in inches, from the style files of the venues: of one column, or with ``-page`` of a two-column page."""
 
 LARGEST_FONT, SMALLEST_FONT = 8.0, 5.0
-"""Points. Labels shrink with their cells down to the smallest; below that, only every second, third, … is written."""
+"""Points. Labels shrink with their cells to the smallest size; after that, only every second, third, … is written."""
 
 SERIES = (
     ("#0072b2", "o", "-"),
@@ -35,7 +35,7 @@ SERIES = (
     ("#7a6200", "v", "-"),
     ("#4d4d9a", "P", "--"),
 )
-"""Colour, marker and line of each series of a chart: no two are alike in greyscale, for their markers differ."""
+"""Colour, marker and line of each series of a chart. The markers tell the series apart in greyscale."""
 
 SHARES = (
     ("#19405f", ""),
@@ -48,16 +48,16 @@ SHARES = (
 )
 """Colour and hatch of the parts of a stacked bar; neighbours differ in lightness or in hatch."""
 
-FONT = "DejaVuSans.ttf"  # comes with matplotlib, so that every machine draws the same
+FONT = "DejaVuSans.ttf"  # is part of matplotlib, so every machine draws the same
 
 
 @dataclass(frozen=True, slots=True)
 class Palette:
-    """Colours of one ground, light or dark.
+    """Colours for one background, light or dark.
 
-    Both maps are anchors at equal steps. CIELAB lightness runs evenly along them, so they stay in order in greyscale;
-    hues are blue and orange, which colour-blind readers tell apart. ``repeats`` is the set of Okabe and Ito, less
-    those that cannot be read as text.
+    Both colour maps are lists of colours at equal steps. Their CIELAB lightness changes evenly, so they keep their
+    order in greyscale. The hues are blue and orange, which colour-blind readers can tell apart. ``repeats`` has the
+    colours of Okabe and Ito that are dark (or light) enough to be read as text.
     """
 
     ground: str
@@ -105,7 +105,7 @@ DARK = Palette(
 
 
 def palette(*, dark: bool) -> Palette:
-    """The palette of a ground."""
+    """The palette for a light or a dark background."""
     return DARK if dark else LIGHT
 
 
@@ -121,14 +121,14 @@ def venue_width(name: str) -> float:
 
 
 def font_file() -> Path:
-    """The default font, by path: a name would find whatever a machine calls so."""
+    """The path of the default font. A name could find another font on another machine."""
     from matplotlib import get_data_path
 
     return Path(get_data_path()) / "fonts" / "ttf" / FONT
 
 
 def settings(colours: Palette) -> Any:
-    """What matplotlib is to keep to while a figure is made and written."""
+    """Settings of matplotlib for making and writing a figure."""
     return {
         "font.family": "DejaVu Sans",
         "font.size": LARGEST_FONT,

@@ -1,1 +1,1 @@
-"""What runs in a notebook: the explorer and the annotator."""
+"""Two widgets for notebooks: the explorer and the annotator."""

@@ -1,7 +1,7 @@
-"""The state of an annotation: rows of a gold file as they are being edited, and how each act changes them.
+"""The state of an annotation: the rows of a gold file while they are edited, and the acts that change them.
 
-Every act takes a state and returns another, so that undoing is going back, and all of it is tested without a browser.
-The file is written by `save` alone, and only where it still is what was read.
+Every act takes a state and returns a new one. So undo returns to an earlier state, and tests need no browser. Only
+`save` writes the file, and only if nobody has changed it since it was read.
 """
 
 import hashlib
@@ -23,19 +23,19 @@ Step = tuple[int, GoldRow]
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """Rows of a gold file: as the file holds them, and as they are now.
+    """Rows of a gold file: as they are in the file, and as they are now.
 
     Attributes:
         path: the file.
         digest: SHA-256 of its bytes when it was read or last saved.
         comments: its comment lines.
-        saved: its rows.
+        saved: the rows in the file.
         rows: the rows as they are now, in the same order.
-        current: number of the row that is shown.
-        past: rows before each act, with their numbers, the latest last.
-        future: rows before each act that was undone, the latest last.
-        suggest: whether the half rule's links are shown.
-        message: what the last act has to say.
+        current: number of the row on the screen.
+        past: for each act, the number of its row and the row before the act; the latest last.
+        future: for each act that was undone, the number of its row and the row after the act; the latest last.
+        suggest: whether the links of the half rule are shown.
+        message: what the last act reports.
         refused: whether that is an error.
     """
 
@@ -53,7 +53,7 @@ class Annotation:
 
     @property
     def row(self) -> GoldRow:
-        """The row that is shown."""
+        """The row on the screen."""
         return self.rows[self.current]
 
     @property
@@ -63,17 +63,17 @@ class Annotation:
 
 
 def open_annotation(path: str | Path, *, row: str | None = None, suggest: bool = True) -> Annotation:
-    """Read a gold file to annotate it, beginning with the row of that id.
+    """Read a gold file to annotate it, starting at the row with that id.
 
     Raises:
         PairsError: the file cannot be read, has no rows or no row of that id.
     """
     path = Path(path)
-    # The digest comes first: where the file changes before it is read, saving refuses instead of overwriting.
+    # Take the digest first: if the file changes before it is read, saving then refuses and does not overwrite it.
     digest = _digest(path)
     gold = read_pairs(path)
     if not gold.rows:
-        remedy = "Draft some from your sentences: probe-pairs new."
+        remedy = "Make some from your sentences: probe-pairs new."
         raise PairsError(Problem(str(path), "rows to annotate", "none", remedy))
     state = Annotation(path, digest or "", gold.comments, gold.rows, gold.rows, suggest=suggest)
     return state if row is None else jump(state, row)
@@ -83,7 +83,7 @@ def open_annotation(path: str | Path, *, row: str | None = None, suggest: bool =
 
 
 def press(state: Annotation, link: Link, kind: Kind) -> Annotation:
-    """Link two tokens as sure or as possible; where they are linked so already, unlink them.
+    """Link two tokens as sure or as possible. If they have that link already, remove it.
 
     Raises:
         PairsError: there are no such tokens, or no such kind.
@@ -92,13 +92,13 @@ def press(state: Annotation, link: Link, kind: Kind) -> Annotation:
     sizes = row.sizes
     if kind not in KINDS or not all(0 <= number < size for number, size in zip(link, sizes, strict=True)):
         expected = f"sure or possible, and a link within {sizes[0]} × {sizes[1]} tokens"
-        raise PairsError(Problem(row.id, expected, f"{kind} {link}", "Name one of them."))
+        raise PairsError(Problem(row.id, expected, f"{kind} {link}", "Choose one of these."))
     off = unlinked(row, link)
     return _edited(state, off if row.links.kind(link) == kind else replace(off, **{kind: getattr(off, kind) | {link}}))
 
 
 def clear(state: Annotation, link: Link) -> Annotation:
-    """Unlink two tokens."""
+    """Remove the link between two tokens."""
     return _edited(state, unlinked(state.row, link))
 
 
@@ -108,13 +108,13 @@ def unlinked(row: GoldRow, link: Link) -> GoldRow:
 
 
 def toggle_tag(state: Annotation, tag: str) -> Annotation:
-    """Add a phenomenon to the row, or take it away.
+    """Add a phenomenon to the row, or remove it.
 
     Raises:
-        PairsError: it is not on the closed list.
+        PairsError: it is not on the list of phenomena.
     """
     if tag not in PHENOMENA:
-        raise PairsError(Problem(state.row.id, "phenomena of the closed list", repr(tag), "Choose one of them."))
+        raise PairsError(Problem(state.row.id, "a phenomenon of the list", repr(tag), "Choose one of the list."))
     wanted = {tag} ^ set(state.row.phenomena)
     return _edited(state, replace(state.row, phenomena=tuple(name for name in PHENOMENA if name in wanted)))
 
@@ -137,7 +137,7 @@ def _with_row(state: Annotation, number: int, row: GoldRow) -> Annotation:
 
 
 def undo(state: Annotation) -> Annotation:
-    """Take the last act back, and show its row."""
+    """Undo the last act, and show its row."""
     if not state.past:
         return replace(state, message="There is nothing to undo.")
     number, row = state.past[-1]
@@ -146,7 +146,7 @@ def undo(state: Annotation) -> Annotation:
 
 
 def redo(state: Annotation) -> Annotation:
-    """Do again what was undone last, and show its row."""
+    """Redo the act that was undone last, and show its row."""
     if not state.future:
         return replace(state, message="There is nothing to redo.")
     number, row = state.future[-1]
@@ -154,16 +154,16 @@ def redo(state: Annotation) -> Annotation:
     return replace(_with_row(state, number, row), past=(*state.past, step), future=state.future[:-1])
 
 
-# Going about
+# Moving between rows
 
 
 def go(state: Annotation, by: int) -> Annotation:
-    """Show the row that many places on; the first and the last row are the ends."""
+    """Move by that many rows, and stop at the first and the last one."""
     return replace(state, current=min(max(state.current + by, 0), len(state.rows) - 1))
 
 
 def jump(state: Annotation, id_: str) -> Annotation:
-    """Show the row of that id.
+    """Show the row with that id.
 
     Raises:
         PairsError: there is none.
@@ -171,8 +171,8 @@ def jump(state: Annotation, id_: str) -> Annotation:
     for number, row in enumerate(state.rows):
         if row.id == id_:
             return replace(state, current=number)
-    expected = f"the id of a row, as {state.rows[0].id} or {state.rows[-1].id}"
-    raise PairsError(Problem(state.path.name, expected, repr(id_), "Name one that is there."))
+    expected = f"the id of a row, such as {state.rows[0].id} or {state.rows[-1].id}"
+    raise PairsError(Problem(state.path.name, expected, repr(id_), "Type an id of this file."))
 
 
 # Saving
@@ -182,25 +182,25 @@ def save(state: Annotation) -> Annotation:
     """Write all rows to the file.
 
     Raises:
-        PairsError: the file is no longer what was read, or a row that was changed could not be read back.
+        PairsError: the file has changed since it was read, or a changed row would break the format.
         OutputError: the place cannot be written to.
     """
     changed = state.changed
     if not changed:
-        return replace(state, message=f"Nothing to save: {state.path.name} holds all of this.")
+        return replace(state, message=f"Nothing to save: {state.path.name} has all changes.")
     if problems := [problem for row in state.rows if row.id in changed for problem in format_problems(row)]:
         raise PairsError(*problems)
     text = format_pairs(state.rows, state.comments, str(state.path)).encode()
     with replacing_file(state.path) as temporary:
         temporary.write_bytes(text)
-        _check_unchanged(state)  # as late as can be: the file is replaced right behind this
+        _check_unchanged(state)  # as late as possible: the file is replaced directly after this
     some = ", ".join(changed[:5]) + (f" and {len(changed) - 5} more" if len(changed) > 5 else "")
-    message = f"Saved {state.path.name}: {some} changed, {len(state.rows)} rows in all."
+    message = f"Saved {state.path.name}: {some} changed; {len(state.rows)} rows in total."
     return replace(state, digest=hashlib.sha256(text).hexdigest(), saved=state.rows, message=message)
 
 
 def format_problems(row: GoldRow) -> Iterator[Problem]:
-    """What would keep the row from being read back, as links that only a note may justify."""
+    """Problems that break the format of the row, such as links that need a note and have none."""
     found = parse_row(format_row(row), f"row {row.id}")
     yield from () if isinstance(found, GoldRow) else found
 
@@ -208,16 +208,16 @@ def format_problems(row: GoldRow) -> Iterator[Problem]:
 def _check_unchanged(state: Annotation) -> None:
     now = _digest(state.path)
     if now != state.digest:
-        got = "no file" if now is None else "other bytes: it was changed meanwhile"
+        got = "no file" if now is None else "a file that was changed in the meantime"
         remedy = (
-            "Nothing was written. Keep your rows elsewhere, probe.write_pairs(PATH, widget.rows, widget.comments), and"
-            " open the file again."
+            "Nothing was written. Save your rows to another file with probe.write_pairs(PATH, widget.rows, "
+            "widget.comments), and open this file again."
         )
         raise PairsError(Problem(str(state.path), "the file as it was opened", got, remedy))
 
 
 def _digest(path: Path) -> str | None:
-    """SHA-256 of a file, none where there is no file that can be read."""
+    """SHA-256 of a file; None if it cannot be read."""
     try:
         return file_sha256(path)
     except OSError:

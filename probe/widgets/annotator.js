@@ -1,21 +1,21 @@
-// Draws what `probe.plots.annotator_view.view` says, and sends intents. What they do is decided in Python.
+// Draws the view of `probe.widgets.annotator_view`, and sends what the user does to Python, which changes the state.
 
 const SIGN = { sure: "S", possible: "p" };
 const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 const HELP =
-  "Click or Enter: sure. Shift-click, Shift+Enter or p: possible. Again, or Delete: none. Arrows move. " +
-  "Page Up and Page Down: other rows. Ctrl+Z undoes, Ctrl+Shift+Z redoes, Ctrl+S saves.";
+  "Click or Enter: sure link. Shift-click, Shift+Enter or p: possible link. The same again, or Delete: no link. " +
+  "Arrow keys: move. Page Up, Page Down: previous and next row. Ctrl+Z: undo. Ctrl+Shift+Z: redo. Ctrl+S: save.";
 
-function heading(piece, number, scope) {
-  // dir: a piece is put beside its number from the left, whatever its script; bdi keeps its own direction.
-  return make("th", { scope, dir: "ltr", "aria-label": piece.name }, make("i", {}, `${number}`), make("bdi", {}, piece.shown));
+function heading(token, number, scope) {
+  // dir keeps the number left of the token in any script; bdi keeps the direction of the token itself.
+  return make("th", { scope, dir: "ltr", "aria-label": token.name }, make("i", {}, `${number}`), make("bdi", {}, token.shown));
 }
 
 class Grid {
   constructor(send) {
     this.send = send;
     this.at = [0, 0];
-    this.table = make("table", { role: "grid", "aria-label": "student pieces by teacher pieces" });
+    this.table = make("table", { role: "grid", "aria-label": "student tokens by teacher tokens" });
     this.node = make("div", { class: "probe-grid" }, this.table);
     this.table.addEventListener("click", (event) => this.#click(event));
     this.table.addEventListener("keydown", (event) => this.#key(event));
@@ -25,7 +25,7 @@ class Grid {
 
   build(view) {
     const top = make("tr", {}, make("td", { class: "probe-corner" }, "student ↓ teacher →"));
-    view.teacher.forEach((piece, j) => top.append(heading(piece, j, "col")));
+    view.teacher.forEach((token, j) => top.append(heading(token, j, "col")));
     const body = view.student.map((student, i) => {
       const line = make("tr", {}, heading(student, i, "row"));
       view.teacher.forEach((_, j) => line.append(make("td", { role: "gridcell", tabindex: "-1", "data-at": `${i},${j}` })));
@@ -109,7 +109,7 @@ function render({ model, el }) {
   const send = (intent) => model.send(intent);
   const act = (name, more = {}) => () => send({ do: name, ...more });
   const names = `probe-ids-${Math.random().toString(36).slice(2)}`;
-  const id = make("input", { type: "text", list: names, "aria-label": "row id", title: "Type the id of a row, then Enter" });
+  const id = make("input", { type: "text", list: names, "aria-label": "row id", title: "Type the id of a row and press Enter" });
   const ids = make("datalist", { id: names }, ...model.get("ids").map((value) => make("option", { value })));
   const previous = button("◂ Previous", "Previous row (Page Up)", act("go", { by: -1 }));
   const next = button("Next ▸", "Next row (Page Down)", act("go", { by: 1 }));
@@ -123,17 +123,17 @@ function render({ model, el }) {
   const grid = new Grid(send);
   const tags = make("fieldset", { class: "probe-tags" }, make("legend", {}, "Phenomena"));
   const note = make("textarea", { rows: 2, spellcheck: true, "aria-label": "note", onchange: () => send({ do: "note", note: note.value }) });
-  const problems = make("ul", { class: "probe-problems", "aria-label": "problems of this row" });
+  const problems = make("ul", { class: "probe-problems", "aria-label": "findings on this row" });
   const status = make("p", { class: "probe-status", role: "status" });
   id.addEventListener("change", () => send({ do: "jump", id: id.value }));
-  // Only where there is no other row to go to must the field go back to what it was: then nothing else redraws it.
+  // If the id leads to no other row, nothing redraws the field, so reset it here.
   id.addEventListener("blur", () => (id.value = model.get("view").id));
 
   const root = make(
     "div", { class: "probe-widget probe-annotator", role: "group", "aria-label": "annotator" },
     make("div", { class: "probe-bar" }, previous, id, ids, next, progress),
     text, grid.node,
-    make("div", { class: "probe-bar" }, undo, redo, save, make("label", {}, suggest, " suggestions of the half rule")),
+    make("div", { class: "probe-bar" }, undo, redo, save, make("label", {}, suggest, " show links of the half rule")),
     status, problems, tags, make("label", { class: "probe-note" }, "Note", note), make("p", { class: "probe-help" }, HELP),
   );
 

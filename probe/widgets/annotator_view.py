@@ -1,6 +1,6 @@
-"""What the annotator's page is told, and what it may ask for: one value to draw, one answer to each intent.
+"""The view that the page of the annotator draws, and the answer to each intent that it sends.
 
-Where no kernel runs, a notebook shows the grid as a figure.
+Without a kernel, a notebook shows the grid as a figure.
 """
 
 from collections.abc import Callable, Mapping
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 SURE, SUGGESTED = "#1976d2", "#9e9e9e"
-"""As in the page, in JupyterLab's light theme."""
+"""The colours of the page in the light theme of JupyterLab."""
 
 Intent = Mapping[str, Any]
 
@@ -55,11 +55,11 @@ _ACTS: Mapping[str, Callable[[Annotation, Intent], Annotation]] = {
 
 
 def answer(state: Annotation, intent: Intent) -> Annotation:
-    """The state after an intent of the page; what cannot be done leaves the rows as they are, and says why.
+    """The state after an intent of the page. If it fails, the rows stay as they are and the message says why.
 
     Args:
         state: the state before.
-        intent: ``do``, the name of an act, and what the act needs.
+        intent: ``do``, the name of an act, and the arguments of the act.
     """
     state = replace(state, message="", refused=False)
     try:
@@ -69,7 +69,7 @@ def answer(state: Annotation, intent: Intent) -> Annotation:
 
 
 def view(state: Annotation) -> dict[str, Any]:
-    """All that is drawn, in what JSON can hold."""
+    """Everything that is drawn, as JSON values."""
     row, changed = state.row, state.changed
     linked = sum(bool(one.links.either) for one in state.rows)
     progress = f"row {state.current + 1} of {len(state.rows)} · {linked} with links · {len(changed)} not saved"
@@ -97,10 +97,10 @@ def view(state: Annotation) -> dict[str, Any]:
 
 
 def problems(state: Annotation) -> list[str]:
-    """What the checks say of the row.
+    """The findings of the checks on the row.
 
-    Without suggestions these are the problems that keep it from being saved alone: the others tell what the half rule
-    would link.
+    Without suggestions, these are only the problems that prevent saving, because the others would show the links of the
+    half rule.
     """
     found = list(format_problems(state.row))
     if state.suggest:
@@ -109,7 +109,7 @@ def problems(state: Annotation) -> list[str]:
 
 
 def _heads(side: str, text: TokenizedText) -> list[dict[str, str]]:
-    """Each piece as it is shown, and as it is read aloud."""
+    """Each token as it is shown, and as a screen reader says it."""
     return [
         {"shown": shown, "name": f"{side} {number} '{shown.replace('␣', ' ')}'"}
         for number, shown in enumerate(text.display())
@@ -120,11 +120,11 @@ def _cells(links: Links) -> dict[str, str]:
     return {f"{i},{j}": links.kind((i, j)) for i, j in sorted(links.either)}
 
 
-# Where no kernel runs
+# Without a kernel
 
 
 def picture(state: Annotation) -> "Figure":
-    """The row that is shown: student tokens as rows, teacher tokens as columns, links as the page has them."""
+    """The row on the screen: student tokens as rows, teacher tokens as columns, links as on the page."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -194,5 +194,5 @@ def _legend(state: Annotation) -> list[Any]:
         handle("possible link", color=SURE, fillstyle="none", markeredgewidth=1.6),
     ]
     if state.suggest:
-        handles.append(handle("proposed (dashed: possible)", color=SUGGESTED, fillstyle="none"))
+        handles.append(handle("half rule (dashed: possible)", color=SUGGESTED, fillstyle="none"))
     return handles

@@ -1,4 +1,4 @@
-"""What computes behind the explorer: open checkpoints, the gold rows that fit them, and the maps of a choice."""
+"""The computations of the explorer: open checkpoints, the gold rows that fit them, and attention maps."""
 
 import math
 from collections.abc import Mapping
@@ -26,14 +26,14 @@ from probe.scoring.truth import Truth
 from probe.widgets.exploration import Choice, Found, Method, Ranked
 
 SOFTMAX = (CMA, CLA_MASK, *HALVES, RANDOM)
-"""Methods with logits, which a temperature divides; of untrained projectors the first seed is shown."""
+"""Methods with logits, which can have a temperature; of the untrained query matrices, the first seed is shown."""
 
 NEED_GOLD = ("gold", "bigram", "target-only")
 
 
 @dataclass(frozen=True)
 class Desk:
-    """An open checkpoint, the gold rows that fit it, and what has been made ready for its methods."""
+    """An open checkpoint, the gold rows that fit it, and the methods that are ready for use."""
 
     open_: OpenCheckpoint
     rows: tuple[GoldRow, ...]
@@ -41,13 +41,13 @@ class Desk:
 
     @cached_property
     def ranked(self) -> tuple[Ranked, ...]:
-        """The rows in the order of the checkpoint's failure; worked out once, when it is first asked for."""
+        """The rows, lowest top-1 first; computed once, on first use."""
         hits = [self._top_1(row) for row in self.rows]
         return tuple(Ranked(self.rows[n], hits[n]) for n in worst_first(hits, [row.id for row in self.rows]))
 
     @cached_property
     def rows_of(self) -> dict[Sides, GoldRow]:
-        """The first row of each pair of tokenised texts."""
+        """The first row of each pair of tokenised sentences."""
         return {(row.student, row.teacher): row for row in reversed(self.rows)}
 
     def attend(self, method: str, row: GoldRow, temperature: float) -> AttentionMap:
@@ -75,19 +75,19 @@ class CheckpointBench:
         return tuple(self.desks)
 
     def methods(self, checkpoint: str, *, gold: bool) -> tuple[Method, ...]:
-        """All methods, with what each lacks here."""
+        """All methods, each with what it lacks for this checkpoint and sentence."""
         desk = self.desks[checkpoint]
         lacks = dict.fromkeys((*SOFTMAX, *REFERENCES), "")
         if desk.open_.checkpoint.method != "cla":
-            lacks[CLA_MASK] = "a checkpoint trained by CLA"
+            lacks[CLA_MASK] = "a checkpoint trained with CLA"
         if not desk.rows:
-            lacks |= dict.fromkeys((*HALVES, RANDOM), "gold rows to take means over")
+            lacks |= dict.fromkeys((*HALVES, RANDOM), "a gold file")
         if not gold:
             lacks |= dict.fromkeys(NEED_GOLD, "a sentence with gold links")
         return tuple(Method(name, name in SOFTMAX, lack) for name, lack in lacks.items())
 
     def ranked(self, checkpoint: str) -> tuple[Ranked, ...]:
-        """The gold rows of a checkpoint, those it fails on first."""
+        """The gold rows of a checkpoint, lowest top-1 first."""
         return self.desks[checkpoint].ranked
 
     def find(self, choice: Choice) -> Found:
@@ -95,7 +95,7 @@ class CheckpointBench:
 
         Raises:
             MapError: no tokens, too many of them, or a method that lacks something.
-            TokenError: the tokenizers cannot cut the text.
+            TokenError: the tokenizers cannot represent the sentence.
         """
         desk = self.desks[choice.checkpoint]
         sides = _tokenized(desk.open_, choice.text)
@@ -113,13 +113,13 @@ class CheckpointBench:
 
 def _tokenized(open_: OpenCheckpoint, text: str) -> Sides:
     if not text:
-        raise MapError(Problem("sentence", "at least one character", "none", "Type one."))
+        raise MapError(Problem("sentence", "at least one character", "none", "Type a sentence."))
     if any("\ud800" <= char <= "\udfff" for char in text):
         got = "half of a surrogate pair"
-        raise MapError(Problem("sentence", "text that UTF-8 can hold", got, "Write the whole character."))
+        raise MapError(Problem("sentence", "characters that UTF-8 can encode", got, "Write the whole character."))
     sides = open_.tokenize(text)
     if max(len(side.tokens) for side in sides) >= LARGEST:
         got = " × ".join(str(len(side.tokens)) for side in sides)
-        remedy = "Shorten it; probe-heatmap --window draws a part."
-        raise MapError(Problem("sentence", f"fewer than {LARGEST} tokens a side", got, remedy))
+        remedy = "Shorten the sentence, or draw a part with probe-heatmap --window."
+        raise MapError(Problem("sentence", f"fewer than {LARGEST} tokens on each side", got, remedy))
     return sides

@@ -1,6 +1,6 @@
-"""The state of an explorer: what a reader has chosen, and the map that was found for it.
+"""The state of an explorer: what the user has chosen, and the attention map for it.
 
-Every act takes a state and returns another, as in `probe.widgets.annotation`. What computes is handed in as a `Bench`.
+Every act takes a state and returns a new one, as in `probe.widgets.annotation`. A `Bench` does the computations.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,10 +17,10 @@ from probe.plots.heatmaps.panels import Scale
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What is to be shown.
+    """What to show.
 
-    ``temperature`` divides the logits, and does nothing to a method without softmax. ``scale`` is that of the colours.
-    ``row`` is the id of the gold row that the text is of; None for a text that somebody typed.
+    ``temperature`` divides the logits; a method without softmax ignores it. ``scale`` is the colour scale. ``row`` is
+    the id of the gold row of the sentence; None for a sentence that the user typed.
     """
 
     checkpoint: str
@@ -33,7 +33,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A method, whether its weights are a softmax of logits, and what it lacks here: nothing where it can be drawn."""
+    """A method, whether its weights are a softmax, and what it lacks here; empty if it can be drawn."""
 
     name: str
     softmax: bool
@@ -42,7 +42,7 @@ class Method:
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """A gold row and the top-1 of a checkpoint's attention on it, from 0 to 1; NaN where it has no sure link."""
+    """A gold row and the top-1 of a checkpoint on it, from 0 to 1; NaN if the row has no sure link."""
 
     row: GoldRow
     top_1: float
@@ -50,7 +50,7 @@ class Ranked:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The map of a choice, and the gold row of the same tokens where there is one."""
+    """The map of a choice, and the gold row with the same tokens, if any."""
 
     map: AttentionMap
     gold: GoldRow | None
@@ -58,26 +58,26 @@ class Found:
 
 @runtime_checkable
 class Bench(Protocol):
-    """What computes: open checkpoints by name, and their gold."""
+    """Computes maps: open checkpoints by name, with their gold rows."""
 
     @property
     def checkpoints(self) -> tuple[str, ...]:
-        """Names, the first to be shown first."""
+        """Names; the first one is shown first."""
         ...
 
     def methods(self, checkpoint: str, *, gold: bool) -> tuple[Method, ...]:
-        """All methods in one order, each with what it lacks of this checkpoint on a text with or without gold."""
+        """All methods in a fixed order, each with what it lacks for this checkpoint, with or without a gold row."""
         ...
 
     def ranked(self, checkpoint: str) -> tuple[Ranked, ...]:
-        """The gold rows of a checkpoint, those it fails on first; none without gold."""
+        """The gold rows of a checkpoint, lowest top-1 first; empty without a gold file."""
         ...
 
     def find(self, choice: Choice) -> Found:
         """The map of a choice.
 
         Raises:
-            ProbeError: there is none, and why.
+            ProbeError: there is none; the message says why.
         """
         ...
 
@@ -87,12 +87,12 @@ class Exploration:
     """A state.
 
     Attributes:
-        bench: what computes.
-        choice: what the reader has chosen.
-        shown: what was chosen when a map was last found.
+        bench: computes the maps.
+        choice: what the user has chosen.
+        shown: the last choice for which there was a map.
         found: that map.
-        fonts: font files for what is exported.
-        message: what the last act has to say.
+        fonts: font files for exported figures.
+        message: what the last act reports.
         refused: whether that is an error.
     """
 
@@ -106,17 +106,17 @@ class Exploration:
 
     @property
     def stale(self) -> bool:
-        """Whether the map is of an earlier choice, because there is none for this one."""
+        """Whether the map belongs to an earlier choice, because this one has no map."""
         return self.choice != self.shown
 
     @property
     def methods(self) -> tuple[Method, ...]:
-        """All methods, with what each lacks on the text that is shown."""
+        """All methods, each with what it lacks for the sentence on the screen."""
         return self.bench.methods(self.choice.checkpoint, gold=self.found.gold is not None)
 
     @property
     def place(self) -> int | None:
-        """Where the gold row that is shown stands among those of the checkpoint."""
+        """The place of the gold row on the screen among those of the checkpoint."""
         if self.found.gold is None:
             return None
         ids = [ranked.row.id for ranked in self.bench.ranked(self.shown.checkpoint)]
@@ -124,14 +124,14 @@ class Exploration:
 
     @property
     def title(self) -> str:
-        """What is shown, in a line."""
+        """What is shown, in one line."""
         soft = any(method.softmax for method in self.methods if method.name == self.shown.method)
-        temperature = f", T = {self.shown.temperature:g}" if soft and self.shown.temperature != 1 else ""
+        temperature = f", temperature {self.shown.temperature:g}" if soft and self.shown.temperature != 1 else ""
         return f"{self.shown.checkpoint}, {self.shown.method}{temperature}"
 
 
 def open_exploration(bench: Bench, choice: Choice, fonts: tuple[Path, ...] = ()) -> Exploration:
-    """Begin with a choice.
+    """Start with a choice.
 
     Raises:
         ProbeError: there is no map for it.
@@ -140,7 +140,7 @@ def open_exploration(bench: Bench, choice: Choice, fonts: tuple[Path, ...] = ())
 
 
 def choose(state: Exploration, changes: Mapping[str, Any]) -> Exploration:
-    """Show what is chosen; where there is no map for it, say why and keep the last one."""
+    """Show a new choice. If there is no map for it, say why and keep the last map."""
     if "text" in changes:
         changes = {"row": None, **changes}
     choice = replace(state.choice, **changes)
@@ -151,10 +151,10 @@ def choose(state: Exploration, changes: Mapping[str, Any]) -> Exploration:
 
 
 def step(state: Exploration, by: int) -> Exploration:
-    """Show the gold row that many places on, the ends being ends; from a text that is none, the first.
+    """Move by that many gold rows, and stop at the first and last one. From another sentence, go to the first row.
 
     Raises:
-        PairsError: there is no gold.
+        PairsError: there are no gold rows.
     """
     ranked = state.bench.ranked(state.choice.checkpoint)
     if not ranked:
@@ -165,18 +165,18 @@ def step(state: Exploration, by: int) -> Exploration:
 
 
 def export(state: Exploration, name: str) -> Exploration:
-    """Write what is shown as PDF, SVG or PNG.
+    """Write the heatmap on the screen as PDF, SVG or PNG.
 
     Raises:
-        OutputError: what is chosen is not what is shown, the name says no format, or the place cannot be written to.
-        MapError: the text is too long for a page.
+        OutputError: the choice has no map, the name has another suffix, or the place cannot be written to.
+        MapError: the sentence is too long for a page.
     """
     if state.stale:
         got = "the heatmap of an earlier choice"
-        remedy = "Mend what is chosen first."
-        raise OutputError(Problem("export", "a heatmap of what is chosen", got, remedy))
+        remedy = "Correct the choice first."
+        raise OutputError(Problem("export", "a heatmap of the current choice", got, remedy))
     if not name.strip():
-        raise OutputError(Problem("export", "the name of a file", "none", "Write one, such as attention.pdf."))
+        raise OutputError(Problem("export", "the name of a file", "none", "Type one, such as attention.pdf."))
     path = Path(name.strip()).expanduser()
     look = Look(scale=state.shown.scale, fonts=state.fonts)
     save_heatmap({state.title: state.found.map}, path, gold=state.found.gold, look=look)
@@ -187,7 +187,7 @@ _ACTS: Mapping[str, Callable[[Exploration, Any], Exploration]] = {"choose": choo
 
 
 def answer(state: Exploration, act: str, what: Any) -> Exploration:
-    """The state after an act of the page; what cannot be done is said, and leaves the rest as it is."""
+    """The state after an act of the page. If it fails, the message says why and the rest stays as it is."""
     try:
         return _ACTS[act](state, what)
     except ProbeError as error:

@@ -1,12 +1,12 @@
-// Draws what `probe.plots.explorer_view.view` says, and asks for what the reader chooses. Python decides and computes.
+// Draws the view of `probe.widgets.explorer_view`, and asks Python for the map of what the user chooses.
 
-const LATE = 5000; // milliseconds without an answer after which the reader is told
+const LATE = 5000; // milliseconds without an answer after which the user is told
 const HINT =
-  "Click a row, or focus the map and press the arrow keys; Home, End, Page Up and Page Down go further. " +
-  "Rows and columns are target tokens: the row of a token is the position that predicts it.";
+  "Click a row, or move with the arrow keys, Home, End, Page Up and Page Down. " +
+  "The row of a token is the position that predicts this token; columns are the same for the teacher.";
 
-// One question at a time. What is asked meanwhile waits, and choices that wait become one: of a sentence that is typed
-// faster than it is computed only the newest text is, and no answer can overtake a later one.
+// Asks one question at a time; others wait, and waiting choices are merged. So only the newest version of a sentence is
+// computed if the user types fast, and no answer can arrive after a later one.
 class Asking {
   constructor(model, late) {
     Object.assign(this, { model, late, open: null, waiting: [], number: 0, self: Math.random().toString(36).slice(2) });
@@ -44,17 +44,17 @@ function selecting(names, title, act) {
   return select;
 }
 
-// For what is shown, and for nothing else.
+// Explains only the marks that are shown.
 function legend(palette, { bar, gold, chunks, student, teacher }) {
   const ramp = make("i", { class: "probe-ramp" });
   ramp.style.background = `linear-gradient(to right, ${palette.map.join()})`;
-  const marks = [["dot", "largest in its row"], ...(gold ? [["sure", "sure link"], ["possible", "possible link"]] : [])];
+  const marks = [["dot", "largest weight of the row"], ...(gold ? [["sure", "sure link"], ["possible", "possible link"]] : [])];
   if (chunks.length) marks.push(["chunk", "chunk"]);
   const again = [...student, ...teacher].some((head) => head.tie !== null);
   return [
     make("span", {}, `${bar[2]} ${bar[0]} `, ramp, ` ${bar[1]}`),
     ...marks.map(([kind, text]) => make("span", {}, make("b", { class: `probe-${kind}` }), text)),
-    ...(again ? [make("span", {}, "one colour and mark: a piece that comes again")] : []),
+    ...(again ? [make("span", {}, "repeated tokens share a colour and a marker")] : []),
   ];
 }
 
@@ -65,21 +65,21 @@ function render({ model, el }) {
     status.textContent = text;
     status.classList.toggle("probe-refused", refused);
   };
-  const asking = new Asking(model, () => say("The kernel has not answered yet. It may be busy, or gone."));
+  const asking = new Asking(model, () => say("The kernel has not answered yet. It may be busy or stopped."));
   const choose = (what) => asking.ask("choose", what);
   const palette = () => palettes[document.body.dataset.jpThemeLight === "false" ? "dark" : "light"];
 
   const text = make("textarea", { rows: 2, spellcheck: false, dir: "auto", "aria-label": "sentence", oninput: () => choose({ text: text.value }) });
   const checkpoint = selecting(checkpoints, "Checkpoint", (value) => choose({ checkpoint: value }));
   const method = selecting(model.get("view").methods.map((one) => one.name), "Method", (value) => choose({ method: value }));
-  const scale = selecting(scales, "Scale of the colours", (value) => choose({ scale: value }));
+  const scale = selecting(scales, "Colour scale", (value) => choose({ scale: value }));
   const slider = make("input", { type: "range", min: "-3", max: "3", step: "0.25", "aria-label": "temperature" });
   const degrees = make("output", { class: "probe-degrees" });
   slider.oninput = () => choose({ temperature: 2 ** slider.value });
-  const previous = button("◂ Previous", "Previous gold row, on which top-1 is lower or equal", () => asking.ask("step", -1));
-  const next = button("Next ▸", "Next gold row, on which top-1 is higher or equal", () => asking.ask("step", 1));
+  const previous = button("◂ Previous", "Previous gold row (lower or equal top-1)", () => asking.ask("step", -1));
+  const next = button("Next ▸", "Next gold row (higher or equal top-1)", () => asking.ask("step", 1));
   const place = make("span", { class: "probe-place" });
-  const name = make("input", { type: "text", value: "attention.pdf", "aria-label": "file to export to", title: "A .pdf, .svg or .png file, beside the notebook unless it has a folder" });
+  const name = make("input", { type: "text", value: "attention.pdf", "aria-label": "file for the export", title: "A .pdf, .svg or .png file; without a folder, it is written beside the notebook" });
   const save = button("Export", "Write the heatmap to this file", () => {
     say("Writing…");
     asking.ask("export", name.value);
@@ -106,20 +106,20 @@ function render({ model, el }) {
     }
     [checkpoint.value, method.value, scale.value, slider.value] = [view.checkpoint, view.method, view.scale, Math.log2(view.temperature)];
     slider.disabled = !chosen.softmax;
-    const said = chosen.softmax ? view.temperature.toPrecision(3).replace(/\.?0+$/, "") : `${view.method} has none`;
+    const said = chosen.softmax ? view.temperature.toPrecision(3).replace(/\.?0+$/, "") : `not used by ${view.method}`;
     degrees.textContent = said;
     slider.setAttribute("aria-valuetext", said);
-    // The cursor would jump to the end of a text that is put in anew.
+    // Setting an equal text would move the cursor to its end.
     if (text.value !== view.text) text.value = view.text;
   }
 
   function steps(found) {
     previous.disabled = found?.place === 0;
     next.disabled = Boolean(found) && found.place === found.of - 1;
-    if (!found) place.textContent = "No gold row has this sentence.";
+    if (!found) place.textContent = "This sentence is in no gold row.";
     else {
       const score = found.top_1 === null ? "no sure link" : `top-1 ${percent(found.top_1)}`;
-      place.textContent = `gold row ${found.id} · ${found.place + 1} of ${found.of}, the worst first · ${score}`;
+      place.textContent = `gold row ${found.id} · ${found.place + 1} of ${found.of}, worst first · ${score}`;
     }
   }
 
@@ -148,7 +148,7 @@ function render({ model, el }) {
   }
 
   function gone() {
-    say("The kernel of this widget is gone: what is shown stays. Run the cell again to go on.", true);
+    say("The kernel of this widget has stopped. Run the cell again to continue.", true);
     root.querySelectorAll("button, input, select, textarea").forEach((control) => (control.disabled = true));
   }
 

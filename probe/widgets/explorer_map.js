@@ -1,4 +1,4 @@
-// The heatmap on a canvas as large as what can be seen of it: a node a cell would freeze a long sentence.
+// The heatmap, on a canvas as large as its visible part; with a node for each cell, long sentences would be too slow.
 
 const MOVES = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1], PageUp: [-10, 0], PageDown: [10, 0] };
 
@@ -80,7 +80,7 @@ class HeatMap {
     within(pen, [this.left - PAD, 0, wide - this.left + PAD, this.top], () => paintColumnNames(this, x));
     paintCorner(this);
     this.overview.draw([wide, tall]);
-    // What was drawn, and where: a test reads the dots by it.
+    // Tests find the drawn cells by this.
     Object.assign(this.node.dataset, { left: x, top: y, cell: CELL, rows: this.rows, columns: this.columns, drawn: this.view.answers });
   }
 
@@ -122,7 +122,7 @@ class HeatMap {
   }
 
   #scrolled(cell, now, seen) {
-    // The least that brings the cell into view.
+    // Scroll as little as possible to show the cell.
     return clamp(now, Math.max(0, (cell + 1) * CELL + PAD - seen), cell * CELL);
   }
 

@@ -1,11 +1,11 @@
-// A sentence that is larger than its window, small: drag there to move the view.
+// A small overview of a sentence that is larger than its window; drag there to move the view.
 
-const OVERVIEW = 150; // dots of its longer side
+const OVERVIEW = 150; // pixels of its longer side
 
 class Overview {
   constructor(map) {
     this.map = map;
-    this.node = make("canvas", { class: "probe-overview", title: "The whole sentence; drag to move the view", "aria-hidden": "true" });
+    this.node = make("canvas", { class: "probe-overview", title: "Overview of the whole sentence; drag to move the view", "aria-hidden": "true" });
     for (const name of ["pointerdown", "pointermove"]) this.node.addEventListener(name, (event) => this.#drag(event));
   }
 
@@ -23,7 +23,7 @@ class Overview {
     pen.strokeRect(...frame.map((size) => size * this.scale));
   }
 
-  // Shades of a flat attention would not be seen so small: links and largest weights are.
+  // Show only links and largest weights, because pale cells would not be visible at this size.
   #marks(scale) {
     const { rows, columns, flags, palette } = this.map;
     if (this.marks?.of === flags && this.marks.palette === palette) return this.marks.image;

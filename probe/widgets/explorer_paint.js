@@ -1,12 +1,12 @@
-// The parts of the heatmap, each painted by what the map knows of its size, its place and its colours.
+// Paints the parts of the heatmap.
 
 const CELL = 20, FONT = 12, LONGEST = 24, SLANT = Math.PI / 3, PAD = 6, CORNER = [86, 46];
 const LARGEST = 1, SURE = 2, POSSIBLE = 4; // bits of a cell's flags
-// Each piece turns as its own script does, and not as its neighbour's.
+// These keep the writing direction of each token to itself.
 const FIRST_STRONG = "\u2068", POP = "\u2069";
 
 function rampOf(anchors) {
-  // Linear between the anchors, as the heatmaps of matplotlib and plotly are.
+  // Linear between the anchors, as in matplotlib and plotly.
   const rgb = anchors.map((colour) => [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16)));
   return Array.from({ length: 256 }, (_, level) => {
     const place = (level / 255) * (rgb.length - 1);
@@ -108,6 +108,6 @@ function paintCorner(map) {
   pen.fillRect(0, 0, map.left - PAD, map.top - 2);
   pen.fillStyle = palette.muted;
   [pen.font, pen.textAlign, pen.textBaseline] = [map.font.replace(`${FONT}px`, "10px"), "left", "alphabetic"];
-  pen.fillText("teacher target →", 2, map.top - 20);
-  pen.fillText("student target ↓", 2, map.top - 8);
+  pen.fillText("teacher token →", 2, map.top - 20);
+  pen.fillText("student token ↓", 2, map.top - 8);
 }

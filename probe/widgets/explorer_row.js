@@ -1,4 +1,4 @@
-// What is said of the row that is picked: its largest weights, and where gold would have had it look.
+// Describes the selected row: its largest weights and its gold links.
 
 const percent = (share) => (share > 0 && share < 0.0005 ? "< 0.1 %" : `${(100 * share).toFixed(1)} %`);
 
@@ -22,7 +22,7 @@ class RowPanel {
 
   show(map) {
     const [i] = map.at, { view } = map;
-    const entropy = make("span", { class: "probe-entropy" }, `entropy ${view.entropy[i].toFixed(2)} of its maximum`);
+    const entropy = make("span", { class: "probe-entropy" }, `entropy ${view.entropy[i].toFixed(2)} (0 to 1)`);
     this.head.replaceChildren(make("bdi", {}, view.student[i].name), make("br"), entropy);
     this.body.replaceChildren(...view.top[i].map(([j, rank]) => this.#line(map, i, j, rank)));
     this.node.classList.toggle("probe-no-gold", !view.gold);
@@ -32,10 +32,10 @@ class RowPanel {
     const cell = i * map.columns + j, kind = kindOf(map.flags[cell]);
     const bar = make("i");
     bar.style.width = `${100 * map.weights[cell]}%`;
-    // The number tells a piece from itself where it comes again.
+    // The number tells repeated tokens apart.
     const { name, shown } = map.view.teacher[j];
-    const piece = make("th", { scope: "row", title: name }, make("small", {}, `${j}`), make("bdi", {}, shown));
+    const token = make("th", { scope: "row", title: name }, make("small", {}, `${j}`), make("bdi", {}, shown));
     const gold = make("td", {}, ...(kind ? [make("b", { class: `probe-${kind}` }), kind] : []));
-    return make("tr", {}, make("td", {}, `${rank}`), piece, make("td", { class: "probe-weight" }, bar, percent(map.weights[cell])), gold);
+    return make("tr", {}, make("td", {}, `${rank}`), token, make("td", { class: "probe-weight" }, bar, percent(map.weights[cell])), gold);
   }
 }

@@ -1,4 +1,4 @@
-"""What the explorer's page is told: one value to draw. Cells go as bytes: a long text has a quarter of a million."""
+"""The view that the page of the explorer draws. Cells are sent as bytes, because a sentence can have 250,000."""
 
 import math
 from typing import Any, get_args
@@ -16,17 +16,17 @@ from probe.tokens import TokenizedText
 from probe.widgets.exploration import Exploration
 
 TOP = 8
-"""Teacher tokens that are listed of a row; linked ones are listed in any case."""
+"""Number of teacher tokens that are listed for a row; linked ones are always listed."""
 
 LARGEST_WEIGHT, SURE, POSSIBLE = 1, 2, 4
-"""Bits of a cell's flags."""
+"""Bits of the flags of a cell."""
 
 STATIC, DPI = 48, 110
-"""Tokens a side, and dots per inch, of the picture for where no kernel runs."""
+"""Tokens on each side, and dots per inch, of the picture that is shown without a kernel."""
 
 
 def view(state: Exploration) -> dict[str, Any]:
-    """All that is drawn, in what JSON and byte strings can hold."""
+    """Everything that is drawn, as JSON values and byte strings."""
     drawn = picture({"": state.found.map}, state.found.gold)
     panel, shown = drawn.panels[0], shades(drawn, state.shown.scale)
     choice = state.choice
@@ -55,7 +55,7 @@ def view(state: Exploration) -> dict[str, Any]:
 
 
 def fixed(state: Exploration) -> dict[str, Any]:
-    """What stays as it is while the widget lives."""
+    """The part of the view that does not change."""
     names = state.bench.checkpoints
     return {
         "checkpoints": list(names),
@@ -77,7 +77,7 @@ def top_tokens(weights: np.ndarray, links: Links | None) -> list[list[tuple[int,
 
 
 def static_picture(state: Exploration) -> bytes:
-    """The heatmap as PNG, for a page that runs no kernel; of a long text its beginning."""
+    """The heatmap as PNG, for a page without a kernel; of a long sentence, only the beginning."""
     import matplotlib as mpl
 
     rows, columns = state.found.map.weights.shape
@@ -91,10 +91,10 @@ def static_picture(state: Exploration) -> bytes:
 def _heads(
     side: str, text: TokenizedText, labels: tuple[str, ...], ties: tuple[int | None, ...]
 ) -> list[dict[str, Any]]:
-    """Each token as it is shown, as it is called, and which others it is tied to."""
+    """Each token as it is shown, its full name, and the number that it shares with equal tokens."""
     places = [f"bytes {token.start}–{token.end}" for token in text.tokens] + ["end of sequence"]
     return [
-        {"shown": label, "name": f"{side} target {number} '{label}', {place}", "tie": _tie(tie)}
+        {"shown": label, "name": f"{side} token {number} '{label}', {place}", "tie": _tie(tie)}
         for number, (label, place, tie) in enumerate(zip(labels, places, ties, strict=True))
     ]
 
@@ -104,7 +104,7 @@ def _tie(tie: int | None) -> int | None:
 
 
 def _levels(shown: Shades) -> np.ndarray:
-    """Places on the colour map, from 0 to 255."""
+    """Indices into the colour map, from 0 to 255."""
     low, high = shown.limits
     return np.rint(255 * np.clip((shown.values[0] - low) / (high - low), 0, 1)).astype(np.uint8)
 

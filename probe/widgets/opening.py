@@ -1,4 +1,4 @@
-"""What opens the widgets of a notebook: `explore` and `annotate`."""
+"""Open the widgets in a notebook: `explore` and `annotate`."""
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,7 +27,7 @@ Openable = str | Path | OpenCheckpoint
 
 @contextmanager
 def _needs_notebooks(where: str) -> Generator[None]:
-    """Name the extra where importing a widget fails for want of it.
+    """Say which extra is missing if the import of a widget fails.
 
     Raises:
         MissingExtraError: the extra ``notebooks`` is not installed.
@@ -42,16 +42,16 @@ def _needs_notebooks(where: str) -> Generator[None]:
 
 
 def annotate(path: str | Path, *, row: str | None = None, suggest: bool = True) -> "Annotator":
-    """A grid for each row of a gold file, to link tokens in; it writes to the file when it is told to.
+    """Annotate a gold file: show a grid for each row to link tokens. The file is written only when you save.
 
     Args:
-        path: the gold file. ``probe-pairs new`` makes one from sentences, `blank_pairs` one for a second reading.
-        row: id of the row to begin with; default: the first one.
-        suggest: show in grey what the half rule would link. Without, nothing on the page tells.
+        path: the gold file. ``probe-pairs new`` makes one from sentences, `blank_pairs` one for a second annotator.
+        row: id of the first row to show; default: the first one of the file.
+        suggest: show the links of the half rule in grey. If False, nothing on the page reveals them.
 
     Raises:
         MissingExtraError: the extra ``notebooks`` is not installed.
-        PairsError: the file cannot be read, has no rows or no row of that id.
+        PairsError: the file cannot be read, has no rows, or no row with that id.
 
     Example:
         >>> import probe
@@ -78,16 +78,16 @@ def explore(
         >>> explorer.map.weights.shape
         (8, 8)
 
-    In a notebook, let the cell end with it. Pick a row to read its largest weights, set a temperature, choose another
-    method or checkpoint, step through the gold rows, those that the checkpoint fails on first, and export what you see.
-    Where no kernel runs, the notebook shows a picture of the first sentence.
+    In a notebook, put it at the end of a cell. Select a row to read its largest weights, set a temperature, choose
+    another method or checkpoint, step through the gold rows (lowest top-1 first), and export the heatmap. Without a
+    kernel, the notebook shows a picture of the first sentence.
 
     Args:
         checkpoint: a name, a directory or a hub id as `find_checkpoint` takes them, an open checkpoint, or several.
         gold: a gold file, for links and for methods that need gold rows; each checkpoint takes the rows that fit it.
-        text: the sentence to begin with; default: the gold row that the first checkpoint fails on most, without gold
-            a sentence of ours.
-        fonts: files that are tried before DejaVu Sans in what is exported.
+        text: the first sentence to show; default: the gold row with the lowest top-1 of the first checkpoint, or
+            without a gold file an example.
+        fonts: font files to try before DejaVu Sans in exported figures.
 
     Raises:
         MissingExtraError: the extra ``notebooks`` is not installed.
@@ -104,12 +104,12 @@ def explore(
     named = (checkpoint,) if isinstance(checkpoint, Openable) else checkpoint
     desks = {name: Desk(open_, _rows(open_, rows, path)) for name, open_ in _opened(named, texts).items()}
     files = tuple(map(Path, fonts))
-    drawable((), files)  # a font that cannot be read is said now, and not when a figure is written
+    drawable((), files)  # report an unreadable font now, not when a figure is written
     return Explorer(open_exploration(CheckpointBench(desks), _begin(desks, text), files))
 
 
 def _begin(desks: Mapping[str, Desk], text: str | None) -> Choice:
-    """With the text that is given, else with the gold row that the first checkpoint fails on most."""
+    """Start with the given sentence, else with the gold row that has the lowest top-1."""
     name, desk = next(iter(desks.items()))
     if text is None and desk.ranked:
         worst = desk.ranked[0].row
@@ -126,9 +126,9 @@ def _opened(named: Sequence[Openable], texts: Sequence[str]) -> dict[str, OpenCh
             name = str(one)
         if name in found:
             raise CheckpointError(
-                Problem("explore", "checkpoints of different names", f"{name} twice", "Name each once.")
+                Problem("explore", "checkpoints with different names", f"{name} twice", "Name each once.")
             )
-        # Reading a large vocabulary takes a second: before the first key is pressed, and not after it.
+        # Load the vocabulary now: it takes a second, which the user should not wait for while typing.
         for model in (open_.student, open_.teacher):
             model.tokenizer.encode("")
         found[name] = open_

@@ -1,4 +1,4 @@
-// What the widgets of a notebook have in common; it stands before the script of each.
+// What both widgets share; it is put before the script of each.
 
 const FOCUSABLE = ["button", "input", "select", "td", "textarea"];
 
@@ -8,9 +8,9 @@ function make(tag, attributes = {}, ...children) {
     if (name in node && typeof value !== "string") node[name] = value;
     else node.setAttribute(name, value);
   }
-  // A notebook's shortcuts look at the focused element first, so the mark has to be on it and not around it.
+  // Shortcuts of a notebook look only at the focused element, so the mark must be on it and not on a parent.
   if (FOCUSABLE.includes(tag)) node.setAttribute("data-lm-suppress-shortcuts", "true");
-  // JupyterLab takes line breaks from whatever is typed in within a cell.
+  // Otherwise JupyterLab would take line breaks that are typed within a cell.
   if (tag === "textarea") node.addEventListener("keydown", (event) => event.key === "Enter" && event.stopPropagation());
   node.append(...children);
   return node;

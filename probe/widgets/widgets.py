@@ -1,4 +1,4 @@
-"""The widgets: each sends the view of its state to the page, and what the page asks for to the state."""
+"""The widgets. Each sends the view of its state to the page, and applies to its state what the page asks for."""
 
 from base64 import b64encode
 from itertools import count
@@ -21,7 +21,7 @@ _NUMBERS = count(1)
 
 
 def _parts(*names: str) -> str:
-    """Files beside this one under each other: a widget has one script and one style."""
+    """Join files of this directory, because a widget has one script and one style sheet."""
     here = Path(__file__).parent
     return "\n".join((here / name).read_text(encoding="utf-8") for name in names)
 
@@ -36,7 +36,7 @@ class Annotator(anywidget.AnyWidget):
 
     def __init__(self, state: Annotation) -> None:
         self.state = state
-        # Numbered in the order of a kernel's life, for with random names a notebook that is run again has changed.
+        # Numbered, because random names would change a notebook each time it is run.
         name = f"probe-annotator-{next(_NUMBERS)}"
         ids = [row.id for row in state.rows]
         super().__init__(
@@ -45,12 +45,12 @@ class Annotator(anywidget.AnyWidget):
         self.on_msg(self._hear)
 
     def __repr__(self) -> str:
-        """The file and the row that is shown."""
+        """The file and the row on the screen."""
         return f"<Annotator of {self.state.path.name}, row {self.state.row.id}>"
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
-        """The widget, and beside it a picture of the row for readers without a kernel."""
-        bundle: Any = super()._repr_mimebundle_(**options)  # None of a widget without a view, which this one has
+        """The widget, and a picture of the row for readers without a kernel."""
+        bundle: Any = super()._repr_mimebundle_(**options)  # None only for a widget without a view
         data, metadata = bundle
         return {**data, "image/png": png_bytes(annotator_view.picture(self.state), _DPI)}, metadata
 
@@ -61,7 +61,7 @@ class Annotator(anywidget.AnyWidget):
 
     @property
     def comments(self) -> tuple[str, ...]:
-        """The file's comment lines."""
+        """The comment lines of the file."""
         return self.state.comments
 
     def _hear(self, _: Any, intent: dict[str, Any], buffers: list[bytes]) -> None:
@@ -90,17 +90,17 @@ class Explorer(anywidget.AnyWidget):
         return self.state.found.map
 
     def __repr__(self) -> str:
-        """What is shown of which sentence."""
+        """What is shown, and for which sentence."""
         text = shorten(self.state.shown.text, 60, placeholder="…")
         return f"<Explorer of {self.state.title}: {text!r}>"
 
     def _hear(self, _: Any, message: dict[str, Any], buffers: list[bytes]) -> None:
-        """Answer with the number of the question, so that the page knows which of its questions are open."""
+        """Answer with the number of the question, so that the page knows which questions are open."""
         self.state = exploration.answer(self.state, message["do"], message["what"])
         self.view = {**explorer_view.view(self.state), "answers": message["id"]}
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """Beside the widget a picture and a line of text, which stay where no kernel runs."""
+        """The widget, and a picture and a line of text for readers without a kernel."""
         bundle = super()._repr_mimebundle_(**kwargs)
         if bundle is None:
             return None

@@ -191,7 +191,7 @@ def test_a_key_scale_that_nothing_can_be_divided_by_is_refused(value: str, capsy
     with pytest.raises(SystemExit) as caught:
         main(["--pairs", str(GOLD), f"--key-scale={value}"])
     assert caught.value.code == 2
-    assert f"a finite number above 0, not '{value}'" in capsys.readouterr().err
+    assert f"expected a finite number above 0; got '{value}'" in capsys.readouterr().err
 
 
 def test_of_few_sentences_no_bounds_are_told(gold: GoldFile, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

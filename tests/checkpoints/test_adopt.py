@@ -314,7 +314,7 @@ def test_projectors_trained_alone_have_no_student_beside_them(tmp_path: Path) ->
     arguments = training_arguments(tmp_path, criterion, only_save_projector=True)
     path = dskd_run(tmp_path, arguments=arguments, save_student=lambda directory: None)
     text = message(path)
-    assert "the student's directory" in text
+    assert "the directory of the student" in text
     assert "--student" in text
     elsewhere = save_model("gpt2", tmp_path / "elsewhere", seed=5)
     expected = released_attention(load(elsewhere), load(tmp_path / TEACHER), path, KEY_SCALE)
@@ -370,7 +370,7 @@ def test_criteria_that_leave_the_query_random(criterion: str, tmp_path: Path) ->
     save_teacher(tmp_path)
     path = dskd_run(tmp_path, criterion=criterion)
     text = message(path)
-    assert f"got criterion {criterion}, which saves its initial, random query" in text
+    assert f"got criterion {criterion}, which saves an untrained, random one" in text
     assert str(path) in text
     # Said by args.json alone, and by the directory's name alone.
     shutil.copytree(path.parent, tmp_path / "renamed")
@@ -421,8 +421,8 @@ def test_weights_as_initialised_are_refused(seed: int, dtype: torch.dtype, tmp_p
     fresh = nn.ModuleDict({"query": nn.Sequential(nn.Linear(2 * S, 2 * T))}).to(dtype)
     path = unnamed(tmp_path, fresh.state_dict())
     text = message(path, teacher=str(save_teacher(tmp_path)))
-    assert "weights spread as evenly as at initialisation" in text
-    assert "1.8 if uniform" in text
+    assert "weights that are distributed as at initialisation" in text
+    assert "that of initial weights is 1.8" in text
 
 
 def test_weights_after_training_are_accepted(tmp_path: Path) -> None:
@@ -527,7 +527,7 @@ def test_zero3_leftovers_are_named_as_such(tmp_path: Path) -> None:
 def test_no_query(tmp_path: Path) -> None:
     save_teacher(tmp_path)
     path = dskd_run(tmp_path, state=dskd_state({"t2s": "t-s", "s2t": "s-t"}))
-    assert "expected a trained query projector; got projectors s2t, t2s alone" in message(path)
+    assert "expected a trained query projector; got only projectors s2t, t2s" in message(path)
 
 
 def test_without_torch_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

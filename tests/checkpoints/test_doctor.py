@@ -82,30 +82,30 @@ def test_an_epoch_in_order(run: Path, tmp_path: Path) -> None:
     topics = ["directory", "arguments", "criterion", "student", "teacher", "projectors", "query", "batches", "EOS"]
     assert verdicts(found) == dict.fromkeys(topics, OK) | {"key scale": UNVERIFIED}
     assert not found.problems
-    assert found.kind == "an epoch of DSKD's: projectors and a student"
+    assert found.kind == "an epoch of DSKD: projectors and a student"
     assert "projector.pt" in says(found, "directory")
-    assert "dual_space_kd_with_cma, by args.json: it trains the query" in says(found, "criterion")
-    assert "gpt2: 320 rows × 16, float32; tokenizer of 320 pieces" in says(found, "student")
-    assert "qwen2: 384 rows × 24, float32; tokenizer of 320 pieces" in says(found, "teacher")
+    assert "dual_space_kd_with_cma, according to args.json: it trains the query" in says(found, "criterion")
+    assert "gpt2: 320 rows × 16, float32; tokenizer with a vocabulary of 320" in says(found, "student")
+    assert "qwen2: 384 rows × 24, float32; tokenizer with a vocabulary of 320" in says(found, "teacher")
     assert str(tmp_path / TEACHER) in says(found, "teacher")
     assert "query: 2s-2t, 48 × 32" in says(found, "projectors")
     assert "stored as bfloat16" in says(found, "projectors")
-    assert "batch size 4, by args.json\nmax_length 512, by args.json" in says(found, "batches")
+    assert "batch size 4, from args.json\nmax_length 512, from args.json" in says(found, "batches")
     assert "student: id 0\nteacher: id 2" in says(found, "EOS")
 
 
 def test_the_ratio_is_that_of_the_query(run: Path) -> None:
     weight = dskd_state()["query.0.weight"].double().numpy()
     ratio = np.mean(weight**4) / np.mean(weight**2) ** 2
-    assert f"is {ratio:.2f}: 1.8 as initialised (uniform), above 2.1 trained" in says(diagnose(str(run)), "query")
+    assert f"is {ratio:.2f} (1.8 before training, above 2.1 after it)" in says(diagnose(str(run)), "query")
 
 
 def test_the_key_scale_is_the_one_that_probing_would_simulate(run: Path, tmp_path: Path) -> None:
     adopted = adopt(run, student=None, teacher=None, key_scale=None, texts=TEXTS)
     found = diagnose(str(run), texts=TEXTS)
-    assert f"{adopted.scales.key:.4g} over simulated batches of 5 texts" in says(found, "key scale")
+    assert f"{adopted.scales.key:.4g}, from simulated batches of 5 sentences" in says(found, "key scale")
     assert "none is stored" in says(found, "key scale")
-    assert "the prompt's sentence, for want of texts" in says(diagnose(str(run)), "key scale")
+    assert "one sentence of the prompt" in says(diagnose(str(run)), "key scale")
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
@@ -183,16 +183,16 @@ def test_an_evaluation_that_wrote_over_the_arguments(tmp_path: Path) -> None:
     run = dskd_run(tmp_path, arguments=evaluation_arguments())
     found = diagnose(str(run), teacher=str(save_teacher(tmp_path)))
     assert verdicts(found)["arguments"] == UNVERIFIED
-    assert "written over by an evaluation" in says(found, "arguments")
-    assert "dual_space_kd_with_cma, by the path" in says(found, "criterion")
-    assert "batch size 4, by the path\nmax_length 512, assumed" in says(found, "batches")
+    assert "an evaluation has overwritten" in says(found, "arguments")
+    assert "dual_space_kd_with_cma, according to the path" in says(found, "criterion")
+    assert "batch size 4, from the path\nmax_length 512, assumed" in says(found, "batches")
 
 
 def test_a_criterion_that_never_trains_the_query(tmp_path: Path) -> None:
     save_teacher(tmp_path)
     found = diagnose(str(dskd_run(tmp_path, criterion="dual_space_kd")))
     assert found.problems == ("criterion", "query")
-    assert "dual_space_kd, by args.json: it never trains" in says(found, "criterion")
+    assert "dual_space_kd, according to args.json: it does not train" in says(found, "criterion")
 
 
 def fresh() -> dict[str, torch.Tensor]:
@@ -229,7 +229,7 @@ def test_a_teacher_that_is_not_here(moved: Path, tmp_path: Path) -> None:
     assert found.problems == ("teacher",)
     text = says(found, "teacher")
     assert f"{tmp_path / 'there' / TEACHER}, of type qwen; it is not on this machine" in text
-    assert "need width 24; no model in the cache or the package has it" in text
+    assert "need width 24; no model in the cache or the package fits" in text
     assert "--teacher" in text
     (moved.parent / "args.json").unlink()
     assert "no args.json names it" in says(diagnose(str(moved)), "teacher")
@@ -244,7 +244,7 @@ def test_teachers_in_the_cache_are_suggested_by_width(moved: Path, own_cache: Pa
     assert verdicts(found)["teacher"] == UNVERIFIED
     text = says(found, "teacher")
     assert "cache:mine/teacher: llama: 384 rows × 24, float32" in text
-    assert "width 24 fits; nothing says these are the same weights" in text
+    assert "its width 24 fits, but its weights may be others" in text
     assert "--teacher cache:mine/teacher" in text
     assert "wide" not in text
     assert not diagnose(str(moved), teacher="cache:mine/teacher").problems
@@ -262,7 +262,7 @@ def test_suggestions_speak_the_alignments_tokens(moved: Path, own_cache: Path, t
 def test_a_teacher_that_the_user_names_is_not_verified(moved: Path, tmp_path: Path) -> None:
     found = diagnose(str(moved), teacher=str(save_model("llama", tmp_path / "mine")))
     assert verdicts(found)["teacher"] == UNVERIFIED
-    assert "nothing says these are the same weights" in says(found, "teacher")
+    assert "its weights may be others" in says(found, "teacher")
     assert not found.problems
 
 
@@ -279,7 +279,7 @@ def test_qwens_forced_end_is_told(moved: Path, tmp_path: Path) -> None:
     save_file({"model.embed_tokens.weight": torch.zeros(151646, T).bfloat16()}, chat / "model.safetensors")
     (chat / "config.json").write_text('{"model_type": "qwen2"}')
     found = diagnose(str(moved), teacher=str(chat))
-    assert "teacher: id 151643, which DSKD forces for Qwen; its tokenizer names 151645" in says(found, "EOS")
+    assert "teacher: id 151643, which DSKD uses for all Qwen models; its tokenizer names 151645" in says(found, "EOS")
 
 
 # Students
@@ -299,11 +299,11 @@ def adapter(base: str, **changes: Any) -> Callable[[Path], None]:
 @pytest.mark.parametrize(
     ("base", "verdict", "text"),
     [
-        ("here", OK, "gpt2: 320 rows × 16, float32; tokenizer of 320 pieces"),
+        ("here", OK, "gpt2: 320 rows × 16, float32; tokenizer with a vocabulary of 320"),
         ("/nowhere/gpt2", PROBLEM, "the base is not on this machine"),
         ("owner/.name", PROBLEM, "the base is not on this machine"),
         ("owner/name..git", PROBLEM, "the base is not on this machine"),
-        ("openai-community/gpt2", UNVERIFIED, "not in the hub's cache; probing would download it"),
+        ("openai-community/gpt2", UNVERIFIED, "not in the cache of the hub; probing would download it"),
     ],
 )
 def test_lora_students(base: str, verdict: Verdict, text: str, tmp_path: Path) -> None:
@@ -312,7 +312,7 @@ def test_lora_students(base: str, verdict: Verdict, text: str, tmp_path: Path) -
     base = str(here) if base == "here" else base
     run = dskd_run(tmp_path, save_student=adapter(base))
     found = diagnose(str(run))
-    assert found.kind == "an epoch of DSKD's: projectors and a LoRA student"
+    assert found.kind == "an epoch of DSKD: projectors and a LoRA student"
     assert verdicts(found)["student"] == verdict
     assert f"LoRA adapter of rank 2 on {base}" in says(found, "student")
     assert text in says(found, "student")
@@ -336,7 +336,7 @@ def test_projectors_trained_alone(tmp_path: Path) -> None:
     arguments = training_arguments(tmp_path, "dual_space_kd_with_cma", only_save_projector=True)
     run = dskd_run(tmp_path, arguments=arguments, save_student=lambda directory: None)
     found = diagnose(str(run))
-    assert (found.kind, found.problems) == ("an epoch of DSKD's: projectors and no student", ("student",))
+    assert (found.kind, found.problems) == ("an epoch of DSKD: projectors and no student", ("student",))
     assert "--student" in says(found, "student")
     assert verdicts(found)["projectors"] == OK  # the widths are those of the shapes
     save_model("gpt2", tmp_path / "model_hub/gpt2/gpt2-base")
@@ -348,7 +348,7 @@ def test_a_tokenizer_larger_than_the_table(run: Path) -> None:
     save_file({"transformer.wte.weight": table[:300].clone()}, run / "model.safetensors")
     found = diagnose(str(run))
     assert found.problems == ("student",)
-    assert "got 320 pieces for 300 rows" in says(found, "student")
+    assert "got a vocabulary of 320 for 300 rows" in says(found, "student")
 
 
 # Projectors
@@ -386,7 +386,7 @@ def test_no_query(tmp_path: Path) -> None:
     save_teacher(tmp_path)
     found = diagnose(str(dskd_run(tmp_path, state=dskd_state({"t2s": "t-s", "s2t": "s-t"}))))
     assert found.problems == ("query",)
-    assert "projectors s2t, t2s alone" in says(found, "query")
+    assert "only projectors s2t, t2s" in says(found, "query")
 
 
 def test_widths_are_told_by_unusual_structures_too(tmp_path: Path) -> None:
@@ -403,7 +403,7 @@ def test_widths_are_told_by_unusual_structures_too(tmp_path: Path) -> None:
 def test_shapes_that_contradict_each_other(tmp_path: Path) -> None:
     state = dskd_state() | {"t2s.0.weight": torch.zeros(S, T + 1)}
     found = diagnose(str(dskd_run(tmp_path, state=state)))
-    assert "do not tell the widths" in says(found, "projectors")
+    assert "the widths of both models do not follow" in says(found, "projectors")
 
 
 def test_without_torch_the_extra_is_named(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -437,7 +437,7 @@ def test_what_is_wrong_with_a_checkpoint_of_ours(ours: Path, tmp_path: Path) -> 
     other = str(save_model("llama", tmp_path / "other", seed=9))
     assert diagnose(str(ours), teacher=other).problems == ("teacher",)
     save_tokenizer(byte_level_bpe(), TEACHER_EOS, tmp_path / "teacher")
-    assert "Put the tokenizer of training beside" in says(diagnose(str(ours)), "teacher")
+    assert "Put the tokenizer of training into" in says(diagnose(str(ours)), "teacher")
     shutil.rmtree(tmp_path / "student")
     assert diagnose(str(ours)).problems == ("student", "teacher")
     (ours / "projectors.safetensors").write_bytes(b"12345678{")
@@ -464,7 +464,7 @@ def test_bundled_names_need_no_torch() -> None:
 
 
 def test_nothing_there(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="nothing there"):
+    with pytest.raises(CheckpointError, match="no such directory"):
         diagnose(str(tmp_path / "nowhere"))
     (tmp_path / "file").touch()
     with pytest.raises(CheckpointError, match="got a file"):
@@ -474,7 +474,7 @@ def test_nothing_there(tmp_path: Path) -> None:
 def test_an_empty_directory(tmp_path: Path) -> None:
     found = diagnose(str(tmp_path))
     assert (found.kind, found.problems) == ("no checkpoint", ("directory",))
-    assert "it is empty" in says(found, "directory")
+    assert "the directory is empty" in says(found, "directory")
     assert "projector.pt or probe.json" in says(found, "directory")
 
 
@@ -498,7 +498,7 @@ def test_a_model_without_projectors(run: Path) -> None:
         ("config.json", b"not JSON", "student", "config.json: expected JSON"),
         ("config.json", b"[]", "student", "config.json: expected a JSON object"),
         ("tokenizer.json", b"{", "student", "tokenizer.json: expected JSON"),
-        ("tokenizer.json", b"{}", "student", "a tokenizer with a vocabulary; got none called 'model'"),
+        ("tokenizer.json", b"{}", "student", "a tokenizer with a vocabulary; got no key 'model'"),
         ("tokenizer.json", b'{"model": {"vocab": {"a": 0}}}', "student", "tokenizers library can read"),
         ("tokenizer_config.json", b"{", "student", "tokenizer_config.json: expected JSON"),
         ("../args.json", b"criterion: dual_space_kd", "arguments", "../args.json: expected JSON"),
@@ -612,9 +612,9 @@ def test_the_key_scale_is_measured(key_scale: float, run: Path, tmp_path: Path) 
 
 
 def test_an_export_beside_the_run_is_pointed_to(run: Path, tmp_path: Path) -> None:
-    assert "--align FILE measures it" in says(diagnose(str(run)), "key scale")
+    assert "Use --align FILE here to measure it" in says(diagnose(str(run)), "key scale")
     align = export(run.parent / "align.jsonl", run, tmp_path / TEACHER)
-    assert f"--align {align} measures it" in says(diagnose(str(run)), "key scale")
+    assert f"Use --align {align} here to measure it" in says(diagnose(str(run)), "key scale")
     assert "--align" not in says(diagnose(str(run), align=align), "key scale")
 
 
@@ -640,7 +640,7 @@ def test_the_key_scale_of_ours_is_measured_too(ours: Path, tmp_path: Path) -> No
     align = export(tmp_path / "align.jsonl", tmp_path / "student", tmp_path / "teacher", key_scale=0.6)
     found = diagnose(str(ours), align=align)
     assert verdicts(found)["alignment"] == UNVERIFIED
-    assert "the checkpoint says key scale 0.5" in says(found, "alignment")
+    assert "the checkpoint stores the key scale 0.5" in says(found, "alignment")
 
 
 def bfloat16(weights: torch.Tensor) -> torch.Tensor:
@@ -735,7 +735,7 @@ def test_an_alignment_without_its_teacher(moved: Path, tmp_path: Path) -> None:
     align = export(tmp_path / "align.jsonl", moved, save_model("qwen2", tmp_path / "mine", seed=1))
     found = diagnose(str(moved), align=align)
     assert found.fit is None
-    assert "not compared: that needs teacher" in says(found, "alignment")
+    assert "not compared, because teacher is missing" in says(found, "alignment")
 
 
 @pytest.mark.parametrize(
@@ -744,11 +744,11 @@ def test_an_alignment_without_its_teacher(moved: Path, tmp_path: Path) -> None:
         ("", "an empty file"),
         ("[[1]]", "a:1: expected"),
         ("not JSON", "a:1: expected"),
-        ('{"student": ["a"], "teacher": ["b"]}', "none called 'alignment'"),
+        ('{"student": ["a"], "teacher": ["b"]}', "no key 'alignment'"),
         ('{"student": ["a"], "teacher": ["b", "c"], "alignment": [[1]]}', "1 and 2 tokens, weights of shape (1, 1)"),
         ('{"student": ["a"], "teacher": ["b"], "alignment": [[1], [2, 3]]}', "a:1: expected"),
-        ('{"student": "a", "teacher": ["b"], "alignment": [[1]]}', "no lists of strings"),
-        ('{"student": [1], "teacher": ["b"], "alignment": [[1]]}', "no lists of strings"),
+        ('{"student": "a", "teacher": ["b"], "alignment": [[1]]}', "not lists of strings"),
+        ('{"student": [1], "teacher": ["b"], "alignment": [[1]]}', "not lists of strings"),
         ('\n{"student": ["never"], "teacher": ["never"], "alignment": [[1]]}', "got 'never'"),
     ],
 )
@@ -762,7 +762,7 @@ def test_alignments_that_cannot_be_read(content: str, text: str, run: Path, tmp_
 def test_no_alignment_file(run: Path, tmp_path: Path) -> None:
     assert diagnose(str(run), align=tmp_path / "nowhere").problems == ("alignment",)
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
-    with pytest.raises(MapError, match="one JSON object a line"):
+    with pytest.raises(MapError, match="one JSON object on each line"):
         read_alignments(tmp_path / "binary")
 
 
@@ -810,7 +810,7 @@ def test_the_command(
     code, out, err = output(capsys, run.parent, "--align", align, "--hash")
     assert (code, err) == (0, "")
     assert all(len(line) <= 80 for line in out.splitlines() if str(run.parent) not in line)
-    assert "Explained below: the best by ROUGE-L." in out
+    assert "The checkpoint explained below: the best by ROUGE-L." in out
     assert " →     1   20 7.2313 26.5932" in out
     assert f"\n{run}\n" in out  # paths are not broken
     assert f"\nteacher  {table_sha256(open_table(tmp_path / TEACHER))}\n" in out
@@ -825,15 +825,15 @@ def test_problems_are_exit_code_2(moved: Path, capsys: pytest.CaptureFixture[str
     assert "got problems with teacher" in err
     code, out, err = output(capsys, moved / "nowhere")
     assert (code, out) == (2, "")
-    assert "expected a directory; got nothing there" in err
+    assert "expected a directory; got no such directory" in err
 
 
 def test_texts_come_from_gold_pairs(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     gold = ROOT / "alignments/gold.tsv"
     code, out, _ = output(capsys, run, "--pairs", gold)
     assert code == 0
-    assert "over simulated batches of" in out
-    assert "for want of texts" not in out
+    assert "from simulated batches of" in out
+    assert "of the prompt" not in out
 
 
 def test_simulated_scales_use_the_runs_batches(tmp_path: Path) -> None:
@@ -843,4 +843,4 @@ def test_simulated_scales_use_the_runs_batches(tmp_path: Path) -> None:
     teacher = adopt(run, student=None, teacher=None, key_scale=1.0, texts=()).teacher
     opened = open_model(teacher, "teacher", directory=run)
     expected = simulated_key_scale(opened, TEXTS, Batches(2, 40))
-    assert f"{expected:.4g} over simulated" in says(diagnose(str(run), texts=TEXTS), "key scale")
+    assert f"{expected:.4g}, from simulated" in says(diagnose(str(run), texts=TEXTS), "key scale")

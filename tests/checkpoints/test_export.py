@@ -230,7 +230,7 @@ def test_an_empty_recipe_invents_no_argument(trained: Path, tmp_path: Path) -> N
     invented = {"batch_size", "max_length", "max_prompt_length", "kd_rate", "kd_objective"} & arguments(epoch).keys()
     assert not invented
     assert (
-        "args.json leaves out what the recipe does not say: batch_size, gradient_accumulation_steps, max_length, "
+        "args.json lacks arguments that the recipe does not have: batch_size, gradient_accumulation_steps, max_length, "
         "max_prompt_length, kd_rate, kd_temperature, kd_objective.\n"
     ) in notes(epoch)
 
@@ -418,18 +418,18 @@ def test_runs_without_a_query_are_written_and_not_adopted(method: str, trained: 
 def test_what_is_lost_is_said_and_returned(trained: Path, tmp_path: Path) -> None:
     returned = export_dskd(trained, tmp_path / "out", teacher_path=None, run=RUN)
     assert returned == [
-        "key_scale 0.5: lost, for DSKD divides keys by the standard deviation of each batch. "
-        "Give it to readers that take one: --key-scale 0.5.",
-        "hidden_scale 1.5: lost, for DSKD divides by the standard deviation of each batch.",
-        "target_scale 0.25: lost, for DSKD divides by the standard deviation of each batch.",
-        "Projectors are rounded to bfloat16; --dtype float32 keeps them to the bit.",
-        "The networks that match keys and queries are not part of a checkpoint, neither here nor in DSKD's.",
+        "key_scale 0.5: lost, because DSKD divides keys by the standard deviation of each batch. "
+        "To probe the exported checkpoint, use --key-scale 0.5.",
+        "hidden_scale 1.5: lost, because DSKD divides by the standard deviation of each batch.",
+        "target_scale 0.25: lost, because DSKD divides by the standard deviation of each batch.",
+        "Projectors are rounded to bfloat16; with --dtype float32 they stay exact.",
+        "The networks for key-query matching are not part of a checkpoint, neither here nor in DSKD.",
         returned[5],
-        "tokenizer_config.json: the class TokenizersBackend became PreTrainedTokenizerFast, its name before "
+        "tokenizer_config.json: the class TokenizersBackend is now PreTrainedTokenizerFast, its name before "
         "transformers 5.",
     ]
     lead, _, rest = returned[5].partition(": ")
-    assert lead == "Of the recipe, DSKD has no argument for"
+    assert lead == "DSKD has no argument for these parts of the recipe"
     others = json.loads(rest.removesuffix("."))
     assert (others["critic"], others["student"]["train"], others["start"]) == ("trained", "all", "random")
     assert others.keys().isdisjoint({"kd_rate", "batch_size", "micro_batch_size", "max_rows", "method"})
@@ -444,7 +444,7 @@ def test_notes_of_pre_training(pretrained: Path, tmp_path: Path) -> None:
     assert f"--key-scale {key_scale!r}." in text
     assert "There is no s2t projector" in text
     assert "bfloat16" not in text
-    assert "leaves out" not in text
+    assert "lacks arguments" not in text
 
 
 def test_an_estimated_scale_is_called_one(trained: Path, tmp_path: Path) -> None:
@@ -463,8 +463,8 @@ def test_prompts_and_texts_that_end_otherwise_are_told(trained: Path, tmp_path: 
         lambda c: replace(c, student=replace(c.student, prompt_end_id=7), teacher=replace(c.teacher, eos_id=9)),
     )
     text = notes(exported(path, tmp_path / "out"))
-    assert f"student: prompts end in token 7, and those of DSKD's template in {ends.student.prompt_end_id}." in text
-    assert f"teacher: texts end in token 9, and DSKD ends them in {ends.teacher.eos_id}." in text
+    assert f"student: prompts end in token 7, but the template of DSKD ends in {ends.student.prompt_end_id}." in text
+    assert f"teacher: responses end in token 9, but in DSKD they end in {ends.teacher.eos_id}." in text
     assert "student: texts" not in text
 
 
@@ -510,7 +510,7 @@ def gone(model: ModelRecord) -> ModelRecord:
 def test_a_student_that_is_not_here_is_refused(pretrained: Path, tmp_path: Path) -> None:
     path = variant(pretrained, tmp_path, lambda c: replace(c, student=gone(c.student)))
     text = message(path, tmp_path / "out")
-    assert "got /gone/student, owner/student, which is none here." in text
+    assert "got /gone/student, owner/student, which is not a directory on this machine." in text
     assert f"put its files into {path / 'student'}" in text
     # Put where the message says, it is found.
     shutil.copytree(pretrained.parent.parent / "student", path / "student")
@@ -522,9 +522,9 @@ def test_projectors_saved_without_their_student_are_refused(trained: Path, tmp_p
     path = variant(trained, tmp_path, lambda c: c)
     weights = path / "student/model.safetensors"
     save_file({"transformer.wte.weight": load_file(weights)["transformer.wte.weight"]}, weights)
-    assert "expected the trained student; got its embedding table alone" in message(path, tmp_path / "out")
+    assert "expected the trained student; got only its embedding table" in message(path, tmp_path / "out")
     shutil.rmtree(path / "student")
-    assert "expected the trained student; got projectors alone" in message(path, tmp_path / "out")
+    assert "expected the trained student; got only projectors" in message(path, tmp_path / "out")
 
 
 def test_another_student_is_refused(trained: Path, tmp_path: Path) -> None:
@@ -536,7 +536,7 @@ def test_another_student_is_refused(trained: Path, tmp_path: Path) -> None:
 def test_a_file_of_the_student_that_is_gone_from_the_cache(trained: Path, tmp_path: Path) -> None:
     path = variant(trained, tmp_path, lambda c: c)
     (path / "student/vocab.json").symlink_to(tmp_path / "blobs/1234")
-    assert "vocab.json: expected a file to copy; got a link to nothing" in message(path, tmp_path / "out")
+    assert "vocab.json: expected a file to copy; got a link to a missing file" in message(path, tmp_path / "out")
 
 
 # Refused
@@ -546,7 +546,7 @@ def test_a_file_of_the_student_that_is_gone_from_the_cache(trained: Path, tmp_pa
 def test_methods_that_dskd_does_not_know(method: str, trained: Path, tmp_path: Path) -> None:
     path = variant(trained, tmp_path, lambda c: replace(c, method=method, criterion=method))
     text = message(path, tmp_path / "out")
-    assert "expected a method of DSKD's (dskd, cma, cla, clp, cma-ga, cma-ct)" in text
+    assert "expected a method of DSKD (dskd, cma, cla, clp, cma-ga, cma-ct)" in text
     assert f"got method {method} with projectors query, t2s, s2t." in text
     assert text.count("\n") == 0
 
@@ -565,7 +565,7 @@ def test_projectors_that_dskd_does_not_know(
 def test_a_target_that_is_there_is_left_alone(trained: Path, tmp_path: Path) -> None:
     epoch = exported(trained, tmp_path / "out")
     (epoch / "mine").write_text("untouched")
-    assert f"{epoch.parent}: expected a free name" in message(trained, tmp_path / "out", OutputError)
+    assert f"{epoch.parent}: expected a new directory" in message(trained, tmp_path / "out", OutputError)
     assert (epoch / "mine").read_text() == "untouched"
     # Another setting goes beside it.
     other = exported(trained, tmp_path / "out", run=RunInfo(setting="other"))
@@ -641,7 +641,7 @@ def test_the_command_prints_where_and_what_is_lost(
     [
         (["--to", "dskd"], "probe.json"),
         (["--to", "dskd", "--setting", "a/b"], "the name of a directory"),
-        (["--to", "dskd", "--teacher", "none"], "free name"),
+        (["--to", "dskd", "--teacher", "none"], "a new directory"),
     ],
 )
 def test_bad_input_is_one_message(
@@ -654,7 +654,7 @@ def test_bad_input_is_one_message(
 ) -> None:
     path = tmp_path if says == "probe.json" else pretrained
     out = tmp_path / "out"
-    if says == "free name":
+    if says == "a new directory":
         command(monkeypatch, pretrained, "--to", "dskd", "--out", out)
         capsys.readouterr()
     assert command(monkeypatch, path, "--out", out, *options) == 2

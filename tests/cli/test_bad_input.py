@@ -101,7 +101,7 @@ def test_missing_file(place: Path, tmp_path: Path, refused: Refused) -> None:
     for name in ("missing.tsv", "."):
         err = refused(align.main, "--pairs", tmp_path / name, "--checkpoint", place / "checkpoint")
         assert str(tmp_path / name) in err
-        assert "Mend the path." in err
+        assert "Correct the path." in err
 
 
 CAT = "a\ta~b\ta cat\ta Ġcat\t▁a ▁cat\t0-0 1-1\t\t"
@@ -128,7 +128,9 @@ CAT = "a\ta~b\ta cat\ta Ġcat\t▁a ▁cat\t0-0 1-1\t\t"
             f"{HEADER}\n{CAT.replace('1-1', '1-0')}\n", ["gold.tsv:2", "white space", "1-0", "note"], id="sure"
         ),
         pytest.param(f"{HEADER}\n{CAT.replace('1-1', '1p0')}\n", ["gold.tsv:2", "a chunk", "1p0"], id="possible"),
-        pytest.param(f"{HEADER}\n{CAT[:-1]}splt\t\n", ["gold.tsv:2", "closed list", "'splt'", "split"], id="tag"),
+        pytest.param(
+            f"{HEADER}\n{CAT[:-1]}splt\t\n", ["gold.tsv:2", "phenomena of the list", "'splt'", "split"], id="tag"
+        ),
         pytest.param(
             f"{HEADER}\n{CAT.replace('Ġcat', 'Ġdog')}\n",
             ["gold.tsv:2, student_tokens", "a Ġdog", "exactly"],
@@ -300,10 +302,10 @@ def test_usage(main: Main, arguments: list[str], part: str, capsys: pytest.Captu
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
-        pytest.param([""], ["a sentence", "an empty text"], id="empty"),
-        pytest.param([" \u3000\n"], ["a sentence", "white space alone"], id="white space"),
+        pytest.param([""], ["a sentence", "an empty one"], id="empty"),
+        pytest.param([" \u3000\n"], ["a sentence", "only white space"], id="white space"),
         pytest.param(["The", "old", "file"], ["got 3", 'Quote the sentence: "The old file".'], id="no quotes"),
-        pytest.param([], ["a text, or --pairs with --row", "neither"], id="nothing"),
+        pytest.param([], ["a sentence, or --pairs with --row", "neither"], id="nothing"),
     ],
 )
 def test_what_is_no_sentence(words: list[str], parts: list[str], tmp_path: Path, refused: Refused) -> None:

@@ -235,7 +235,10 @@ def test_an_interrupted_evaluation_keeps_what_was_done(
         (["student", "--set", "nowhere"], "nowhere: expected a jsonl file, or a directory with test.jsonl or"),
         (["student"], "evaluation: expected a set, or a run that held rows out; got neither, of student. Name a set"),
         (["=student", "--set", "dolly"], "=student: expected a name before the =; got none. Write NAME=PATH"),
-        (["student", "--set", "dolly", "--set", "other/dolly"], "expected a name for each set; got dolly twice"),
+        (
+            ["student", "--set", "dolly", "--set", "other/dolly"],
+            "expected a different name for each set; got dolly twice",
+        ),
         (["a=student", "a=sibling", "--set", "dolly"], "label a: expected models of different training seeds; got two"),
         (["one/last", "other/last"], "expected the same held-out rows of all runs; got different ones. Name the sets"),
         (["student", "--set", "dolly", "--max-length", "24"], "max_length: expected more than max_prompt, 24; got 24"),

@@ -173,7 +173,7 @@ def test_texts_are_spelled_by_the_pieces(student: tuple[str, ...], teacher: tupl
 
 
 def test_what_a_format_cannot_hold_is_said():
-    assert "ids, pairs, texts" in left_out(ROWS, "pharaoh")[0]
+    assert "ids, pairs, sentences" in left_out(ROWS, "pharaoh")[0]
     assert "ids" not in left_out(ROWS, "simalign")[0]
     assert left_out(ROWS, "align-jsonl")[1].startswith("1 possible link")
     assert not any("possible" in line for line in left_out(ROWS[1:], "align-jsonl"))
@@ -212,7 +212,7 @@ def test_a_one_based_file_read_as_zero_based_is_named():
     first, second = caught.value.problems
     assert (first.where, first.expected) == ("links:1", "numbers from 0 to 1 and to 1")
     assert "2-1, 2-2: an index equal to the number of tokens, as in a file that counts from 1" in first.got
-    assert "say --base 1" in first.remedy
+    assert "use --base 1" in first.remedy
     assert second.where == "links:3"
     assert rebase(parsed(one_based), "links", SIZES, 1, 0) == links(ROWS)
 
@@ -237,8 +237,8 @@ def test_a_zero_based_file_read_as_one_based_is_named():
         rebase(zero_based, "wpt", SIZES, None, 1)
     first, _ = caught.value.problems
     assert first.where == "wpt, sentence 1"
-    assert "0-0, 1-0: an index 0, as in a file that counts from 0, or for links to nothing" in first.got
-    assert "say --base 0" in first.remedy
+    assert "0-0, 1-0: an index 0, as in a file that counts from 0 or has links to nothing" in first.got
+    assert "use --base 0" in first.remedy
     assert rebase(zero_based, "wpt", SIZES, 0, 1) == links(ROWS)
 
 
@@ -330,13 +330,13 @@ def test_the_map_of_a_row_is_the_gold_reference():
 @pytest.mark.parametrize("format_", ["pharaoh", "align-jsonl"])
 def test_another_number_of_sentences(format_: str, tmp_path: Path):
     path = write(tmp_path, written(ROWS, format_))
-    with pytest.raises(PairsError, match="2 sentences, as there are rows; got 3 lines"):
+    with pytest.raises(PairsError, match="2 sentences, one for each row; got 3 lines"):
         read_onto(path, format_, ROWS[:2], None)
 
 
 def test_another_texts_align_jsonl(tmp_path: Path):
     path = write(tmp_path, written(ROWS, "align-jsonl"))
-    with pytest.raises(PairsError, match=r"links:1: expected the pieces of row d, a  b; got un tied\."):
+    with pytest.raises(PairsError, match=r"links:1: expected the tokens of row d, a  b; got un tied\."):
         read_onto(path, "align-jsonl", [ROWS[2], *ROWS[1:]], None)
 
 
@@ -346,8 +346,8 @@ def test_files_of_tokens_that_do_not_match(tmp_path: Path):
     for files, message in (
         (good | {".teacher": "unt ied\nx\n"}, "3 sentences"),
         (good | {".student": "un tied\nx\n\\q\n"}, "links.student:3"),
-        (good | {".student": "un tied\ny\na \\sb\n"}, "sentence 2: expected pieces that spell one text"),
-        (good | {"": "0-0\n"}, "3 sentences, as there are rows; got 1 lines"),
+        (good | {".student": "un tied\ny\na \\sb\n"}, "sentence 2: expected tokens that spell one sentence"),
+        (good | {"": "0-0\n"}, "3 sentences, one for each row; got 1 lines"),
     ):
         with pytest.raises(PairsError, match=message.replace("\\", "\\\\")):
             read_alone(write(tmp_path, files), "pharaoh", naming, None)
@@ -370,14 +370,14 @@ def test_the_help_names_the_formats_there_are():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--to", "pharaoh", "--base", "0"], "--base goes with --from"),
-        (["--to", "naacl", "--rows", "x"], "--rows goes with --from"),
+        (["--to", "pharaoh", "--base", "0"], "--base can be used only with --from"),
+        (["--to", "naacl", "--rows", "x"], "--rows can be used only with --from"),
         (["--from", "pharaoh"], "--from needs --rows FILE, or --pair"),
         (["--from", "pharaoh", "--rows", "x", "--pair", "s~t"], "leave out --pair"),
         (["--from", "pharaoh", "--rows", "x", "--student", "s"], "leave out --student"),
-        (["--from", "pharaoh", "--pair", "s~t", "--teacher", "t"], "go together"),
-        (["--to", "pharaoh", "--student", "s"], "--student goes with --from"),
-        (["--from", "align-jsonl", "--rows", "x", "--base", "0"], "holds weights"),
+        (["--from", "pharaoh", "--pair", "s~t", "--teacher", "t"], "must be given together"),
+        (["--to", "pharaoh", "--student", "s"], "--student can be used only with --from"),
+        (["--from", "align-jsonl", "--rows", "x", "--base", "0"], "which has weights"),
         (["--from", "pharaoh", "--to", "naacl"], "not allowed with"),
         ([], "one of the arguments --to --from is required"),
     ],
@@ -394,7 +394,10 @@ def test_links_alone_go_to_standard_output(tmp_path: Path, capsys: pytest.Captur
     assert main(["convert", str(tmp_path / "mine.tsv"), "--to", "naacl"]) == 0
     captured = capsys.readouterr()
     assert captured.out == format_naacl(ROWS)
-    assert captured.err.splitlines()[-1] == "Tokens are written beside the links with --out FILE."
+    assert (
+        captured.err.splitlines()[-1]
+        == "With --out FILE, the tokens are written too, to FILE.student and FILE.teacher."
+    )
 
 
 def test_rows_go_to_standard_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -464,14 +467,18 @@ def test_vocabularies_that_are_not_declared_are_told(tmp_path: Path, capsys: pyt
     path = demo_links(tmp_path)
     capsys.readouterr()
     assert main(["convert", str(path), "--from", "pharaoh", "--pair", "demo~demo-teacher"]) == 0
-    assert capsys.readouterr().err.splitlines()[-1].startswith("No vocabulary is declared: name both models with")
+    assert (
+        capsys.readouterr()
+        .err.splitlines()[-1]
+        .startswith("No vocabulary is declared. To declare them, name both models:")
+    )
 
 
 def test_models_with_other_pieces_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     path, back = demo_links(tmp_path), tmp_path / "back.tsv"
     options = ["--student", DEMO[3], "--teacher", DEMO[1], "--out", str(back)]
     assert main(["convert", str(path), "--from", "pharaoh", "--pair", "demo~demo-teacher", *options]) == 2
-    assert "student_tokens: expected the pieces of demo: " in capsys.readouterr().err
+    assert "student_tokens: expected the tokens of demo: " in capsys.readouterr().err
     assert not back.exists()
 
 

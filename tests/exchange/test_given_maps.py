@@ -70,7 +70,7 @@ def test_links_with_tokens_are_known_by_them(tmp_path: Path):
         (tmp_path / f"x.pharaoh{end}").write_text(text)
     assert list(given_maps(tmp_path / "x.pharaoh", FILE, GOLD).maps) == [row.id for row in FILE.rows[2:4]]
     other = type(FILE)(FILE.rows[:2], FILE.comments)
-    with pytest.raises(PairsError, match="only others"):
+    with pytest.raises(PairsError, match="only other tokens"):
         given_maps(tmp_path / "x.pharaoh", other, GOLD)
 
 

@@ -349,7 +349,7 @@ def test_without_texts_the_command_says_how_to_refit(tmp_path: Path, capsys: pyt
         (["--refit-on", "texts.txt"], "Add --functional."),
         (["--functional", "--maps", "maps.npz"], "a checkpoint"),
         (["--functional", "out.json", "--checkpoint", "demo", "--checkpoint", "demo-cma"], "one checkpoint"),
-        (["--functional", "out.json", "--json", "out.json"], "a file for each"),
+        (["--functional", "out.json", "--json", "out.json"], "a different file for each output"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(

@@ -87,15 +87,13 @@ WHITE = {
 @pytest.mark.parametrize(
     ("changes", "expected", "got"),
     [
-        pytest.param({"links": "0-0 1-1 2-1 2-2 3-3"}, "by the half rule", "2-1, possible by that rule", id="too sure"),
-        pytest.param({"links": "0-0 1p1 2p1 2-2 3-3"}, "by the half rule", "1p1, sure by that rule", id="too unsure"),
+        pytest.param({"links": "0-0 1-1 2-1 2-2 3-3"}, "by the half rule", "2-1, possible by this rule", id="too sure"),
+        pytest.param({"links": "0-0 1p1 2p1 2-2 3-3"}, "by the half rule", "1p1, sure by this rule", id="too unsure"),
         pytest.param(
-            {"links": "0-0 1-1 2-2 3-3"}, "wherever two pieces overlap", "none for 2 and 1, possible", id="left out"
+            {"links": "0-0 1-1 2-2 3-3"}, "where two tokens overlap", "none between 2 and 1, possible", id="left out"
         ),
-        pytest.param(
-            {"links": "1-1 2p1 2-2 3-3"}, "one piece stands against one", "none for 0 and 0", id="1-1 unlinked"
-        ),
-        pytest.param({"links": "0-0 1-1 1p2 2p1 2-2 3-3"}, "do not touch", "1p2", id="in the chunk, apart"),
+        pytest.param({"links": "1-1 2p1 2-2 3-3"}, "one token on each side", "none between 0 and 0", id="1-1 unlinked"),
+        pytest.param({"links": "0-0 1-1 1p2 2p1 2-2 3-3"}, "share no byte", "1p2", id="in the chunk, apart"),
         pytest.param({"links": "0p0 1-1 2p1 2-2 3-3"}, "by the half rule", "0p0, sure", id="1-1 possible"),
         pytest.param({"phenomena": ""}, "the tag many-to-many", "no tags", id="tag missing"),
         pytest.param({"phenomena": "many-to-many,emoji"}, "no tag emoji", "many-to-many,emoji", id="tag unfounded"),
@@ -140,7 +138,7 @@ def test_a_text_twice(file: Path, capsys: pytest.CaptureFixture[str]):
     code, lines = check(file, capsys)
     assert code == 1
     assert [text.partition(": expected")[0] for text in lines] == ["mine.tsv:7, row r3", f"{file}: 1 finding"]
-    assert "a text of its own within the pair; got the text of row r1" in lines[0]
+    assert "a different sentence in each row of a pair; got the sentence of row r1" in lines[0]
 
 
 def test_a_tokenizer_is_asked_for_once(file: Path, capsys: pytest.CaptureFixture[str]):
@@ -214,7 +212,7 @@ def test_pieces_are_cut_anew_with_named_models(file: Path, capsys: pytest.Captur
     code, lines = check(file, capsys, *options[:2])
     assert code == 1
     wrong = next(text for text in lines if "student_tokens" in text)
-    assert wrong.startswith("mine.tsv:5, row demo-002, student_tokens: expected the pieces of demo: Open Ġthe")
+    assert wrong.startswith("mine.tsv:5, row demo-002, student_tokens: expected the tokens of demo: Open Ġthe")
     assert "; got Op enĠthe" in wrong
     code, lines = check(file, capsys, *options[2:])
     assert not any("student_tokens" in text for text in lines)
@@ -224,14 +222,14 @@ def test_another_tokenizer_is_refused(file: Path, capsys: pytest.CaptureFixture[
     write(file, line())
     assert main(["check", str(file), "--student", "bundled:demo/student"]) == 2
     error = capsys.readouterr().err
-    assert "--student bundled:demo/student: expected a vocabulary that the file declares for a student: s" in error
+    assert "--student bundled:demo/student: expected a vocabulary that the file declares for a student (s" in error
     assert Tokenizer.load(bundled_dir() / "demo" / "student").vocabulary_sha256() in error
 
 
 def test_the_teachers_tokenizer_is_no_students(file: Path, capsys: pytest.CaptureFixture[str]):
     demo_rows(file)
     assert main(["check", str(file), "--student", "bundled:demo/teacher"]) == 2
-    assert "declares for a student: demo; got another" in capsys.readouterr().err
+    assert "declares for a student (demo); got another" in capsys.readouterr().err
 
 
 def test_tokenizers_of_a_directory(
@@ -250,7 +248,7 @@ def test_tokenizers_of_a_directory(
     (tmp_path / "models" / "demo" / "tokenizer.json").symlink_to(bundled_dir() / "demo" / "teacher" / "tokenizer.json")
     code, lines = check(file, capsys)
     assert code == 1
-    assert lines[0].startswith("mine.tsv, tokenizer demo: expected the vocabulary that is declared")
+    assert lines[0].startswith("mine.tsv, tokenizer demo: expected the declared vocabulary")
     monkeypatch.setenv("PROBE_TOKENIZERS", str(tmp_path / "nowhere"))
     assert main(["check", str(file)]) == 2
     assert "a directory of tokenizers" in capsys.readouterr().err

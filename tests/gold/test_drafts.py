@@ -111,7 +111,7 @@ def test_one_name_for_two_tokenizers_is_refused():
         (b"\n\n", ["stdin"], "none"),
         (b"a\nb\\q\nc\n", ["stdin:2"], "another backslash"),
         (b"a\r\nb\r\n", ["stdin:1", "stdin:2"], "carriage return"),
-        (b"a\nb\na\n", ["stdin:3"], "that of line 1"),
+        (b"a\nb\na\n", ["stdin:3"], "the sentence of line 1"),
         (b"a\n\xff\nb\\\n", ["stdin:2", "stdin:3"], "byte 0xFF at column 1"),
     ],
 )
@@ -160,7 +160,7 @@ def test_a_tokenizer_that_changes_the_text_is_told_with_its_line(
     assert main(["new", "--student", str(tmp_path / "words"), "--teacher", "bundled:demo/teacher"]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.startswith("probe-pairs: stdin:2: expected pieces that spell the sentence; got a ?.")
+    assert captured.err.startswith("probe-pairs: stdin:2: expected tokens that spell the sentence; got a ?.")
     assert captured.err.count("\n") == 1
 
 

@@ -422,7 +422,7 @@ def test_the_readme_counts_the_file() -> None:
     columns = [counts(of) for of in (*map(rows, PAIRS), list(gold().rows))]
     assert [cells[1:] for cells in table("Counts")] == [list(line) for line in zip(*columns, strict=True)]
     readme = (ALIGNMENTS / "README.md").read_text()
-    assert f"for {len(gold().rows)} short texts" in readme
+    assert f"for {len(gold().rows)} sentences" in readme
     assert f"{len(triples())} minimal triples" in readme
     changed = [link in on_white_space(row, {link}) for row in gold().rows for link in corrections(row)]
     endings = sum("ending" in row.note for row in gold().rows for _ in corrections(row))

@@ -194,7 +194,7 @@ def test_missing_file(file: Path) -> None:
         (problem,) = caught.value.problems
         assert problem.where == str(place)
         assert problem.got in ("No such file or directory", "Is a directory")
-        assert problem.remedy == "Mend the path."
+        assert problem.remedy == "Correct the path."
 
 
 def test_a_missing_file_is_named_in_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,7 +239,7 @@ def test_windows_line_ends(file: Path) -> None:
     # A file of which an editor changed some lines.
     found = problems(file, f"{HEADER}\n{line()}\n{line(id='r2')}\r\n")
     assert [problem.where for problem in found] == ["gold.tsv:3"]
-    assert "carriage return, in column note" in found[0].got
+    assert "carriage return in column note" in found[0].got
 
 
 @pytest.mark.parametrize("first", ["# comment\n", ""])
@@ -247,7 +247,7 @@ def test_byte_order_mark(first: str, file: Path) -> None:
     (problem,) = problems(file, f"\ufeff{first}{HEADER}\n{line()}\n")
     assert problem.where == "gold.tsv:1"
     assert "byte order mark" in problem.got
-    assert "without byte order mark" in problem.remedy
+    assert "without a byte order mark" in problem.remedy
 
 
 def test_bytes_that_are_no_utf8(file: Path) -> None:
@@ -266,7 +266,7 @@ def test_bytes_that_are_no_utf8(file: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "where", "expected", "got", "remedy"),
     [
-        pytest.param({"id": ""}, "", "an id", "empty", "name", id="empty id"),
+        pytest.param({"id": ""}, "", "an id", "empty", "an id", id="empty id"),
         pytest.param({"pair": "gpt2"}, "", "smollm2~gemma3", "'gpt2'", "both", id="one tokenizer"),
         pytest.param({"pair": "gpt2~"}, "", "smollm2~gemma3", "'gpt2~'", "both", id="no teacher"),
         pytest.param({"pair": "a~b~c"}, "", "smollm2~gemma3", "'a~b~c'", "both", id="three tokenizers"),
@@ -276,16 +276,18 @@ def test_bytes_that_are_no_utf8(file: Path) -> None:
         pytest.param({"links": "3-0"}, "", "within 0 to 2 and 0 to 1", "3-0", "from zero", id="outside by one"),
         pytest.param({"links": "1-1 2-1 3-2"}, "", "within 0 to 2", "3-2", "from zero", id="counted from one"),
         pytest.param({"links": "0p2"}, "", "0 to 1", "0-2", "student first", id="a possible link outside"),
-        pytest.param({"links": "0-0 0-0"}, "", "each link once", "0-0 again", "sure or as possible", id="twice sure"),
+        pytest.param({"links": "0-0 0-0"}, "", "each link once", "0-0 twice", "sure or as possible", id="twice sure"),
         pytest.param(
-            {"links": "0-0 0p0"}, "", "each link once", "0p0 again", "sure or as possible", id="sure, possible"
-        ),
-        pytest.param({"phenomena": "splits"}, "", "closed list", "'splits'", "many-to-many", id="unknown phenomenon"),
-        pytest.param(
-            {"phenomena": "split, merge"}, "", "closed list", "' merge'", "many-to-many", id="space in a list"
+            {"links": "0-0 0p0"}, "", "each link once", "0p0 twice", "sure or as possible", id="sure, possible"
         ),
         pytest.param(
-            {"phenomena": "split,split"}, "", "each phenomenon once", "split,split", "Drop", id="repeated tag"
+            {"phenomena": "splits"}, "", "phenomena of the list", "'splits'", "many-to-many", id="unknown phenomenon"
+        ),
+        pytest.param(
+            {"phenomena": "split, merge"}, "", "phenomena of the list", "' merge'", "many-to-many", id="space in a list"
+        ),
+        pytest.param(
+            {"phenomena": "split,split"}, "", "each phenomenon once", "split,split", "Remove", id="repeated tag"
         ),
         pytest.param({"student_tokens": "a cat"}, ", student_tokens", "spell", "a cat", "exactly", id="other student"),
         pytest.param({"teacher_tokens": "▁a"}, ", teacher_tokens", "spell", "▁a", "exactly", id="other teacher"),
@@ -294,17 +296,17 @@ def test_bytes_that_are_no_utf8(file: Path) -> None:
         pytest.param(
             {"teacher_tokens": "▁a  ▁cat"},
             ", teacher_tokens",
-            "one space each",
-            "shifts the links",
-            "Drop",
+            "single spaces",
+            "would shift the links",
+            "Remove",
             id="two spaces",
         ),
         pytest.param(
             {"student_tokens": "a Ġ cat "},
             ", student_tokens",
-            "one space each",
-            "shifts the links",
-            "Drop",
+            "single spaces",
+            "would shift the links",
+            "Remove",
             id="at the end",
         ),
         pytest.param(
@@ -349,7 +351,7 @@ def test_columns_are_counted(count: int, file: Path) -> None:
 
 def test_an_empty_text_has_no_row(file: Path) -> None:
     (problem,) = problems(file, f"{HEADER}\n{line(text='', student_tokens='', teacher_tokens='', links='')}\n")
-    assert (problem.where, problem.expected) == ("gold.tsv:2", "a text")
+    assert (problem.where, problem.expected) == ("gold.tsv:2", "a sentence")
 
 
 @pytest.mark.parametrize(

@@ -148,9 +148,9 @@ def test_labels_are_compared_as_methods_and_pages_are_left_out(tmp_path: Path, c
     ("named", "message"),
     [
         (["a=demo", "a=demo-cma", "b=demo-cla"], "a: 2, b: 1"),
-        (["a=demo", "demo-cma"], "none for demo-cma"),
+        (["a=demo", "demo-cma"], "no label for demo-cma"),
         (["a=demo", "a=demo-cma"], "two labels or more"),
-        (["a=demo", "b=demo"], "one twice"),
+        (["a=demo", "b=demo"], "the same one twice"),
         (["=demo", "b=demo"], "a name before the ="),
     ],
 )

@@ -76,9 +76,9 @@ def test_rows_are_found_by_place_and_by_id(state: Annotation):
 
 
 def test_saving_writes_all_rows_and_says_which(state: Annotation, path: Path):
-    assert save(state).message == "Nothing to save: gold.tsv holds all of this."
+    assert save(state).message == "Nothing to save: gold.tsv has all changes."
     done = save(toggle_tag(press(state, (1, 1), "sure"), "split"))
-    assert done.message == "Saved gold.tsv: r-1 changed, 2 rows in all."
+    assert done.message == "Saved gold.tsv: r-1 changed; 2 rows in total."
     read = probe.read_pairs(path)
     assert (read.rows, read.comments) == (done.rows, (COMMENT,))
     again = save(set_note(done, "more"))  # its own writing is no change by somebody else

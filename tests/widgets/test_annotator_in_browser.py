@@ -61,7 +61,7 @@ def test_links_tags_and_notes_reach_the_file(jupyter: Jupyter, gold: Path):
         widget(page).get_by_label("many-to-many").check()
         widget(page).get_by_label("note", exact=True).fill("read aloud: كتاب 😀")
         widget(page).get_by_role("button", name="Save").click()
-        expect(widget(page).get_by_role("status")).to_have_text(f"Saved {gold.name}: r-1 changed, 2 rows in all.")
+        expect(widget(page).get_by_role("status")).to_have_text(f"Saved {gold.name}: r-1 changed; 2 rows in total.")
         assert page.locator(".jp-Notebook .jp-Cell").count() == 2  # none of these keys was the notebook's
 
     read = probe.read_pairs(gold)
@@ -101,6 +101,8 @@ def test_a_file_that_changed_meanwhile_is_not_overwritten(jupyter: Jupyter, gold
         probe.write_pairs(gold, [row("r-1", "somebody else's")], [COMMENT])
         theirs = gold.read_bytes()
         widget(page).get_by_role("button", name="Save").click()
-        expect(widget(page).get_by_role("status")).to_contain_text("it was changed meanwhile. Nothing was written.")
+        expect(widget(page).get_by_role("status")).to_contain_text(
+            "that was changed in the meantime. Nothing was written."
+        )
         says(page, 0, 0, "sure")
     assert gold.read_bytes() == theirs

@@ -104,9 +104,9 @@ def test_typing_a_gold_sentence_shows_its_links_and_typing_on_takes_them_away():
     [
         ({"text": ""}, "at least one character"),
         ({"text": "\ud800"}, "surrogate pair"),
-        ({"text": "a\n" * 400}, "fewer than 512 tokens a side"),
+        ({"text": "a\n" * 400}, "fewer than 512 tokens on each side"),
         ({"method": "gold"}, "a sentence with gold links"),
-        ({"method": "cla mask"}, "a checkpoint trained by CLA"),
+        ({"method": "cla mask"}, "a checkpoint trained with CLA"),
     ],
 )
 def test_what_cannot_be_drawn_is_said_and_the_last_map_stays(changes: dict[str, str], said: str):
@@ -138,7 +138,7 @@ def test_what_is_exported_is_the_figure_of_what_is_shown(tmp_path: Path):
     shown = state(text=ROW.text, temperature=2.0)
     done = export(shown, str(tmp_path / "ours.pdf"))
     assert (done.message, done.refused) == (f"Wrote {tmp_path}/ours.pdf.", False)
-    probe.save_heatmap({"demo, cma, T = 2": shown.found.map}, tmp_path / "theirs.pdf", gold=ROW)
+    probe.save_heatmap({"demo, cma, temperature 2": shown.found.map}, tmp_path / "theirs.pdf", gold=ROW)
     assert (tmp_path / "ours.pdf").read_bytes() == (tmp_path / "theirs.pdf").read_bytes()
 
 

@@ -143,7 +143,7 @@ def test_a_row_is_picked_with_the_mouse_and_with_keys(jupyter: Jupyter):
         left, top, cell, *_ = (float(node.get_attribute(f"data-{name}") or "0") for name in NAMES)
         node.click(position={"x": left - 30, "y": top + 2.5 * cell})
         for i in (2, 3):
-            name = f"student target {i} '{map_.student_labels[i]}'"
+            name = f"student token {i} '{map_.student_labels[i]}'"
             assert (node.get_attribute("aria-valuetext") or "").startswith(name)
             expect(panel.locator("caption")).to_contain_text(name)
             best = int(map_.weights[i].argmax())
@@ -191,13 +191,13 @@ def test_gold_is_stepped_through_from_the_worst(jupyter: Jupyter):
     first, second, *_ = worst_rows()
     with start(jupyter, "gold='gold.tsv'") as page:
         widget, place = explorer(page), page.locator(".probe-place")
-        expect(place).to_contain_text(f"gold row {first.id} · 1 of 43, the worst first · top-1 ")
+        expect(place).to_contain_text(f"gold row {first.id} · 1 of 43, worst first · top-1 ")
         expect(widget.get_by_role("button", name="Previous")).to_be_disabled()
         widget.get_by_role("button", name="Next").click()
         expect(place).to_contain_text(f"gold row {second.id} · 2 of 43")
         expect(widget.get_by_label("sentence")).to_have_value(second.text)
         widget.get_by_label("sentence").fill("A file.")
-        expect(place).to_have_text("No gold row has this sentence.")
+        expect(place).to_have_text("This sentence is in no gold row.")
 
 
 def test_what_is_shown_is_exported(jupyter: Jupyter):
@@ -205,13 +205,13 @@ def test_what_is_shown_is_exported(jupyter: Jupyter):
         widget = explorer(page)
         widget.get_by_label("temperature").fill("1")
         draws(page, attention(TEXT, temperature=2.0))
-        widget.get_by_label("file to export to").fill("no/where.pdf")
+        widget.get_by_label("file for the export").fill("no/where.pdf")
         widget.get_by_role("button", name="Export").click()
         expect(status(page)).to_contain_text("no folder no. Create it, or name another path.", timeout=30_000)
-        widget.get_by_label("file to export to").fill("file.pdf")
+        widget.get_by_label("file for the export").fill("file.pdf")
         widget.get_by_role("button", name="Export").click()
         expect(status(page)).to_have_text("Wrote file.pdf.", timeout=30_000)
-    probe.save_heatmap({"demo, cma, T = 2": attention(TEXT, temperature=2.0)}, jupyter.root / "expected.pdf")
+    probe.save_heatmap({"demo, cma, temperature 2": attention(TEXT, temperature=2.0)}, jupyter.root / "expected.pdf")
     assert (jupyter.root / "file.pdf").read_bytes() == (jupyter.root / "expected.pdf").read_bytes()
 
 
@@ -221,10 +221,10 @@ def test_what_cannot_be_drawn_is_said_over_the_greyed_last_map(jupyter: Jupyter)
         inked = seen(page, 0.2, 0.2)
         box = explorer(page).get_by_label("sentence")
         box.fill("")
-        expect(status(page)).to_have_text("sentence: expected at least one character; got none. Type one.")
+        expect(status(page)).to_have_text("sentence: expected at least one character; got none. Type a sentence.")
         np.testing.assert_allclose(seen(page, 0.2, 0.2), 0.4 * inked + 0.6, atol=0.02)
         box.fill("a\n" * 400)
-        expect(status(page)).to_contain_text("fewer than 512 tokens a side")
+        expect(status(page)).to_contain_text("fewer than 512 tokens on each side")
         box.fill("A file.")
         draws(page, attention("A file."))
         expect(status(page)).to_have_text("")
@@ -264,7 +264,7 @@ def test_without_its_kernel_it_says_so_and_the_saved_notebook_holds_a_picture(ju
         expect(status(page)).to_contain_text("Run the cell again", timeout=20_000)
         expect(explorer(page).get_by_label("sentence")).to_be_disabled()
         page.locator(".probe-map").press("ArrowDown")
-        expect(page.locator(".probe-row caption")).to_contain_text("student target 1")
+        expect(page.locator(".probe-row caption")).to_contain_text("student token 1")
         draws(page, attention(TEXT))
     newest = max(jupyter.root.glob("*.ipynb"), key=lambda path: path.stat().st_mtime)
     (output,) = json.loads(newest.read_text(encoding="utf-8"))["cells"][1]["outputs"]

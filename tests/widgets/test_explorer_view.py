@@ -73,7 +73,7 @@ def test_each_scale_has_its_shades():
     log = view(answer(BEGIN, "choose", {"scale": "log"}))
     assert cells(log["levels"], np.uint8)[2].tolist() == [0, 0, 0, 255, 0]
     assert cells(log["levels"], np.uint8)[0, 1] == round(255 * 3 / 4)
-    assert (row["bar"], log["bar"][0]) == (["0", "1", "weight / largest of its row"], "≤ 10⁻⁴")
+    assert (row["bar"], log["bar"][0]) == (["0", "1", "weight / largest weight of the row"], "≤ 10⁻⁴")
 
 
 def test_the_largest_weights_of_a_row_are_ranked_and_links_are_never_left_out():
@@ -87,8 +87,8 @@ def test_the_largest_weights_of_a_row_are_ranked_and_links_are_never_left_out():
 
 def test_tokens_are_shown_and_named_with_their_bytes_and_ties():
     told = view(BEGIN)
-    assert told["student"][1] == {"shown": "␣cat", "name": "student target 1 '␣cat', bytes 1–5", "tie": None}
-    assert told["teacher"][4]["name"] == "teacher target 4 '⟨eos⟩', end of sequence"
+    assert told["student"][1] == {"shown": "␣cat", "name": "student token 1 '␣cat', bytes 1–5", "tie": None}
+    assert told["teacher"][4]["name"] == "teacher token 4 '⟨eos⟩', end of sequence"
     again = TokenizedText.from_pieces("a a", ["a", "Ġa"])
     twice = AttentionMap("cma", again, TokenizedText.from_pieces("a a", ["a", " ", "a"]), np.full((3, 4), 0.25))
     tied = view(replace(BEGIN, found=Found(twice, None)))
@@ -120,12 +120,12 @@ def test_the_widget_answers_each_question_by_its_number():
     assert (widget.view["answers"], widget.view["stale"], widget.view["refused"]) == ("x-2", True, True)
     assert widget.view["message"] == "sentence: expected a text; got none. Type one."
     widget._hear(widget, {"do": "export", "what": "a.txt", "id": "x-3"}, [])
-    assert widget.view["message"].startswith("export: expected a heatmap of what is chosen")
+    assert widget.view["message"].startswith("export: expected a heatmap of the current choice")
 
 
 def test_a_title_names_the_temperature_where_there_is_one():
     hot = answer(BEGIN, "choose", {"temperature": 2.0})
-    assert (BEGIN.title, hot.title) == ("one, cma", "one, cma, T = 2")
+    assert (BEGIN.title, hot.title) == ("one, cma", "one, cma, temperature 2")
     assert answer(hot, "choose", {"method": "chunk"}).title == "one, chunk"
 
 

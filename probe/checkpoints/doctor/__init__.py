@@ -1,5 +1,5 @@
-"""What a checkpoint directory is, what it lacks, and what to do about it: the findings behind ``probe-models doctor``.
+"""The findings of ``probe-models doctor``: what a checkpoint directory has, what it lacks, and what to do.
 
-Probing stops at the first thing that is wrong, for it must not guess. This goes on to the end: each part of the
-directory gets a verdict of its own, and whatever cannot be read becomes a finding, never an error.
+Probing stops at the first problem, because it must not guess. The doctor checks everything: each part of the directory
+gets a verdict, and a part that cannot be read becomes a finding, not an error.
 """

@@ -1,4 +1,4 @@
-"""The diagnosis of a directory: the way in, and what comes out."""
+"""Diagnose a checkpoint directory."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -40,7 +40,7 @@ from probe.projectors import QUERY
 
 
 def examine_epoch(epoch: Path, request: Request, notes: Notes) -> tuple[dict[str, EmbeddingTable], KeyScaleFit | None]:
-    """Note all that is found; returns the models' tables, and what alignments tell of the key scale."""
+    """Add all findings to the notes. Return the embedding tables, and the key scale as measured from alignments."""
     arguments = examine_arguments(epoch, notes)
     trains = examine_criterion(epoch, arguments, notes)
     stored = read_projectors(epoch, arguments, notes)
@@ -50,7 +50,7 @@ def examine_epoch(epoch: Path, request: Request, notes: Notes) -> tuple[dict[str
     teacher = examine_teacher(arguments, request.teacher, widths[TEACHER], lines, notes)
     models = {role: seen for role, seen in ((STUDENT, student), (TEACHER, teacher)) if seen}
     tables = {role: seen.table for role, seen in models.items()}
-    # Of a model that is not here, the shapes tell the width.
+    # The width of a model that is not here follows from the shapes.
     widths |= {role: table.width for role, table in tables.items()}
     query = examine_projectors(stored, widths, notes).get(QUERY) if stored else None
     examine_query(trains, query, notes)
@@ -64,7 +64,7 @@ def examine_epoch(epoch: Path, request: Request, notes: Notes) -> tuple[dict[str
 def examine_own(
     directory: Path, request: Request, notes: Notes
 ) -> tuple[dict[str, EmbeddingTable], KeyScaleFit | None]:
-    """Note all that is found; returns the models' tables, and what alignments tell of the key scale."""
+    """Add all findings to the notes. Return the embedding tables, and the key scale as measured from alignments."""
     lines = read_lines(request.align, notes)
     checkpoint = notes.attempt("projectors", lambda: load_checkpoint(directory))
     if checkpoint is None:
@@ -88,21 +88,23 @@ def examine_own(
 
 
 def _examine_model(role: str, record: ModelRecord, model: OpenModel, notes: Notes) -> None:
-    """The table was checked when it was opened; the tokenizer is checked here."""
+    """Check the tokenizer; the table was checked when it was opened."""
     seen = notes.attempt(role, lambda: see(model.source, notes.directory))
     vocabulary = notes.attempt(role, model.tokenizer.vocabulary_sha256)
     if seen is None or vocabulary is None:
         return
     facts = [f"{record.name}, in {model.source}", *seen.facts]
     if vocabulary == record.vocabulary_sha256:
-        notes.add(role, Verdict.OK, *facts, "table and vocabulary are those of training, by their SHA-256")
+        notes.add(role, Verdict.OK, *facts, "table and vocabulary are those of training (same SHA-256)")
     else:
-        got = f"its vocabulary has SHA-256 {vocabulary[:12]}…; that of training had {record.vocabulary_sha256[:12]}…"
-        notes.add(role, Verdict.PROBLEM, *facts, got, remedy="Put the tokenizer of training beside the model.")
+        got = f"its vocabulary has SHA-256 {vocabulary[:12]}…, but in training it was {record.vocabulary_sha256[:12]}…"
+        notes.add(
+            role, Verdict.PROBLEM, *facts, got, remedy="Put the tokenizer of training into the directory of the model."
+        )
 
 
 def _examine_projectors(checkpoint: Checkpoint, notes: Notes) -> None:
-    """Shapes were checked against the structures when it was loaded."""
+    """Check the values; shapes were checked when the checkpoint was loaded."""
     tensors = {f"{name}.{key}": value for name, p in checkpoint.projectors.items() for key, value in p.tensors.items()}
     structures = {name: projector.structure for name, projector in checkpoint.projectors.items()}
     header, _ = read_header(checkpoint.path / TENSORS)
@@ -118,21 +120,21 @@ def _examine_projectors(checkpoint: Checkpoint, notes: Notes) -> None:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """All that was found. `directory` is the one examined: for a whole run, that of one epoch."""
+    """All findings. `directory` is what was examined; for a run, it is that of one epoch."""
 
     directory: Path
     kind: str
     findings: tuple[Finding, ...]
     epochs: tuple[Epoch, ...] = ()
     choice: str = ""
-    """Why this epoch."""
+    """Why this epoch was chosen."""
     fit: KeyScaleFit | None = None
     table_hashes: Mapping[str, str] = field(default_factory=dict[str, str])
-    """SHA-256 over all stored rows as float32, by role; empty unless asked for."""
+    """SHA-256 of all stored rows as float32, by role; empty if not requested."""
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """Topics that stand in the way of probing."""
+        """Topics with a problem that prevents probing."""
         return tuple(dict.fromkeys(f.topic for f in self.findings if f.verdict is Verdict.PROBLEM))
 
 
@@ -145,18 +147,18 @@ def diagnose(
     texts: Sequence[str] = (),
     hash_tables: bool = False,
 ) -> Diagnosis:
-    """Explain a directory: an epoch of DSKD's, the run that holds several, or a checkpoint of ours.
+    """Explain a directory: an epoch or a run of DSKD, or a checkpoint of this project.
 
     Args:
         named: the directory, or the name of a bundled checkpoint.
-        student: the student model, where it lies elsewhere.
+        student: the student model, if it is elsewhere.
         teacher: the same for the teacher.
-        align: weights that the run's own code exported, one JSON object a line, to measure the key scale with.
-        texts: responses to simulate the key scale with; by default the one sentence of the prompt.
-        hash_tables: whether to read both embedding tables whole.
+        align: weights that the code of the run exported (``align.jsonl``), to measure the key scale.
+        texts: responses for estimating the key scale; default: the first sentence of the prompt.
+        hash_tables: whether to compute the SHA-256 of both embedding tables.
 
     Raises:
-        CheckpointError: there is no such directory, or it may not be read.
+        CheckpointError: there is no such directory, or no permission to read it.
     """
     directory = _directory(named)
     epochs = () if known_files(directory) & {MANIFEST, PROJECTORS} else find_epochs(directory)
@@ -175,9 +177,11 @@ def diagnose(
 def _directory(named: str) -> Path:
     directory = (bundled_dir() / named if named in bundled_names() else Path(named)).resolve()
     if not directory.is_dir():
-        got = "a file" if directory.exists() else "nothing there"
-        remedy = "Name an epoch's directory, or the one of the run above it."
+        got = "a file" if directory.exists() else "no such directory"
+        remedy = "Name the directory of an epoch or of a run."
         raise CheckpointError(Problem(named, "a directory", got, remedy))
     if not os.access(directory, os.R_OK | os.X_OK):
-        raise CheckpointError(Problem(named, "a directory", "one that may not be read", "Change its permissions."))
+        raise CheckpointError(
+            Problem(named, "a directory", "one without permission to read", "Change its permissions.")
+        )
     return directory

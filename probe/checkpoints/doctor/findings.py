@@ -1,4 +1,4 @@
-"""What the user asks, and what is found: a verdict and facts for each topic, and what to do about it."""
+"""The request of the user, and the findings: a verdict and facts for each topic, and what to do."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,13 +14,13 @@ TOPICS = (
     *("directory", "arguments", "criterion", STUDENT, TEACHER, "projectors", "query"),
     *("key scale", "batches", "EOS", "alignment"),
 )
-"""What findings are about, in the order in which they are told."""
+"""The topics of findings, in the order in which they are printed."""
 
 Value = TypeVar("Value")
 
 
 class Verdict(StrEnum):
-    """Whether something is as it should be, cannot be told, or stands in the way of probing."""
+    """Whether something is right, cannot be verified, or prevents probing."""
 
     OK = "ok"
     UNVERIFIED = "unverified"
@@ -29,7 +29,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found about one topic, and what to do where there is something to do."""
+    """What was found about one topic, and what to do, if anything."""
 
     topic: str
     verdict: Verdict
@@ -39,7 +39,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the user says and asks beyond the directory."""
+    """What the user gives besides the directory."""
 
     student: str | None
     teacher: str | None
@@ -49,41 +49,43 @@ class Request:
 
 @dataclass
 class Notes:
-    """Findings as they come."""
+    """Collects findings."""
 
     directory: Path
     findings: list[Finding] = field(default_factory=list[Finding])
 
     def add(self, topic: str, verdict: Verdict, *facts: str, remedy: str = "") -> None:
-        """Note what was found."""
+        """Add a finding."""
         self.findings.append(Finding(topic, verdict, tuple(map(self._short, facts)), remedy))
 
     def _short(self, fact: str) -> str:
-        """The path of the directory is told once, above all findings."""
+        """Shorten paths, because the directory is printed once above all findings."""
         here, above = self.directory, self.directory.parent
         return fact.removeprefix(f"{here}: ").replace(f"{here}/", "").replace(f"{above}/{ARGUMENTS}", f"../{ARGUMENTS}")
 
     def attempt(self, topic: str, call: Callable[[], Value]) -> Value | None:
-        """The result; or None, and findings in its place."""
+        """The result of the call; if it fails, None, and a finding is added."""
         try:
             return call()
         except ProbeError as error:
             self._refuse(topic, *error.problems)
-        # Broad: files come damaged in more ways than their readers have errors for, and the next topic is waiting.
+        # Broad, because damaged files can raise any error, and the other topics must still be examined.
         except Exception as error:
             got = f"{type(error).__name__}: {error}"
-            self.add(topic, Verdict.PROBLEM, got, remedy="The files are damaged or of another format: save them again.")
+            self.add(
+                topic, Verdict.PROBLEM, got, remedy="The files are damaged or have another format: save them again."
+            )
         return None
 
     def _refuse(self, topic: str, *problems: Problem) -> None:
-        """One finding for all problems that are mended the same way."""
+        """Add one finding for all problems with the same remedy."""
         for remedy in dict.fromkeys(problem.remedy for problem in problems):
             same = [fact_of(problem) for problem in problems if problem.remedy == remedy]
             self.add(topic, Verdict.PROBLEM, *same, remedy=remedy)
 
 
 def unnoted(call: Callable[[], Value]) -> Value | None:
-    """The result or None, where a failure is no fault of the directory's."""
+    """The result of the call, or None if it fails, without a finding."""
     return Notes(Path()).attempt("directory", call)
 
 

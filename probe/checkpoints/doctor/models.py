@@ -1,4 +1,4 @@
-"""A model as far as it can be opened: its table and tokenizer, whether it fits the projectors, and its EOS."""
+"""Examine a model: its table and tokenizer, whether it fits the projectors, and its end of sequence (EOS)."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ _HASHED_ROWS = 8192  # at a time: 64 MB at a width of 2,048
 
 
 def table_sha256(table: EmbeddingTable) -> str:
-    """SHA-256 over all stored rows as float32, read in blocks: the same for every exact storage type."""
+    """SHA-256 of all stored rows as float32, read in blocks; it is the same for every exact storage type."""
     digest = hashlib.sha256()
     for begin in range(0, table.rows, _HASHED_ROWS):
         ids = np.arange(begin, min(begin + _HASHED_ROWS, table.rows), dtype=np.int64)
@@ -32,7 +32,7 @@ def table_sha256(table: EmbeddingTable) -> str:
 
 
 def hash_all(tables: Mapping[str, EmbeddingTable], notes: Notes) -> dict[str, str]:
-    """Hashes of those tables that can be read to the end, by role."""
+    """Hashes of the tables that can be read completely, by role."""
     hashes = {role: notes.attempt(role, partial(table_sha256, table)) for role, table in tables.items()}
     return {role: sha256 for role, sha256 in hashes.items() if sha256 is not None}
 
@@ -48,7 +48,7 @@ def dtype_of(entry: Mapping[str, Any]) -> str:
 def type_and_dtype(found: Path | str, download: Download | None) -> tuple[str, str]:
     """Model type, and the type that the embedding table is stored in, without reading it."""
     if Path(found).suffix == ".gguf":
-        return "GGUF", "of a type that is widened to float32"
+        return "GGUF", "converted to float32"
     files = find_source(found, where=str(found), download=download)
     file = _weights_file(files)
     adapter = files.fetch(ADAPTER)
@@ -77,7 +77,7 @@ def _weights_file(files: Source) -> Path | None:
 
 
 def count_pieces(file: Path) -> int:
-    """Ids that a ``tokenizer.json`` gives out, counted in the file; the library takes seconds to open a large one.
+    """The number of ids of a ``tokenizer.json``, counted in the file, because the library needs seconds to open it.
 
     Raises:
         TableError: the file, or a configuration beside it, is not JSON.
@@ -92,16 +92,16 @@ def count_pieces(file: Path) -> int:
         added: Any = content.get("added_tokens") or []
         return 1 + max([*ids, *(token["id"] for token in added)], default=-1)
     except (KeyError, TypeError) as error:
-        got = f"none called {error}" if isinstance(error, KeyError) else str(error)
+        got = f"no key {error}" if isinstance(error, KeyError) else str(error)
         raise damaged(file, "a tokenizer with a vocabulary", got) from error
 
 
-_OWN_TOKENIZER = "Put the model's own tokenizer beside it."
+_OWN_TOKENIZER = "Put the tokenizer of this model into its directory."
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A model as far as it could be opened."""
+    """A model, as far as it could be opened."""
 
     source: str
     facts: tuple[str, ...]
@@ -110,7 +110,7 @@ class Seen:
     problems: tuple[Problem, ...] = ()
 
     def open(self) -> OpenModel | None:
-        """The model as probing opens it, or None without a tokenizer."""
+        """The model as probing opens it; None without a tokenizer."""
         if self.tokenizer is None:
             return None
         prompt_end, eos = self.tokenizer.encode(PROMPT)[-1], self.tokenizer.dskd_eos_id
@@ -118,10 +118,10 @@ class Seen:
 
 
 def see(source: str, relative_to: Path | None = None, download: Download | None = None) -> Seen:
-    """Open what there is of a model.
+    """Open as much of a model as possible.
 
     Raises:
-        ProbeError: not even its embedding table can be read.
+        ProbeError: its embedding table cannot be read.
     """
     found = resolve(source, relative_to or Path.cwd())
     table = open_table(found, download=download)
@@ -134,21 +134,21 @@ def see(source: str, relative_to: Path | None = None, download: Download | None 
     except ProbeError as error:
         problems = error.problems
     if pieces is not None and pieces > table.rows:
-        got = f"{pieces} pieces for {table.rows} rows"
-        problems = (Problem(source, "a row for each piece", got, _OWN_TOKENIZER),)
-    beside = f"tokenizer of {pieces} pieces" if pieces is not None else "no tokenizer that can be read"
+        got = f"a vocabulary of {pieces} for {table.rows} rows"
+        problems = (Problem(source, "a row for each entry of the vocabulary", got, _OWN_TOKENIZER),)
+    beside = f"tokenizer with a vocabulary of {pieces}" if pieces is not None else "no tokenizer that can be read"
     facts = (f"{kind}: {table.rows} rows × {table.width}, {dtype}; {beside}",)
     return Seen(source, facts, table, None if problems else tokenizer, problems)
 
 
 def note_model(role: str, verdict: Verdict, seen: Seen, said: Sequence[str], width: int | None, notes: Notes) -> None:
-    """Note who says that this is the model, and whether it has the width that the projectors were made for."""
+    """Note who named the model, and whether it has the width of the projectors."""
     if width is not None and width != seen.table.width:
         fact = f"its width is {seen.table.width}; the projectors were made for {width}"
-        remedy = f"Name the {role} that the projectors were trained with, with --{role}."
+        remedy = f"Name the {role} with which the projectors were trained: --{role}."
         notes.add(role, Verdict.PROBLEM, *said, *seen.facts, fact, remedy=remedy)
     else:
-        doubt = "; nothing says these are the same weights" if verdict is Verdict.UNVERIFIED else ""
+        doubt = ", but its weights may be others" if verdict is Verdict.UNVERIFIED else ""
         fits = [f"width {width} fits the projectors{doubt}"] if width is not None else []
         wrong = [fact_of(problem) for problem in seen.problems]
         remedy = seen.problems[0].remedy if seen.problems else ""
@@ -156,21 +156,21 @@ def note_model(role: str, verdict: Verdict, seen: Seen, said: Sequence[str], wid
 
 
 def open_seen(role: str, seen: Seen, notes: Notes) -> OpenModel | None:
-    """The model as probing opens it, if it can."""
+    """The model as probing opens it, if that is possible."""
     model = notes.attempt(role, seen.open)
     if model is not None and model.eos_id >= model.table.rows:
-        fact = f"its end of sequence has id {model.eos_id}, past the table's {model.table.rows} rows"
+        fact = f"its end of sequence has id {model.eos_id}, but its table has only {model.table.rows} rows"
         notes.add(role, Verdict.PROBLEM, fact, remedy=_OWN_TOKENIZER)
         return None
     return model
 
 
 def examine_ends(models: Mapping[str, OpenModel], notes: Notes) -> None:
-    """Which token ends a response, and whether that is the tokenizer's own."""
+    """Note which token ends a response, and whether the tokenizer names the same."""
     facts: list[str] = []
     for role, model in models.items():
         own = _named_end(model.tokenizer)
-        forced = f", which DSKD forces for Qwen; its tokenizer names {own}" if own != model.eos_id else ""
+        forced = f", which DSKD uses for all Qwen models; its tokenizer names {own}" if own != model.eos_id else ""
         facts.append(f"{role}: id {model.eos_id}{forced}")
     if facts:
         notes.add("EOS", Verdict.OK, *facts)
@@ -179,5 +179,5 @@ def examine_ends(models: Mapping[str, OpenModel], notes: Notes) -> None:
 def _named_end(tokenizer: Tokenizer) -> int | None:
     try:
         return tokenizer.eos_id
-    except CheckpointError:  # for Qwen nobody needed it
+    except CheckpointError:  # not needed for Qwen
         return None

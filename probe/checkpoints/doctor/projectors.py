@@ -1,4 +1,4 @@
-"""The projectors: their shapes, the widths these tell, whether every value is finite, and whether W_q was trained."""
+"""Examine the projectors: shapes, widths, whether all values are finite, and whether the query was trained."""
 
 import re
 from collections.abc import Mapping
@@ -23,18 +23,18 @@ from probe.projectors import QUERY, Linear, Projector, parse_structure
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Projectors as a file has them, before anything is known of the models."""
+    """Projectors as they are in a file, before anything is known about the models."""
 
     tensors: Mapping[str, np.ndarray]
     structures: Mapping[str, str]
     dtypes: str
 
     def width(self, role: str) -> int | None:
-        """A model's width by the shapes of the tensors; None where they are empty or contradict each other."""
+        """The width of a model, from the shapes of the tensors; None if they are empty or inconsistent."""
         units = {STUDENT: int(role == STUDENT), TEACHER: int(role == TEACHER)}
         found: set[float] = set()
         for name, structure in self.structures.items():
-            # With the other model's width at 0 and this one's at 1, a layer's widths are multiples.
+            # If the other model has width 0 and this one width 1, the widths of a layer are its multiples.
             for layer in parse_structure(structure, **units):
                 weight = self.tensors.get(f"{name}.{layer.index}.weight")
                 if isinstance(layer, Linear) and weight is not None and weight.ndim == 2:
@@ -53,10 +53,10 @@ class Stored:
 
 
 def read_projectors(epoch: Path, arguments: Mapping[str, Any], notes: Notes) -> Stored | None:
-    """The projectors of an epoch of DSKD's."""
+    """The projectors of an epoch of DSKD."""
     file = epoch / PROJECTORS
     if not file.is_file():
-        remedy = "Name the epoch that holds it. A run without projectors has no attention to probe."
+        remedy = "Name an epoch that has it. A run without projectors has no attention to probe."
         notes.add("projectors", Verdict.PROBLEM, f"no {PROJECTORS}", remedy=remedy)
         return None
     tensors = notes.attempt("projectors", lambda: read_projector_file(file))
@@ -76,7 +76,7 @@ def _checked_structures(
 
 
 def _torch_dtypes(file: Path) -> str:
-    """Types of the stored tensors, in a file that was read before."""
+    """Types of the stored tensors of a file that was read before."""
     import torch
 
     tensors = torch.load(file, map_location="cpu", weights_only=True)
@@ -84,9 +84,9 @@ def _torch_dtypes(file: Path) -> str:
 
 
 def examine_projectors(stored: Stored, widths: Mapping[str, int | None], notes: Notes) -> Mapping[str, Projector]:
-    """Projectors that fit models of these widths; none where something is wrong with them."""
+    """The projectors, if they fit models of these widths; empty if something is wrong with them."""
     if QUERY not in stored.structures:
-        fact, remedy = f"projectors {', '.join(stored.structures)} alone", "There is no attention to probe."
+        fact, remedy = f"only projectors {', '.join(stored.structures)}", "There is no attention to probe."
         notes.add("query", Verdict.PROBLEM, fact, remedy=remedy)
     student, teacher = widths[STUDENT], widths[TEACHER]
     if student is not None and teacher is not None:
@@ -96,19 +96,20 @@ def examine_projectors(stored: Stored, widths: Mapping[str, int | None], notes: 
         return grouped if grouped is not None and examine_values(stored, notes) else {}
     empty = sorted(key for key, value in stored.tensors.items() if value.shape == (0,))
     if empty:
-        fact = f"empty tensors, as DeepSpeed ZeRO-3 leaves behind when nobody gathers them: {', '.join(empty)}"
+        fact = f"empty tensors, which DeepSpeed ZeRO-3 saves if weights are not gathered: {', '.join(empty)}"
         remedy = "Convert the run with DeepSpeed's zero_to_fp32.py, or save projectors inside GatheredParameters."
     else:
-        fact, remedy = "their shapes do not tell the widths of both models", f"Copy the run's own {CONFIG} beside them."
+        fact = "the widths of both models do not follow from the shapes"
+        remedy = f"Copy the {CONFIG} of the run into this directory."
     notes.add("projectors", Verdict.PROBLEM, *stored.shape_facts(), fact, remedy=remedy)
     return {}
 
 
 def examine_values(stored: Stored, notes: Notes) -> bool:
-    """Whether every value is finite."""
+    """Note whether every value is finite, and return it."""
     bad = [key for key, value in stored.tensors.items() if not np.isfinite(value).all()]
     if bad:
-        fact, remedy = f"NaN or infinite values in {', '.join(bad)}", "Training diverged: take an earlier checkpoint."
+        fact, remedy = f"NaN or infinite values in {', '.join(bad)}", "Training diverged: use an earlier checkpoint."
         notes.add("projectors", Verdict.PROBLEM, *stored.shape_facts(), fact, remedy=remedy)
     else:
         fact = f"stored as {stored.dtypes}; every value is finite"
@@ -117,24 +118,24 @@ def examine_values(stored: Stored, notes: Notes) -> bool:
 
 
 def examine_query(trains: bool | None, query: Projector | None, notes: Notes) -> None:
-    """Whether W_q was trained: by the criterion, and by the spread of its weights."""
+    """Note whether the query matrix was trained, according to the criterion and to the kurtosis of its weights."""
     if query is None:
         return
     with np.errstate(invalid="ignore"):  # all zeros
         ratio = weight_kurtosis(query)
     spread, remedy = ratio >= TRAINED_KURTOSIS, ""
     if trains is False:
-        verdict, said = Verdict.PROBLEM, "not trained, by the criterion"
-        remedy = "A random query aligns nothing; probing refuses it."
+        verdict, said = Verdict.PROBLEM, "not trained, according to the criterion"
+        remedy = "Probing refuses an untrained query matrix."
     elif trains is None and not spread:
-        verdict, said = Verdict.PROBLEM, "not trained, by the weights alone"
-        remedy = f"If the run did train it, name its criterion in {ARGUMENTS}."
+        verdict, said = Verdict.PROBLEM, "not trained, according to the weights"
+        remedy = f"If the run trained it, write its criterion into {ARGUMENTS}."
     elif trains is None:
-        verdict, said = Verdict.UNVERIFIED, "trained, by the weights alone"
+        verdict, said = Verdict.UNVERIFIED, "trained, according to the weights"
     elif spread:
-        verdict, said = Verdict.OK, "trained, by the criterion and the weights"
+        verdict, said = Verdict.OK, "trained, according to the criterion and the weights"
     else:
-        verdict, said = Verdict.UNVERIFIED, "the criterion trains it, yet the weights are spread as at the beginning"
-        remedy = "Is this an early epoch? Compare with a later one."
-    meaning = f"{UNIFORM_KURTOSIS} as initialised (uniform), above {TRAINED_KURTOSIS} trained"
-    notes.add("query", verdict, said, f"E[w⁴]/E[w²]² of W_q is {ratio:.2f}: {meaning}", remedy=remedy)
+        verdict, said = Verdict.UNVERIFIED, "the criterion trains it, but the weights look untrained"
+        remedy = "This may be an early epoch. Compare it with a later one."
+    meaning = f"{UNIFORM_KURTOSIS} before training, above {TRAINED_KURTOSIS} after it"
+    notes.add("query", verdict, said, f"the kurtosis of its weights is {ratio:.2f} ({meaning})", remedy=remedy)

@@ -1,4 +1,4 @@
-"""The student of a run of DSKD's: in the epoch, where the run began, as the user says, or a LoRA adapter's base."""
+"""Examine the student of a run of DSKD: in the epoch, the initial one, a named one, or the base of a LoRA adapter."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -15,7 +15,7 @@ from probe.models.table_sources import ADAPTER, Download, Hub, find_source, read
 def examine_student(
     epoch: Path, arguments: Mapping[str, Any], named: str | None, width: int | None, notes: Notes
 ) -> Seen | None:
-    """The student, if it can be read; the user may have `named` one, and the projectors need `width`."""
+    """The student, if it can be read. `named` is what the user named; `width` is what the projectors need."""
     source = named or notes.attempt(STUDENT, lambda: student_source(epoch, arguments))
     if source is None:
         return None
@@ -24,9 +24,11 @@ def examine_student(
         return _examine_adapter(source, adapter, width, notes)
     seen = notes.attempt(STUDENT, lambda: see(source))
     if seen is not None and named:
-        note_model(STUDENT, Verdict.UNVERIFIED, seen, [f"{source}, as you say"], width, notes)
+        note_model(STUDENT, Verdict.UNVERIFIED, seen, [f"{source}, named by you"], width, notes)
     elif seen is not None:
-        said = [] if source == str(epoch) else [f"{source}, which a run that trains projectors alone leaves as it was"]
+        said = (
+            [] if source == str(epoch) else [f"{source}, the initial student, because the run trained only projectors"]
+        )
         note_model(STUDENT, Verdict.OK, seen, said, width, notes)
     return seen
 
@@ -34,7 +36,7 @@ def examine_student(
 def _examine_adapter(source: str, adapter: Path, width: int | None, notes: Notes) -> Seen | None:
     from huggingface_hub import hf_hub_download
 
-    cached = partial(hf_hub_download, local_files_only=True)  # a look must not start a download
+    cached = partial(hf_hub_download, local_files_only=True)  # the doctor must not start a download
     config = notes.attempt(STUDENT, lambda: read_json(adapter))
     if config is None:
         return None
@@ -43,24 +45,24 @@ def _examine_adapter(source: str, adapter: Path, width: int | None, notes: Notes
     missing = _missing(base, cached)
     if missing is not None:
         remedy = (
-            "An adapter leaves the embeddings alone, so a copy of the base model will do: name it with --student, "
+            "An adapter does not change the embeddings, so a copy of the base model is enough: name it with --student, "
             f"or write its path into {ADAPTER}."
         )
         notes.add(STUDENT, missing[0], said, missing[1], remedy=remedy)
         return None
     seen = notes.attempt(STUDENT, lambda: see(source, download=cached))
     if seen is not None:
-        note_model(STUDENT, Verdict.OK, seen, [f"{said}, which is here"], width, notes)
+        note_model(STUDENT, Verdict.OK, seen, [f"{said}, which is on this machine"], width, notes)
     return seen
 
 
 def _missing(base: str, cached: Download) -> tuple[Verdict, str] | None:
-    """How bad it is that an adapter's base is not on this machine; None where it is."""
+    """A verdict and a fact if the base of an adapter is not on this machine; None if it is."""
     try:
         files = find_source(base, where=f"{ADAPTER}: base_model_name_or_path", download=cached)
         there = not isinstance(files, Hub) or files.fetch("config.json") is not None
-    except ProbeError:  # no path, or a name that the hub would not take
-        return Verdict.PROBLEM, "the base is not on this machine, nor is it owner/name on the hub"
+    except ProbeError:  # neither a path nor a possible name on the hub
+        return Verdict.PROBLEM, "the base is not on this machine, and it is not a hub id owner/name"
     if not there:
-        return Verdict.UNVERIFIED, "the base is not in the hub's cache; probing would download it"
+        return Verdict.UNVERIFIED, "the base is not in the cache of the hub; probing would download it"
     return None

@@ -14,16 +14,22 @@ from probe.errors import ProbeError
 def main() -> int:
     """Parse arguments and export."""
     parser = argparse.ArgumentParser(
-        prog="python -m probe.checkpoints.export", description="Write a checkpoint as another toolkit lays it out."
+        prog="python -m probe.checkpoints.export", description="Write a checkpoint in the layout of another toolkit."
     )
     parser.add_argument("checkpoint", type=Path, help="checkpoint directory of a run")
     parser.add_argument("--to", required=True, choices=["dskd"], help="the layout")
-    parser.add_argument("--out", required=True, type=Path, help="directory of runs; this one gets its own in there")
-    parser.add_argument("--teacher", help="what args.json names as the teacher; default: where the checkpoint has it")
-    parser.add_argument("--dtype", choices=[*SHORT], default="bfloat16", help="of the projectors; default %(default)s")
-    parser.add_argument("--epoch", type=int, help="default: the recipe's steps over the rows of its data, or 1")
-    parser.add_argument("--loss", type=float, help="on the development set; left out by default")
-    parser.add_argument("--setting", help="name of the run's directory; default: criterion, teacher and recipe")
+    parser.add_argument("--out", required=True, type=Path, help="directory of runs; the run gets a subdirectory")
+    parser.add_argument("--teacher", help="path of the teacher for args.json; default: the source in the checkpoint")
+    parser.add_argument(
+        "--dtype", choices=[*SHORT], default="bfloat16", help="type of the projectors; default %(default)s"
+    )
+    parser.add_argument(
+        "--epoch", type=int, help="number of the epoch; default: from the steps and the rows of the recipe, or 1"
+    )
+    parser.add_argument("--loss", type=float, help="loss on the development set; default: none")
+    parser.add_argument(
+        "--setting", help="name of the directory of the run; default: from criterion, teacher and recipe"
+    )
     arguments = parser.parse_args()
     try:
         checkpoint = load_checkpoint(arguments.checkpoint)

@@ -1,4 +1,4 @@
-"""The export itself: everything is looked up and checked, then written whole."""
+"""Export a checkpoint: look up and check everything, then write it whole."""
 
 import os
 import re
@@ -36,7 +36,7 @@ from probe.output.files import replacing_directory
 def dskd_arguments(
     checkpoint: Checkpoint, recipe: TranslatedRecipe, student: OpenModel, teacher: PlacedModel, target: Path
 ) -> dict[str, Any]:
-    """The arguments, None for what is not known or does not apply."""
+    """The arguments; None for values that are unknown or do not apply."""
     criterion = dskd_criterion(checkpoint)
     return {
         "task": criterion,
@@ -55,7 +55,7 @@ def dskd_arguments(
 
 
 def _type(directory: Path) -> str | None:
-    """DSKD's name of a model's family, by which it chooses the end-of-sequence token."""
+    """DSKD's name of the model family, by which it chooses the end-of-sequence token."""
     file = directory / "config.json"
     named = read_json(file).get("model_type") if file.is_file() else None
     return "qwen" if str(named).startswith("qwen") else named
@@ -63,32 +63,32 @@ def _type(directory: Path) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """What names the two directories beside what the checkpoint knows.
+    """Information for the names of the two directories that the checkpoint does not have.
 
     Raises:
-        TrainingError: the setting is no name of a directory, or the epoch is below 1.
+        TrainingError: the setting is not the name of a directory, or the epoch is below 1.
     """
 
     epoch: int = 1
     loss: float | None = None
-    """On the development set; None for a run that was not evaluated, whose directory then names none."""
+    """Loss on the development set; None for a run that was not evaluated."""
     setting: str | None = None
-    """Name of the run's directory; None for one in DSKD's manner, from criterion, teacher and recipe."""
+    """Name of the directory of the run; None for a name as in DSKD, from criterion, teacher and recipe."""
 
     def __post_init__(self) -> None:
         if self.setting is not None and (self.setting in ("", ".", "..") or re.search(r"[/\\\0]", self.setting)):
             raise TrainingError(
-                Problem("setting", "the name of a directory", repr(self.setting), "Leave out what is a path.")
+                Problem("setting", "the name of a directory", repr(self.setting), "Give a name without a path.")
             )
         if self.epoch < 1:
             raise TrainingError(Problem("epoch", "1 or more", str(self.epoch), "Count epochs from 1."))
 
 
 def epoch_directory(checkpoint: Checkpoint, out: Path, *, dtype: Dtype, run: RunInfo) -> Path:
-    """Where an export puts projectors and student, named in DSKD's manner.
+    """The directory of projectors and student in an export, named as in DSKD.
 
     Raises:
-        CheckpointError: the checkpoint is of a method without counterpart.
+        CheckpointError: DSKD does not have the method of the checkpoint.
     """
     steps = [] if checkpoint.steps is None else [f"step{checkpoint.steps}"]
     loss = [] if run.loss is None else [f"loss{run.loss:.4f}"]
@@ -118,29 +118,29 @@ def _setting(checkpoint: Checkpoint, dtype: Dtype, run: RunInfo) -> str:
 def export_dskd(
     checkpoint_dir: Path, out: Path, *, teacher_path: str | None, dtype: Dtype = "bfloat16", run: RunInfo
 ) -> list[str]:
-    """Write ``out/SETTING`` whole, or nothing; `epoch_directory` tells where the projectors are in it.
+    """Write ``out/SETTING`` whole or not at all; `epoch_directory` says where the projectors are.
 
     Args:
-        checkpoint_dir: a directory in our format, with ``student/`` in it where the student was trained.
-        out: directory of runs; made if it is not there.
-        teacher_path: what ``args.json`` is to name, perhaps on another machine; None for the checkpoint's own source.
-        dtype: of the projectors. With float32 they are kept to the bit.
-        run: what names the directories.
+        checkpoint_dir: a checkpoint of this project, with ``student/`` if the student was trained.
+        out: directory of runs; it is made if it does not exist.
+        teacher_path: path of the teacher for ``args.json``, perhaps on another machine; None: that of the checkpoint.
+        dtype: type of the projectors. With float32 they stay exact.
+        run: information for the names of the directories.
 
     Returns:
-        What DSKD cannot represent, or has to be told, one sentence each: the lines of ``NOTES.txt``.
+        The lines of ``NOTES.txt``: what DSKD cannot store or must know, one sentence each.
 
     Raises:
-        CheckpointError: the checkpoint is of a method without counterpart, or a model is missing or another one.
+        CheckpointError: DSKD does not have the method of the checkpoint, or a model is missing or differs.
         ProjectorError, TableError: the checkpoint or a model cannot be read.
-        OutputError: the target is there already, or cannot be written.
+        OutputError: the target exists, or cannot be written.
         MissingExtraError: torch, which writes ``projector.pt``, is not installed.
     """
     checkpoint = load_checkpoint(checkpoint_dir.resolve())
     epoch = epoch_directory(checkpoint, out.resolve(), dtype=dtype, run=run)
     target = epoch.parent
     if os.path.lexists(target):
-        raise OutputError(Problem(str(target), "a free name", "something there already", "Name another directory."))
+        raise OutputError(Problem(str(target), "a new directory", "an existing one", "Name another directory."))
     student, teacher = find_student(checkpoint), find_teacher(checkpoint, teacher_path)
     files = model_files(Path(student.source))
     recipe = translate(checkpoint)
@@ -149,7 +149,7 @@ def export_dskd(
     config = as_json({name: {"enabled": True, "structure": p.structure} for name, p in checkpoint.projectors.items()})
     texts = {ARGUMENTS: as_json(arguments), CONFIG: config, NOTES: "".join(f"- {note}\n" for note in notes)}
     projectors = state_dict(checkpoint, dtype)
-    # An `out` that has to be made is made in the same rename, so that a failure leaves nothing of it either.
+    # If `out` must be made, make it with the same rename, so that a failure leaves nothing behind.
     is_there = out.is_dir()
     with replacing_directory(target if is_there else out) as temporary:
         setting = temporary if is_there else temporary / target.name

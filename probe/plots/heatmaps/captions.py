@@ -1,4 +1,4 @@
-"""The words of a heatmap: legend, names of panels and axes, and notes below."""
+"""All text of a heatmap: the legend, the names of panels and axes, and the notes below."""
 
 from textwrap import wrap
 from typing import Any
@@ -20,11 +20,11 @@ LEGEND: dict[str, Any] = {
     "columnspacing": 1.2,
     "handletextpad": 0.4,
 }
-"""How a legend is set that `legend_columns` measures."""
+"""The options of a legend; `legend_columns` assumes them."""
 
 
 def legend(picture: Picture, colours: Palette) -> list[Any]:
-    """Handles for what the picture holds, and for nothing else."""
+    """Handles only for what the picture shows."""
     from matplotlib.lines import Line2D
 
     def handle(label: str, **style: Any) -> Line2D:
@@ -35,11 +35,11 @@ def legend(picture: Picture, colours: Palette) -> list[Any]:
     if picture.difference:
         first, second = picture.names
         ring = {**dot, "color": colours.ink}
-        handles.append(handle(f"largest in {first}", **ring, markersize=6, fillstyle="none"))
-        handles.append(handle(f"largest in {second}", **dot, markersize=3.5, markerfacecolor="white"))
-        handles.append(handle("less", linestyle="none", marker="_", color=colours.ink, markersize=5))
+        handles.append(handle(f"largest weight in {first}", **ring, markersize=6, fillstyle="none"))
+        handles.append(handle(f"largest weight in {second}", **dot, markersize=3.5, markerfacecolor="white"))
+        handles.append(handle("decrease", linestyle="none", marker="_", color=colours.ink, markersize=5))
     else:
-        handles.append(handle("largest in its row", **dot, markersize=3.5, markerfacecolor="white"))
+        handles.append(handle("largest weight of the row", **dot, markersize=3.5, markerfacecolor="white"))
     if picture.links is not None and picture.links.sure:
         square: Any = {"linestyle": "none", "marker": "s", "markersize": 6, "fillstyle": "none"}
         handles.append(handle("sure link", color=drawing.link_colour(picture, colours), **square))
@@ -53,32 +53,32 @@ def legend(picture: Picture, colours: Palette) -> list[Any]:
 
 
 def legend_columns(handles: list[Any], width: float) -> int:
-    """How many entries of a legend stand side by side."""
+    """How many entries of a legend fit side by side."""
     widths = [_width(handle.get_label(), LEGEND_FONT) + 0.4 for handle in handles]
     for across in range(len(handles), 1, -1):
-        # As matplotlib fills columns: the first ones hold one entry more where the last line is not full.
+        # matplotlib gives the first columns one more entry if the last line is not full.
         if sum(float(column.max()) for column in np.array_split(widths, across)) <= width:
             return across
     return 1
 
 
 def notes(picture: Picture, step: int, width: float) -> list[str]:
-    """What a reader must know of a picture that shows a part, in lines that fit the page."""
+    """Notes that explain marks and left-out parts, in lines that fit the page."""
     sentences: list[str] = []
     ties = {tie for tie in (*picture.row_ties, *picture.column_ties) if tie is not None and tie < TIES}
     if ties:
-        sentences.append("Labels of one colour and marker: a piece that comes again.")
+        sentences.append("Repeated tokens share a colour and a marker.")
     if not picture.whole:
         rows, columns = (f"{span.start}–{span.stop - 1}" for span in (picture.rows, picture.columns))
         sizes = len(picture.student.tokens) + 1, len(picture.teacher.tokens) + 1
         outside = max(panel.outside for panel in picture.panels)
         sentences.append(
             f"Student tokens {rows} of {sizes[0]}, teacher tokens {columns} of {sizes[1]}; "
-            f"{100 * outside:.0f} % of these rows' weight lies outside."
+            f"{100 * outside:.0f} % of the weight of these rows is on tokens that are not shown."
         )
     if step > 1:
         ordinal = {2: "2nd", 3: "3rd"}.get(step, f"{step}th")
-        sentences.append(f"Every {ordinal} token is named.")
+        sentences.append(f"Only every {ordinal} token is labelled.")
     return [line for sentence in sentences for line in _wrapped(sentence, width)]
 
 
@@ -91,7 +91,7 @@ def _width(text: str, points: float) -> float:
 
 
 def write(figure: Any, picture: Picture, lines: list[str], layout: Layout, colours: Palette) -> None:
-    """Names of panels and axes, and the notes at the foot."""
+    """Write the names of panels and axes, and the notes at the bottom."""
     wide, tall = layout.width, layout.height
     for panel, (left, _, width, _) in zip(picture.panels, layout.panels, strict=True):
         middle, top = (left + width / 2) / wide, layout.label_top

@@ -1,4 +1,4 @@
-"""Parts of a heatmap on matplotlib's axes: cells, outlines, labels, margins."""
+"""Draw the parts of a heatmap with matplotlib: cells, outlines, labels, bars."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -14,17 +14,17 @@ from probe.plots.style import Palette
 
 DASHES = (0, (1.6, 1.2))
 MARKERS = "os^Dvp"
-TIES = 36  # colours times markers; further ties are left plain
-ROW_AXIS, COLUMN_AXIS = "student token (as target)", "teacher token (as target)"
+TIES = 36  # colours times markers; more repeated tokens are not marked
+ROW_AXIS, COLUMN_AXIS = "student token (predicted)", "teacher token (predicted)"
 
 
 def link_colour(picture: Picture, colours: Palette) -> str:
-    """Orange is a loss on the map of a difference, so there links are drawn in ink."""
+    """The colour of link outlines. In a difference orange means a decrease, so links are black or white there."""
     return colours.ink if picture.difference else colours.link
 
 
 def outline(axes: Any, picture: Picture, colours: Palette, cell: float) -> None:
-    """Possible links dashed, sure links solid, each around its own cell; chunks thin, around all of theirs."""
+    """Outline each sure link (solid), each possible link (dashed), and each chunk of several cells (thin)."""
     from matplotlib.patches import Rectangle
 
     line = min(1.2, cell * 7)
@@ -33,7 +33,7 @@ def outline(axes: Any, picture: Picture, colours: Palette, cell: float) -> None:
         corner = columns.start - 0.5 - out, rows.start - 0.5 - out
         return Rectangle(corner, len(columns) + 2 * out, len(rows) + 2 * out, fill=False, **style)
 
-    # A frame on the border is whole; that of a chunk beyond the window is cut a little outside of the border.
+    # Frames on the border stay whole; a chunk that leaves the window is cut a little outside of the border.
     around = rectangle(range(len(picture.rows)), range(len(picture.columns)), 0.2, transform=axes.transData)
     for chunk in several(picture.chunks):
         style: Any = {"edgecolor": colours.chunk, "linewidth": line * 0.7, "zorder": 2}
@@ -48,12 +48,12 @@ def outline(axes: Any, picture: Picture, colours: Palette, cell: float) -> None:
 
 
 def several(chunks: Sequence[Chunk]) -> list[Chunk]:
-    """Chunks of more than one cell: a frame around a single cell would say nothing."""
+    """The chunks of more than one cell; a frame around a single cell would add nothing."""
     return [chunk for chunk in chunks if len(chunk.student) > 1 or len(chunk.teacher) > 1]
 
 
 def mark_largest(axes: Any, panel: Panel, cell: float, colours: Palette) -> None:
-    """A dot on each row's largest weights; of a difference, a ring where the first map had it."""
+    """Put a dot on the largest weights of each row; in a difference, also a ring on those of the first map."""
     points = cell * 72
     *before, after = panel.largest
     for mask in before:
@@ -63,7 +63,7 @@ def mark_largest(axes: Any, panel: Panel, cell: float, colours: Palette) -> None
 
 
 def mark_losses(axes: Any, panel: Panel, cell: float, colours: Palette) -> None:
-    """A minus where a difference falls by a tenth of the greatest change or more: in greyscale both ends look alike."""
+    """Put a minus on decreases of at least a tenth of the largest change: in greyscale, both ends look the same."""
     mask, points = panel.weights <= -max(float(np.abs(panel.weights).max()), TINY) / 10, cell * 72
     _mark(axes, mask, (points * 0.6) ** 2, marker="_", linewidths=points * 0.07, color=_contrast(panel, mask, colours))
 
@@ -74,7 +74,7 @@ def _mark(axes: Any, mask: Bool[np.ndarray, "rows columns"], size: float, **styl
 
 
 def _contrast(panel: Panel, mask: Bool[np.ndarray, "rows columns"], colours: Palette) -> list[str]:
-    """Ink on cells near the ground, the ground's colour on strong ones."""
+    """Colours that are visible on each cell: the text colour on pale cells, the background colour on strong ones."""
     strong = np.abs(panel.weights) > np.abs(panel.weights).max() / 2
     return [colours.ground if each else colours.ink for each in strong[mask]]
 
@@ -87,7 +87,7 @@ def label_axes(
     layout: Layout,
     colours: Palette,
 ) -> None:
-    """Token labels; tokens of one repeated piece share a colour and a marker. ``rows`` are left out at the right."""
+    """Label the tokens; repeated tokens share a colour and a marker. Without ``rows``, the rows have no labels."""
     shown_rows, shown_columns = range(0, len(picture.rows), layout.step), range(0, len(picture.columns), layout.step)
     axes.tick_params(length=0, pad=72 * MARKER)
     axes.xaxis.tick_top()
@@ -141,23 +141,23 @@ def _tie(
 
 
 def tie_style(tie: int, colours: Palette) -> tuple[str, str]:
-    """Colour and marker of a tie; no two of the first 36 are alike in both."""
+    """Colour and marker of a repeated token; no two of the first 36 share both."""
     kinds = len(MARKERS)
     return colours.repeats[tie % kinds], MARKERS[(tie + tie // kinds) % kinds]
 
 
 def margins(figure: Any, panel: Panel, box: Box, layout: Layout, colours: Palette) -> None:
-    """Entropy of each row at the right, weight that each column draws below, as bars."""
+    """Draw bars: the entropy of each row at the right, the attention mass of each column below."""
     left, bottom, width, height = box
     rows, columns = np.arange(len(panel.entropy)), np.arange(len(panel.mass))
     side = _strip(figure, (left + width + GAP / 2, bottom, STRIP, height), layout)
     side.barh(rows, panel.entropy, height=0.7, color=colours.muted, linewidth=0)
     side.set_ylim(len(rows) - 0.5, -0.5)
     side.set_xlim(*_limits(panel.entropy, 1.0))
-    # One tick says the scale; two would touch those of the next strip.
+    # One tick shows the scale; two would touch those of the next panel.
     side.set_xticks([side.get_xlim()[1]], [f"{side.get_xlim()[1]:.2g}"])
     side.set_yticks([])
-    side.set_title("entropy\n/ log m", fontsize=5.5, pad=2, color=colours.muted)
+    side.set_title("row\nentropy", fontsize=5.5, pad=2, color=colours.muted)
     below = _strip(figure, (left, bottom - GAP / 2 - STRIP, width, STRIP), layout)
     below.bar(columns, panel.mass, width=0.7, color=colours.muted, linewidth=0)
     below.set_xlim(-0.5, len(columns) - 0.5)

@@ -1,4 +1,4 @@
-"""Attention maps as heatmaps: student targets as rows, teacher targets as columns, gold links as outlines."""
+"""Draw attention maps as heatmaps: rows are student tokens, columns teacher tokens, outlines gold links."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Look:
     """How a heatmap is drawn.
 
     ``scale`` is ``linear`` (weights from 0 to 1), ``log``, or ``row`` (weights over the largest of their row); a
-    difference is always linear. ``venue`` names a width of `probe.plots.style.VENUES`; without one, the figure is as
+    difference always is linear. ``venue`` names a width of `probe.plots.style.VENUES`; without one, the figure is as
     large as its cells need. ``fonts`` are files that are tried before DejaVu Sans.
     """
 
@@ -43,10 +43,10 @@ def heatmap(
     difference: bool = False,
     look: Look = Look(),
 ) -> "Figure":
-    """Draw a map, or several by name side by side, or the difference of two (the second less the first).
+    """Draw a map, or several named maps side by side, or the difference of two (the second minus the first).
 
-    Sure links are outlined solid, possible links dashed, chunks thin; each row's largest weights carry a dot; tokens of
-    a piece that comes again share a colour and a marker.
+    Sure links have a solid outline, possible links a dashed one, chunks a thin one. A dot marks the largest weights of
+    each row. Repeated tokens share a colour and a marker.
 
     Raises:
         MapError: too many tokens for the page, maps or gold of other tokens, or a window outside of the sentence.
@@ -81,7 +81,7 @@ def _draw(drawn: Picture, look: Look) -> "Figure":
         low, high = shown.limits
         cells = colours.colour_map(diverging=drawn.difference)
         image = axes.imshow(shown.values[number], cmap=cells, vmin=low, vmax=high, aspect="auto")
-        # Fixed from here on: frames and markers reach beyond the cells, and the axes would grow with them.
+        # Fix the limits now: frames and markers reach beyond the cells and would change them.
         axes.set(xlim=(-0.5, len(drawn.columns) - 0.5), ylim=(len(drawn.rows) - 0.5, -0.5))
         drawing.outline(axes, drawn, colours, layout.cell)
         if drawn.difference:
@@ -100,7 +100,7 @@ def _draw(drawn: Picture, look: Look) -> "Figure":
 def _layout(
     drawn: Picture, labels: tuple[list[Label], list[Label]], handles: list[Any], look: Look
 ) -> tuple[Layout, int, list[str]]:
-    """Twice, for how many lines stand below depends on how wide the page comes out."""
+    """Lay out twice: the number of lines below depends on the width, which the first layout gives."""
     width = None if look.venue is None else venue_width(look.venue)
     layout = lay_out(Content(*labels, len(drawn.panels), look.marginals, lines_below=3), width)
     notes = captions.notes(drawn, layout.step, layout.width)

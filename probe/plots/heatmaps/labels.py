@@ -1,4 +1,4 @@
-"""Labels of tokens: written in fonts that have them, cut where too long, and tied where a piece comes again."""
+"""Labels of tokens: their font, their length, and which of them are repeated."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 LONGEST = 24
-"""Characters. A longer label ends in ``…``; the hover of the HTML page has all of it."""
+"""Characters. A longer label ends in ``…``; the hover text of the HTML page has all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +27,9 @@ class Label:
 
 
 def drawable(labels: Sequence[str], fonts: Sequence[Path] = ()) -> list[Label]:
-    """Each label in the first of the fonts that has most of its characters; DejaVu Sans is the last of them.
+    """Each label in the font that has most of its characters; the first of equal ones. DejaVu Sans comes last.
 
-    A character that this font lacks is written as ``⟨U+4E2D⟩``: a box says nothing, and all boxes look alike.
+    A character that the font lacks is written as ``⟨U+4E2D⟩``, because all boxes for missing characters look alike.
 
     Raises:
         OutputError: a font file is missing, or matplotlib cannot read it.
@@ -56,12 +56,12 @@ def _label(label: str, fonts: "Sequence[tuple[Path, FT2Font]]") -> Label:
     path, font = max(fonts, key=lambda named: sum(has(named[1], char) for char in label))
     units = [char if has(font, char) else f"⟨U+{ord(char):04X}⟩" for char in label]
     if not all(has(font, char) for char in "⟨U+0123456789ABCDEF⟩…") and "".join(units) != label:
-        return _label(label, fonts[-1:])  # a symbol font cannot write what it lacks
+        return _label(label, fonts[-1:])  # a symbol font may lack the characters of ⟨U+…⟩ too
     return Label(_cut(units), path)
 
 
 def _cut(units: Sequence[str]) -> str:
-    """Whole characters, so that no ``⟨U+…⟩`` is cut in two."""
+    """Shorten a label without cutting a ``⟨U+…⟩`` in two."""
     if sum(map(len, units)) <= LONGEST:
         return "".join(units)
     kept = ""
@@ -73,10 +73,10 @@ def _cut(units: Sequence[str]) -> str:
 
 
 def repeats(student: TokenizedText, teacher: TokenizedText) -> tuple[tuple[int | None, ...], tuple[int | None, ...]]:
-    """The tie of every token, by side: tokens of one number spell the same, and one side has them more than once.
+    """A number for every repeated token, by side, and None for others; equal tokens have equal numbers.
 
-    White space around a piece does not count between the sides (``␣cat`` and ``cat`` are one word), but does within a
-    side: ``a`` and ``␣a`` are two pieces. Ties are numbered in order of the student's tokens, then the teacher's.
+    Within a side, white space counts: ``a`` and ``␣a`` are different tokens. Between the sides it does not: ``␣cat``
+    and ``cat`` get the same number. Numbers follow the order of the student tokens, then that of the teacher tokens.
     """
     sides = [[side.surface(i) for i in range(len(side.tokens))] for side in (student, teacher)]
     again = [_word(surface) for side in sides for surface in side if surface and Counter(side)[surface] > 1]

@@ -1,4 +1,4 @@
-"""Where everything stands on a page, in inches: a figure for a column is exactly as wide as the column."""
+"""Places and sizes of all parts of a page, in inches; a figure for a column has exactly its width."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from probe.plots.style import LARGEST_FONT, SMALLEST_FONT
 
 LARGEST_CELL, LARGEST_PAGE, TALLEST = 0.24, 10.0, 9.0
 SMALLEST_CELL = 0.012  # about one dot of a screen
-STRIP = 0.34  # a margin's bars
+STRIP = 0.34  # bars beside a panel
 BAR = 0.58  # colour bar, its ticks and its label
 LINE = 0.15  # a line of 7 points
 GAP = 0.1
@@ -37,14 +37,14 @@ class Layout:
     label_top: float
 
     def share(self, box: Box) -> Box:
-        """The box in shares of the page, as matplotlib places axes."""
+        """The box as fractions of the page, for matplotlib."""
         left, bottom, width, height = box
         return left / self.width, bottom / self.height, width / self.width, height / self.height
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What has to find room: labels, panels side by side, margins, and lines of text below."""
+    """What needs room: labels, panels side by side, bars, and lines of text below."""
 
     rows: Sequence[Label]
     columns: Sequence[Label]
@@ -54,17 +54,17 @@ class Content:
 
 
 def lay_out(content: Content, width: float | None) -> Layout:
-    """Sizes for a page of a width, or for as wide a page as the cells need.
+    """Sizes for a page of a given width, or of the width that the cells need.
 
-    Labels are as large as their cells let them, from 8 points down to 5. Where even 5 points do not fit, every second,
-    third, … label is written.
+    Labels have 8 points, or down to 5 if the cells are small. If 5 points do not fit, only every second, third, … label
+    is written.
 
     Raises:
         MapError: cells of this width would be too small to be seen.
     """
     cell, font, angle = LARGEST_CELL, LARGEST_FONT, 60
     margins = _Margins.of(content, font, angle, cell)
-    for _ in range(6):  # margins depend on the size of labels, which depends on the cell
+    for _ in range(6):  # margins depend on the label size, which depends on the cell size
         cell = _cell(content, margins, width)
         font = min(LARGEST_FONT, max(SMALLEST_FONT, cell * 72 * 0.72))
         angle = 60 if cell >= 0.14 else 90
@@ -81,7 +81,7 @@ def text_width(label: Label, points: float) -> float:
     from matplotlib.font_manager import get_font
 
     font = get_font(str(label.font))
-    font.set_size(64, 72)  # large, for hinting rounds to whole dots
+    font.set_size(64, 72)  # measure at a large size, because hinting rounds to whole dots
     font.set_text(label.text, 0.0)
     return font.get_width_height()[0] / 64 / 64 * points / 72
 

@@ -1,4 +1,4 @@
-// Keeps labels apart while the reader zooms, and draws the whole sentence small below: drag there to move the view.
+// Thins out the labels when the reader zooms. Draws a small overview of the sentence below; drag there to move the view.
 const plot = document.getElementById("{plot_id}");
 const meta = plot.layout.meta;
 const DOTS = 13; // a label's height
@@ -30,7 +30,7 @@ const navigator_ = () => {
   canvas.width = Math.ceil(columns * scale);
   canvas.height = Math.ceil(rows * scale);
   canvas.style.cssText = "margin:0 0 24px " + plot._fullLayout._size.l + "px;border:1px solid " + meta.ink + ";cursor:move;touch-action:none";
-  canvas.title = "The whole sentence; drag to move the view";
+  canvas.title = "Overview of the whole sentence; drag to move the view";
   plot.after(canvas);
   const pen = canvas.getContext("2d");
   const draw = () => {

@@ -1,4 +1,4 @@
-"""A heatmap for the screen: one HTML file that needs no network, with a hover, a legend to click and a navigator."""
+"""A heatmap as one HTML file that needs no network, with hover texts, a legend to click and an overview."""
 
 from collections.abc import Iterable, Mapping
 from html import escape
@@ -28,7 +28,7 @@ def interactive(
     window: Window | None = None,
     dark: bool = False,
 ) -> "Figure":
-    """The figure of `probe.heatmap` in plotly. Pointing at a cell names both tokens, their bytes and the weight.
+    """The figure of `probe.heatmap` in plotly. A cell shows both tokens, their bytes and the weight when pointed at.
 
     Raises:
         MissingExtraError: plotly is not installed.
@@ -89,9 +89,7 @@ def _plotly() -> Any:
         from plotly.subplots import make_subplots
     except ImportError as error:
         raise MissingExtraError(
-            Problem(
-                "HTML heatmap", "plotly", "none installed", "Install the extra: pip install 'cma-probe[notebooks]'."
-            )
+            Problem("HTML heatmap", "plotly", "none installed", "Run: pip install 'cma-probe[notebooks]'.")
         ) from error
     return make_subplots
 
@@ -136,12 +134,12 @@ def _traces(drawn: Picture, number: int, shown: Shades, colours: Palette) -> lis
         traces.append(lines("possible link", possible, 0.5, {"color": colour, "width": 2, "dash": "dot"}))
         traces.append(lines("sure link", sure, 0.5, {"color": colour, "width": 2}))
     *before, after = drawn.panels[number].largest
-    names = drawn.names if drawn.difference else ("largest in its row",)
+    names = drawn.names if drawn.difference else ("largest weight of the row",)
     for mask, name in zip((*before, after), names, strict=True):
         rows, columns = mask.nonzero()
         ring = {"size": 11, "color": "rgba(0,0,0,0)", "line": {"color": colours.ink, "width": 1.5}}
         dot = {"size": 7, "color": "white", "line": {"color": "black", "width": 1}}
-        label = f"largest in {escape(name)}" if drawn.difference else name
+        label = f"largest weight in {escape(name)}" if drawn.difference else name
         group = {"name": label, "legendgroup": label, "showlegend": first, "hoverinfo": "skip"}
         traces.append(Scatter(x=columns, y=rows, mode="markers", marker=ring if mask is not after else dot, **group))
     return traces
@@ -152,7 +150,7 @@ def _cells(links: frozenset[Link]) -> list[tuple[range, range]]:
 
 
 def _frames(boxes: Iterable[tuple[range, range]], out: float) -> tuple[list[float | None], list[float | None]]:
-    """One broken line around all boxes: a shape for each would take the browser seconds."""
+    """One line with gaps around all boxes; with one shape for each box, the browser would need seconds."""
     x: list[float | None] = []
     y: list[float | None] = []
     for rows, columns in boxes:

@@ -1,4 +1,4 @@
-"""Sizes, axes and labels of the page, in dots of the screen."""
+"""Sizes, axes and labels of the page, in screen pixels."""
 
 from collections.abc import Sequence
 from html import escape
@@ -16,7 +16,7 @@ FIRST_STRONG, POP = "\u2068", "\u2069"  # a label in Arabic must not turn the wo
 
 
 def hover(picture: Picture, number: int) -> list[list[str]]:
-    """For each cell of a panel: both tokens with their bytes of the text, weight, kind of link, entropy and mass."""
+    """The hover text of each cell: both tokens with their bytes, weight, kind of link, entropy and attention mass."""
     panel = picture.panels[number]
     sides = (
         _side("student", picture.student, picture.rows, picture.row_labels),
@@ -24,11 +24,11 @@ def hover(picture: Picture, number: int) -> list[list[str]]:
     )
     what, sign = ("change of weight", "+") if picture.difference else ("weight", "")
     rows = [
-        f"{line}<br>entropy of the row {value:{sign}.3f} of its maximum"
+        f"{line}<br>entropy of the row: {value:{sign}.3f} (0 to 1)"
         for line, value in zip(sides[0], panel.entropy, strict=True)
     ]
     columns = [
-        f"{line}<br>mass of the column {value:{sign}.2f} tokens"
+        f"{line}<br>attention mass of the column: {value:{sign}.2f}"
         for line, value in zip(sides[1], panel.mass, strict=True)
     ]
     return [
@@ -45,7 +45,7 @@ def _side(name: str, side: TokenizedText, numbers: range, labels: tuple[str, ...
     for number, label in zip(numbers, labels, strict=True):
         token = side.tokens[number] if number < len(side.tokens) else None
         place = "end of sequence" if token is None else f"bytes {token.start}–{token.end}"
-        lines.append(f"{name} target {number}: <b>{FIRST_STRONG}{escape(label)}{POP}</b>, {place}")
+        lines.append(f"{name} token {number}: <b>{FIRST_STRONG}{escape(label)}{POP}</b>, {place}")
     return lines
 
 
@@ -54,15 +54,15 @@ def _link(picture: Picture, i: int, j: int) -> str:
 
 
 VIEW = 48
-"""Tokens a side that the page shows at first, shared by the panels; what is longer gets a navigator."""
+"""Tokens on each side that the page shows at first, divided among the panels; longer sentences get an overview."""
 
 CELL, LETTER, GAP, BAR, TITLES = 22, 7.2, 24, 110, 56
-FONTS = "DejaVu Sans, Noto Sans, sans-serif"  # for what these lack, a browser looks on
+FONTS = "DejaVu Sans, Noto Sans, sans-serif"  # browsers use other fonts for characters that these lack
 SHAPES = {"o": "●", "s": "■", "^": "▲", "D": "◆", "v": "▼", "p": "⬟"}
 
 
 def arrange(figure: Any, picture: Picture, colours: Palette) -> None:
-    """Square cells of one size, labels with their ties, and a first view of at most `VIEW` tokens a side."""
+    """Set equal square cells, labels with their marks, and a first view of at most `VIEW` tokens on each side."""
     panels = len(picture.panels)
     view = min(len(picture.columns), max(16, VIEW // panels)), min(len(picture.rows), VIEW)
     left = 60 + LETTER * max(_letters(label) + 2 for label in picture.row_labels)
@@ -100,7 +100,7 @@ def arrange(figure: Any, picture: Picture, colours: Palette) -> None:
         domain = [begin / plot, (begin + view[0] * CELL) / plot]
         figure.update_xaxes(domain=domain, matches="x" if number else None, row=1, col=number + 1)
         figure.layout.annotations[number].update(x=sum(domain) / 2)
-    # By the top of the page and not by the labels: how high those are only the browser knows.
+    # Place titles from the top of the page, because only the browser knows the height of the labels.
     figure.update_annotations(font={"size": 13}, yanchor="bottom", yshift=head - TITLES + 8)
 
 
@@ -109,7 +109,7 @@ def _bounds(size: int) -> dict[str, Any]:
 
 
 def _letters(label: str) -> int:
-    """How many letters wide a label is: Chinese, Japanese and Korean ones take two."""
+    """The width of a label in letters; Chinese, Japanese and Korean ones count twice."""
     return sum(2 if east_asian_width(char) in "WF" else 1 for char in label)
 
 

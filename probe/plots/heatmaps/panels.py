@@ -1,4 +1,4 @@
-"""What a heatmap shows, as values: cells, shades, links, chunks, ties, margins, cut to a window. Nothing here draws."""
+"""The values that a heatmap shows: cells, colours, links, chunks, marks and bars in a window. Nothing here draws."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,17 +17,17 @@ from probe.tokens import TokenizedText
 
 Scale = Literal["linear", "log", "row"]
 LARGEST = 512
-"""Tokens a side that one picture shows: DSKD trains on no more, and a page of more than ten feet cannot be read."""
+"""Most tokens on each side of one picture. DSKD trains on no longer sentences, and a larger page cannot be read."""
 
 TINY = 1e-6  # two maps that differ by less are drawn as equal
-FAINTEST = 1e-4  # the weight that a logarithmic scale shows as nothing
+FAINTEST = 1e-4  # smaller weights look like 0 on a logarithmic scale
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Token numbers ``[start, stop)`` of the rows, and of the columns; the end-of-sequence target comes last.
+    """Token numbers ``[start, stop)`` of the rows and of the columns; the end of sequence comes last.
 
-    Without columns, those of the teacher tokens that share bytes with the rows are shown.
+    Without columns, the teacher tokens that share bytes with the rows are shown.
     """
 
     rows: tuple[int, int]
@@ -38,10 +38,10 @@ class Window:
 class Panel:
     """One map, or the difference of two, in a window.
 
-    Cells, links and chunks count from the window's first row and column. ``largest`` holds one mask for a map; two for
-    a difference: of the map that is taken away, and of the other. ``row_largest`` is the weight there. ``entropy`` is a
-    share of log m, ``mass`` is in student tokens; both are of the whole sentence, also where a window shows a part.
-    ``outside`` is the share of the shown rows' weight that the window leaves out.
+    Cells, links and chunks are counted from the first row and column of the window. ``largest`` marks the largest
+    weights of each row: one mask for a map, two for a difference (first map, second map). ``row_largest`` is that
+    weight. ``entropy`` of a row is 0 to 1, ``mass`` is the sum of a column; both cover the whole sentence, even if the
+    window shows a part. ``outside`` is the share of the weight of the shown rows that is outside of the window.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Picture:
-    """Panels over one pair of tokenised texts, and what they share. ``rows`` and ``columns`` are token numbers."""
+    """Panels of one sentence in two tokenisations, and what they share. ``rows`` and ``columns`` are token numbers."""
 
     panels: tuple[Panel, ...]
     names: tuple[str, ...]
@@ -84,7 +84,7 @@ def picture(
     window: Window | None = None,
     difference: bool = False,
 ) -> Picture:
-    """Collect what to draw. A difference is the second map less the first.
+    """Collect what to draw. A difference is the second map minus the first.
 
     Raises:
         MapError: no map, maps or gold of other tokens, a window outside of the sentence, too many tokens for a
@@ -95,7 +95,9 @@ def picture(
     rows, columns = _ranges(map_, window)
     if max(len(rows), len(columns)) > LARGEST:
         got = f"{len(rows)} × {len(columns)}"
-        raise MapError(Problem("heatmap", f"at most {LARGEST} tokens a side", got, "Draw a window of the sentence."))
+        raise MapError(
+            Problem("heatmap", f"at most {LARGEST} tokens on each side", got, "Draw a window of the sentence.")
+        )
     ties = repeats(map_.student, map_.teacher)
     panels = tuple(_panel(name, m, rows, columns) for name, m in maps.items())
     return Picture(
@@ -117,15 +119,15 @@ def picture(
 
 def _check(maps: Mapping[str, AttentionMap], gold: GoldRow | None, difference: bool) -> None:
     if not maps or (difference and len(maps) != 2):
-        expected = "two maps to take the difference of" if difference else "a map"
+        expected = "two maps, for a difference" if difference else "a map"
         raise MapError(Problem("heatmap", expected, f"{len(maps)}", "Name them."))
     first, *others = maps.values()
     for other in others:
         if (other.student, other.teacher) != (first.student, first.teacher):
-            expected, got = "maps of the same tokens side by side", "two texts, or two pairs of tokenizers"
-            raise MapError(Problem("heatmap", expected, got, "Draw them one by one."))
+            expected, got = "maps with the same tokens", "another sentence or another pair of tokenizers"
+            raise MapError(Problem("heatmap", expected, got, "Draw each map by itself."))
     if gold is not None and (gold.student, gold.teacher) != (first.student, first.teacher):
-        remedy = "Give the row that the map was made from."
+        remedy = "Pass the row from which the map was made."
         raise MapError(Problem("heatmap", f"gold links of {first.student.text!r}", f"those of {gold.text!r}", remedy))
 
 
@@ -137,10 +139,10 @@ def _ranges(map_: AttentionMap, window: Window | None) -> tuple[range, range]:
     if window.columns is not None:
         return rows, _range(window.columns, sizes[1], "teacher")
     shared = np.pad(overlap_mask(map_.student, map_.teacher), (0, 1))
-    shared[-1, -1] = True  # end of sequence belongs to end of sequence
+    shared[-1, -1] = True  # both ends of sequence belong together
     touched = np.flatnonzero(shared[rows.start : rows.stop].any(axis=0))
     if not len(touched):
-        expected = "rows that share text with a teacher token"
+        expected = "rows that share a byte with a teacher token"
         raise MapError(Problem(f"window {rows.start}:{rows.stop}", expected, "none", "Name the columns as well."))
     return rows, range(int(touched[0]), int(touched[-1]) + 1)
 
@@ -148,15 +150,17 @@ def _ranges(map_: AttentionMap, window: Window | None) -> tuple[range, range]:
 def _range(bounds: tuple[int, int], size: int, side: str) -> range:
     start, stop = bounds
     if not 0 <= start < stop <= size:
-        expected = f"{side} tokens within 0:{size}, the first before the last"
-        raise MapError(Problem("window", expected, f"{start}:{stop}", "Count from zero; end of sequence is the last."))
+        expected = f"{side} tokens within 0:{size}, the start before the end"
+        raise MapError(
+            Problem("window", expected, f"{start}:{stop}", "Count from zero; the end of sequence comes last.")
+        )
     return range(start, stop)
 
 
 def _panel(name: str, map_: AttentionMap, rows: range, columns: range) -> Panel:
     box = slice(rows.start, rows.stop), slice(columns.start, columns.stop)
     weights = np.asarray(map_.weights, dtype=np.float64)
-    largest = weights == weights.max(axis=1, keepdims=True)  # ties are all marked, as they are scored
+    largest = weights == weights.max(axis=1, keepdims=True)  # mark all ties, because scores count all of them
     shown = weights[box]
     return Panel(
         name=name,
@@ -186,7 +190,7 @@ def _shift(links: frozenset[Link], rows: range, columns: range) -> frozenset[Lin
 
 
 def _chunks(map_: AttentionMap, rows: range, columns: range) -> tuple[Chunk, ...]:
-    """Chunks that the window touches; they may reach beyond it."""
+    """The chunks that have a cell in the window; they may reach beyond it."""
     return tuple(
         Chunk(_moved(chunk.student, rows.start), _moved(chunk.teacher, columns.start))
         for chunk in shared_chunks(map_.student, map_.teacher)
@@ -202,12 +206,12 @@ def _meet(one: range, other: range) -> bool:
     return one.start < other.stop and other.start < one.stop
 
 
-# From weights to places on a colour map
+# From weights to colours
 
 
 @dataclass(frozen=True)
 class Shades:
-    """One array a panel, its limits (the same for all panels), and the ticks of the colour bar."""
+    """Values to colour, an array for each panel; their limits, for all panels; and the ticks of the colour bar."""
 
     values: tuple[Float[np.ndarray, "rows columns"], ...]
     limits: tuple[float, float]
@@ -217,7 +221,7 @@ class Shades:
 
 
 def shades(picture: Picture, scale: Scale) -> Shades:
-    """Linear runs from 0 to 1 in every picture, so that two can be compared; a difference is symmetric about 0."""
+    """Values to colour. A linear scale is always 0 to 1, so pictures can be compared; a difference is symmetric."""
     weights = tuple(panel.weights for panel in picture.panels)
     if picture.difference:
         bound = max(float(np.abs(weights[0]).max()), TINY)
@@ -239,5 +243,5 @@ def shades(picture: Picture, scale: Scale) -> Shades:
     written = tuple(f"{tick:g}" for tick in quarters)
     if scale == "row":
         values = tuple(panel.weights / panel.row_largest[:, None] for panel in picture.panels)
-        return Shades(values, (0.0, 1.0), quarters, written, "weight / largest of its row")
+        return Shades(values, (0.0, 1.0), quarters, written, "weight / largest weight of the row")
     return Shades(weights, (0.0, 1.0), quarters, written, "attention weight")

@@ -1,4 +1,4 @@
-"""What several reports differ in, as HTML."""
+"""Comparisons of several reports, as HTML."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from probe.stats import ENOUGH_SEEDS
 
 @dataclass(frozen=True)
 class Compared:
-    """What was found of several reports: each two checkpoints, the steps of a run, each two methods over seeds."""
+    """Comparisons of reports: every two checkpoints, the steps of a run, every two methods over seeds."""
 
     comparisons: Sequence[Comparison] = ()
     steps: Sequence[Step] = ()
@@ -23,7 +23,7 @@ class Compared:
 
 
 def compared_section(found: Compared) -> Node | None:
-    """All of it under one heading; None where there is nothing."""
+    """All comparisons under one heading; None if there are none."""
     parts: list[Node] = []
     if found.steps:
         parts += [element("h3", "By step"), element("p", STEPS_READING), _steps_table(found.steps)]
@@ -38,16 +38,19 @@ def compared_section(found: Compared) -> Node | None:
 
 
 STEPS_READING = (
-    "Top-1 and its change since the step before; weight on sure links at one mean entropy; weight on the same piece "
-    "elsewhere; top-1 of tokens that come again after the same token, and after another. Percent and points."
+    "The columns: top-1, with its change since the step before in percentage points; attention mass on sure links at a "
+    "common mean entropy; attention mass on the same token elsewhere in the sentence; top-1 of repeated tokens, after "
+    "the same token and after another one. All in percent."
 )
 CHECKPOINTS_READING = (
-    "On the texts that both have, percent and points. p: paired permutation of the counts of a text, adjusted by Holm "
-    "over all tests of this page. Can see: the smallest difference that these texts would show in four cases of five. "
-    "Checkpoints, not methods."
+    "Values in percent and differences in percentage points, on the sentences that both have. p: permutation test, "
+    "paired by sentence, adjusted by the method of Holm for all tests of this page. Can see: the smallest difference "
+    "that these sentences would show in four cases of five. This compares two checkpoints, not two methods."
 )
-METHODS_READING = "Means over training seeds in percent; bounds over other seeds and other texts."
-TOO_FEW_SEEDS = f" Checkpoints, not methods: a claim about methods needs {ENOUGH_SEEDS} paired seeds."
+METHODS_READING = (
+    "Means over training seeds, in percent, with a 95 % CI that covers the choice of seeds and of sentences."
+)
+TOO_FEW_SEEDS = f" This is about checkpoints: a statement about methods needs at least {ENOUGH_SEEDS} pairs of seeds."
 
 
 def _steps_table(steps: Sequence[Step]) -> Node:

@@ -1,4 +1,4 @@
-// Sorts, narrows and opens the sentences. Every text is set as text: nothing of a gold file becomes markup.
+// Sorts, filters and opens the sentences. All content is set as text, so nothing of a gold file becomes markup.
 
 const LEVELS = 1000;
 const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
@@ -18,18 +18,18 @@ function make(tag, attributes = {}, ...children) {
 
 function label(map, i, j) {
   const links = [["sure", "sure link"], ["possible", "possible link"]].filter(([kind]) => map[kind].some(([s, t]) => s === i && t === j));
-  const marks = [...links.map(([, said]) => said), ...(map.largest[i].includes(j) ? ["largest in its row"] : [])];
+  const marks = [...links.map(([, said]) => said), ...(map.largest[i].includes(j) ? ["largest weight of the row"] : [])];
   const weight = (map.weights[i][j] / LEVELS).toFixed(3);
-  // Isolated, so that a piece written from right to left leaves the rest of the line in its place.
+  // Isolate tokens, so that a token written from right to left does not reorder the line.
   return [`student ${i} ‘\u2068${map.student[i]}\u2069’, teacher ${j} ‘\u2068${map.teacher[j]}\u2069’: ${weight}`, ...marks].join(", ");
 }
 
 function grid(map, name) {
   const top = make("tr", {}, make("td", { class: "corner" }, "student ↓ teacher →"));
-  for (const piece of map.teacher) top.append(make("th", { scope: "col", dir: "ltr" }, make("bdi", {}, piece)));
+  for (const token of map.teacher) top.append(make("th", { scope: "col", dir: "ltr" }, make("bdi", {}, token)));
   const body = make("tbody");
-  map.student.forEach((piece, i) => {
-    const line = make("tr", {}, make("th", { scope: "row", dir: "ltr" }, make("bdi", {}, piece)));
+  map.student.forEach((token, i) => {
+    const line = make("tr", {}, make("th", { scope: "row", dir: "ltr" }, make("bdi", {}, token)));
     map.teacher.forEach((_, j) => {
       const cell = make("td", { role: "gridcell", tabindex: "-1", "data-at": `${i},${j}`, "aria-label": label(map, i, j) });
       cell.style.setProperty("--w", map.weights[i][j] / LEVELS);
@@ -40,21 +40,21 @@ function grid(map, name) {
   });
   for (const kind of ["possible", "sure"]) for (const [i, j] of map[kind]) body.rows[i].cells[j + 1].dataset.link = kind;
   body.rows[0].cells[1].tabIndex = 0;
-  const table = make("table", { role: "grid", "aria-label": `attention of ${name}: student targets by teacher targets` }, make("thead", {}, top), body);
+  const table = make("table", { role: "grid", "aria-label": `attention of ${name}: student tokens by teacher tokens` }, make("thead", {}, top), body);
   table.style.setProperty("--columns", map.teacher.length);
   return table;
 }
 
 function key(map) {
   const sign = (kind, said) => make("span", {}, make("i", { class: kind }), said);
-  const parts = [sign("dot", "largest in its row"), sign("sure", "sure link")];
+  const parts = [sign("dot", "largest weight of the row"), sign("sure", "sure link")];
   if (map.possible.length) parts.push(sign("possible", "possible link"));
   return make("p", { class: "key" }, make("span", {}, "weight 0", make("i", { class: "scale" }), "1; each row sums to 1"), ...parts);
 }
 
 function heatmap(map, name) {
   const table = grid(map, name);
-  const readout = make("p", { class: "readout", role: "status" }, "Point at a cell, or move with the arrow keys.");
+  const readout = make("p", { class: "readout", role: "status" }, "Point at a cell, or use the arrow keys.");
   let marked = [];
   function mark(event) {
     const cell = event.target.closest("[data-at]");
@@ -82,8 +82,8 @@ function heatmap(map, name) {
   table.addEventListener("click", mark);
   table.addEventListener("keydown", move);
   const reading =
-    "Indexed by targets: the row of a student token is the position that predicts it, and its columns are teacher targets. " +
-    "The last row and column are the end of the sequence.";
+    "The row of a token is the position that predicts this token; columns are the same for the teacher. " +
+    "The last row and the last column are the end of sequence.";
   return [readout, make("div", { class: "map" }, table), key(map), make("p", {}, reading)];
 }
 
@@ -116,7 +116,7 @@ function sort(table, head) {
   const known = (row) => field === "id" || !Number.isNaN(Number(value(row)));
   const compare = (a, b) =>
     field === "id" ? sign * value(a).localeCompare(value(b), "en", { numeric: true })
-    : known(a) !== known(b) ? (known(a) ? -1 : 1) // what has no figure stays at the end
+    : known(a) !== known(b) ? (known(a) ? -1 : 1) // sentences without a value stay at the end
     : known(a) ? sign * (Number(value(a)) - Number(value(b))) : 0;
   const rows = [...table.querySelectorAll("tr[data-map]")].sort(compare);
   table.tBodies[0].append(...rows.flatMap(details));
@@ -146,7 +146,7 @@ function start(section) {
     const id = row.querySelector("b");
     const controls = `map-${row.dataset.map.replace(",", "-")}`;
     id.replaceChildren(make("button", { type: "button", "aria-expanded": "false", "aria-controls": controls }, id.textContent));
-    // The whole row opens, but for a text that is being selected.
+    // A click anywhere opens the row, unless the reader is selecting text.
     row.addEventListener("click", (event) => (event.target.closest("button") || getSelection().isCollapsed) && toggle(row));
   }
   form.addEventListener("input", () => narrow(table, form));

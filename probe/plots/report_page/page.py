@@ -1,4 +1,4 @@
-"""Reports as one HTML page, which fetches nothing: tables, and a heatmap of every sentence that opens on demand."""
+"""Reports as one HTML page that needs no network: tables, and a heatmap of every sentence."""
 
 import json
 from collections.abc import Sequence
@@ -22,16 +22,16 @@ from probe.scoring.truth import KINDS
 from probe.stats import FEW, RESAMPLES, SEED
 
 LEVELS = 1000
-"""Weights are kept in thousandths: more than a shade can show, and as much as is read of one number."""
+"""Weights are stored in thousandths, which is finer than the colours of a heatmap."""
 _HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
 class Probed:
-    """A report, with gold and the probed method's map of each of its sentences, in its order.
+    """A report, with the gold row and the map of each of its sentences, in the order of the report.
 
     Raises:
-        MapError: these are other sentences, or a map is of other tokens than its row.
+        MapError: the sentences are others, or a map has other tokens than its row.
     """
 
     report: ProbeReport
@@ -40,18 +40,20 @@ class Probed:
     def __post_init__(self) -> None:
         ids = tuple(row.id for row, _ in self.drawn)
         if ids != self.report.sentences:
-            remedy = "Give the rows that were scored."
+            remedy = "Pass the rows that were scored."
             got = f"{len(ids)} others"
             raise MapError(Problem("page", f"the {len(self.report.sentences)} sentences of the report", got, remedy))
         for row, map_ in self.drawn:
             if (row.student, row.teacher) != (map_.student, map_.teacher):
-                remedy = "Give the row that the map was made from."
-                raise MapError(Problem(f"page, row {row.id}", "a map of the row's tokens", "another", remedy))
+                remedy = "Pass the row from which the map was made."
+                raise MapError(
+                    Problem(f"page, row {row.id}", "a map with the tokens of the row", "other tokens", remedy)
+                )
 
 
 def to_html(probed: Sequence[Probed], compared: Compared | None = None) -> str:
-    """The page: a section for each report, the sentences of each sorted by failure; then what they differ in."""
-    # No text of a gold file may end the script element that holds it.
+    """The page: a section for each report, with its worst sentences first, and then the comparisons."""
+    # Escape "<", so that no sentence can close the script element that holds it.
     maps = json.dumps(
         [[_map(*drawn) for drawn in one.drawn] for one in probed], ensure_ascii=False, separators=(",", ":")
     )
@@ -71,7 +73,7 @@ def _part(suffix: str) -> str:
 
 
 def _map(row: GoldRow, map_: AttentionMap) -> dict[str, Any]:
-    """What the script draws. The largest weights are those before rounding."""
+    """The data of one heatmap. The largest weights are found before rounding."""
     largest = map_.weights == map_.weights.max(axis=1, keepdims=True)
     return {
         "student": map_.student_labels,
@@ -87,7 +89,7 @@ def _section(report: ProbeReport, drawn: Sequence[tuple[GoldRow, AttentionMap]],
     title, *lines = heading(report)
     first = report.methods[0]
     kinds = [one for one in report.by_slice if one.name in KINDS]
-    few = f"A text may show several phenomena; what fewer than {FEW} texts have has no bounds."
+    few = f"A sentence can have several tags. With fewer than {FEW} sentences there is no 95 % CI."
     return element(
         "section",
         element("h2", title),
@@ -96,16 +98,16 @@ def _section(report: ProbeReport, drawn: Sequence[tuple[GoldRow, AttentionMap]],
         element("h3", "Methods"),
         methods_table(report),
         element("h3", "Phenomena"),
-        element("p", f"Top-1 of {first} on the sentences with each tag, and of what it is shown beside. {few}"),
+        element("p", f"Top-1 of {first} and of the methods to compare, on the sentences with each tag. {few}"),
         groups_table("phenomenon", "texts", report, report.by_phenomenon),
         element("h3", "Kinds of tokens"),
         groups_table("student token", "in texts", report, kinds),
         element("h3", "Where the weight goes"),
-        element("p", "Share of the weight of student tokens with a sure link, in percent."),
+        element("p", "The columns divide the attention mass of the student tokens with a sure link, in percent."),
         mass_table(report),
         *_triples(report),
         element("h3", "Sentences"),
-        element("p", f"Those that {first} fails on come first. Each opens as a heatmap of {first}."),
+        element("p", f"The lowest top-1 of {first} comes first. Click a sentence to see its heatmap."),
         _controls(report, number),
         _sentences(report, drawn, number),
         class_="report",
@@ -118,8 +120,9 @@ def _triples(report: ProbeReport) -> list[Node]:
     if not scores:
         return []
     told = (
-        f"{scores[0].triples} sentences in three forms each: a word comes again after the same token, which "
-        "bigram keys cannot tell apart; after another token, which they can; and as a synonym."
+        f"{scores[0].triples} triples of sentences that differ in one word. Same: a word is repeated after the same "
+        "token, so both occurrences have the same key. Other: it is repeated after another token, so the keys differ. "
+        "Synonym: another word stands there."
     )
     return [element("h3", "Triples"), element("p", told), triples_table(scores)]
 
@@ -135,7 +138,9 @@ def _provenance(origin: Origin) -> Node:
         "tables": [f"{source}, sha256 {digest}" for source, digest in origin.tables],
         "gold": [f"{origin.gold}, sha256 {origin.gold_sha256}"],
         "scales": scales,
-        "seeds": [f"untrained projectors {', '.join(map(str, origin.random_seeds))}"] if origin.random_seeds else [],
+        "seeds": [f"untrained query matrices: {', '.join(map(str, origin.random_seeds))}"]
+        if origin.random_seeds
+        else [],
         "intervals": [f"95 %, {RESAMPLES} resamples of sentences, seed {SEED}"],
         "versions": [f"{name} {version}" for name, version in origin.versions],
     }
@@ -149,12 +154,12 @@ def _provenance(origin: Origin) -> Node:
 
 
 def _controls(report: ProbeReport, number: int) -> Node:
-    """What the list can be narrowed to; only a script makes it work, so only a script shows it."""
+    """Filters for the list of sentences. They need the script, so the script makes them visible."""
     counts = {name: sum(name in tags for tags in report.phenomena) for name in PHENOMENA}
     options = [element("option", f"{name} ({count})", value=name) for name, count in counts.items() if count]
     return element(
         "form",
-        element("label", "Text or id ", element("input", type="search", name="text", autocomplete="off")),
+        element("label", "Sentence or id ", element("input", type="search", name="text", autocomplete="off")),
         element(
             "label", "Phenomenon ", element("select", element("option", "any", value=""), *options, name="phenomenon")
         ),
@@ -168,7 +173,7 @@ def _controls(report: ProbeReport, number: int) -> Node:
 
 
 def _sentences(report: ProbeReport, drawn: Sequence[tuple[GoldRow, AttentionMap]], number: int) -> Node:
-    """Sentences with the probed method's own figures, the lowest top-1 first, those without a sure link last."""
+    """The sentences with their values, the lowest top-1 first, sentences without a sure link last."""
     with np.errstate(invalid="ignore"):
         found = metrics(report.counts[:, 0])
     top_1, mass = found[:, METRICS.index("top-1")].tolist(), found[:, METRICS.index("gold mass")].tolist()
@@ -190,7 +195,7 @@ def _sentences(report: ProbeReport, drawn: Sequence[tuple[GoldRow, AttentionMap]
 def _sentence(row: GoldRow, length: int, top_1: float, mass: float, at: str) -> Node:
     shown = [percent(value) or "–" for value in (top_1, mass)]
     tags = [element("span", tag, class_="tag") for tag in row.phenomena]
-    # Its own direction for each text; the number of a sentence is told from the text even where it is read aloud.
+    # bdi lets each sentence keep its own writing direction; the space separates it from the id for screen readers.
     first = element("th", element("b", row.id), " ", element("bdi", row.text), *tags, scope="row")
     keys = {"id": row.id, "length": str(length), "hits": repr(top_1), "mass": repr(mass)}
     data = {f"data_{name}": value for name, value in keys.items()}

@@ -1,4 +1,4 @@
-"""Tables of a report as HTML. Elements are built and not pasted, so that no text is taken for markup."""
+"""Tables of a report as HTML. Elements are built, not pasted as strings, so no text can become markup."""
 
 from collections.abc import Callable, Sequence
 from xml.etree.ElementTree import Element, tostring
@@ -17,7 +17,7 @@ Node = Element
 
 
 def element(tag: str, *children: Node | str, **attributes: str) -> Node:
-    """An element; in names of attributes ``_`` stands for ``-``, and at the end for nothing."""
+    """An element. In attribute names, ``_`` becomes ``-``; a ``_`` at the end is dropped."""
     made = Element(tag, {name.rstrip("_").replace("_", "-"): value for name, value in attributes.items()})
     for child in children:
         if not isinstance(child, str):
@@ -30,12 +30,12 @@ def element(tag: str, *children: Node | str, **attributes: str) -> Node:
 
 
 def markup(node: Node) -> str:
-    """An element as HTML, everything in it escaped."""
+    """An element as HTML, with all text escaped."""
     return tostring(node, encoding="unicode", method="html")
 
 
 def methods_table(report: ProbeReport) -> Node:
-    """All methods with bounds, and how far the probed one is from each."""
+    """All methods with 95 % CIs, and the difference of the probed method from each."""
     found, differences, first = report.intervals, report.differences, report.methods[0]
     rows: list[Node] = []
     for m, name in enumerate(report.methods):
@@ -50,7 +50,7 @@ def methods_table(report: ProbeReport) -> Node:
 
 
 def groups_table(title: str, unit: str, report: ProbeReport, groups: Sequence[Group]) -> Node:
-    """Top-1 by group: of the probed method, with bounds where any group has them, and of what it is shown beside."""
+    """Top-1 by group: of the probed method, with a 95 % CI if any group has one, and of some other methods."""
     beside = [name for name in BESIDE if name in report.methods]
     k = SLICE_METRICS.index("top-1")
     with_bounds = any(one.figures.at(0, k).low is not None for one in groups)
@@ -70,7 +70,7 @@ def groups_table(title: str, unit: str, report: ProbeReport, groups: Sequence[Gr
 
 
 def mass_table(report: ProbeReport) -> Node:
-    """Where the weight goes, by method; bounds of the probed one."""
+    """Where the weight goes, by method; 95 % CIs for the probed one."""
     found = report.destinations.figures
     rows = [
         element(
@@ -85,7 +85,7 @@ def mass_table(report: ProbeReport) -> Node:
 
 
 def triples_table(scores: Sequence[TripleScores]) -> Node:
-    """Top-1 on the three sentences of the minimal triples, and its paired differences."""
+    """Top-1 on the three kinds of sentences of the minimal triples, and their paired differences."""
     rows = [
         element(
             "tr",
@@ -101,11 +101,11 @@ def triples_table(scores: Sequence[TripleScores]) -> Node:
 
 
 def new_table(heads: Sequence[str], rows: Sequence[Node], bounded: str | None = None) -> Node:
-    """A table under these heads, each with its unit in a second line; bounds under ``bounded`` are beside figures."""
+    """A table with these headers, each with its unit on a second line; in column ``bounded``, CIs are beside values."""
     top = [_column_head(head, {"class_": "bounded"} if head == bounded else {}) for head in heads]
     kind = "figures" if bounded is None else "beside"
     table = element("table", element("thead", element("tr", *top)), element("tbody", *rows), class_=kind)
-    # Wide tables scroll by themselves, and what scrolls must be reached from the keyboard.
+    # Wide tables scroll on their own, so they must be reachable from the keyboard.
     return element("div", table, class_="wide", tabindex="0", role="group", aria_label=f"table by {heads[0]}")
 
 
@@ -120,7 +120,7 @@ def _row_head(name: str) -> Node:
 
 
 def cell(value: str, *bounds: str) -> Node:
-    """A figure, and its bounds where there are any; an empty place keeps figures under each other where some have."""
+    """A value with its 95 % CI, if any. An empty CI keeps the values of a column aligned."""
     shown = [element("small", f"[{', '.join(bounds)}]" if all(bounds) else "")] if bounds else []
     return element("td", value, *shown)
 

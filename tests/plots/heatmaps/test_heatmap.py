@@ -46,7 +46,7 @@ def test_students_are_rows_teachers_are_columns_and_both_say_target():
     assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "␣cat", "␣s", "at", "⟨eos⟩"]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["a", "␣", "cat", "␣sat", "⟨eos⟩"]
     said = {text.get_text(): text.get_rotation() for text in axes.figure.texts}
-    assert (said["student token (as target)"], said["teacher token (as target)"]) == (90, 0)
+    assert (said["student token (predicted)"], said["teacher token (predicted)"]) == (90, 0)
     np.testing.assert_array_equal(axes.images[0].get_array(), attention().weights)
 
 
@@ -75,7 +75,7 @@ def test_colours_mean_the_same_in_every_figure():
 
 def test_links_of_another_sentence_are_refused():
     other = replace(GOLD, student=TokenizedText.from_pieces("a cat sit", ["a", "Ġcat", "Ġs", "it"]))
-    with pytest.raises(MapError, match="the row that the map was made from"):
+    with pytest.raises(MapError, match="the row from which the map was made"):
         heatmap(attention(), gold=other)
 
 
@@ -87,8 +87,8 @@ def test_the_legend_names_what_is_drawn_and_nothing_else():
     def labels(gold: GoldRow | None) -> list[str]:
         return [text.get_text() for text in heatmap(attention(), gold=gold).legends[0].get_texts()]
 
-    assert labels(GOLD) == ["largest in its row", "sure link", "possible link", "chunk"]
-    assert labels(None) == ["largest in its row", "chunk"]
+    assert labels(GOLD) == ["largest weight of the row", "sure link", "possible link", "chunk"]
+    assert labels(None) == ["largest weight of the row", "chunk"]
 
 
 @pytest.mark.parametrize("suffix", [".pdf", ".svg", ".png"])
@@ -211,7 +211,7 @@ def test_maps_stand_side_by_side_under_their_names():
 
 def test_maps_of_other_tokens_do_not_stand_side_by_side():
     side = TokenizedText.from_pieces("b", ["b"])
-    with pytest.raises(MapError, match="one by one"):
+    with pytest.raises(MapError, match="each map by itself"):
         heatmap({"one": attention(), "two": AttentionMap("cma", side, side, np.eye(2))})
     with pytest.raises(MapError, match="two maps"):
         heatmap(attention(), difference=True)
@@ -238,7 +238,7 @@ def test_a_window_outside_of_the_sentence_is_refused(window: Window):
 def test_a_long_sentence_names_every_nth_token_and_says_so():
     figure = heatmap(long_map(300))
     assert len(figure.axes[0].get_yticklabels()) == 101
-    assert any(text.get_text() == "Every 3rd token is named." for text in figure.texts)
+    assert any(text.get_text() == "Only every 3rd token is labelled." for text in figure.texts)
 
 
 def test_what_no_page_can_hold_is_refused_and_a_window_of_it_drawn():

@@ -30,8 +30,8 @@ def test_links_are_drawn_around_their_own_cells():
 
 def test_the_hover_names_both_tokens_their_bytes_the_weight_and_the_link():
     said = interactive(attention(), gold=GOLD).data[0].text
-    assert re.search(r"student target 1: <b>.␣cat.</b>, bytes 1–5", said[1][2])
-    assert re.search(r"teacher target 2: <b>.cat.</b>, bytes 2–5", said[1][2])
+    assert re.search(r"student token 1: <b>.␣cat.</b>, bytes 1–5", said[1][2])
+    assert re.search(r"teacher token 2: <b>.cat.</b>, bytes 2–5", said[1][2])
     assert "<b>weight 0.1000</b><br>link: sure" in said[1][2]
     assert said[1][1].endswith("link: possible")
     assert "end of sequence" in said[4][4]
@@ -79,7 +79,7 @@ def test_options_for_paper_are_refused_for_a_page(
         (["a text", "--row", "r"], "both"),
         (["a text", "--difference"], "two checkpoints"),
         (["a text", "--checkpoint", "demo", "--checkpoint", "demo-cma", "--difference", "--scale", "log"], "--scale"),
-        (["a text", "--checkpoint", "demo", "--checkpoint", "demo"], "one twice"),
+        (["a text", "--checkpoint", "demo", "--checkpoint", "demo"], "the same one twice"),
         (["a text", "--venue", "nowhere"], "icassp"),
     ],
 )
@@ -115,7 +115,7 @@ def test_a_browser_draws_the_page_and_its_navigator_moves_the_view(tmp_path: Pat
     assert abs((left + right) / 2 - 50) < 2
     page.mouse.move(*middle(page, "#heatmap .nsewdrag"))
     page.wait_for_selector("#heatmap .hoverlayer text")
-    assert "student target" in page.locator("#heatmap .hoverlayer").text_content()
+    assert "student token" in page.locator("#heatmap .hoverlayer").text_content()
     assert wrong == []
 
 

@@ -235,7 +235,7 @@ def test_other_rows_are_refused(probed: Probed):
     with pytest.raises(MapError, match=f"expected the {len(probed.drawn)} sentences of the report; got"):
         Probed(probed.report, probed.drawn[1:])
     (row, _), (_, foreign), *rest = probed.drawn
-    with pytest.raises(MapError, match=f"row {row.id}: expected a map of the row's tokens"):
+    with pytest.raises(MapError, match=f"row {row.id}: expected a map with the tokens of the row"):
         Probed(probed.report, ((row, foreign), probed.drawn[1], *rest))
 
 
@@ -268,7 +268,7 @@ def test_several_are_compared_at_the_end(probed: Probed):
         f"<td>{100 * value:+.1f}<small>[{100 * low:+.1f}, {100 * high:+.1f}]</small>",
         "second minus first",
         "cla minus cma, over 1 pairs of training seeds",
-        "Checkpoints, not methods: a claim about methods needs 5 paired seeds.",
+        "This is about checkpoints: a statement about methods needs at least 5 pairs of seeds.",
         "late",
     ):
         assert words in text
