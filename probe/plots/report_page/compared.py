@@ -38,16 +38,17 @@ def compared_section(found: Compared) -> Node | None:
 
 
 STEPS_READING = (
-    "Top-1 and its change since the step before; weight on sure links at one mean entropy; weight on the same piece "
-    "elsewhere; top-1 of tokens that come again after the same token, and after another. Percent and points."
+    "Top-1 and its change since the step before; attention mass on sure links at a common entropy; attention mass on "
+    "the same token elsewhere; top-1 of tokens that come again after the same token, and after another. In percent and "
+    "points."
 )
 CHECKPOINTS_READING = (
-    "On the texts that both have, percent and points. p: paired permutation of the counts of a text, adjusted by Holm "
-    "over all tests of this page. Can see: the smallest difference that these texts would show in four cases of five. "
-    "Checkpoints, not methods."
+    "On the sentences that both have, in percent and points. p: paired permutation of the counts of a sentence, "
+    "adjusted by Holm over all tests of this page. Can see: the smallest difference that these sentences would show in "
+    "four cases of five. This compares checkpoints, not methods."
 )
-METHODS_READING = "Means over training seeds in percent; bounds over other seeds and other texts."
-TOO_FEW_SEEDS = f" Checkpoints, not methods: a claim about methods needs {ENOUGH_SEEDS} paired seeds."
+METHODS_READING = "Means over training seeds in percent, with the 95 % CI over other seeds and other sentences."
+TOO_FEW_SEEDS = f" This compares checkpoints; to compare methods takes {ENOUGH_SEEDS} paired seeds."
 
 
 def _steps_table(steps: Sequence[Step]) -> Node:
@@ -55,10 +56,10 @@ def _steps_table(steps: Sequence[Step]) -> Node:
         "steps",
         "top-1\n%",
         "change\npoints",
-        "mass at common H\n%",
-        "same piece\n%",
-        "same left\n%",
-        "other left\n%",
+        "mass at common entropy\n%",
+        "same token elsewhere\n%",
+        "after the same token\n%",
+        "after another token\n%",
     )
     rows = [
         element(
@@ -66,7 +67,7 @@ def _steps_table(steps: Sequence[Step]) -> Node:
             element("th", str(one.steps), element("small", one.checkpoint), scope="row"),
             bounded(one.top_1, percent),
             bounded(one.change, points),
-            *(cell(percent(v)) for v in (one.common_mass, one.repeat_confusion, one.same_left, one.other_left)),
+            *(cell(percent(v)) for v in (one.common_mass, one.repeat_confusion, one.after_same, one.after_another)),
         )
         for one in steps
     ]
@@ -76,7 +77,7 @@ def _steps_table(steps: Sequence[Step]) -> Node:
 def _checkpoints_table(comparison: Comparison) -> Node:
     heads = (
         "",
-        "texts",
+        "sentences",
         f"{comparison.first}\n%",
         f"{comparison.second}\n%",
         "difference\npoints",

@@ -1,4 +1,4 @@
-// Sorts, narrows and opens the sentences. Every text is set as text: nothing of a gold file becomes markup.
+// Sorts, narrows and opens the sentences. Every sentence is set as text: nothing of a gold file becomes markup.
 
 const LEVELS = 1000;
 const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
@@ -20,16 +20,16 @@ function label(map, i, j) {
   const links = [["sure", "sure link"], ["possible", "possible link"]].filter(([kind]) => map[kind].some(([s, t]) => s === i && t === j));
   const marks = [...links.map(([, said]) => said), ...(map.largest[i].includes(j) ? ["largest in its row"] : [])];
   const weight = (map.weights[i][j] / LEVELS).toFixed(3);
-  // Isolated, so that a piece written from right to left leaves the rest of the line in its place.
+  // Isolated, so that a token written from right to left leaves the rest of the line in its place.
   return [`student ${i} ‘\u2068${map.student[i]}\u2069’, teacher ${j} ‘\u2068${map.teacher[j]}\u2069’: ${weight}`, ...marks].join(", ");
 }
 
 function grid(map, name) {
   const top = make("tr", {}, make("td", { class: "corner" }, "student ↓ teacher →"));
-  for (const piece of map.teacher) top.append(make("th", { scope: "col", dir: "ltr" }, make("bdi", {}, piece)));
+  for (const token of map.teacher) top.append(make("th", { scope: "col", dir: "ltr" }, make("bdi", {}, token)));
   const body = make("tbody");
-  map.student.forEach((piece, i) => {
-    const line = make("tr", {}, make("th", { scope: "row", dir: "ltr" }, make("bdi", {}, piece)));
+  map.student.forEach((token, i) => {
+    const line = make("tr", {}, make("th", { scope: "row", dir: "ltr" }, make("bdi", {}, token)));
     map.teacher.forEach((_, j) => {
       const cell = make("td", { role: "gridcell", tabindex: "-1", "data-at": `${i},${j}`, "aria-label": label(map, i, j) });
       cell.style.setProperty("--w", map.weights[i][j] / LEVELS);
@@ -146,7 +146,7 @@ function start(section) {
     const id = row.querySelector("b");
     const controls = `map-${row.dataset.map.replace(",", "-")}`;
     id.replaceChildren(make("button", { type: "button", "aria-expanded": "false", "aria-controls": controls }, id.textContent));
-    // The whole row opens, but for a text that is being selected.
+    // The whole row opens, except where text is being selected.
     row.addEventListener("click", (event) => (event.target.closest("button") || getSelection().isCollapsed) && toggle(row));
   }
   form.addEventListener("input", () => narrow(table, form));

@@ -51,7 +51,7 @@ class Probed:
 
 def to_html(probed: Sequence[Probed], compared: Compared | None = None) -> str:
     """The page: a section for each report, the sentences of each sorted by failure; then what they differ in."""
-    # No text of a gold file may end the script element that holds it.
+    # No sentence of a gold file may end the script element that holds it.
     maps = json.dumps(
         [[_map(*drawn) for drawn in one.drawn] for one in probed], ensure_ascii=False, separators=(",", ":")
     )
@@ -87,7 +87,7 @@ def _section(report: ProbeReport, drawn: Sequence[tuple[GoldRow, AttentionMap]],
     title, *lines = heading(report)
     first = report.methods[0]
     kinds = [one for one in report.by_slice if one.name in KINDS]
-    few = f"A text may show several phenomena; what fewer than {FEW} texts have has no bounds."
+    few = f"A sentence may show several phenomena. Fewer than {FEW} sentences have no 95 % CI."
     return element(
         "section",
         element("h2", title),
@@ -97,11 +97,11 @@ def _section(report: ProbeReport, drawn: Sequence[tuple[GoldRow, AttentionMap]],
         methods_table(report),
         element("h3", "Phenomena"),
         element("p", f"Top-1 of {first} on the sentences with each tag, and of what it is shown beside. {few}"),
-        groups_table("phenomenon", "texts", report, report.by_phenomenon),
+        groups_table("phenomenon", "sentences", report, report.by_phenomenon),
         element("h3", "Kinds of tokens"),
-        groups_table("student token", "in texts", report, kinds),
-        element("h3", "Where the weight goes"),
-        element("p", "Share of the weight of student tokens with a sure link, in percent."),
+        groups_table("student token", "in sentences", report, kinds),
+        element("h3", "Where the attention mass goes"),
+        element("p", "Share of the attention mass of student tokens with a sure link, in percent."),
         mass_table(report),
         *_triples(report),
         element("h3", "Sentences"),
@@ -136,7 +136,7 @@ def _provenance(origin: Origin) -> Node:
         "gold": [f"{origin.gold}, sha256 {origin.gold_sha256}"],
         "scales": scales,
         "seeds": [f"untrained projectors {', '.join(map(str, origin.random_seeds))}"] if origin.random_seeds else [],
-        "intervals": [f"95 %, {RESAMPLES} resamples of sentences, seed {SEED}"],
+        "95 % CI": [f"{RESAMPLES} resamples of sentences, seed {SEED}"],
         "versions": [f"{name} {version}" for name, version in origin.versions],
     }
     items = [
@@ -154,7 +154,7 @@ def _controls(report: ProbeReport, number: int) -> Node:
     options = [element("option", f"{name} ({count})", value=name) for name, count in counts.items() if count]
     return element(
         "form",
-        element("label", "Text or id ", element("input", type="search", name="text", autocomplete="off")),
+        element("label", "Sentence or id ", element("input", type="search", name="text", autocomplete="off")),
         element(
             "label", "Phenomenon ", element("select", element("option", "any", value=""), *options, name="phenomenon")
         ),
@@ -171,7 +171,7 @@ def _sentences(report: ProbeReport, drawn: Sequence[tuple[GoldRow, AttentionMap]
     """Sentences with the probed method's own figures, the lowest top-1 first, those without a sure link last."""
     with np.errstate(invalid="ignore"):
         found = metrics(report.counts[:, 0])
-    top_1, mass = found[:, METRICS.index("top-1")].tolist(), found[:, METRICS.index("gold mass")].tolist()
+    top_1, mass = found[:, METRICS.index("top-1")].tolist(), found[:, METRICS.index("attention mass")].tolist()
     heads = {"id": "sentence", "length": "student tokens", "hits": "top-1 %", "mass": "mass %"}
     columns = [
         element("th", text, scope="col", data_key=key, aria_sort="ascending" if key == "hits" else "none")
@@ -190,7 +190,7 @@ def _sentences(report: ProbeReport, drawn: Sequence[tuple[GoldRow, AttentionMap]
 def _sentence(row: GoldRow, length: int, top_1: float, mass: float, at: str) -> Node:
     shown = [percent(value) or "–" for value in (top_1, mass)]
     tags = [element("span", tag, class_="tag") for tag in row.phenomena]
-    # Its own direction for each text; the number of a sentence is told from the text even where it is read aloud.
+    # Its own direction for each sentence; its number is told from its words even where it is read aloud.
     first = element("th", element("b", row.id), " ", element("bdi", row.text), *tags, scope="row")
     keys = {"id": row.id, "length": str(length), "hits": repr(top_1), "mass": repr(mass)}
     data = {f"data_{name}": value for name, value in keys.items()}

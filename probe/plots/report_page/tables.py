@@ -35,7 +35,7 @@ def markup(node: Node) -> str:
 
 
 def methods_table(report: ProbeReport) -> Node:
-    """All methods with bounds, and how far the probed one is from each."""
+    """All methods with their 95 % CI, and how far the probed one is from each."""
     found, differences, first = report.intervals, report.differences, report.methods[0]
     rows: list[Node] = []
     for m, name in enumerate(report.methods):
@@ -50,27 +50,27 @@ def methods_table(report: ProbeReport) -> Node:
 
 
 def groups_table(title: str, unit: str, report: ProbeReport, groups: Sequence[Group]) -> Node:
-    """Top-1 by group: of the probed method, with bounds where any group has them, and of what it is shown beside."""
+    """Top-1 by group: of the probed method, with a 95 % CI where any group has one, and of what is shown beside it."""
     beside = [name for name in BESIDE if name in report.methods]
     k = SLICE_METRICS.index("top-1")
-    with_bounds = any(one.figures.at(0, k).low is not None for one in groups)
+    with_interval = any(one.figures.at(0, k).low is not None for one in groups)
     rows = [
         element(
             "tr",
             _row_head(one.name),
             cell(str(one.sentences)),
             cell(str(one.rows)),
-            cell(*map(percent, list(one.figures.at(0, k))[: None if with_bounds else 1])),
+            cell(*map(percent, list(one.figures.at(0, k))[: None if with_interval else 1])),
             *(cell(percent(one.figures.value[report.methods.index(name), k])) for name in beside),
         )
         for one in groups
     ]
     heads = [title, unit, "tokens", f"{report.methods[0]}\ntop-1, %", *(f"{name}\ntop-1, %" for name in beside)]
-    return new_table(heads, rows, heads[3] if with_bounds else None)
+    return new_table(heads, rows, heads[3] if with_interval else None)
 
 
 def mass_table(report: ProbeReport) -> Node:
-    """Where the weight goes, by method; bounds of the probed one."""
+    """Where the attention mass goes, by method; the probed one with its 95 % CI."""
     found = report.destinations.figures
     rows = [
         element(
@@ -101,7 +101,7 @@ def triples_table(scores: Sequence[TripleScores]) -> Node:
 
 
 def new_table(heads: Sequence[str], rows: Sequence[Node], bounded: str | None = None) -> Node:
-    """A table under these heads, each with its unit in a second line; bounds under ``bounded`` are beside figures."""
+    """A table under these heads, each with its unit in a second line; ``bounded`` has intervals beside figures."""
     top = [_column_head(head, {"class_": "bounded"} if head == bounded else {}) for head in heads]
     kind = "figures" if bounded is None else "beside"
     table = element("table", element("thead", element("tr", *top)), element("tbody", *rows), class_=kind)
@@ -119,14 +119,14 @@ def _row_head(name: str) -> Node:
     return element("th", name, *note, scope="row")
 
 
-def cell(value: str, *bounds: str) -> Node:
-    """A figure, and its bounds where there are any; an empty place keeps figures under each other where some have."""
-    shown = [element("small", f"[{', '.join(bounds)}]" if all(bounds) else "")] if bounds else []
+def cell(value: str, *ends: str) -> Node:
+    """A figure, and its 95 % CI where there is one; an empty place keeps figures under each other where some have."""
+    shown = [element("small", f"[{', '.join(ends)}]" if all(ends) else "")] if ends else []
     return element("td", value, *shown)
 
 
 def bounded(found: Estimate, form: Callable[[float | None], str]) -> Node:
-    """A figure with its bounds."""
+    """A figure with its 95 % CI."""
     return cell(*map(form, found))
 
 

@@ -81,7 +81,7 @@ def test_sorting(page: Page, probed: Probed):
     found = dict(zip(METRICS, metrics(report.counts[:, 0]).T.tolist(), strict=True))
     values = {
         "student tokens": dict(zip(report.sentences, report.lengths, strict=True)),
-        "mass %": dict(zip(report.sentences, found["gold mass"], strict=True)),
+        "mass %": dict(zip(report.sentences, found["attention mass"], strict=True)),
         "top-1 %": dict(zip(report.sentences, found["top-1"], strict=True)),
     }
     for name, of_one in values.items():
@@ -104,7 +104,7 @@ def test_narrowing(page: Page, probed: Probed):
     assert set(ids(page)) == tagged
     expect(page.get_by_role("status")).to_have_text(f"{len(tagged)} of {len(probed.drawn)} sentences")
     page.get_by_role("combobox").select_option("")
-    page.get_by_label("Text or id").fill(" PATH ")
+    page.get_by_label("Sentence or id").fill(" PATH ")
     assert set(ids(page)) == {row.id for row, _ in probed.drawn if "path" in f"{row.id} {row.text}".lower()}
 
 
