@@ -2,7 +2,7 @@
 
     python benchmarks/keyquery.py [CHECKPOINT]
 
-First each distance alone: clouds are Gaussian, 32 wide as in the views A and A', cut into sentences of 20 tokens.
+First each distance alone: clouds are Gaussian, 32 wide as in most views, cut into sentences of 20 tokens.
 Printed are its seconds over those of the size before (10 is linear, 1 is a subsample), and the whole of one view: all
 distances on all halves, with floor, untrained reference and p-value. Then the whole command, on lines of words of the
 gold texts of the checkpoint (default demo), drawn with one seed, that have so many student tokens.
@@ -61,7 +61,7 @@ def parts(both: Clouds, settings: Settings) -> dict[str, Callable[[], object]]:
         "CKA": lambda: linear_cka(queries, keys),
         "effective rank": lambda: effective_rank(queries),
         "all matches": lambda: [match(queries, keys) for match in MATCHES.values()],
-        "one view, all": lambda: measure("A", both, [both], settings),
+        "one view, all": lambda: measure("forward", both, [both], settings),
     }
 
 

@@ -22,7 +22,7 @@ def as_float(value: float | None) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A figure with its 95 % interval; None where it is not known."""
+    """A figure with its 95 % CI; None where it is not known."""
 
     value: float | None
     low: float | None = None
@@ -40,7 +40,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Estimates:
-    """Figures with their 95 % intervals, in arrays of one shape; NaN where one is not known."""
+    """Figures with their 95 % CI, in arrays of one shape; NaN where one is not known."""
 
     value: Float[np.ndarray, "*figures"]
     low: Float[np.ndarray, "*figures"]
@@ -66,7 +66,7 @@ FEW = 10
 ENOUGH_SEEDS = 5
 """Paired training seeds that a claim about methods, rather than checkpoints, needs."""
 SEED_RESAMPLES = 9999
-"""Of seeds and sentences: with few seeds the bounds lie farther out in the tails than 2,000 draws could show."""
+"""Of seeds and sentences: with few seeds an interval reaches farther into the tails than 2,000 draws could show."""
 BATCH_ELEMENTS = 2_000_000
 """Draws that scipy holds at a time: 16 MB of indices, however many sentences there are."""
 
@@ -108,7 +108,7 @@ def estimates(
         return np.moveaxis(found.reshape(*index.shape[:-1], value.size), -1, 0)
 
     with warnings.catch_warnings():
-        # A figure may be undefined in a resample, as F1 is without a hit: its bounds are then NaN, which says it all.
+        # A figure may be undefined in a resample, as F1 is without a hit: its interval is then NaN.
         warnings.simplefilter("ignore", DegenerateDataWarning)
         found = bootstrap(
             (np.arange(size),),
@@ -155,7 +155,7 @@ def difference_over_seeds(
 
     Plain percentiles are too narrow for few seeds: a resample has (n - 1)/n of their variance, and normal tails. So
     they are taken farther out ("expanded percentile", Hesterberg 2015), with Satterthwaite's degrees of freedom for the
-    variances of both levels: where sentences make the bounds, next to nothing changes.
+    variances of both levels: where sentences make the interval, next to nothing changes.
     """
     seeds, sentences, columns = first.shape
 
@@ -189,7 +189,7 @@ def difference_over_seeds(
 def _expanded_tails(
     variances: Float[np.ndarray, "levels statistics"], sizes: Int[np.ndarray, " levels"]
 ) -> Float[np.ndarray, " statistics"]:
-    """The share of resamples beyond a bound, from the variance that resampling each level of such a size gives."""
+    """The share of resamples beyond an end, from the variance that resampling each level of such a size gives."""
     from scipy.stats import norm, t
 
     freedom = np.maximum(sizes - 1, 1)[:, None]

@@ -1,7 +1,7 @@
-"""From weights to hard links: each function turns A and A′ into the pairs that it links, end of sequence left out.
+"""From weights to hard links: each function links pairs of tokens, end of sequence left out.
 
-A has rows that sum to one, A′ has columns that do; both are student targets × teacher targets, end of sequence last. No
-aligner sees gold; thresholds are swept, not tuned.
+Rows of the forward attention ``a`` sum to one, and columns of the backward attention ``b`` do. Both are student targets
+× teacher targets, end of sequence last. No aligner sees gold; thresholds are swept, not tuned.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,22 +20,22 @@ THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7)
 
 
 def argmax(a: Weights, b: Weights) -> Links:
-    """Each student token to its largest weight in A; to all of them where they tie."""
+    """Each student token to its largest weight in ``a``; to all of them where they tie."""
     return _maxima(a, -1)[..., :-1, :-1]
 
 
 def argmax_over_student(a: Weights, b: Weights) -> Links:
-    """Each teacher token to its largest weight in A′; to all of them where they tie."""
+    """Each teacher token to its largest weight in ``b``; to all of them where they tie."""
     return _maxima(b, -2)[..., :-1, :-1]
 
 
 def intersection(a: Weights, b: Weights) -> Links:
-    """Pairs that are each other's largest weight, in A and in A′."""
+    """Pairs that are each other's largest weight, in ``a`` and in ``b``."""
     return argmax(a, b) & argmax_over_student(a, b)
 
 
 def itermax(a: Weights, b: Weights) -> Links:
-    """Mutual maxima of sqrt(A∘A′), then again among what is left over (Jalili Sabet et al. 2020).
+    """Mutual maxima of sqrt(a·b), then again among what is left over (Jalili Sabet et al. 2020).
 
     In the second round a cell counts in full where neither of its tokens is linked, by `ITERMAX_ALPHA` where one is,
     and not at all where both are.
@@ -51,7 +51,7 @@ def itermax(a: Weights, b: Weights) -> Links:
 
 
 def matching(a: Weights, b: Weights) -> Links:
-    """The one-to-one links with the largest sum of sqrt(A∘A′), by scipy; a pair without weight is no link."""
+    """The one-to-one links with the largest sum of sqrt(a·b), by scipy; a pair without weight is no link."""
     from scipy.optimize import linear_sum_assignment
 
     similarity = _similarity(a, b)
@@ -62,20 +62,20 @@ def matching(a: Weights, b: Weights) -> Links:
 
 
 def above(threshold: float) -> Aligner:
-    """All pairs with at least so much weight in A."""
+    """All pairs with at least so much weight in ``a``."""
     return lambda a, b: a[..., :-1, :-1] >= threshold
 
 
 ALIGNERS: Mapping[str, Aligner] = {
-    "argmax A": argmax,
-    "argmax A′": argmax_over_student,
+    "argmax": argmax,
+    "backward argmax": argmax_over_student,
     "intersection": intersection,
     "itermax": itermax,
     "matching": matching,
     **{f"weight ≥ {threshold:g}": above(threshold) for threshold in THRESHOLDS},
 }
-NEED_BOTH = ("argmax A′", "intersection", "itermax", "matching")
-"""Aligners that read A′."""
+NEED_BOTH = ("backward argmax", "intersection", "itermax", "matching")
+"""Aligners that use the backward attention."""
 
 
 def _similarity(a: Weights, b: Weights) -> Float[np.ndarray, "*maps student teacher"]:

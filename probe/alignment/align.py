@@ -23,7 +23,7 @@ from probe.scoring.truth import Truth
 
 PACKAGES = ("cma-probe", "numpy", "scipy", "tokenizers")
 COMMON_ENTROPY = 0.5
-"""Mean entropy, as a share of log m, that maps are brought to where weights of methods are compared."""
+"""Mean entropy, as a share of log m, that maps are brought to where the attention mass of methods is compared."""
 
 
 def align_pairs(
@@ -39,7 +39,7 @@ def align_pairs(
         command: for the record.
 
     Raises:
-        PairsError: no row fits, or a row claims these tokenizers but has other pieces than they produce.
+        PairsError: no row fits, or a row claims these tokenizers but has other tokens than they produce.
         MapError: a method is not known.
 
     Example:
@@ -137,7 +137,7 @@ def _powers(sample: Sequence[dict[str, list[AttentionMap]]]) -> dict[str, float 
 def _scores(
     row: GoldRow, maps: dict[str, list[AttentionMap]], powers: dict[str, float | None]
 ) -> tuple[Scores, np.ndarray]:
-    """Scores of A by method, and counts of A′; where a method has several maps, their means."""
+    """Scores by method, and counts of the backward attention; where a method has several maps, their means."""
     flat = [map_ for of_method in maps.values() for map_ in of_method]
     forward = score(flat, Truth(row), [powers[name] for name, of_method in maps.items() for _ in of_method])
     known = [map_.reversed for map_ in flat if map_.over_student is not None]

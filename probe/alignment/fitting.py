@@ -16,7 +16,7 @@ def fitting_rows(open_: OpenCheckpoint, gold: GoldFile, path: Path) -> list[Gold
     """Rows whose tokens both tokenizers of the checkpoint really produce, whatever the file calls them.
 
     Raises:
-        PairsError: none fits, or a row is declared for these very vocabularies and yet has other pieces.
+        PairsError: none fits, or a row is declared for these very vocabularies but has other tokens.
 
     Example:
         >>> from pathlib import Path
@@ -41,7 +41,7 @@ def fitting_rows(open_: OpenCheckpoint, gold: GoldFile, path: Path) -> list[Gold
         for (side, text, model), fit in zip(sides, fits, strict=True):
             if not fit:
                 where = f"{path.name}{line}, row {row.id}, {side}_tokens"
-                problems.append(_foreign_pieces(row, where, text.pieces, model))
+                problems.append(_foreign_tokens(row, where, text.pieces, model))
     if problems:
         raise PairsError(*problems)
     rows = [row for row, *fits in zip(gold.rows, student, teacher, strict=True) if all(fits)]
@@ -60,7 +60,7 @@ def fitting_rows(open_: OpenCheckpoint, gold: GoldFile, path: Path) -> list[Gold
 def maps_of_text(
     text: str, names: Sequence[str], overrides: Overrides, rows: Sequence[GoldRow], gold: GoldRow | None
 ) -> tuple[dict[str, AttentionMap], GoldRow | None]:
-    """The maps of one text by checkpoints, by name, and its gold row: the given one, else the first of these tokens.
+    """The maps of a sentence by checkpoint, by name, and its gold row: the given one, else the first of these tokens.
 
     Raises:
         PairsError: the given row is of other tokens than a checkpoint's.
@@ -80,11 +80,11 @@ def maps_of_text(
     return maps, gold
 
 
-def _foreign_pieces(row: GoldRow, where: str, pieces: Sequence[str], model: OpenModel) -> Problem:
+def _foreign_tokens(row: GoldRow, where: str, pieces: Sequence[str], model: OpenModel) -> Problem:
     own = model.tokenizer.pieces([row.text])[0]
     return Problem(
         where,
-        f"the tokenizer's pieces {' '.join(own)}",
+        f"the tokenizer's tokens {' '.join(own)}",
         " ".join(pieces),
-        "Tokenise the text again and mend the links.",
+        "Tokenise the sentence again and correct the links.",
     )

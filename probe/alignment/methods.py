@@ -1,4 +1,4 @@
-"""The maps that are scored for a text: what a checkpoint attends to, its ablations and floors, and what needs none."""
+"""The maps that are scored for a sentence: of a checkpoint, its ablations and floors, and of what needs none."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -40,10 +40,10 @@ REFERENCES: Mapping[str, Callable[[GoldRow], AttentionMap]] = {
 """Methods that need no checkpoint; what each is stands in `probe.scoring.references`."""
 
 UNIFORM = "uniform"
-"""Always among the methods: shares of weight are read beside its own."""
+"""Always among the methods: shares of attention mass are read beside its own."""
 
 MapsOf = Callable[[GoldRow], dict[str, list[AttentionMap]]]
-"""The maps of a text by method; untrained projectors give one for each seed, and their scores are averaged."""
+"""The maps of a sentence by method; untrained projectors give one for each seed, and their scores are averaged."""
 
 
 def chosen_references(methods: Sequence[str] | None) -> MapsOf:
@@ -71,7 +71,7 @@ class CheckpointMaps:
     """What makes the logits of each of them as sharp as the trained ones."""
 
     def __call__(self, row: GoldRow) -> dict[str, list[AttentionMap]]:
-        """All maps of a text; the first is what is probed."""
+        """All maps of a sentence; the first is what is probed."""
         return {
             name: [attention_map(name, row, one) for one in of_method]
             for name, of_method in self.attentions(row).items()
@@ -118,7 +118,7 @@ def _factors(attentions: Sequence[Sequence[CrossModelAttention]]) -> tuple[float
 
 
 def attention_map(method: str, row: GoldRow, attention: CrossModelAttention) -> AttentionMap:
-    """Attention with the tokens of its text."""
+    """Attention with the tokens of its sentence."""
     return AttentionMap(method, row.student, row.teacher, attention.over_teacher, attention.over_student)
 
 

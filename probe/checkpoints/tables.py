@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def bundled_table() -> "Table":
     """The checkpoints of this package, and how to get their models if they are not on this machine."""
-    table = new_table("checkpoint", "what it is", "student ← teacher", "models", texts=4)
+    table = new_table("checkpoint", "what it is", "student ← teacher", "models", words=4)
     table.columns[0].no_wrap = True
     for name in bundled_names():
         checkpoint = load_checkpoint(bundled_dir() / name)

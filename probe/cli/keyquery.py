@@ -115,13 +115,13 @@ def _of_gold(arguments: Namespace, settings: "Settings") -> "Callable[[str, Call
 
 def _of_texts(arguments: Namespace, settings: "Settings") -> "Callable[[str, Callable[[str], None]], Analysis]":
     from probe.checkpoints.find import Overrides, find_checkpoint
-    from probe.keyquery.analyse import analyse_texts
+    from probe.keyquery.analyse import analyse_sentences
 
     texts = _lines(arguments.texts)
     overrides = Overrides(arguments.student, arguments.teacher, arguments.key_scale)
 
     def one(name: str, progress: Callable[[str], None]) -> "Analysis":
-        return analyse_texts(find_checkpoint(name, overrides, texts), texts, settings, progress)
+        return analyse_sentences(find_checkpoint(name, overrides, texts), texts, settings, progress)
 
     return one
 

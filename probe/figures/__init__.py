@@ -5,8 +5,8 @@ reproduction   what ``probe-reproduce`` and ``probe-eval`` wrote, as values
 paper          what a figure is, and how it is written: pictures, numbers, caption
 chart          axes and series of the charts
 maps           attention of several checkpoints and the chunk oracle on one sentence
-mass           where the weight goes, by phenomenon
-repeats        repeat confusion against occurrences of a piece
+mass           where the attention mass goes, by phenomenon
+repeats        repeat confusion against occurrences of a token
 clouds         queries and keys, without and with matching
 mismatch       distance between queries and keys against training step
 progress       alignment against bits per byte, over methods, seeds and steps

@@ -48,10 +48,10 @@ def plain(axes: Any) -> None:
     axes.title.set_size(LABEL)
 
 
-def series(axes: Any, number: int, x: Any, y: Any, bounds: tuple[Any, Any], *, label: str) -> None:
-    """Points with bars from low to high; NaN bounds draw no bar. ``number`` chooses colour, marker and line."""
+def series(axes: Any, number: int, x: Any, y: Any, ends: tuple[Any, Any], *, label: str) -> None:
+    """Points with bars from low to high; NaN draws no bar. ``number`` chooses colour, marker and line."""
     colour, marker, line = SERIES[number % len(SERIES)]
-    y, low, high = (np.asarray(values, dtype=np.float64) for values in (y, *bounds))
+    y, low, high = (np.asarray(values, dtype=np.float64) for values in (y, *ends))
     axes.errorbar(
         x,
         y,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-VIEW, METHOD, DISTANCE = "A", "PCA", "Fréchet"
+VIEW, METHOD, DISTANCE = "forward", "PCA", "Fréchet"
 SHOWN = 200
 """Points of each cloud: more would lie on top of each other."""
 
@@ -72,9 +72,9 @@ class Clouds:
             f"Queries and keys without key-query matching ({first}) and with it ({', '.join(others)}); {self.pair}, "
             f"{self.sentences} sentences, {self.tokens[0]} queries and {self.tokens[1]} keys, of each at most {SHOWN} "
             "drawn. Axes: first two principal components of both clouds pooled on equal terms, for each checkpoint its "
-            "own, in what the attention can see (keys centred, within the span of the query projector); shares of "
-            "variance at the axes. Below each name the Fréchet distance in that view, in brackets that between two "
-            "halves of the keys. One training seed each."
+            "own, in what student→teacher attention can see (keys centred, within the span of the query projector); "
+            "shares of variance at the axes. Below each name: the Fréchet distance in that view with its 95 % CI, and "
+            "in parentheses the distance between two halves of the keys. One training seed each."
         )
 
     def draw(self, venue: str) -> "Figure":

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 ORACLE = "chunk oracle"
 CUT, AGAIN, LARGEST = "many-to-many", ("repeat-same-context", "repeat-new-context"), 16
-"""Which sentence shows most: pieces that are cut differently, pieces that come again, and labels of 6 points."""
+"""Which sentence shows most: words that are cut differently, tokens that come again, and labels of 6 points."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Where the weight goes, by phenomenon: stacked bars of seven kinds of teacher tokens."""
+"""Where the attention mass goes, by phenomenon: stacked bars of seven kinds of teacher tokens."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 ALL, SURE = "all sentences", DESTINATIONS[0]
 BESIDE = ("uniform", "bigram")
-"""Floor and ceiling of the weight on sure links."""
+"""Floor and ceiling of the mass on sure links."""
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """A share of the weight; bounds are 95 % over sentences, of the probed attention alone."""
+    """A share of the attention mass; low and high are its 95 % CI, known for the probed attention only."""
 
     phenomenon: str
-    texts: int
+    sentences: int
     tokens: int
     method: str
     destination: str
@@ -53,12 +53,12 @@ class Mass:
         """What the bars are."""
         whole = self.rows[0]
         return (
-            f"Where the attention of {self.checkpoint} ({self.pair}) goes, over student tokens with a sure link in the "
-            f"sentences with each phenomenon ({self.gold}; {whole.texts} sentences, {whole.tokens} tokens in all; in "
-            f"brackets: sentences). A teacher token is of the first kind that fits. Whiskers: 95 % bounds of the share "
-            f"on sure links over {RESAMPLES} resamples of sentences. Dotted ticks: that share under equal weights; "
-            f"solid ones: under the bigram ceiling. A sentence may show several phenomena; those of fewer than {FEW} "
-            "sentences are left out. One checkpoint, one training seed."
+            f"Where the attention mass of {self.checkpoint} ({self.pair}) goes, over student tokens with a sure link "
+            f"in the sentences with each phenomenon ({self.gold}; {whole.sentences} sentences, {whole.tokens} tokens "
+            "in all; in parentheses: sentences). A teacher token is of the first kind that fits. Whiskers: 95 % CI "
+            f"of the share on sure links over {RESAMPLES} resamples of sentences. Dotted ticks: that share under "
+            "equal weights; solid ones: under the bigram ceiling. A sentence may show several phenomena; those of "
+            f"fewer than {FEW} sentences are left out. One checkpoint, one training seed."
         )
 
     def draw(self, venue: str) -> "Figure":
@@ -66,13 +66,13 @@ class Mass:
         names = list(dict.fromkeys(one.phenomenon for one in self.rows))
         with canvas(venue, 0.72 + 0.155 * len(names)) as (figure, (axes,)):
             _bars(axes, self, names)
-            texts = {one.phenomenon: one.texts for one in self.rows}
-            axes.set_yticks(range(len(names)), [f"{name} ({texts[name]})" for name in names])
+            sizes = {one.phenomenon: one.sentences for one in self.rows}
+            axes.set_yticks(range(len(names)), [f"{name} ({sizes[name]})" for name in names])
             axes.set_ylim(len(names) - 0.5, -0.6)
             axes.tick_params(axis="y", length=0)
             axes.set_xlim(0, 1)
             axes.set_xticks(np.linspace(0, 1, 6), ["0", "20", "40", "60", "80", "100"])
-            axes.set_xlabel("share of the weight, %")
+            axes.set_xlabel("share of the attention mass, %")
             axes.spines[["left"]].set_visible(False)
             _legend(figure, axes)
         return figure

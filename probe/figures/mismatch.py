@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-VIEW = "A"
+VIEW = "forward"
 DISTANCES = {"Fréchet": "Fréchet distance", "energy": "energy distance", "AUC linear": "AUC, linear classifier"}
 TOP_1 = "top-1"
 FLOOR, UNTRAINED = "two halves of the keys", "untrained projector"
@@ -28,7 +28,7 @@ CEILING = "bigram ceiling"
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A figure of a checkpoint: a distance, or top-1 of its attention; bounds are 95 % over sentences."""
+    """A figure of a checkpoint: a distance, or top-1 of its attention; low and high are its 95 % CI over sentences."""
 
     checkpoint: str
     method: str
@@ -65,8 +65,8 @@ class Mismatch:
             "telling queries from keys on unseen sentences, .5 is chance. Dashed: between two halves of the keys. "
             "Dotted: an untrained projector. Right: top-1 of the same attention on gold links "
             f"({self.tokens} tokens with a sure link), above an untrained projector (dotted) and below the bigram "
-            f"ceiling (dashed). Bars: 95 % bounds over sentences ({RESAMPLES} resamples for top-1, where they "
-            "are known of the run alone). One training seed; steps of a run are not independent."
+            f"ceiling (dashed). Bars: 95 % CI over sentences ({RESAMPLES} resamples for top-1, known "
+            "for the run only). One training seed; steps of a run are not independent."
         )
 
     def draw(self, venue: str) -> "Figure":
@@ -130,7 +130,7 @@ def _top_1(checkpoint: str, report: ProbeReport, method: str) -> Point:
 
 
 def _top_1_alone(analysis: Analysis) -> Point:
-    """Of a checkpoint of another method: the key-query report has its top-1 on the same gold, without bounds."""
+    """Of a checkpoint of another method: the key-query report has its top-1 on the same gold, without an interval."""
     top_1 = next(one.top_1 for one in analysis.interventions if one.name == "trained")
     place = analysis.checkpoint, analysis.checkpoint, analysis.steps or 0, TOP_1
     return Point(*place, as_float(top_1), *(np.nan,) * 4)

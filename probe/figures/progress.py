@@ -26,7 +26,7 @@ REFERENCES = {
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A student: bits per byte of held-out references, and top-1 with 95 % bounds over sentences."""
+    """A student: bits per byte of held-out references, and top-1 with its 95 % CI over sentences."""
 
     source: str
     """The reproduction, or the checkpoint of a run."""
@@ -70,7 +70,7 @@ class Progress:
             f"recipe {self.recipe}. Large markers: students at the end of training, one for each training seed "
             f"({seeds}). Small joined markers: a run of each of {_listed(runs)} (seed {of_runs}) at its steps {steps}. "
             "What coincides is drawn one within the other. "
-            "Below: students without a cross-model attention to probe. Bars: 95 % bounds of top-1 over sentences "
+            "Below: students without a cross-model attention to probe. Bars: 95 % CI of top-1 over sentences "
             f"({RESAMPLES} resamples). Horizontal lines: what top-1 is read against. Fewer than {ENOUGH_SEEDS} seeds: "
             "of these checkpoints, not of the methods."
         )

@@ -1,4 +1,4 @@
-"""Repeat confusion: weight on the same piece elsewhere, against how often the piece occurs."""
+"""Repeat confusion: attention mass on the same token elsewhere, against how often the token occurs."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from probe.figures.chart import DASHES, DOTS, LABEL, TICK, canvas, legend_above,
 from probe.figures.saved import Saved
 from probe.gold.rows import GoldRow
 from probe.maps import AttentionMap
-from probe.scoring.destinations import PIECE, SURE
+from probe.scoring.destinations import SURE, TOKEN
 from probe.scoring.references import bigram, uniform
 from probe.scoring.truth import Truth
 from probe.stats import RESAMPLES, as_float, estimates
@@ -23,26 +23,26 @@ if TYPE_CHECKING:
 
 
 MOST = 4
-"""Pieces that occur so often or more are one class."""
+"""Tokens that occur so often or more are one class."""
 REFERENCES = {"equal weights": uniform, "bigram ceiling": bigram}
 
 
-WEIGHT, MISPLACED = "weight", "misplaced"
-LABELS = {WEIGHT: "same piece elsewhere", MISPLACED: "of that and sure links"}
+MASS, MISPLACED = "mass", "misplaced"
+LABELS = {MASS: "same token elsewhere", MISPLACED: "of that and sure links"}
 
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """A share with 95 % bounds over sentences, NaN of few.
+    """A share with its 95 % CI over sentences, NaN of few.
 
-    ``weight`` is the mean weight on the same piece elsewhere; ``misplaced`` is what part that is of the weight there or
-    on sure links.
+    ``mass`` is the mean attention mass on the same token elsewhere; ``misplaced`` is this as a share of the mass there
+    and on sure links together.
     """
 
     figure: str
     method: str
     occurrences: str
-    texts: int
+    sentences: int
     tokens: int
     value: float
     low: float
@@ -61,14 +61,14 @@ class Repeats:
     @property
     def caption(self) -> str:
         """What the points are."""
-        sizes = "; ".join(f"{one.occurrences}: {one.tokens}" for one in self.of(WEIGHT, self.rows[0].method))
+        sizes = "; ".join(f"{one.occurrences}: {one.tokens}" for one in self.of(MASS, self.rows[0].method))
         return (
-            "Repeat confusion: mean weight on teacher tokens of the same piece without a sure link (left), "
-            "and what part that is of the weight there or on sure links (right), "
-            f"against how often the student token's piece occurs in its sentence ({self.pair}, {self.gold}; "
-            f"{self.sentences} sentences; tokens with a sure link by occurrences: {sizes}). Bars: 95 % bounds over "
+            "Repeat confusion: mean attention mass on teacher tokens of the same bytes without a sure link (left), "
+            "and this as a share of the mass there and on sure links together (right), "
+            f"against how often the student token occurs in its sentence ({self.pair}, {self.gold}; "
+            f"{self.sentences} sentences; tokens with a sure link by occurrences: {sizes}). Bars: 95 % CI over "
             f"{RESAMPLES} resamples of sentences. Dotted: equal weights. Dashed: the bigram ceiling, which places as "
-            "much as a function of query and key can on sure links. One checkpoint, one training seed a method."
+            "much on sure links as any function of query and key can. One checkpoint, one training seed a method."
         )
 
     def of(self, figure: str, method: str) -> list[Confusion]:
@@ -82,8 +82,8 @@ class Repeats:
             for one, (name, label) in zip(axes, LABELS.items(), strict=True):
                 _panel(one, self, name, names)
                 one.set_title(label, fontsize=TICK)
-            axes[0].set_ylabel("share of the weight, %")
-            figure.supxlabel("occurrences of the piece in the sentence", fontsize=LABEL)
+            axes[0].set_ylabel("share of the mass, %")
+            figure.supxlabel("occurrences of the token in the sentence", fontsize=LABEL)
             legend_above(figure, axes[0], 2)
         return figure
 
@@ -125,22 +125,22 @@ def _confusions(name: str, rows: tuple[GoldRow, ...], method: Callable[[GoldRow]
         with np.errstate(invalid="ignore"):
             return np.stack([elsewhere / tokens, elsewhere / (elsewhere + sure)], axis=-2)
 
-    texts, tokens = (counts[:, -MOST:] > 0).sum(axis=0), counts[:, -MOST:].sum(axis=0)
-    found = estimates(counts, shares, texts)
+    sentences, tokens = (counts[:, -MOST:] > 0).sum(axis=0), counts[:, -MOST:].sum(axis=0)
+    found = estimates(counts, shares, sentences)
     confusions: list[Confusion] = []
     for number, figure in enumerate(LABELS):
         for k in np.flatnonzero(tokens).tolist():
-            place = figure, name, f"{k + 1}" if k + 1 < MOST else f"{MOST}+", int(texts[k]), int(tokens[k])
+            place = figure, name, f"{k + 1}" if k + 1 < MOST else f"{MOST}+", int(sentences[k]), int(tokens[k])
             confusions.append(Confusion(*place, *map(as_float, found.at(number, k))))
     return confusions
 
 
 def _counts(row: GoldRow, map_: AttentionMap) -> Float[np.ndarray, " sums"]:
-    """By class of occurrences: weight on the same piece elsewhere, on sure links, and tokens; all with a sure link."""
+    """By class of occurrences: mass on the same token elsewhere, on sure links, and tokens; all with a sure link."""
     truth, words = Truth(row), surfaces(row.student)
     times, linked = Counter(words), truth.linked[:-1]
     classes = np.array([min(times[word], MOST) - 1 for word in words], dtype=np.int64)[linked]
     weights = map_.weights[:-1][linked].astype(np.float64)
     kinds = truth.destinations[:-1][linked]
-    parts = (weights * (kinds == PIECE)).sum(axis=1), (weights * (kinds == SURE)).sum(axis=1), np.ones(len(classes))
+    parts = (weights * (kinds == TOKEN)).sum(axis=1), (weights * (kinds == SURE)).sum(axis=1), np.ones(len(classes))
     return np.concatenate([np.bincount(classes, part, minlength=MOST) for part in parts])

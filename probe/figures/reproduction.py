@@ -7,7 +7,7 @@ from typing import Any
 from probe.output.documents import parsed
 from probe.stats import Estimate
 
-SCHEMA, EVALUATION_SCHEMA = 2, 1
+SCHEMA, EVALUATION_SCHEMA = 3, 1
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class System:
 
     name: str
     rouge_l: Estimate
-    """Percent; bounds over questions."""
+    """Percent, with its 95 % CI over questions."""
     bits: Mapping[str, float]
     """Bits per byte of the first set, by training seed."""
     probes: Mapping[str, Probed]
@@ -105,7 +105,7 @@ def _system(name: str, found: Any, document: Any) -> System:
 
 def _probed(report: Any) -> Probed:
     figures = {
-        method: {metric: Estimate(one["value"], *one["interval"]) for metric, one in of_method.items()}
+        method: {metric: Estimate(one["value"], *one["95 % CI"]) for metric, one in of_method.items()}
         for method, of_method in report["figures"].items()
     }
     return Probed(figures, int(report["sentences"]), int(report["rows"]))

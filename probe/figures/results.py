@@ -24,7 +24,7 @@ class Line:
     seeds: int
     rouge_l: float
     rouge_l_low: float
-    """95 % bounds over questions."""
+    """95 % CI over questions."""
     rouge_l_high: float
     bits_per_byte: float
     bits_per_byte_sd: float
@@ -61,7 +61,7 @@ class Results:
         return (
             f"Recipe {self.recipe}, training seeds {', '.join(self.seeds)}: ROUGE-L and bits per byte on "
             f"{self.questions} {self.set_} questions, and alignment on gold links ({self.sentences} sentences, "
-            f"{self.tokens} tokens with a sure link) where the query projector was trained. Brackets: 95 % bounds over "
+            f"{self.tokens} tokens with a sure link) where the query projector was trained. Brackets: 95 % CI over "
             f"questions ({RESAMPLES} resamples). ± is a standard deviation over training seeds. Below: what alignment "
             f"is read against, of the first student that was probed.{few}"
         )

@@ -11,7 +11,7 @@ from probe.checkpoints.opened import OpenCheckpoint
 from probe.errors import MissingExtraError
 from probe.functional.texts import Text
 from probe.gold.rows import GoldRow, gold_mask
-from probe.keyquery.clouds import Clouds, collect, text_logits
+from probe.keyquery.clouds import Clouds, collect, sentence_logits
 from probe.keyquery.matching import MATCHES
 from probe.maps import AttentionMap
 from probe.scoring import references
@@ -106,7 +106,7 @@ def matched(open_: OpenCheckpoint, rows: Sequence[GoldRow]) -> Mapping[str, list
 
 
 def _maps(name: str, clouds: Clouds, rows: Sequence[GoldRow]) -> list[AttentionMap]:
-    found = (cross_model_attention(text_logits(clouds, number)) for number in range(len(rows)))
+    found = (cross_model_attention(sentence_logits(clouds, number)) for number in range(len(rows)))
     return [
         AttentionMap(name, row.student, row.teacher, one.over_teacher, one.over_student)
         for row, one in zip(rows, found, strict=True)

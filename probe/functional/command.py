@@ -18,7 +18,7 @@ def print_functional(
     """Probe and print; into the file ``out`` too, if it is named. ``texts`` are those to refit t2s on.
 
     Raises:
-        ProbeError: see `probe.functional.measure.functional_probe` and `refit_texts`.
+        ProbeError: see `probe.functional.measure.functional_probe` and `refit_sentences`.
     """
     from rich.console import Console
 

@@ -74,12 +74,12 @@ def functional_probe(
 
 def _record(refit_on: RefitTexts | None) -> dict[str, Any]:
     if refit_on is None:
-        return {"refit_on": "", "refit_sha256": "", "refit_texts": 0, "judged_texts": 0}
+        return {"refit_on": "", "refit_sha256": "", "refit_sentences": 0, "judged_sentences": 0}
     return {
         "refit_on": refit_on.path.name,
         "refit_sha256": refit_on.sha256,
-        "refit_texts": len(refit_on.rows),
-        "judged_texts": refit_on.judged,
+        "refit_sentences": len(refit_on.rows),
+        "judged_sentences": refit_on.judged,
     }
 
 

@@ -75,14 +75,14 @@ def refit(
     """t2s fitted to an attention by cross-entropy at the targets that count, beginning with ``start``."""
     projectors = deepcopy(start).requires_grad_(True)
     optimizer = torch.optim.Adam(list(projectors[T2S].tensors.values()), lr=settings.learning_rate)
-    steps = settings.epochs * math.ceil(len(data.texts) / settings.batch_texts)
+    steps = settings.epochs * math.ceil(len(data.texts) / settings.batch_sentences)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
     vocabulary = SampledVocabulary(head, torch.cat(list(data.labels)), settings)
     lengths = [len(of) for of in data.labels]
     total = counted = 0.0
     for epoch in range(settings.epochs):
         total = counted = 0.0
-        for batch in epoch_batches(lengths, settings.batch_texts, settings.seed, epoch):
+        for batch in epoch_batches(lengths, settings.batch_sentences, settings.seed, epoch):
             some = data.some(batch)
             labels = torch.cat(list(some.labels))
             loss = vocabulary.loss(some.states(projectors, scales), labels, vocabulary.draw(), workspace)

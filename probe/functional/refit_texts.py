@@ -52,7 +52,7 @@ def read_refit_texts(open_: OpenCheckpoint, path: Path, gold: Sequence[GoldRow],
     if not texts:
         remedy = "Name other responses: t2s is judged on the gold rows."
         raise PairsError(Problem(str(path), "texts that are not in the gold file", "none", remedy))
-    taken = np.sort(np.random.default_rng(settings.seed).permutation(len(texts))[: settings.most_texts])
+    taken = np.sort(np.random.default_rng(settings.seed).permutation(len(texts))[: settings.most_sentences])
     rows = tuple(_silver(open_, path, i, texts[i]) for i in taken.tolist())
     return RefitTexts(path, digest, rows, len(set(found) & judged))
 

@@ -17,21 +17,21 @@ class FitSettings:
     """How t2s is refitted, the same for every attention: Adam for a fixed time, its rate falling to zero."""
 
     epochs: int = 3
-    most_texts: int = 500
+    most_sentences: int = 500
     """Drawn of those given, if there are more."""
-    batch_texts: int = 8
+    batch_sentences: int = 8
     learning_rate: float = 1e-3
     sampled: int = 4096
-    """Tokens of the vocabulary that are drawn for each step beside the texts' own."""
+    """Tokens of the vocabulary that are drawn for each step beside the sentences' own."""
     seed: int = 0
 
 
-SCHEMA = 1
+SCHEMA = 2
 
 FITS = ("as trained", "refitted")
-"""W_t2s: the checkpoint's; fitted to the attention on other texts."""
+"""W_t2s: the checkpoint's; fitted to the attention on other sentences."""
 SETS = ("linked", "elsewhere", "all")
-"""Targets with a sure link; those of them all of whose linked pieces occur elsewhere too; all, end of sequence too."""
+"""Targets with a sure link; those of them all of whose linked tokens occur elsewhere too; all, end of sequence too."""
 T2S_COUNTS = tuple(f"{of} {count}" for of in SETS for count in ("targets", "nats", "hits"))
 S2T_COUNTS = tuple(f"{of} {count}" for of in SETS[:2] for count in ("targets", "nats"))
 
@@ -57,11 +57,11 @@ class FunctionalReport:
     gold_sha256: str
     fit: FitSettings
     refit_on: str
-    """File of the texts that t2s is refitted on; empty if it is not."""
+    """File of the sentences that t2s is refitted on; empty if it is not."""
     refit_sha256: str
-    refit_texts: int
-    judged_texts: int
-    """Texts of that file that were left out, being gold texts."""
+    refit_sentences: int
+    judged_sentences: int
+    """Sentences of that file that were left out because they are gold sentences."""
     untrained_seed: int
     no_s2t: str
     """Why there are no figures of s2t; empty where there are."""
@@ -74,7 +74,7 @@ class FunctionalReport:
     s2t: Float[np.ndarray, "sentences methods s2t_counts"]
     """See `S2T_COUNTS`; NaN where there is none."""
     seen: Float[np.ndarray, " methods"]
-    """Cross-entropy in nats over the texts refitted on, as it was in the last epoch; NaN where nothing was."""
+    """Cross-entropy in nats over the sentences refitted on, as it was in the last epoch; NaN where nothing was."""
 
     def __repr__(self) -> str:
         """What was probed on what, in a line."""
@@ -100,7 +100,7 @@ class FunctionalReport:
 
     @cached_property
     def moved_sentences(self) -> int:
-        """Sentences in which a linked piece occurs elsewhere too."""
+        """Sentences in which a linked token occurs elsewhere too."""
         return int((self.t2s[:, 0, 0, T2S_COUNTS.index("elsewhere targets")] > 0).sum())
 
     def _t2s(self, fit: str, of: str, count: str, against: str | None) -> tuple[Mean, ...]:
@@ -119,7 +119,7 @@ class FunctionalReport:
         return tuple(Mean(*one) for one in zip(found.value[0].tolist(), found[1].each(), strict=True))
 
     def to_json(self) -> str:
-        """Everything, as JSON: the sums of every sentence, and the figures with bounds that follow from them."""
+        """Everything, as JSON: the sums of every sentence, and the figures with their 95 % CI that follow from them."""
         document: dict[str, Any] = {"schema": SCHEMA}
         document |= {field.name: getattr(self, field.name) for field in fields(self)}
         document["fit"] = asdict(self.fit)
@@ -144,7 +144,7 @@ class FunctionalReport:
             name: {
                 "value": one.value,
                 f"minus {self.methods[0]}": one.difference.value,
-                "difference interval": [one.difference.low, one.difference.high],
+                "difference 95 % CI": [one.difference.low, one.difference.high],
             }
             for name, one in zip(self.methods, figures, strict=True)
         }

@@ -9,16 +9,13 @@ import numpy as np
 
 from probe.functional.attentions import GOLD, WRONG
 from probe.functional.report import FITS, SETS, FunctionalReport, Mean
-from probe.output.tables import new_table, number, percent, points, with_interval
+from probe.output.tables import WIDTH, new_table, noted, number, percent, points, with_interval
 from probe.scoring.references import NOTES
 from probe.stats import RESAMPLES, SEED
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
-
-
-WIDTH = 80
 
 
 def tables(report: FunctionalReport) -> "RenderableType":
@@ -36,7 +33,7 @@ def tables(report: FunctionalReport) -> "RenderableType":
 
 
 def _fixed(report: FunctionalReport) -> "Table":
-    made = new_table("t2s as trained", "CE\nnats", "− trained\n[95 %]", "hits\n%", "− trained\n[95 %]")
+    made = new_table("t2s as trained", "CE\nnats", "− trained\n[95 % CI]", "hits\n%", "− trained\n[95 % CI]")
     figures = zip(report.cross_entropy(FITS[0]), report.accuracy(FITS[0]), strict=True)
     for m, (name, (loss, hits)) in enumerate(zip(report.methods, figures, strict=True)):
         if name != WRONG:
@@ -45,7 +42,7 @@ def _fixed(report: FunctionalReport) -> "Table":
 
 
 def _refitted(report: FunctionalReport) -> "Table":
-    made = new_table("t2s refitted", "CE\nnats", "− trained\n[95 %]", "hits\n%", "− trained\n[95 %]", "CE,\nfit")
+    made = new_table("t2s refitted", "CE\nnats", "− trained\n[95 % CI]", "hits\n%", "− trained\n[95 % CI]", "CE,\nfit")
     losses, hits = report.cross_entropy(FITS[1]), report.accuracy(FITS[1])
     for m, name in enumerate(report.methods):
         if name != WRONG and not np.isnan(losses[m].value):
@@ -55,9 +52,9 @@ def _refitted(report: FunctionalReport) -> "Table":
 
 
 def _elsewhere(report: FunctionalReport) -> "Table":
-    title = f"{report.targets(SETS[1])} tokens of\n{report.moved_sentences} texts"
+    title = f"{report.targets(SETS[1])} tokens of\n{report.moved_sentences} sentences"
     fits = FITS if report.refit_on else FITS[:1]
-    headers = ("CE\nnats", "− gold\n[95 %]", "hits\n%"), ("refit\nCE", "− gold\n[95 %]", "hits\n%")
+    headers = ("CE\nnats", "− gold\n[95 % CI]", "hits\n%"), ("refit\nCE", "− gold\n[95 % CI]", "hits\n%")
     made = new_table(title, *chain(*headers[: len(fits)]))
     for name in (report.methods[0], GOLD, WRONG):
         m, is_gold = report.methods.index(name), name == GOLD
@@ -70,7 +67,9 @@ def _elsewhere(report: FunctionalReport) -> "Table":
 
 
 def _s2t(report: FunctionalReport) -> "Table":
-    made = new_table("s2t as trained", "KL\nnats", "− trained\n[95 %]", "where it occurs\nelsewhere", "− gold\n[95 %]")
+    made = new_table(
+        "s2t as trained", "KL\nnats", "− trained\n[95 % CI]", "where it occurs\nelsewhere", "− gold\n[95 % CI]"
+    )
     everywhere, elsewhere = report.divergence(), report.divergence(SETS[1], GOLD)
     for m, (name, one, other) in enumerate(zip(report.methods, everywhere, elsewhere, strict=True)):
         if np.isnan(one.value):
@@ -97,7 +96,7 @@ def heading(report: FunctionalReport) -> list[str]:
     return [
         f"{report.checkpoint}: does the attention matter for the student?",
         report.pair,
-        f"{len(report.sentences)} texts of {report.gold}",
+        f"{len(report.sentences)} sentences of {report.gold}",
         f"scales: key {key:.4g}, hidden {hidden:.4g}, target {target:.4g}{estimated}",
         f"{report.targets()} student tokens with a sure link are the targets of every mean",
     ]
@@ -105,40 +104,43 @@ def heading(report: FunctionalReport) -> list[str]:
 
 def reading(report: FunctionalReport) -> list[str]:
     """What the rows and columns are, and what was left out."""
-    notes = [f"{name:<13}{NOTES[name]}" for name in report.methods if name in NOTES]
+    notes = [line for name in report.methods if name in NOTES for line in noted(name, NOTES[name], 13)]
     lines = [
-        "CE: cross-entropy of the t2s logits at the target; hits: their argmax is it.",
+        "CE: cross-entropy of the t2s logits at the target. hits: how often the target",
+        "has the largest logit.",
         *notes,
         "",
-        "W_t2s was fitted to the trained attention, so as it is it flatters that one, and",
-        "what is as diffuse.",
-        *(_refit_reading(report) if report.refit_on else ("--refit-on TEXTS fits it anew to each attention.",)),
+        "W_t2s was fitted to the trained attention. As it is, it favours that one",
+        "and those that are as spread out.",
+        *(_refit_reading(report) if report.refit_on else ("--refit-on FILE fits it anew to each attention.",)),
     ]
     if report.targets(SETS[1]):
         lines += [
-            f"{WRONG}: gold moved to other occurrences of the same piece, on the",
-            "tokens where all linked pieces have one. If it does as well as gold, which",
-            "occurrence is found does not matter for the cross-entropy.",
+            f"{WRONG}: gold moved to other occurrences of the same token, where all linked",
+            "tokens have one. If it does as well as gold, it does not matter for the",
+            "cross-entropy which occurrence is found.",
         ]
     lines += [] if report.no_s2t else ["KL: KL(teacher ‖ s2t) at temperature 1, over teacher tokens with a sure link."]
     lines += [f"No s2t: {report.no_s2t}."] if report.no_s2t else []
     if any(name.startswith("q: ") for name in report.methods):
         lines.append("q: …: queries moved to the keys without training, see probe-keyquery.")
     lines += [f"Left out: {one}." for one in report.left_out]
-    return [*lines, f"Intervals: {RESAMPLES} resamples of sentences, seed {SEED}."]
+    return [*lines, f"95 % CI: {RESAMPLES} resamples of sentences, seed {SEED}."]
 
 
 def _refit_reading(report: FunctionalReport) -> list[str]:
     fit = report.fit
     text = (
-        f"Refitted: begun with it, fitted anew to each attention on {report.refit_texts} texts of {report.refit_on}: "
-        f"{fit.epochs} epochs of Adam, {fit.learning_rate:g} falling to 0, {fit.batch_texts} texts a step, seed "
-        f"{fit.seed}. There gold is silver: all tokens that share a byte are linked. CE and hits are those of the "
-        "gold rows, which no fit has seen. CE, fit is the mean over the last epoch on the texts fitted to, by a "
-        "sample of the vocabulary. Those are other texts: a gap to the held-out CE is overfit only as far as it is "
-        "wider than that of trained. A fit so short may not have arrived, and it began where trained was at home."
+        f"Refitted: W_t2s begins as trained and is fitted anew to each attention on {report.refit_sentences} "
+        f"sentences of {report.refit_on}: {fit.epochs} epochs of Adam, rate from {fit.learning_rate:g} to 0, "
+        f"{fit.batch_sentences} sentences a step, seed {fit.seed}. Those sentences have no gold links; there, all "
+        "tokens that share a byte are linked. CE and hits are those of the gold rows, which no fit has seen. CE, "
+        "fit: the mean over the last epoch on the sentences that were fitted to, by a sample of the vocabulary. "
+        "Those are other sentences: a gap to the CE of the gold rows shows overfitting only as far as it exceeds the "
+        "gap of the trained attention. The fit is short and may be unfinished, and it began where the trained "
+        "attention was at home."
     )
     lines = wrap(text, WIDTH)
-    if report.judged_texts:
-        lines.append(f"Texts of that file that are gold rows, and were left out: {report.judged_texts}.")
+    if report.judged_sentences:
+        lines.append(f"Sentences of that file that are gold rows and were left out: {report.judged_sentences}.")
     return lines

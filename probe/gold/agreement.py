@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 
-SCHEMA = 1
+SCHEMA = 2
 COUNTS = (
     *("both", "A", "B"),
     *("both sure", "A sure", "B sure"),
@@ -42,7 +42,7 @@ READING = (
     "F1 and kappa: of links outside of chunks of one token against one.",
     "F1: links of either kind, and sure ones alone. same: rows with equal links.",
     "kappa: Cohen's, on sure or possible, of links that both have.",
-    f"95 % intervals: {RESAMPLES} resamples of rows, seed {SEED}; – where a figure is undefined.",
+    f"95 % CI: {RESAMPLES} resamples of rows, seed {SEED}; – where a figure is undefined.",
     "A row counts for the phenomena that A names. --list prints what differs.",
 )
 
@@ -108,7 +108,7 @@ class Agreement:
 
     def table(self) -> "RenderableType":
         """The table that `probe-pairs agree` prints, 80 columns wide."""
-        table = new_table("", "rows", "F1 [95 %]", "sure F1 [95 %]", "kappa [95 %]", "same")
+        table = new_table("", "rows", "F1 [95 % CI]", "sure F1 [95 % CI]", "kappa [95 % CI]", "same")
         for n, (name, one) in enumerate(self.lines()):
             *cells, _ = _cells(one)
             same = _short(one.found.at(3).value, 2)
@@ -117,11 +117,11 @@ class Agreement:
 
     def to_markdown(self) -> str:
         """The table for a document."""
-        header = ["", "rows", *(f"{figure} [95 %]" for figure in FIGURES)]
+        header = ["", "rows", *(f"{figure} [95 % CI]" for figure in FIGURES)]
         return markdown_table(header, ([name, f"{one.rows}", *_cells(one)] for name, one in self.lines()))
 
     def to_json(self) -> str:
-        """Everything: figures with bounds, the counts of every row, and every link that differs."""
+        """Everything: figures with their 95 % CI, the counts of every row, and every link that differs."""
         document: dict[str, Any] = {
             "schema": SCHEMA,
             "a": self.a,
@@ -153,7 +153,9 @@ def compare(a: GoldFile, b: GoldFile, names: tuple[str, str]) -> Agreement:
     pairs = [(rows_a[id_], rows_b[id_]) for id_ in ids]
     remedy = "Annotate the same tokens, or give the row another id."
     problems = [
-        Problem(f"{names[1]}, row {one.id}", f"the text and tokens of {names[0]}", f"others: {other.text!r}", remedy)
+        Problem(
+            f"{names[1]}, row {one.id}", f"the sentence and tokens of {names[0]}", f"others: {other.text!r}", remedy
+        )
         for one, other in pairs
         if (one.student, one.teacher) != (other.student, other.teacher)
     ]
@@ -207,7 +209,7 @@ def _disagreements(a: GoldRow, b: GoldRow) -> Iterator[Disagreement]:
 
 def _document(one: Figures) -> dict[str, Any]:
     found = zip(FIGURES, one.found.each(), strict=True)
-    return {"rows": one.rows} | {name: {"value": f.value, "interval": [f.low, f.high]} for name, f in found}
+    return {"rows": one.rows} | {name: {"value": f.value, "95 % CI": [f.low, f.high]} for name, f in found}
 
 
 def _cells(one: Figures) -> list[str]:

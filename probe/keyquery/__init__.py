@@ -1,6 +1,6 @@
 """Key-query mismatch: how far the cloud of queries lies from the cloud of keys, and whether that is what hurts.
 
-clouds         queries and keys of many texts
+clouds         queries and keys of many sentences
 views          the same, as each softmax can see them; planes of them for pictures
 moments        Fréchet distance, effective rank, norms: from means and covariances
 two_samples    MMD, energy distance, sliced Wasserstein: from points
@@ -15,6 +15,6 @@ report         several of them, to JSON and back
 tables         the same on a terminal
 
 Attention is a function of q·k alone. Replace every q by M⁻ᵀq and every k by Mk, for any invertible M, and no attention
-weight changes, but every distance between the clouds does. A distance therefore never proves anything about attention;
-the interventions test it.
+weight changes, but every distance between the clouds does. A distance therefore proves nothing about attention; the
+interventions test it.
 """

@@ -1,4 +1,4 @@
-"""A checkpoint and texts → everything that is measured about its queries and keys."""
+"""A checkpoint and sentences → everything that is measured about its queries and keys."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -27,7 +27,7 @@ from probe.keyquery.views import VIEWS, View, outside_share, planes, span_basis,
 from probe.output.provenance import checkpoint_files
 from probe.stats import known
 
-LEAST_TEXTS = 10
+LEAST_SENTENCES = 10
 """Folds of a classifier and halves of a split must hold some sentences each."""
 
 
@@ -43,16 +43,16 @@ def analyse_gold(
     return _analyse(open_, [(row.student, row.teacher) for row in rows], rows, settings, progress)
 
 
-def analyse_texts(
-    open_: OpenCheckpoint, texts: Sequence[str], settings: Settings, progress: Callable[[str], None]
+def analyse_sentences(
+    open_: OpenCheckpoint, sentences: Sequence[str], settings: Settings, progress: Callable[[str], None]
 ) -> Analysis:
-    """Analyse a checkpoint on any texts; matched tokens are the argmax pairs of A, and there are no interventions.
+    """Analyse a checkpoint on any sentences; matched tokens are the largest weights, and there are no interventions.
 
     Raises:
-        PairsError: fewer than ten texts.
+        PairsError: fewer than ten sentences.
         MissingExtraError: scikit-learn or POT is not installed.
     """
-    return _analyse(open_, [open_.tokenize(text) for text in texts], None, settings, progress)
+    return _analyse(open_, [open_.tokenize(text) for text in sentences], None, settings, progress)
 
 
 def _analyse(
@@ -64,9 +64,14 @@ def _analyse(
 ) -> Analysis:
     require_analysis()
     only_numpy()
-    if len(sides) < LEAST_TEXTS:
+    if len(sides) < LEAST_SENTENCES:
         raise PairsError(
-            Problem("texts", f"at least {LEAST_TEXTS} of them", f"{len(sides)}", "Add texts: intervals are over texts.")
+            Problem(
+                "sentences",
+                f"at least {LEAST_SENTENCES} of them",
+                f"{len(sides)}",
+                "Add some: intervals are over sentences.",
+            )
         )
     from threadpoolctl import threadpool_limits
 

@@ -1,4 +1,4 @@
-"""Clouds: the queries and the scaled keys at all response positions of many texts."""
+"""Clouds: the queries and the scaled keys at all response positions of many sentences."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,36 +13,36 @@ from probe.projectors import Projector, project
 
 @dataclass(frozen=True)
 class Cloud:
-    """One point for each response position, text after text."""
+    """One point for each response position, sentence after sentence."""
 
     points: Float[np.ndarray, "tokens width"]
     sentence: Int[np.ndarray, " tokens"]
-    """Number of the text that a point comes from."""
+    """Number of the sentence that a point comes from."""
     eos: Bool[np.ndarray, " tokens"]
     """Whether the target is end of sequence."""
     bigram: Int[np.ndarray, " tokens"]
-    """Within a text, points of equal number are of equal bigrams and are equal."""
+    """Within a sentence, points of equal number are of equal bigrams and are equal."""
 
     def moved(self, points: Float[np.ndarray, "tokens other_width"]) -> "Cloud":
         """The same tokens at other points."""
         return replace(self, points=points)
 
     def of(self, number: int) -> slice:
-        """Where the points of a text lie."""
+        """Where the points of a sentence lie."""
         begin, end = np.searchsorted(self.sentence, [number, number + 1])
         return slice(int(begin), int(end))
 
 
 @dataclass(frozen=True)
 class Clouds:
-    """Queries and keys of the same texts."""
+    """Queries and keys of the same sentences."""
 
     queries: Cloud
     keys: Cloud
 
     @property
     def sentences(self) -> int:
-        """Number of texts."""
+        """How many sentences there are."""
         return int(self.keys.sentence[-1]) + 1
 
 
@@ -51,7 +51,7 @@ def collect(open_: OpenCheckpoint, sides: Sequence[Sides], projectors: Sequence[
 
     Args:
         open_: the checkpoint; its tables are read and its key scale divides the keys.
-        sides: each text, cut by both tokenizers; at least one.
+        sides: each sentence, cut by both tokenizers; at least one.
         projectors: the trained query projector, untrained ones, or any other of these widths.
     """
     students = [open_.student.bigrams(student) for student, _ in sides]
@@ -70,12 +70,12 @@ def _cloud(which: Sequence[np.ndarray], distinct: Sequence[np.ndarray]) -> Cloud
     ends = np.cumsum(sizes)
     eos = np.zeros(ends[-1], dtype=bool)
     eos[ends - 1] = True
-    points = np.concatenate([text[rows] for rows, text in zip(which, distinct, strict=True)])
+    points = np.concatenate([own[rows] for rows, own in zip(which, distinct, strict=True)])
     return Cloud(points, np.repeat(np.arange(len(sizes)), sizes), eos, np.concatenate(which))
 
 
-def text_logits(clouds: Clouds, number: int) -> Logits:
-    """q_i · k_j / sqrt(width) of one text. Equal bigrams are multiplied once, so that ties stay ties."""
+def sentence_logits(clouds: Clouds, number: int) -> Logits:
+    """q_i · k_j / sqrt(width) of one sentence. Equal bigrams are multiplied once, so that ties stay ties."""
     (queries, rows), (keys, columns) = (_distinct(cloud, number) for cloud in (clouds.queries, clouds.keys))
     return scaled_products(queries, keys)[rows][:, columns]
 

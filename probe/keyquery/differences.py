@@ -1,4 +1,4 @@
-"""Two checkpoints on the same texts: is the gap between queries and keys larger in one of them?"""
+"""Two checkpoints on the same sentences: is the gap between queries and keys larger in one of them?"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,27 +11,27 @@ from probe.stats import CONFIDENCE, Estimate, holm
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A distance of the second checkpoint minus that of the first, with 95 % bounds."""
+    """A distance of the second checkpoint minus that of the first, with its 95 % CI."""
 
     view: str
     distance: str
     difference: Estimate
     p_value: float | None
-    """Two-sided, adjusted by Holm over all distances of the two; None where there are no bounds."""
+    """Two-sided, adjusted by Holm over all distances of the two; None where there is no 95 % CI."""
 
 
-def on_same_texts(first: Analysis, second: Analysis) -> bool:
-    """Whether both saw the same tokens: a report's texts are one file, of which a checkpoint may take a part."""
+def on_same_sentences(first: Analysis, second: Analysis) -> bool:
+    """Whether both saw the same tokens: a report's sentences are one file, of which a checkpoint may take a part."""
     sizes = [(one.sentences, one.query_tokens, one.key_tokens) for one in (first, second)]
     return sizes[0] == sizes[1]
 
 
 def differences(first: Analysis, second: Analysis) -> tuple[Difference, ...]:
-    """Every distance of two checkpoints on the same texts (`on_same_texts`).
+    """Every distance of two checkpoints on the same sentences (`on_same_sentences`).
 
     Both were cut into the same halves of sentences, so the difference is taken in each half and spreads as it does over
-    halves. Areas under a curve have no halves: their bounds are put together as if they were independent (MOVER, Zou
-    and Donner 2008), which of the same texts is too wide rather than too narrow.
+    halves. Areas under a curve have no halves: their intervals are put together as if they were independent (MOVER, Zou
+    and Donner 2008), which is too wide for the same sentences rather than too narrow.
     """
     pairs = [(one, second.measurement(one.view, one.distance)) for one in first.measurements]
     found = [_over_halves(*pair) if pair[0].halves else _independent(*pair) for pair in pairs]

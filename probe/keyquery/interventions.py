@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from probe.attention import cross_model_attention
 from probe.gold.rows import GoldRow, gold_mask
-from probe.keyquery.clouds import Clouds, text_logits
+from probe.keyquery.clouds import Clouds, sentence_logits
 from probe.keyquery.matching import MATCHES
 from probe.keyquery.moments import frechet
 from probe.keyquery.values import Intervention
@@ -20,8 +20,9 @@ TRAINED = "trained"
 def intervene(clouds: Clouds, gold: Sequence[GoldRow]) -> list[Intervention]:
     """The trained queries, and those of each of `MATCHES`, scored on the same sentences.
 
-    Top-1 is that of A over student tokens with a sure link, mass is A's on the sure links of such a row, and reverse
-    top-1 is that of A' over teacher tokens with a sure link. Changes are paired: sentences are resampled with both.
+    Top-1 is that of the forward attention over student tokens with a sure link, mass is its attention mass on the sure
+    links of such a row, and backward top-1 is that of the backward attention over teacher tokens with a sure link.
+    Changes are paired: sentences are resampled with both.
     """
     trained = attention_counts(clouds, gold)
     keys = clouds.keys.points
@@ -34,25 +35,25 @@ def intervene(clouds: Clouds, gold: Sequence[GoldRow]) -> list[Intervention]:
 
 
 def attention_counts(clouds: Clouds, gold: Sequence[GoldRow]) -> Float[np.ndarray, "sentences counts"]:
-    """For each text: rows with a sure link, hits of A, gold mass of A, columns with a sure link, hits of A'."""
+    """For each sentence: rows with a sure link, their hits and attention mass, columns with a sure link, their hits."""
     counts = np.zeros((len(gold), 5))
     for number, row in enumerate(gold):
-        attention = cross_model_attention(text_logits(clouds, number))
+        attention = cross_model_attention(sentence_logits(clouds, number))
         sure = np.pad(gold_mask(row), ((0, 1), (0, 1)))
         rows, columns = sure.any(axis=1), sure.any(axis=0)
-        weights, reverse = attention.over_teacher[rows], attention.over_student.T[columns]
+        weights, backward = attention.over_teacher[rows], attention.over_student.T[columns]
         counts[number] = [
             rows.sum(),
             top_1(weights, sure[rows]).sum(),
             (weights * sure[rows]).sum(),
             columns.sum(),
-            top_1(reverse, sure.T[columns]).sum(),
+            top_1(backward, sure.T[columns]).sum(),
         ]
     return counts
 
 
 def figures(summed: Float[np.ndarray, "*batch counts"]) -> Float[np.ndarray, "*batch three"]:
-    """Top-1 and gold mass of A, and top-1 of A', from summed counts."""
+    """Forward top-1, attention mass, and backward top-1, from summed counts."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.stack(
             [
@@ -70,6 +71,6 @@ def _compare(
     counts: Float[np.ndarray, "sentences counts"],
     trained: Float[np.ndarray, "sentences counts"],
 ) -> Intervention:
-    top, mass, reverse = (known(value) for value in figures(counts.sum(axis=0)).tolist())
+    top, mass, backward = (known(value) for value in figures(counts.sum(axis=0)).tolist())
     changes = paired_difference(trained, counts, figures).each()
-    return Intervention(name, distance, top, changes[0], mass, changes[1], reverse, changes[2])
+    return Intervention(name, distance, top, changes[0], mass, changes[1], backward, changes[2])

@@ -7,15 +7,15 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from probe.gold.rows import GoldRow, link_mask
-from probe.keyquery.clouds import Clouds, text_logits
+from probe.keyquery.clouds import Clouds, sentence_logits
 from probe.stats import Estimate, estimates
 
-GOLD, ARGMAX = "sure links of gold", "argmax of A"
+GOLD, ARGMAX = "sure links of gold", "argmax of the forward attention"
 
 
 @dataclass(frozen=True)
 class Matches:
-    """For each text which cells are matched and which surely are not, end of sequence left out of both."""
+    """For each sentence which cells are matched and which surely are not, end of sequence left out of both."""
 
     by: str
     matched: tuple[np.ndarray, ...]
@@ -44,9 +44,9 @@ def gold_matches(rows: Sequence[GoldRow]) -> Matches:
 
 
 def argmax_matches(clouds: Clouds) -> Matches:
-    """Matched: the largest weight of each row of A, all of them where they tie. Unmatched: the others."""
-    logits = [text_logits(clouds, number)[:-1, :-1] for number in range(clouds.sentences)]
-    largest = [text == text.max(axis=1, keepdims=True) if text.size else text > 0 for text in logits]
+    """Matched: the largest weight of each row, all of them where they tie. Unmatched: the others."""
+    logits = [sentence_logits(clouds, number)[:-1, :-1] for number in range(clouds.sentences)]
+    largest = [one == one.max(axis=1, keepdims=True) if one.size else one > 0 for one in logits]
     return Matches(ARGMAX, tuple(map(_with_eos, largest)), tuple(_with_eos(~mask) for mask in largest))
 
 
@@ -79,7 +79,7 @@ def _hsic(x: Float[np.ndarray, "pairs d"], y: Float[np.ndarray, "pairs other"]) 
 
 
 def cosine_counts(clouds: Clouds, matches: Matches) -> Float[np.ndarray, "sentences counts"]:
-    """For each text: sum of cosines and number of cells, matched, then unmatched."""
+    """For each sentence: sum of cosines and number of cells, matched, then unmatched."""
     counts = np.zeros((clouds.sentences, 4))
     for number, masks in enumerate(zip(matches.matched, matches.unmatched, strict=True)):
         cosines = (

@@ -1,7 +1,7 @@
 """Training-free matching: move the queries so that one property of their cloud becomes that of the keys.
 
-No links are looked at. What a match can change in A follows from the equation: one factor for all queries, or one for
-each, leaves every row's order of weights as it is, and so top-1; a shift or a linear map does not.
+No links are looked at. What a match can change in the attention follows from the equation: one factor for all
+queries, or one for each, leaves every row's order of weights as it is, and so top-1; a shift or a linear map does not.
 """
 
 from typing import Any
@@ -29,7 +29,7 @@ def match_mean(
 def match_mean_of_centred(
     queries: Float[np.ndarray, "queries width"], keys: Float[np.ndarray, "keys width"]
 ) -> Float[np.ndarray, "queries width"]:
-    """The same for keys whose mean has been taken away. A cannot tell such keys, and yet the repair is another one."""
+    """The same for keys without their mean. Attention cannot tell such keys apart, but the repair is another one."""
     return match_mean(queries, keys - keys.mean(axis=0))
 
 
@@ -52,8 +52,8 @@ def match_covariance(
     """One linear map around the mean: the covariance of the queries becomes that of the keys.
 
     CORAL (Sun, Feng & Saenko 2016): q ↦ (q - mean) Σ_q^-½ Σ_k^½ + mean. Both covariances are shrunk as Ledoit & Wolf
-    2004 do, for a handful of texts gives fewer points than dimensions. Directions of little variance are therefore
-    matched less than the rest.
+    2004 do, because a handful of sentences gives fewer points than dimensions. Directions of little variance are
+    therefore matched less than the rest.
     """
     mean = queries.mean(axis=0, dtype=np.float64)
     back, forth = _power(queries, -0.5), _power(keys, 0.5)

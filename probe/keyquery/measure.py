@@ -12,7 +12,7 @@ halves estimates the standard error of the statistic of all sentences (McCarthy 
 variance, and what the two halves share takes one half of it away).
 
 A classifier needs no such care for .5 is its floor at any size, but it learns more from more sentences. So pair and
-untrained are those of all sentences, at one size, with bounds from a bootstrap over sentences.
+untrained are those of all sentences, at one size, with an interval from a bootstrap over sentences.
 """
 
 import os
@@ -87,7 +87,7 @@ def half_splits(sentences: int, splits: int, seed: int) -> Iterator[Bool[np.ndar
 
 
 def half_sample_estimate(value: float, values: Sequence[float]) -> Estimate:
-    """A value, and bounds from the spread of a statistic over random halves of the sentences."""
+    """A value, and an interval from the spread of a statistic over random halves of the sentences."""
     from scipy.stats import t
 
     if len(values) < 2 or not np.isfinite([value, *values]).all():

@@ -7,12 +7,12 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, TypeVar
 
-from probe.keyquery.differences import Difference, differences, on_same_texts
+from probe.keyquery.differences import Difference, differences, on_same_sentences
 from probe.keyquery.values import Analysis, CloudFacts, Intervention, MatchedFacts, Measurement, Plane, Settings
 from probe.output.documents import parsed, read_document
 from probe.stats import Estimate
 
-SCHEMA = 2
+SCHEMA = 3
 WHAT = "a report of probe-keyquery --json"
 T = TypeVar("T")
 PACKAGES = ("cma-probe", "numpy", "scipy", "scikit-learn", "POT", "umap-learn")
@@ -20,10 +20,11 @@ PACKAGES = ("cma-probe", "numpy", "scipy", "scikit-learn", "POT", "umap-learn")
 
 @dataclass(frozen=True)
 class KeyQueryReport:
-    """What was found, on which texts, with which sizes, seeds and versions."""
+    """What was found, on which sentences, with which sizes, seeds and versions."""
 
-    texts: str
-    texts_sha256: str
+    source: str
+    """The file of the sentences."""
+    source_sha256: str
     settings: Settings
     versions: tuple[tuple[str, str], ...]
     analyses: tuple[Analysis, ...]
@@ -31,7 +32,7 @@ class KeyQueryReport:
     def __repr__(self) -> str:
         """What was analysed on what, in a line."""
         found = ", ".join(f"{one.checkpoint} ({one.pair}, {one.sentences} sentences)" for one in self.analyses)
-        return f"<KeyQueryReport on {self.texts}: {found}>"
+        return f"<KeyQueryReport on {self.source}: {found}>"
 
     def to_json(self) -> str:
         """Everything, as JSON; differences too, which follow from it and are not read back."""
@@ -50,7 +51,7 @@ class KeyQueryReport:
         return [
             (first, second, differences(first, second))
             for first, second in combinations(self.analyses, 2)
-            if on_same_texts(first, second)
+            if on_same_sentences(first, second)
         ]
 
     @classmethod
@@ -65,8 +66,8 @@ class KeyQueryReport:
     @classmethod
     def _of_document(cls, document: Mapping[str, Any]) -> "KeyQueryReport":
         return cls(
-            document["texts"],
-            document["texts_sha256"],
+            document["source"],
+            document["source_sha256"],
             _read(Settings, document["settings"]),
             tuple(document["versions"].items()),
             tuple(_analysis(analysis) for analysis in document["analyses"]),
@@ -86,7 +87,7 @@ def _analysis(document: Mapping[str, Any]) -> Analysis:
 
 
 def _read(kind: type[T], document: Mapping[str, Any]) -> T:
-    """A value of plain numbers; lists become tuples, and an object with bounds an estimate."""
+    """A value of plain numbers; lists become tuples, and an object with a value an estimate."""
     names = {field.name for field in fields(kind)}  # pyright: ignore[reportArgumentType]
     if strays := names ^ set(document):
         raise KeyError(", ".join(sorted(strays)))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def sections(report: KeyQueryReport) -> "Iterator[RenderableType]":
     """Everything, to be printed in order: each checkpoint, what several differ in, and how to read it."""
-    yield f"texts {report.texts}, sha256 {report.texts_sha256[:12]}…"
+    yield f"sentences {report.source}, sha256 {report.source_sha256[:12]}…"
     for analysis in report.analyses:
         tables = [cloud_table(analysis), distance_table(analysis), matched_table(analysis)]
         if analysis.interventions:
@@ -66,7 +66,7 @@ def cloud_table(analysis: Analysis) -> "RenderableType":
 
 def distance_table(analysis: Analysis) -> "RenderableType":
     """Each distance in each view, beside its floor and its reference."""
-    table = new_table("view", "distance", "queries\n~ keys", "[95 %]", "floor", "untrained", "p", texts=2)
+    table = new_table("view", "distance", "queries\n~ keys", "[95 % CI]", "floor", "untrained", "p", words=2)
     last = analysis.measurements[0].view
     for found in analysis.measurements:
         if found.view != last:
@@ -86,7 +86,7 @@ def distance_table(analysis: Analysis) -> "RenderableType":
 
 def matched_table(analysis: Analysis) -> "RenderableType":
     """CKA and cosines of tokens that belong together."""
-    table = new_table("view", "matched tokens", "value", "[95 %]", "shuffled\nor unmatched", "untrained", texts=2)
+    table = new_table("view", "matched tokens", "value", "[95 % CI]", "shuffled\nor unmatched", "untrained", words=2)
     for facts in analysis.matched:
         table.add_row(
             facts.view,
@@ -110,8 +110,8 @@ def matched_table(analysis: Analysis) -> "RenderableType":
 
 def intervention_table(analysis: Analysis) -> "RenderableType":
     """What matching the queries to the keys does to the attention on gold."""
-    halves = ("top-1\nA, %", "change\n[95 %]"), ("top-1\nA', %", "change\n[95 %]")
-    table = new_table("matched\nto keys", "Fréchet\nthen", *halves[0], "mass\nA, %", *halves[1])
+    halves = ("forward\ntop-1\n%", "change\n[95 % CI]"), ("backward\ntop-1\n%", "change\n[95 % CI]")
+    table = new_table("matched\nto keys", "Fréchet\nthen", *halves[0], "mass\n%", *halves[1])
     for found in analysis.interventions:
         first = found is analysis.interventions[0]
         table.add_row(
@@ -120,8 +120,8 @@ def intervention_table(analysis: Analysis) -> "RenderableType":
             percent(found.top_1) or "–",
             "" if first else _change(found.top_1_change),
             percent(found.mass) or "–",
-            percent(found.reverse_top_1) or "–",
-            "" if first else _change(found.reverse_top_1_change),
+            percent(found.backward_top_1) or "–",
+            "" if first else _change(found.backward_top_1_change),
             style="bold" if first else None,
         )
     return table
@@ -135,21 +135,26 @@ def _change(change: Estimate) -> str:
 def reading(settings: Settings) -> list[str]:
     """How to read the tables."""
     return [
-        "A   keys centred, which A is blind to; A' queries centred; both within the span",
-        f"    of W_q and b, cut to {settings.components} principal components. shape: scale taken out.",
-        "floor      two halves of the keys. untrained: an untrained query projector.",
-        f"           Distances are of half the sentences each, mean of {settings.splits} halvings,",
-        "           so compare a value with its floor, not with zero.",
+        "forward    what student→teacher attention sees: keys centred, because one vector",
+        "           added to all keys changes nothing.",
+        "backward   what the attention in the other direction sees: queries centred.",
+        "           Both lie within the span of the query projector (its matrix and bias)",
+        f"           and are cut to {settings.components} principal components.",
+        "shape      the same view, both clouds scaled to one size.",
+        "floor      between two halves of the keys.",
+        "untrained  with an untrained query projector. Each distance is of half the",
+        f"           sentences, mean of {settings.splits} halvings, so compare it with its floor, not",
+        "           with zero.",
         "AUC        on unseen sentences; .5: cannot be told apart.",
         f"p          of MMD², {settings.permutations} permutations within sentences.",
         f"At most {settings.subsample:,} points of a cloud for MMD², energy and AUC, {settings.sliced_subsample:,} for "
         "sliced",
         f"W₂, {settings.moment_subsample:,} for Fréchet and CKA, drawn with seed {settings.seed}.",
-        "Attention fixes q·k alone: M⁻ᵀq and Mk attend alike, at any distance.",
-        "So ask the interventions: a match that closes the distance and leaves top-1 as",
-        "it was says that this distance was not what cost it.",
-        "mean       queries moved to the mean of the keys as they are, or centred: to A",
-        "           these are the same keys, and yet two targets.",
+        "Attention depends on products of queries and keys only: the same attention is",
+        "possible at any distance. The last table tests whether the distance matters, by",
+        "moving queries to the keys without training. If the distance shrinks but top-1",
+        "stays the same, it was not the cause. mass: forward attention on sure links.",
+        "mean       queries moved to the mean of the keys, as they are or centred.",
         "transport  mean and covariance, queries moved least; covariance is CORAL's map.",
-        "Scale and norms cannot change top-1 of A. One checkpoint is not a method.",
+        "Scale and norms cannot change forward top-1. One checkpoint is not a method.",
     ]

@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from probe.keyquery.differences import Difference, on_same_texts
+from probe.keyquery.differences import Difference, on_same_sentences
 from probe.keyquery.measure import AUC_LINEAR, FRECHET, MMD2
 from probe.keyquery.report import KeyQueryReport
 from probe.keyquery.values import Analysis
-from probe.keyquery.views import A
+from probe.keyquery.views import FORWARD
 from probe.output.tables import digits, interval, new_table, number, percent, with_interval
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def compared(report: KeyQueryReport) -> "Iterator[RenderableType]":
     if len(report.analyses) < 2:
         return
     if is_run(report.analyses):
-        yield "Queries ~ keys by step, as A sees them"
+        yield "Queries ~ keys by step, in the view forward"
         yield step_table(report.analyses)
         yield "\n".join(STEP_READING)
         return
@@ -41,7 +41,7 @@ def is_run(analyses: Sequence[Analysis]) -> bool:
     Students of a run are named by their step, so the teacher and the key scale, which a run keeps, tell instead.
     """
     alike = {
-        (one.method, one.criterion, one.pair.rpartition(" ← ")[2], one.key_scale, on_same_texts(analyses[0], one))
+        (one.method, one.criterion, one.pair.rpartition(" ← ")[2], one.key_scale, on_same_sentences(analyses[0], one))
         for one in analyses
     }
     steps = {one.steps for one in analyses}
@@ -49,12 +49,12 @@ def is_run(analyses: Sequence[Analysis]) -> bool:
 
 
 def step_table(analyses: Sequence[Analysis]) -> "RenderableType":
-    """A line for each step: distances of queries and keys in the view A, and top-1 of A on gold."""
-    heads = "Fréchet\n[95 %]", "floor", "AUC linear\n[95 %]", "MMD²", "CKA", "outside\n%", "top-1\n%"
-    table = new_table("steps", *heads, texts=0)
+    """A line for each step: distances of queries and keys in the view forward, and top-1 on gold."""
+    heads = "Fréchet\n[95 % CI]", "floor", "AUC linear\n[95 % CI]", "MMD²", "CKA", "outside\n%", "top-1\n%"
+    table = new_table("steps", *heads, words=0)
     for one in sorted(analyses, key=lambda one: one.steps or 0):
-        frechet, auc, gap = (one.measurement(A, name) for name in (FRECHET, AUC_LINEAR, MMD2))
-        cka = next(facts.cka.value for facts in one.matched if facts.view == A)
+        frechet, auc, gap = (one.measurement(FORWARD, name) for name in (FRECHET, AUC_LINEAR, MMD2))
+        cka = next(facts.cka.value for facts in one.matched if facts.view == FORWARD)
         top_1 = one.interventions[0].top_1 if one.interventions else None
         table.add_row(
             str(one.steps),
@@ -78,7 +78,7 @@ STEP_READING = (
 def comparison(report: KeyQueryReport) -> "RenderableType":
     """Each distance of queries and keys, floor behind it, for all checkpoints side by side."""
     names = [analysis.checkpoint for analysis in report.analyses]
-    table = new_table("view", "distance", texts=2)
+    table = new_table("view", "distance", words=2)
     for name in names:
         table.add_column(f"{name}\n(floor)", justify="right", overflow="fold")
     last = ""
@@ -97,7 +97,7 @@ def comparison(report: KeyQueryReport) -> "RenderableType":
 
 def difference_table(found: Sequence[Difference]) -> "RenderableType":
     """Each distance of one checkpoint minus that of another."""
-    table = new_table("view", "distance", "difference", "[95 %]", "p (Holm)", texts=2)
+    table = new_table("view", "distance", "difference", "[95 % CI]", "p (Holm)", words=2)
     last = found[0].view
     for place, one in enumerate(found):
         if one.view != last:
@@ -110,6 +110,7 @@ def difference_table(found: Sequence[Difference]) -> "RenderableType":
 
 
 DIFFERENCE_READING = (
-    "Differences are taken in the same halves of the sentences; bounds of AUC are put",
-    "together as if independent (MOVER), and so are wide. Checkpoints, not methods.",
+    "Differences are taken in the same halves of the sentences. Those of AUC have an",
+    "interval as if the checkpoints were independent (MOVER), which is too wide.",
+    "This compares checkpoints, not methods.",
 )

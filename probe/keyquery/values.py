@@ -1,6 +1,6 @@
 """What the analysis found: frozen values of plain numbers, so that a report that is read back equals what was written.
 
-A figure that does not exist, such as a gold figure of texts without gold, is None.
+A figure that does not exist, such as top-1 of sentences without gold, is None.
 """
 
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Sizes and the seed: with them, and the texts, every figure can be computed again."""
+    """Sizes and the seed: with them, and the sentences, every figure can be computed again."""
 
     components: int = 32
-    """Leading principal components that the views A and A' are cut to."""
+    """Leading principal components that the views forward and backward are cut to."""
     splits: int = 10
     """Random halves of the sentences that distances are averaged over."""
     untrained_seeds: int = 3
@@ -91,8 +91,8 @@ class Intervention:
     top_1_change: Estimate
     mass: float | None
     mass_change: Estimate
-    reverse_top_1: float | None
-    reverse_top_1_change: Estimate
+    backward_top_1: float | None
+    backward_top_1_change: Estimate
 
 
 @dataclass(frozen=True, slots=True)

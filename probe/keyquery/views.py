@@ -1,15 +1,17 @@
 """Views: the clouds as each softmax can see them.
 
-A = softmax_j(q_i·k_j) does not change when one vector c is added to all keys, for q_i·(k_j + c) adds the same q_i·c to
-all j of a row. A' = softmax_i does not change when one vector is added to all queries. Neither changes when keys lose
-what is orthogonal to every query; queries are W_q x + b, so they all lie in the span of the columns of [W_q, b]. So
+Forward attention, softmax_j(q_i·k_j), does not change when one vector c is added to all keys, because q_i·(k_j + c)
+adds the same q_i·c to all j of a row. Backward attention, softmax_i(q_i·k_j), does not change when one vector is added
+to all queries. Neither changes when keys lose what is orthogonal to every query; queries are W_q x + b, so they all lie
+in the span of the columns of [W_q, b]. So the views
 
     raw       q, k
-    A         Bᵀq, Bᵀ(k - mean k)          B: an orthonormal basis of the span
-    A'        Bᵀ(q - mean q), Bᵀk
+    forward   Bᵀq, Bᵀ(k - mean k)          B: an orthonormal basis of the span
+    backward  Bᵀ(q - mean q), Bᵀk
 
-have the same A, or A', as the clouds themselves. For distances the last two are then cut to leading principal
-components; the share of variance that this keeps is reported, and the attention of the cut clouds is only near.
+have the same forward, or backward, attention as the clouds themselves. For distances the last two are then cut to
+leading principal components; the share of variance that this keeps is reported, and the attention of the cut clouds is
+only near.
 """
 
 import importlib.util
@@ -23,9 +25,9 @@ from probe.errors import Problem, ProjectorError
 from probe.keyquery.values import Plane, Point
 from probe.projectors import Linear, Projector
 
-RAW, A, A_PRIME = "raw", "A", "A'"
+RAW, FORWARD, BACKWARD = "raw", "forward", "backward"
 SHAPE = "shape"
-VIEWS = (RAW, A, A_PRIME)
+VIEWS = (RAW, FORWARD, BACKWARD)
 BLOCK_ROWS = 8192
 TOLERANCE = 1e-6
 """Singular values below this share of the largest are taken for rounding of float32 weights."""
@@ -69,9 +71,9 @@ def attended(
     basis: Float[np.ndarray, "width rank"],
     name: str,
 ) -> tuple[Float[np.ndarray, "queries rank"], Float[np.ndarray, "keys rank"]]:
-    """What the softmax ``name``, A or A', can see of both clouds; that softmax is the same for these as for those."""
+    """What the attention ``name``, forward or backward, can see of both clouds; it is the same for the result."""
     queries, keys = (points @ basis.astype(points.dtype) for points in (queries, keys))
-    if name == A:
+    if name == FORWARD:
         return queries, keys - keys.mean(axis=0)
     return queries - queries.mean(axis=0), keys
 
@@ -83,7 +85,7 @@ def view(
     name: str,
     components: int,
 ) -> View:
-    """The view ``name`` of `VIEWS`; A and A' are cut to ``components`` leading principal components."""
+    """The view ``name`` of `VIEWS`; all but raw are cut to ``components`` leading principal components."""
     if name == RAW:
         return View(RAW, queries, keys, 1.0, 1.0)
     seen = attended(queries, keys, basis, name)

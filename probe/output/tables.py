@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from functools import partial
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from probe.stats import Estimate
@@ -11,18 +12,26 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-def new_table(*heads: str, texts: int = 1) -> "Table":
-    """A table under these heads; the first columns are ``texts``, which wrap, and the others numbers, which do not."""
+WIDTH = 80
+
+
+def new_table(*heads: str, words: int = 1) -> "Table":
+    """A table under these heads; the first columns hold ``words``, which wrap, and the others numbers, which do not."""
     from rich import box
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
     for number, head in enumerate(heads):
-        if number < texts:
+        if number < words:
             table.add_column(head, overflow="fold")
         else:
             table.add_column(head, justify="right", no_wrap=True)
     return table
+
+
+def noted(name: str, note: str, indent: int) -> list[str]:
+    """A name and what it means behind it, in lines of 80 columns."""
+    return wrap(f"{name:<{indent}}{note}", WIDTH, subsequent_indent=" " * indent)
 
 
 def number(value: float | None, form: str) -> str:

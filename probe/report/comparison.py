@@ -1,4 +1,4 @@
-"""Two checkpoints on the same gold pairs: what differs, within which bounds, and whether chance would do it."""
+"""Two checkpoints on the same gold pairs: what differs, with its 95 % CI, and whether chance would do it."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -141,13 +141,13 @@ def _flat(fields: Sequence[tuple[str, Any]]) -> dict[str, Any]:
         elif name == "difference":
             document |= {end: value[end] for end in ("low", "high")}
         else:
-            document |= {name: value["value"], f"{name}_bounds": [value["low"], value["high"]]}
+            document |= {name: value["value"], f"{name} 95 % CI": [value["low"], value["high"]]}
     return document
 
 
 def table(comparison: Comparison) -> "RenderableType":
     """All figures and phenomena of two checkpoints, 80 columns wide; figures in percent."""
-    made = new_table("%", "texts", "first", "second", "second − first\n[95 %]", "p\n(Holm)", "can\nsee")
+    made = new_table("%", "sentences", "first", "second", "second − first\n[95 % CI]", "p\n(Holm)", "can\nsee")
     for one in comparison.figures:
         made.add_row(*_cells(one))
     made.add_section()
@@ -167,8 +167,8 @@ def reading(comparison: Comparison) -> list[str]:
     return [
         f"first: {comparison.first}",
         f"second: {comparison.second}",
-        "Figures over all texts that both have, and top-1 of those with each phenomenon.",
-        "p: 9,999 swaps of a text's counts, adjusted over all tests here. can see: the",
-        "smallest difference that these texts would show in four cases of five.",
-        "Checkpoints, not methods: training seeds are needed for more.",
+        "All figures are over the sentences that both have; of a phenomenon, top-1.",
+        "p: 9,999 random swaps of the counts of a sentence, adjusted over all tests here.",
+        "can see: the smallest difference that these sentences would show in four cases",
+        "of five. This compares checkpoints; to compare methods takes training seeds.",
     ]

@@ -1,4 +1,4 @@
-"""A report as JSON: all figures with bounds to be read, all counts to be loaded again."""
+"""A report as JSON: all figures with their 95 % CI to be read, all counts to be loaded again."""
 
 import json
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from probe.scoring.scores import COUNTS, LINK_COUNTS, LINK_METRICS, METRICS, SLI
 from probe.scoring.truth import SLICES
 from probe.stats import CONFIDENCE, RESAMPLES, SEED, Estimate, Estimates, known
 
-SCHEMA = 2
+SCHEMA = 3
 WHAT = "a report of probe-align --json"
 DIGITS = 9
 """Significant digits of a count: figures that follow are the same to more digits than anybody prints."""
@@ -36,7 +36,7 @@ LAYOUT: Mapping[str, tuple[tuple[str, ...], ...]] = {
 
 
 def to_json(report: ProbeReport) -> str:
-    """Everything: provenance, figures with bounds, and the counts of every sentence."""
+    """Everything: provenance, figures with their 95 % CI, and the counts of every sentence."""
     document: dict[str, Any] = {
         "schema": SCHEMA,
         **{name: getattr(report.origin, name) for name in ("checkpoint", "method", "criterion", "steps", "pair")},
@@ -46,12 +46,12 @@ def to_json(report: ProbeReport) -> str:
         "rows": report.rows,
         "bootstrap": {"unit": "sentence", "resamples": RESAMPLES, "seed": SEED, "confidence": CONFIDENCE},
         "figures": _figures(report, report.intervals, report.differences),
-        "figures of A′": _figures(report, report.backward_intervals, report.backward_differences),
+        "backward figures": _figures(report, report.backward_intervals, report.backward_differences),
         "means over sentences": _by_method(report, METRICS, report.sentence_means),
         "phenomena": {one.name: _group(report, METRICS, one) for one in report.by_phenomenon},
         "lengths": {one.name: _group(report, METRICS, one) for one in report.by_length},
         "tokens": {one.name: _group(report, SLICE_METRICS, one) for one in report.by_slice},
-        "T minus I, top-1": list(report.targets_minus_inputs),
+        "by target minus by input, top-1": list(report.targets_minus_inputs),
         "aligners": {one.name: _group(report, LINK_METRICS, one) for one in report.by_aligner},
         "destinations": _group(report, DESTINATIONS, report.destinations),
         "triples": {
@@ -222,9 +222,9 @@ def _figures(report: ProbeReport, found: Estimates, differences: Estimates) -> d
 def _figure(report: ProbeReport, found: Estimate, difference: Estimate) -> dict[str, Any]:
     return {
         "value": found.value,
-        "interval": [found.low, found.high],
+        "95 % CI": [found.low, found.high],
         f"{report.methods[0]} minus this": difference.value,
-        "difference interval": [difference.low, difference.high],
+        "difference 95 % CI": [difference.low, difference.high],
     }
 
 
@@ -233,7 +233,7 @@ def _group(report: ProbeReport, names: tuple[str, ...], one: Group) -> dict[str,
     return {
         "sentences": one.sentences,
         "rows": one.rows,
-        f"{report.methods[0]} intervals": {name: [found.low, found.high] for name, found in first},
+        f"{report.methods[0]} 95 % CI": {name: [found.low, found.high] for name, found in first},
         "figures": _by_method(report, names, one.figures.value),
     }
 

@@ -30,13 +30,13 @@ class Line:
     checkpoint: str
     steps: int | None
     section: str
-    """Which table it is of: method, A′, phenomenon, length, token, aligner or destination."""
+    """Which table it is of: method, backward, phenomenon, length, token, aligner or destination."""
     group: str
     method: str
     metric: str
     value: float | None
     low: float | None
-    """95 % bounds over sentences; None where there are none."""
+    """95 % CI over sentences; None where there is none."""
     high: float | None
     sentences: int
     rows: int
@@ -47,7 +47,7 @@ def figures(name: str, report: ProbeReport) -> Iterator[Line]:
     whole = "all", len(report.sentences), report.rows
     tables: list[tuple[str, Sequence[str], tuple[str, int, int], Estimates]] = [
         ("method", METRICS, whole, report.intervals),
-        ("A′", METRICS, whole, report.backward_intervals),
+        ("backward", METRICS, whole, report.backward_intervals),
     ]
     tables += [
         (section, metrics, (group.name, group.sentences, group.rows), group.figures)
@@ -101,7 +101,7 @@ def to_csv(reports: Mapping[str, ProbeReport]) -> str:
 def to_latex(reports: Mapping[str, ProbeReport]) -> str:
     """The table of methods for a column of a two-column paper; it needs the package booktabs."""
     lines = [
-        r"% top-1, F1, AER in percent; 95 % bounds of top-1 over sentences in brackets",
+        r"% top-1, F1, AER in percent; 95 % CI of top-1 over sentences in brackets",
         r"\begin{tabular}{@{}l" + "r" * len(PAPER_METRICS) + "@{}}",
         r"\toprule",
         " & ".join(["", *PAPER_METRICS]) + r" \\",
@@ -127,7 +127,7 @@ def to_markdown(reports: Mapping[str, ProbeReport]) -> str:
             (one.name, str(one.sentences), str(one.rows), with_interval(one.figures.at(0, 0), percent) or "–")
             for one in report.by_phenomenon
         ]
-        parts.append(markdown_table(("phenomenon", "texts", "tokens", f"{report.methods[0]} top-1"), rows))
+        parts.append(markdown_table(("phenomenon", "sentences", "tokens", f"{report.methods[0]} top-1"), rows))
     return "\n".join(parts)
 
 

@@ -128,7 +128,7 @@ def _differences(
 
 def table(comparison: MethodComparison) -> "RenderableType":
     """All figures of two methods, 80 columns wide, in percent: mean over seeds ± their standard deviation."""
-    heads = "first\nmean ± seeds", "second\nmean ± seeds", "second − first\n[95 %]", "second higher\nin seeds"
+    heads = "first\nmean ± seeds", "second\nmean ± seeds", "second − first\n[95 % CI]", "second higher\nin seeds"
     made = new_table("%", *heads)
     for one in comparison.figures:
         cells = _mean(one.first), _mean(one.second), with_interval(one.difference, points)
@@ -147,13 +147,13 @@ def reading(comparison: MethodComparison) -> list[str]:
     lines = [
         f"first: {comparison.first}",
         f"second: {comparison.second}",
-        f"{seeds} pairs of checkpoints, in the order given; {comparison.sentences} texts that all of them have.",
-        f"Bounds: {SEED_RESAMPLES:,} resamples of pairs and, shared by them, of texts, seed {SEED};",
+        f"{seeds} pairs of checkpoints, in the order given; {comparison.sentences} sentences that all have.",
+        f"95 % CI: {SEED_RESAMPLES:,} resamples of pairs and, shared by them, of sentences, seed {SEED};",
         "expanded for few seeds (Hesterberg 2015).",
     ]
     if seeds < ENOUGH_SEEDS:
         lines += [
-            f"Checkpoints, not methods: a claim about methods needs {ENOUGH_SEEDS} paired seeds, for how",
-            f"far trainings differ cannot be told from {'one' if seeds == 1 else seeds}.",
+            f"This compares checkpoints. To compare methods takes {ENOUGH_SEEDS} paired seeds: how far",
+            f"trainings differ cannot be told from {'one' if seeds == 1 else seeds}.",
         ]
     return lines

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 
-TOP_1, COMMON_MASS = METRICS.index("top-1"), METRICS.index("mass at common H")
-SAME_LEFT, OTHER_LEFT = "again, same left", "again, other left"
+TOP_1, COMMON_MASS = METRICS.index("top-1"), METRICS.index("attention mass at common entropy")
+AFTER_SAME, AFTER_ANOTHER = "again, after the same token", "again, after another token"
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class Step:
     change: Estimate
     """Of top-1 since the step before, on the same sentences; not known of the first."""
     common_mass: float
-    """Gold mass at the common entropy, so that sharpness alone moves nothing."""
+    """Attention mass on sure links at the common entropy, so that sharpness alone changes nothing."""
     repeat_confusion: float
-    """Weight on the same piece elsewhere."""
-    same_left: float
+    """Attention mass on the same token elsewhere."""
+    after_same: float
     """Top-1 of tokens that come again after the same token, which bigram keys cannot tell apart."""
-    other_left: float
+    after_another: float
     """Top-1 of tokens that come again after another token."""
 
 
@@ -70,7 +70,7 @@ def by_steps(reports: Mapping[str, ProbeReport]) -> tuple[Step, ...]:
 
 def _step(name: str, report: ProbeReport, before: ProbeReport | None) -> Step:
     groups = {one.name: float(one.figures.value[0, SLICE_METRICS.index("top-1")]) for one in report.by_slice}
-    found, confused = report.intervals, DESTINATIONS.index("same piece elsewhere")
+    found, confused = report.intervals, DESTINATIONS.index("same token elsewhere")
     return Step(
         checkpoint=name,
         steps=report.origin.steps or 0,
@@ -78,8 +78,8 @@ def _step(name: str, report: ProbeReport, before: ProbeReport | None) -> Step:
         change=Estimate(None) if before is None else _change(before, report),
         common_mass=float(found.value[0, COMMON_MASS]),
         repeat_confusion=float(report.mass[:, 0, confused].sum() / report.counts[:, 0, ROWS].sum()),
-        same_left=groups.get(SAME_LEFT, np.nan),
-        other_left=groups.get(OTHER_LEFT, np.nan),
+        after_same=groups.get(AFTER_SAME, np.nan),
+        after_another=groups.get(AFTER_ANOTHER, np.nan),
     )
 
 
@@ -90,10 +90,11 @@ def _change(before: ProbeReport, report: ProbeReport) -> Estimate:
 
 def table(steps: Sequence[Step]) -> "RenderableType":
     """A line for each step, 80 columns wide, in percent."""
-    heads = "top-1\n[95 %]", "since last step\n[95 %]", "mass at\ncommon H", "same\npiece", "same\nleft", "other\nleft"
-    made = new_table("steps", *heads, texts=0)
+    heads = "top-1\n[95 % CI]", "since last step\n[95 % CI]", "mass at\ncommon\nentropy", "same\ntoken"
+    heads += "after\nsame", "after\nanother"
+    made = new_table("steps", *heads, words=0)
     for one in steps:
-        shares = one.common_mass, one.repeat_confusion, one.same_left, one.other_left
+        shares = one.common_mass, one.repeat_confusion, one.after_same, one.after_another
         with_intervals = with_interval(one.top_1, percent), with_interval(one.change, points)
         made.add_row(str(one.steps), *with_intervals, *map(percent, shares))
     return made
@@ -103,9 +104,11 @@ def reading(steps: Sequence[Step]) -> list[str]:
     """How to read the table."""
     return [
         *(f"{one.steps:>5} steps: {one.checkpoint}" for one in steps),
-        "mass at common H: weight on sure links with logits rescaled to one mean entropy.",
-        "same piece: weight, as trained, on the same piece elsewhere (repeat confusion).",
-        "same left, other left: top-1 of tokens that come again after the same token,",
-        "which bigram keys cannot tell apart, and after another one, which they can.",
+        "mass at common entropy: attention mass on sure links, after the logits were",
+        "rescaled so that all steps have the same mean entropy.",
+        "same token: attention mass on the same token elsewhere in the sentence.",
+        "after same: top-1 of tokens that come again after the same token. A key is made",
+        "of these two tokens only, so the occurrences have equal keys. after another:",
+        "top-1 of tokens that come again after another token, with other keys.",
         "One run, one seed: its steps are not independent. --json has all comparisons.",
     ]

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from probe.output.tables import new_table, number, percent, points, with_interval
+from probe.output.tables import new_table, noted, number, percent, points, with_interval
 from probe.report.triples import table as triples_table
 from probe.report.values import BESIDE, Group, ProbeReport
 from probe.scoring.references import NOTES
@@ -20,28 +20,32 @@ HEADERS = {
     "top-1": "top-1\n%",
     "MRR": "MRR\n0–1",
     "AUC": "AUC\n0–1",
-    "gold mass": "mass\n%",
-    "entropy": "H\n0–1",
-    "distance": "dist\nchar",
+    "attention mass": "mass\n%",
+    "entropy": "entropy\n0–1",
+    "distance": "distance\nchars",
     "F1": "F1\n%",
     "AER": "AER\n%",
     "EOS top-1": "EOS\n%",
 }
 """Columns of the main table."""
-IN_PERCENT = ("top-1", "gold mass", "F1", "AER", "EOS top-1")
+NARROW = {"entropy": "en-\ntropy\n0–1", "distance": "dis-\ntance\nchars"}
+"""The same where there is little room."""
+IN_PERCENT = ("top-1", "attention mass", "F1", "AER", "EOS top-1")
 
 DEFAULT_SECTIONS = ("method", "phenomenon", "token", "mass", "triple")
 """What is printed where nothing is asked for."""
 
 READINGS_NOTES = (
-    "overlap: against shared bytes instead of gold; then gold and overlap on the",
-    "rows where they differ. T: gold, by targets. I: the same links by inputs, one",
-    "token earlier. P: tokens that begin at the same place. Each on the rows where",
-    "the three differ; a map that is read one token off agrees with I, and not T.",
+    "overlap: top-1 against tokens that share a byte, instead of gold; then both on",
+    "the rows where gold and overlap differ.",
+    "by target: against gold. by input: against the same links, one token earlier.",
+    "by start: against tokens that begin at the same byte. Each on the rows where the",
+    "three differ. A map that is read one token off agrees with by input.",
+    "target − input: the difference of the two, in points.",
     "",
 )
 
-MASS_HEADERS = ("sure\nlink", "own\nchunk", "same\npiece", "same\nword", "next\nchunk", "EOS", "else-\nwhere")
+MASS_HEADERS = ("sure\nlink", "own\nchunk", "same\ntoken", "same\nword", "next\nchunk", "EOS", "else-\nwhere")
 """`probe.scoring.destinations.DESTINATIONS` in few letters."""
 
 
@@ -60,7 +64,7 @@ def heading(report: ProbeReport) -> list[str]:
         f"{origin.pair}{scale}",
         f"{origin.gold}: {len(report.sentences)} sentence{plural}{others}",
         f"{report.rows} student tokens with a sure link are the rows of every mean",
-        *([f"{len(report.sentences)} sentence{plural}: too few for bounds, which need {FEW}"] if few else []),
+        *([f"{len(report.sentences)} sentence{plural}: too few for a 95 % CI, which needs {FEW}"] if few else []),
     ]
 
 
@@ -70,14 +74,15 @@ def reading(reports: Sequence[ProbeReport], by: Sequence[str] = DEFAULT_SECTIONS
     told = READINGS_NOTES if "reading" in by else []
     return [
         *told,
-        "top-1, MRR and AUC do not depend on temperature; mass, H (entropy) and dist",
-        "(characters from the weight to the nearest sure span) do.",
-        "F1 and AER are of hard links (argmax, ties all linked). EOS is scored apart.",
-        *(f"{name:<12}{NOTES[name]}" for name in methods if name in NOTES),
+        "top-1, MRR and AUC do not depend on the temperature; mass, entropy and distance",
+        "do. mass: the attention mass on sure links. distance: from the attention to the",
+        "nearest sure token, in characters. F1 and AER are of hard links: each student",
+        "token with its largest weight. EOS: end of sequence, which is scored apart.",
+        *(line for name in methods if name in NOTES for line in noted(name, NOTES[name], 12)),
         "",
-        f"Intervals: {RESAMPLES} resamples of sentences, seed {SEED}. One checkpoint is not a method.",
-        f"A text may show several phenomena; those of fewer than {FEW} texts have no bounds.",
-        'Next: probe-heatmap "any text" --checkpoint NAME --out map.pdf draws a sentence,',
+        f"95 % CI: {RESAMPLES} resamples of sentences, seed {SEED}. One checkpoint is not a method.",
+        f"A sentence may show several phenomena. Fewer than {FEW} sentences have no 95 % CI.",
+        'Next: probe-heatmap "a sentence" --checkpoint NAME --out map.pdf draws it,',
         "--json FILE keeps everything, probe-models lists checkpoints.",
     ]
 
@@ -89,37 +94,37 @@ def methods_table(report: ProbeReport) -> "RenderableType":
 
 def phenomena_table(report: ProbeReport) -> "RenderableType":
     """Top-1 on the sentences with each tag."""
-    return _groups("phenomenon", "texts", report, report.by_phenomenon)
+    return _groups("phenomenon", "sentences", report, report.by_phenomenon)
 
 
 def lengths_table(report: ProbeReport) -> "RenderableType":
     """Top-1 by the length of sentences."""
-    return _groups("student tokens", "texts", report, report.by_length)
+    return _groups("student tokens", "sentences", report, report.by_length)
 
 
 def tokens_table(report: ProbeReport) -> "RenderableType":
     """Top-1 of the student tokens of each kind."""
-    return _groups("student token", "in\ntexts", report, [one for one in report.by_slice if one.name in KINDS])
+    return _groups("student token", "in\nsentences", report, [one for one in report.by_slice if one.name in KINDS])
 
 
 def readings_table(report: ProbeReport) -> "RenderableType":
     """Top-1 against other links than gold's, and on the rows that tell them apart."""
     groups = [one for one in report.by_slice if one.name in READINGS]
-    table = _groups("against", "in\ntexts", report, groups)
+    table = _groups("against", "in\nsentences", report, groups)
     if difference := with_interval(report.targets_minus_inputs, points):
-        table.add_row("T − I, points", "", "", difference)
+        table.add_row("target − input", "", "", difference)
     return table
 
 
 def mass_table(report: ProbeReport) -> "RenderableType":
-    """Where the weight of linked student tokens goes, beside what equal weights would do."""
+    """Where the attention mass of linked student tokens goes, beside what equal weights would do."""
     shares = dict(zip(report.methods, report.destinations.figures.value.tolist(), strict=True))
-    table = new_table("weight, %", *MASS_HEADERS)
+    table = new_table("mass, %", *MASS_HEADERS)
     first = report.methods[0]
     table.add_row(_short_name(first), *map(percent, shares[first]), style="bold")
     own = report.destinations.figures[0].each()
     if all(one.low is not None for one in own):
-        table.add_row("  95 %", *(f"{percent(one.low)}–{percent(one.high)}" for one in own))
+        table.add_row("  95 % CI", *(f"{percent(one.low)}–{percent(one.high)}" for one in own))
     for name in ("input half", "target half", "random", "uniform", "lexical", "bigram"):
         if name in report.methods:
             table.add_row(name, *map(percent, shares[name]))
@@ -127,15 +132,16 @@ def mass_table(report: ProbeReport) -> "RenderableType":
 
 
 def backward_table(report: ProbeReport) -> "RenderableType":
-    """A′: what teacher tokens draw from the student."""
-    shown = ("top-1", "MRR", "AUC", "gold mass", "entropy", "F1", "EOS top-1")
-    return _methods("A′", report, shown, report.backward_intervals, report.backward_differences)
+    """Backward attention: what teacher tokens draw from the student."""
+    shown = ("top-1", "MRR", "AUC", "attention mass", "entropy", "F1", "EOS top-1")
+    return _methods("backward", report, shown, report.backward_intervals, report.backward_differences)
 
 
 def _methods(
     title: str, report: ProbeReport, shown: Sequence[str], found: Estimates, differences: Estimates
 ) -> "RenderableType":
-    heads = *(HEADERS[metric] for metric in shown), f"{_short_name(report.methods[0])} − it, top-1\npoints [95 %]"
+    difference = f"{_short_name(report.methods[0])} − it\ntop-1, points\n[95 % CI]"
+    heads = *(NARROW.get(metric, HEADERS[metric]) for metric in shown), difference
     table = new_table(title, *heads)
     top_1 = METRICS.index("top-1")
     for m, name in enumerate(report.methods):
@@ -149,7 +155,7 @@ def _methods(
 def aligners_table(report: ProbeReport) -> "RenderableType":
     """Hard links of the probed method by aligner, and F1 of what it is shown beside."""
     beside = [name for name in BESIDE if name in report.methods]
-    heads = "precision\n%", "recall\n%", "F1\n% [95 %]", "AER\n%", *(f"{name}\nF1 %" for name in beside)
+    heads = "precision\n%", "recall\n%", "F1\n% [95 % CI]", "AER\n%", *(f"{name}\nF1 %" for name in beside)
     table = new_table("hard links", *heads)
     f1 = LINK_METRICS.index("F1")
     for one in report.by_aligner:
@@ -181,7 +187,7 @@ SECTIONS: Mapping[str, Callable[[ProbeReport], "RenderableType"]] = {
 def _groups(title: str, unit: str, report: ProbeReport, groups: Sequence[Group]) -> "Table":
     beside = [name for name in BESIDE if name in report.methods]
     first = _short_name(report.methods[0])
-    table = new_table(title, unit, "tokens", f"{first} top-1\n% [95 %]", *beside)
+    table = new_table(title, unit, "tokens", f"{first}\ntop-1, %\n[95 % CI]", *beside)
     k = SLICE_METRICS.index("top-1")
     for one in groups:
         others = (percent(one.figures.value[report.methods.index(name), k]) for name in beside)

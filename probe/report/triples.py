@@ -75,7 +75,7 @@ def _scores(method: str, counts: Float[np.ndarray, "triples kinds counts"]) -> T
 
 def table(scores: Sequence[TripleScores]) -> "RenderableType":
     """Top-1 in percent by method, 80 columns wide."""
-    heads = *KINDS, "other − same\n[95 %]", "synonym − other\n[95 %]"
+    heads = *KINDS, "other − same\n[95 % CI]", "synonym − other\n[95 % CI]"
     made = new_table(f"{scores[0].triples} triples,\ntop-1 %", *heads)
     for one in scores:
         steps = (with_interval(step, points) for step in one.steps)

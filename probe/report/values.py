@@ -84,15 +84,15 @@ class ProbeReport:
     """Which minimal triple each sentence belongs to."""
     methods: tuple[str, ...]
     counts: Float[np.ndarray, "sentences methods counts"]
-    """By `probe.scoring.scores.COUNTS`, of A over student tokens."""
+    """By `probe.scoring.scores.COUNTS`, of the forward attention over student tokens."""
     backward: Float[np.ndarray, "sentences methods counts"]
-    """The same of A′ over teacher tokens; NaN of maps without it."""
+    """The same of the backward attention over teacher tokens; NaN of maps without it."""
     slices: Float[np.ndarray, "sentences methods slices slice_counts"]
     """By kind of token and reading of the row (`probe.scoring.truth.SLICES`)."""
     links: Float[np.ndarray, "sentences methods aligners link_counts"]
     """Of the hard links that each aligner (`probe.aligners.links.ALIGNERS`) makes of the maps."""
     mass: Float[np.ndarray, "sentences methods destinations"]
-    """Where the weight of linked student tokens goes (`probe.scoring.destinations.DESTINATIONS`)."""
+    """Where the attention mass of linked student tokens goes (`probe.scoring.destinations.DESTINATIONS`)."""
 
     def __repr__(self) -> str:
         """What was probed on what, in a line."""
@@ -114,7 +114,7 @@ class ProbeReport:
 
     @property
     def intervals(self) -> Estimates:
-        """All figures of A, method × metric."""
+        """All figures of the forward attention, method × metric."""
         return self._forward[0]
 
     @property
@@ -124,12 +124,12 @@ class ProbeReport:
 
     @property
     def backward_intervals(self) -> Estimates:
-        """All figures of A′."""
+        """All figures of the backward attention."""
         return self._backward[0]
 
     @property
     def backward_differences(self) -> Estimates:
-        """The differences of A′."""
+        """The differences of the backward attention."""
         return self._backward[1]
 
     @property
@@ -177,11 +177,13 @@ class ProbeReport:
 
     @cached_property
     def targets_minus_inputs(self) -> Estimate:
-        """Top-1 against T minus top-1 against I on the rows that tell them apart, first method.
+        """Top-1 by target minus top-1 by input, on the rows where the readings differ, first method.
 
-        Below nought the attention is read one token off, or follows x_i more than x_{i+1}.
+        Below zero the attention is read one token off, or it follows the inputs more than the targets.
         """
-        targets, inputs = (self.slices[:, 0, SLICES.index(f"{reading}, if T, I, P differ")] for reading in "TI")
+        targets, inputs = (
+            self.slices[:, 0, SLICES.index(f"by {reading}, where they differ")] for reading in ("target", "input")
+        )
         return paired_difference(inputs, targets, lambda summed: slice_metrics(summed)[..., 0]).at()
 
     @cached_property
@@ -194,7 +196,7 @@ class ProbeReport:
 
     @cached_property
     def destinations(self) -> Group:
-        """Share of the weight by where it goes, over student tokens with a sure link; the shares sum to one."""
+        """Share of the attention mass by where it goes, over student tokens with a sure link; the shares sum to one."""
         counts = np.concatenate([self.mass, self.counts[:, :, ROWS, None]], axis=-1)
         return Group("all rows", len(counts), self.rows, _of_methods(counts, shares_of_rows))
 

@@ -1,4 +1,4 @@
-"""Where the weight of a student token goes: seven kinds of teacher tokens, the first that fits; they sum to one."""
+"""Where the attention mass of a student token goes: seven kinds of teacher tokens, the first that fits."""
 
 from collections.abc import Hashable
 
@@ -12,13 +12,13 @@ from probe.tokens import TokenizedText
 DESTINATIONS = (
     "sure link",
     "rest of its chunk",
-    "same piece elsewhere",
+    "same token elsewhere",
     "same word, other case or spacing",
     "adjacent chunk",
     "EOS",
     "elsewhere",
 )
-SURE, CHUNK, PIECE, WORD, ADJACENT, EOS, ELSEWHERE = range(len(DESTINATIONS))
+SURE, CHUNK, TOKEN, WORD, ADJACENT, EOS, ELSEWHERE = range(len(DESTINATIONS))
 
 
 def destinations(row: GoldRow) -> Int[np.ndarray, "student_targets teacher_targets"]:
@@ -32,7 +32,7 @@ def destinations(row: GoldRow) -> Int[np.ndarray, "student_targets teacher_targe
     # From the last kind to the first, so that the first one that fits stays.
     inner[apart == 1] = ADJACENT
     inner[equal_mask(_words(row.student), _words(row.teacher))] = WORD
-    inner[equal_mask(_pieces(row.student), _pieces(row.teacher))] = PIECE
+    inner[equal_mask(_tokens(row.student), _tokens(row.teacher))] = TOKEN
     inner[apart == 0] = CHUNK
     inner[gold_mask(row)] = SURE
     return kind
@@ -41,7 +41,7 @@ def destinations(row: GoldRow) -> Int[np.ndarray, "student_targets teacher_targe
 def shares(
     weights: Float[np.ndarray, "rows teacher_targets"], kind: Int[np.ndarray, "rows teacher_targets"]
 ) -> Float[np.ndarray, " destinations"]:
-    """Weight by destination, summed over rows."""
+    """Attention mass by destination, summed over rows."""
     # Of no rows numpy counts in whole numbers.
     return np.bincount(kind.ravel(), weights.ravel(), minlength=len(DESTINATIONS)).astype(np.float64)
 
@@ -54,7 +54,7 @@ def _chunk_numbers(row: GoldRow) -> tuple[np.ndarray, np.ndarray]:
     return numbers
 
 
-def _pieces(side: TokenizedText) -> list[Hashable]:
+def _tokens(side: TokenizedText) -> list[Hashable]:
     """What could come again elsewhere: a token without bytes could not, so it is equal to nothing."""
     return [side.surface(i) or object() for i in range(len(side.tokens))]
 
@@ -62,5 +62,5 @@ def _pieces(side: TokenizedText) -> list[Hashable]:
 def _words(side: TokenizedText) -> list[Hashable]:
     """The same without case and white space; white space alone is no word."""
     # Bytes of a split character become surrogates, which no other character is equal to.
-    texts = (side.surface(i).decode("utf-8", "surrogateescape") for i in range(len(side.tokens)))
-    return [text.strip().casefold() or object() for text in texts]
+    words = (side.surface(i).decode("utf-8", "surrogateescape") for i in range(len(side.tokens)))
+    return [word.strip().casefold() or object() for word in words]

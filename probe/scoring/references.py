@@ -17,30 +17,30 @@ from probe.maps import AttentionMap, with_eos
 from probe.tokens import TokenizedText
 
 NOTES = {
-    "cma": "this checkpoint's attention",
-    "trained": "this checkpoint's attention",
-    "cla mask": "the same within shared chunks alone, as CLA trains it",
-    "cma ×0.8": "the same with a key scale 0.8 times as large",
-    "cma ×1.25": "the same with a key scale 1.25 times as large",
-    "input half": "cma with E(x_{i+1}) in the query replaced by its mean",
-    "target half": "cma with E(x_i) in the query replaced by its mean",
-    "no hidden": "trained, the teacher's hidden states left out of the values",
-    "no target": "trained, the target embeddings left out of the values",
-    "random": "untrained query projector, as sharp as the trained one",
-    "uniform": "the same weight everywhere",
+    "cma": "the attention of this checkpoint",
+    "trained": "the attention of this checkpoint",
+    "cla mask": "cma within the shared chunk only, as CLA trains it",
+    "cma ×0.8": "cma with a key scale that is 0.8 times as large",
+    "cma ×1.25": "cma with a key scale that is 1.25 times as large",
+    "input half": "the query sees its input token only (the embedding of the target is replaced by its mean)",
+    "target half": "the query sees its target token only (the embedding of the input is replaced by its mean)",
+    "no hidden": "the trained attention, with values that leave out the teacher's hidden states",
+    "no target": "the trained attention, with values that leave out the target embeddings",
+    "random": "an untrained query projector, scaled to the entropy of the trained one",
+    "uniform": "equal weight on all teacher tokens",
     "diagonal": "position alone",
-    "lexical": "same surface form, ties split",
-    "overlap": "tokens that share a byte; gold was proposed from it",
-    "chunk": "tokens between shared boundaries",
-    "gold": "the sure links themselves",
-    "bigram": "ceiling of top-1 and mass for functions of query and key",
-    "target-only": "the same, seeing the target half alone",
+    "lexical": "spelling alone: equal weight on all teacher tokens that are spelled alike",
+    "overlap": "equal weight on the teacher tokens that share a byte; gold was proposed from it",
+    "chunk": "equal weight on the teacher tokens of the same chunk",
+    "gold": "equal weight on the sure links",
+    "bigram": "the best top-1 and mass that any query can reach (a ceiling)",
+    "target-only": "the same ceiling if query and key see their target token only",
 }
 """What each method is, in a line: those here, and those that a checkpoint gives."""
 
 
 def two_way(method: Callable[[GoldRow], AttentionMap], row: GoldRow) -> AttentionMap:
-    """The map of a method with its A′ beside it, which is the same method with the teacher as student."""
+    """The map of a method and its backward attention: the same method with student and teacher exchanged."""
     return replace(method(row), over_student=method(row.reversed).weights.T)
 
 
@@ -80,8 +80,8 @@ def bigram(row: GoldRow) -> AttentionMap:
     """The best map that any function of query and key can draw, keys being bigrams (y_j, y_{j+1}) without position.
 
     Equal keys receive equal weight and equal queries draw equal rows. So for each class of equal query bigrams the best
-    choice is the class of equal key bigrams with the highest mean share of gold. Top-1 and gold mass are exact
-    ceilings; the other metrics are those of this map, whose lower ranks follow the same shares.
+    choice is the class of equal key bigrams with the highest mean share of gold. Top-1 and attention mass are
+    exact ceilings; the other metrics are those of this map, whose lower ranks follow the same shares.
     """
     return _ceiling("bigram", row, _bigrams(row.student), _bigrams(row.teacher))
 

@@ -20,11 +20,21 @@ from probe.scoring.destinations import shares
 from probe.scoring.sharpness import entropy
 from probe.scoring.truth import Truth
 
-ROW_METRICS = ("top-1", "MRR", "AUC", "gold mass", "entropy", "distance", "mass at common H", "distance at common H")
-"""Means over rows. The first three are free of temperature: no rescaling of the logits changes them.
+ROW_METRICS = (
+    "top-1",
+    "MRR",
+    "AUC",
+    "attention mass",
+    "entropy",
+    "distance",
+    "attention mass at common entropy",
+    "distance at common entropy",
+)
+"""Means over rows. The first three do not depend on the temperature: no rescaling of the logits changes them.
 
-Distance is in characters, from where the weight lies to the nearest sure span. The last two are of the weights after
-their logits were rescaled to a mean entropy that all methods have in common; NaN where no rescaling reaches it.
+The attention mass is the sum of the weights on sure links. The distance is in characters, from the weights to the
+nearest sure token. For the last two, the logits were rescaled so that all methods have one mean entropy; they are NaN
+where no rescaling reaches it.
 """
 
 LINK_METRICS = ("precision", "recall", "F1", "AER")
@@ -39,7 +49,7 @@ COUNTS = ("rows", *ROW_METRICS, *LINK_COUNTS, "sure", "EOS hits", "sentences")
 LINKS_AND_SURE = slice(COUNTS.index(LINK_COUNTS[0]), COUNTS.index("sure") + 1)
 """Where `link_metrics` finds in them what it needs."""
 
-SLICE_METRICS = ("top-1", "MRR", "AUC", "gold mass")
+SLICE_METRICS = ("top-1", "MRR", "AUC", "attention mass")
 SLICE_COUNTS = ("rows", *SLICE_METRICS)
 """What is summed for a slice of the rows."""
 
@@ -54,9 +64,9 @@ class Scores:
     slices: Float[np.ndarray, "maps slices slice_counts"]
     """By kind of token and reading of the row (`probe.scoring.truth.SLICES`)."""
     links: Float[np.ndarray, "maps aligners link_counts"]
-    """By aligner; NaN where it needs an A′ that the map does not have."""
+    """By aligner; NaN where it needs a backward attention that the map does not have."""
     mass: Float[np.ndarray, "maps destinations"]
-    """Weight of the linked student tokens by where it goes."""
+    """Attention mass of the linked student tokens by where it goes."""
 
 
 def score(maps: Sequence[AttentionMap], truth: Truth, powers: Sequence[float | None] | None = None) -> Scores:

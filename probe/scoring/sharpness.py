@@ -59,12 +59,12 @@ def _root(function: Callable[[float], float], low: float, high: float) -> float:
 
 
 def _pad_rows(logits: Sequence[Logits]) -> tuple[np.ndarray, np.ndarray]:
-    """All rows of all texts under each other, padded with -inf, and the true length of each."""
-    widest = max(text.shape[1] for text in logits)
-    padded = np.full((sum(len(text) for text in logits), widest), -np.inf)
-    sizes = np.concatenate([np.full(len(text), text.shape[1]) for text in logits])
+    """All rows of all sentences under each other, padded with -inf, and the true length of each."""
+    widest = max(one.shape[1] for one in logits)
+    padded = np.full((sum(len(one) for one in logits), widest), -np.inf)
+    sizes = np.concatenate([np.full(len(one), one.shape[1]) for one in logits])
     begin = 0
-    for text in logits:
-        padded[begin : begin + len(text), : text.shape[1]] = text
-        begin += len(text)
+    for one in logits:
+        padded[begin : begin + len(one), : one.shape[1]] = one
+        begin += len(one)
     return padded, sizes

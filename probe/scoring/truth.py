@@ -1,4 +1,4 @@
-"""What the map of one text is scored against, worked out once for all methods."""
+"""What the map of one sentence is scored against, worked out once for all methods."""
 
 import unicodedata
 from collections import Counter
@@ -23,11 +23,11 @@ KINDS = (
     "occurs once",
     "occurs twice",
     "occurs 3+ times",
-    "again, same left",
-    "again, other left",
+    "again, after the same token",
+    "again, after another token",
     "with a digit",
     "punctuation",
-    "goes on a word",
+    "continues a word",
     "part of a character",
 )
 """Kinds of student tokens, by what the tokens alone show. A token is of several kinds."""
@@ -36,14 +36,14 @@ READINGS = (
     "overlap",
     "gold, not overlap",
     "overlap, not gold",
-    "T, if T, I, P differ",
-    "I, if T, I, P differ",
-    "P, if T, I, P differ",
+    "by target, where they differ",
+    "by input, where they differ",
+    "by start, where they differ",
 )
 """Other links than gold's, and gold on the same rows.
 
-T: spans of the *targets* overlap, as gold says. I: spans of the *inputs* do. P: both targets begin at the same byte.
-A map that is read one token off agrees with I, and only these rows can show it.
+By target: the *targets* belong together, as gold says. By input: the *inputs* do. By start: both targets begin at the
+same byte. A map that is read one token off agrees with the reading by input, and only these rows can show it.
 """
 
 SLICES = (*KINDS, *READINGS)
@@ -63,9 +63,9 @@ class Stack:
 
 @dataclass(frozen=True)
 class Truth:
-    """Gold links of a text in the shape of its maps, and what follows from tokens and links alone.
+    """Gold links of a sentence in the shape of its maps, and what follows from tokens and links alone.
 
-    Each part is worked out when it is first asked for, and then serves all maps of the text.
+    Each part is worked out when it is first asked for, and then serves all maps of the sentence.
     """
 
     row: GoldRow
@@ -175,7 +175,7 @@ def _starts(row: GoldRow) -> Links:
 
 
 def _distances(row: GoldRow, sure: Links) -> Float[np.ndarray, "student_targets teacher_targets"]:
-    """Mean distance of the characters of a token from the nearest sure span; touching a span is nought."""
+    """Mean distance of the characters of a token from the nearest sure span; it is 0 if they share a character."""
     spans = _characters(row.teacher)
     start, end = spans[:, 0], spans[:, 1]
     gap = np.maximum(start[:, None] - end[None, :], start[None, :] - end[:, None])
@@ -188,7 +188,7 @@ def _distances(row: GoldRow, sure: Links) -> Float[np.ndarray, "student_targets 
 
 
 def _characters(side: TokenizedText) -> Int[np.ndarray, "targets 2"]:
-    """Spans in characters, with end of sequence as one more character behind the text."""
+    """Spans in characters, with end of sequence as one more character after the sentence."""
     sizes = np.array([len(char.encode()) for char in side.text], dtype=np.int64)
     of_byte = np.append(np.repeat(np.arange(len(sizes)), sizes), len(sizes))
     spans = [(of_byte[token.start], of_byte[token.end - 1] + 1 if token.end else 0) for token in side.tokens]

@@ -18,7 +18,8 @@ from probe.scoring.sharpness import common_power, entropy
 from probe.scoring.truth import Truth
 from probe.tokens import TokenizedText
 
-# Student a b c and end of sequence against teacher A B C and end of sequence. Rows of A sum to one, columns of A′ do.
+# Student a b c and end of sequence against teacher A B C and end of sequence. Rows of the forward attention
+# sum to one, columns of the backward do.
 A = np.array([[0.6, 0.3, 0.0, 0.1], [0.5, 0.4, 0.0, 0.1], [0.0, 0.2, 0.3, 0.5], [0.0, 0.0, 0.0, 1.0]])
 B = np.array([[0.7, 0.2, 0.1, 0.0], [0.3, 0.6, 0.0, 0.1], [0.0, 0.2, 0.9, 0.2], [0.0, 0.0, 0.0, 0.7]])
 
@@ -28,8 +29,8 @@ def links(name: str) -> set[tuple[int, int]]:
 
 
 def test_by_hand():
-    assert links("argmax A") == {(0, 0), (1, 0)}  # c looks at end of sequence
-    assert links("argmax A′") == {(0, 0), (1, 1), (2, 2)}
+    assert links("argmax") == {(0, 0), (1, 0)}  # c looks at end of sequence
+    assert links("backward argmax") == {(0, 0), (1, 1), (2, 2)}
     assert links("intersection") == {(0, 0)}
     assert links("weight ≥ 0.3") == {(0, 0), (0, 1), (1, 0), (1, 1), (2, 2)}
     assert links("weight ≥ 0.5") == {(0, 0), (1, 0)}
@@ -37,7 +38,7 @@ def test_by_hand():
 
 def test_ties_are_all_linked():
     tied = np.array([[0.4, 0.4, 0.2], [0.2, 0.3, 0.5], [0.0, 0.0, 1.0]])
-    assert ALIGNERS["argmax A"](tied, tied).tolist() == [[True, True], [False, False]]
+    assert ALIGNERS["argmax"](tied, tied).tolist() == [[True, True], [False, False]]
 
 
 def test_matching_takes_the_best_sum_and_no_pair_without_weight():
@@ -108,7 +109,7 @@ def test_ties_survive_the_intersection_and_end_of_sequence_takes_links_away():
     even = padded([0.5, 0.5], [0.5, 0.5])
     assert len(pairs(ALIGNERS["intersection"](even, even))) == 4
     over_student = np.array([[0.3, 0.2, 0.0], [0.2, 0.3, 0.0], [0.5, 0.5, 1.0]])
-    assert pairs(ALIGNERS["argmax A′"](over_student, over_student)) == set()
+    assert pairs(ALIGNERS["backward argmax"](over_student, over_student)) == set()
 
 
 def test_similarity_is_of_both_directions():

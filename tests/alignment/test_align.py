@@ -106,7 +106,7 @@ def test_a_cla_checkpoint_is_probed_masked_as_well(opened: OpenCheckpoint, gold:
     report = align_pairs(cla, GoldFile(gold.rows[:6], gold.comments), GOLD)
     assert report.methods[:2] == ("cma", "cla mask")
     # Within its chunk a token can hardly miss: all mass is in the chunk, and most chunks are one against one.
-    assert figure(report, "cla mask", "gold mass") > 0.8 > figure(report, "cma", "gold mass")
+    assert figure(report, "cla mask", "attention mass") > 0.8 > figure(report, "cma", "attention mass")
 
 
 def test_an_estimated_key_scale_is_bracketed(opened: OpenCheckpoint, gold: GoldFile):
@@ -136,7 +136,7 @@ def test_json_holds_every_figure_with_bounds_and_the_counts_they_follow_from(tmp
     read = json.loads((tmp_path / "report.json").read_text())
     assert read["sentences"] == len(report.sentences)
     cell = read["figures"]["cma"]["top-1"]
-    assert cell["interval"][0] < cell["value"] < cell["interval"][1]
+    assert cell["95 % CI"][0] < cell["value"] < cell["95 % CI"][1]
     again = load_report(tmp_path / "report.json")
     assert metrics(again.counts.sum(axis=0)[0])[0] == pytest.approx(cell["value"])
     assert again.sentences == report.sentences

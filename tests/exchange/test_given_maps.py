@@ -49,7 +49,7 @@ def test_gold_that_was_converted_scores_as_gold(format_: str, name: str, gold: P
     report = align_maps(given_maps(tmp_path / name, FILE, gold), FILE, gold, ["gold"])
     own, reference = report.intervals.value[0], report.intervals.value[report.methods.index("gold")]
     assert len(report.sentences) == 5
-    kept = [METRICS.index(name) for name in ("top-1", "MRR", "AUC", "gold mass", "EOS top-1")]
+    kept = [METRICS.index(name) for name in ("top-1", "MRR", "AUC", "attention mass", "EOS top-1")]
     if all(not row.possible for row in FILE.rows) or format_ == "align-jsonl":
         np.testing.assert_allclose(own[kept], reference[kept])
     assert own[METRICS.index("recall")] == 1

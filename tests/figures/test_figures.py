@@ -169,7 +169,7 @@ def test_mass_is_that_of_the_report(saved: Saved):
     np.testing.assert_allclose([float(one["low"]) for one in of_all], found.low, rtol=1e-7)
     assert {one["tokens"] for one in of_all} == {str(report.rows)}
     tagged = sum("split" in tags for tags in report.phenomena)
-    assert {one["texts"] for one in own if one["phenomenon"] == "split"} == {str(tagged)}
+    assert {one["sentences"] for one in own if one["phenomenon"] == "split"} == {str(tagged)}
     for name in {one["phenomenon"] for one in own}:
         assert sum(float(one["share"]) for one in own if one["phenomenon"] == name) == pytest.approx(1)
 
@@ -192,7 +192,7 @@ def test_repeat_confusion_of_all_tokens_is_that_of_the_report(saved: Saved):
     weight = np.array([float(one["value"]) for one in own])
     assert tokens.sum() == report.rows
     kinds = report.destinations.figures.value[0]
-    assert (tokens * weight).sum() / tokens.sum() == pytest.approx(kinds[2], rel=1e-5)  # same piece elsewhere
+    assert (tokens * weight).sum() / tokens.sum() == pytest.approx(kinds[2], rel=1e-5)  # same token elsewhere
 
 
 def test_points_of_the_repeats_are_drawn_where_the_numbers_say(saved: Saved):
@@ -212,7 +212,7 @@ def test_distances_and_top_1_are_those_of_the_reports(saved: Saved):
     table = rows_of(saved, "mismatch")
     first = saved.keyquery.analyses[0]
     (one,) = [r for r in table if (r["checkpoint"], r["figure"]) == (first.checkpoint, "Fréchet")]
-    wanted = first.measurement("A", "Fréchet")
+    wanted = first.measurement("forward", "Fréchet")
     for column, value in (("value", wanted.pair.value), ("low", wanted.pair.low), ("floor", wanted.floor)):
         assert value is not None
         assert float(one[column]) == pytest.approx(value, rel=1e-7)
@@ -277,7 +277,7 @@ def test_every_input_has_a_command_and_every_command_is_one():
 
 @pytest.mark.parametrize(
     ("name", "only", "schema"),
-    [("align.json", "mass", 1), ("keyquery.json", "mismatch", 1), ("reproduction.json", "results", 1)],
+    [("align.json", "mass", 2), ("keyquery.json", "mismatch", 2), ("reproduction.json", "results", 2)],
 )
 def test_reports_of_an_old_schema_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, only: str, schema: int

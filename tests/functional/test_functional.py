@@ -189,7 +189,7 @@ def test_texts_to_refit_on_are_none_that_it_is_judged_on(tmp_path: Path):
         found = read_refit_texts(opened, path, gold, FitSettings())
         assert [row.text for row in found.rows] == ["Return the path.", "Read it twice.", "Close the file."]
         assert found.judged == 1
-        assert len(read_refit_texts(opened, path, gold, FitSettings(most_texts=2)).rows) == 2
+        assert len(read_refit_texts(opened, path, gold, FitSettings(most_sentences=2)).rows) == 2
     (row, *_) = found.rows
     np.testing.assert_array_equal(references.gold(row).weights, references.overlap(row).weights)
 
@@ -285,12 +285,12 @@ def test_the_demo_learns_from_its_attention(report: FunctionalReport):
     refitted = ~np.isnan(report.seen)
     nats = report.t2s[:, refitted][..., 1].sum(axis=0)
     assert (nats[:, 0] != nats[:, 1]).all()
-    assert (report.refit_on, report.refit_texts, report.judged_texts) == ("texts.txt", len(TEXTS), 1)
+    assert (report.refit_on, report.refit_sentences, report.judged_sentences) == ("texts.txt", len(TEXTS), 1)
 
 
 def test_without_texts_nothing_is_refitted(report: FunctionalReport):
     nan = np.full_like(report.seen, np.nan)
-    bare = replace(report, refit_on="", refit_texts=0, judged_texts=0, seen=nan)
+    bare = replace(report, refit_on="", refit_sentences=0, judged_sentences=0, seen=nan)
     assert any("--refit-on" in line for line in reading(bare))
     assert not any("silver" in line for line in reading(bare))
 
@@ -330,9 +330,9 @@ def test_the_command_prints_both_tables_and_writes_the_report(
     assert main(["--pairs", str(gold), "--by", "method", "--functional", str(out), "--refit-on", str(texts)]) == 0
     printed = capsys.readouterr().out
     assert [line for line in printed.splitlines() if len(line.rstrip()) > 80] == []
-    for part in ("t2s as trained", "t2s refitted", "wrong occur.", "6 texts of texts.txt"):
+    for part in ("t2s as trained", "t2s refitted", "wrong occur.", "6 sentences of texts.txt"):
         assert part in " ".join(printed.split()), part
-    assert FunctionalReport.from_json(out.read_text(encoding="utf-8")).refit_texts == len(TEXTS)
+    assert FunctionalReport.from_json(out.read_text(encoding="utf-8")).refit_sentences == len(TEXTS)
 
 
 def test_without_texts_the_command_says_how_to_refit(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -156,7 +156,7 @@ def test_json(files: list[str], capsys: pytest.CaptureFixture[str]):
     document = json.loads(capsys.readouterr().out)
     assert document["all"]["rows"] == 2
     assert document["all"]["kappa"]["value"] == pytest.approx((5 / 6 - 22 / 36) / (1 - 22 / 36))
-    assert document["phenomena"]["split"]["F1"] == {"value": pytest.approx(10 / 13), "interval": [None, None]}
+    assert document["phenomena"]["split"]["F1"] == {"value": pytest.approx(10 / 13), "95 % CI": [None, None]}
     assert len(document["disagreements"]) == 5
     assert document["disagreements"][2] == {
         "id": "r",
@@ -172,7 +172,7 @@ def test_json(files: list[str], capsys: pytest.CaptureFixture[str]):
 def test_markdown(files: list[str], capsys: pytest.CaptureFixture[str]):
     assert main(["agree", *files, "--markdown"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "|  | rows | F1 [95 %] | sure F1 [95 %] | kappa [95 %] | same rows [95 %] |"
+    assert lines[0] == "|  | rows | F1 [95 % CI] | sure F1 [95 % CI] | kappa [95 % CI] | same rows [95 % CI] |"
     assert lines[2].startswith("| all rows | 2 | .800 [.769, 1] | .727 [.667, 1] | ")
     assert lines[3] == "| split | 1 | .769 [–] | .667 [–] | .55 [–] | 0 [–] |"
 

@@ -16,7 +16,7 @@ from probe.checkpoints.find import find_checkpoint
 from probe.cli.keyquery import main
 from probe.gold.pairs import read_pairs, write_pairs
 from probe.keyquery.analyse import analyse_gold
-from probe.keyquery.differences import differences, on_same_texts
+from probe.keyquery.differences import differences, on_same_sentences
 from probe.keyquery.measure import AUC_LINEAR, FRECHET, half_splits
 from probe.keyquery.report import KeyQueryReport
 from probe.keyquery.tables_compared import compared, is_run, step_table
@@ -38,7 +38,7 @@ def run() -> tuple[Analysis, ...]:
 
 def measured(halves: Sequence[float], distance: str = FRECHET, pair: Estimate | None = None) -> Measurement:
     value = Estimate(float(np.mean(halves)) if halves else None)
-    return Measurement("A", distance, pair or value, None, None, None, tuple(halves))
+    return Measurement("forward", distance, pair or value, None, None, None, tuple(halves))
 
 
 def of(analysis: Analysis, *measurements: Measurement) -> Analysis:
@@ -74,7 +74,7 @@ def test_areas_are_put_together_as_if_independent(run: tuple[Analysis, ...]):
 
 def test_p_values_are_adjusted_together(run: tuple[Analysis, ...]):
     far = measured([2.0, 2.1, 1.9, 2.0])
-    twice = [replace(far, view=view) for view in ("A", "raw")]
+    twice = [replace(far, view=view) for view in ("forward", "raw")]
     near = [measured([0.0, 0.1, 0.0, 0.1]), replace(measured([0.0, 0.1, 0.0, 0.1]), view="raw")]
     alone = differences(of(run[0], near[0]), of(run[1], far))[0].p_value
     both = [one.p_value for one in differences(of(run[0], *near), of(run[1], *twice))]
@@ -95,7 +95,7 @@ def test_checkpoints_that_are_alike_seldom_seem_to_differ(run: tuple[Analysis, .
 
 
 def test_steps_of_a_run_are_known_and_come_in_their_order(run: tuple[Analysis, ...]):
-    assert on_same_texts(*run)
+    assert on_same_sentences(*run)
     assert is_run(run)
     assert not is_run(run[:1])
     assert not is_run((run[0], replace(run[1], method="cla")))

@@ -161,7 +161,7 @@ def _cloud(points: list[np.ndarray]) -> Cloud:
 
 
 def scores(both: Clouds, gold: list[GoldRow]) -> np.ndarray:
-    """Top-1 and mass of A, top-1 of A'."""
+    """Forward top-1 and mass, backward top-1."""
     return figures(attention_counts(both, gold).sum(axis=0))
 
 
@@ -191,7 +191,8 @@ def test_spoiled_queries_are_repaired(spoil, repair: str):
 
 
 def test_norms_repair_rows_whose_sizes_were_drawn_at_random():
-    # Whoever is largest takes every column of A', so sizes matter there, and matching cannot know which was whose.
+    # The largest query takes every column of the backward attention, so sizes matter there, and matching cannot know
+    # which was whose.
     clouds, gold = sentences()
     sizes = np.random.default_rng(1).lognormal(0, 2, (len(clouds.queries.points), 1))
     spoiled = clouds.queries.points * sizes
@@ -235,18 +236,18 @@ def test_the_trained_figures_are_those_of_the_probe(
     counts = np.sum([score([opened.map(row.student, row.teacher)], Truth(row)).counts[0] for row in rows], axis=0)
     values = dict(zip(METRICS, metrics(counts), strict=True))
     assert found["trained"].top_1 == pytest.approx(values["top-1"], abs=1e-6)
-    assert found["trained"].mass == pytest.approx(values["gold mass"], abs=1e-5)
+    assert found["trained"].mass == pytest.approx(values["attention mass"], abs=1e-5)
     assert found["trained"].top_1_change.value == 0
     assert found["mean + cov."].frechet < found["covariance"].frechet < found["trained"].frechet
 
 
 def test_what_the_equation_forbids_does_not_happen(found: dict[str, Intervention]):
-    # One factor, or one for each query, reorders no row; a shift of the queries is invisible to A'.
+    # One factor, or one for each query, reorders no row; a shift of the queries is invisible to the backward attention.
     for name in ("scale", "norms"):
         assert found[name].top_1_change.value == pytest.approx(0, abs=1e-9)
-    assert found["scale"].reverse_top_1_change.value == pytest.approx(0, abs=1e-9)
+    assert found["scale"].backward_top_1_change.value == pytest.approx(0, abs=1e-9)
     for name in ("mean", "mean, centred"):
-        assert found[name].reverse_top_1_change.value == pytest.approx(0, abs=2e-3)
+        assert found[name].backward_top_1_change.value == pytest.approx(0, abs=2e-3)
     assert abs(found["scale"].mass_change.value) > 0.02
     assert abs(found["mean"].top_1_change.value) > 1e-3
     assert tuple(found) == ("trained", *MATCHES)

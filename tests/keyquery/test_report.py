@@ -17,7 +17,7 @@ from probe.cli.keyquery import main
 from probe.errors import ReportError
 from probe.gold.pairs import read_pairs, write_pairs
 from probe.keyquery import analyse
-from probe.keyquery.analyse import analyse_gold, analyse_texts
+from probe.keyquery.analyse import analyse_gold, analyse_sentences
 from probe.keyquery.matched import ARGMAX
 from probe.keyquery.matched import GOLD as BY_GOLD
 from probe.keyquery.measure import DISTANCES
@@ -57,7 +57,7 @@ def printed(report: KeyQueryReport, capsys: pytest.CaptureFixture[str]) -> list[
 
 
 def test_every_view_has_every_distance_with_floor_and_reference(analysis: Analysis):
-    views = ("raw", "raw shape", "A", "A shape", "A'", "A' shape")
+    views = ("raw", "raw shape", "forward", "forward shape", "backward", "backward shape")
     found = [(m.view, m.distance) for m in analysis.measurements]
     assert found == [(view, distance) for view in views for distance in DISTANCES]
     for m in analysis.measurements:
@@ -71,7 +71,7 @@ def test_the_demo_has_its_sizes_and_lies_apart(analysis: Analysis):
     assert analysis.matched_by == BY_GOLD
     assert 0 < analysis.outside < analysis.outside_untrained
     assert analysis.outside_untrained == pytest.approx(1 - 193 / 256, abs=0.05)
-    for view in ("raw", "A", "A'"):
+    for view in ("raw", "forward", "backward"):
         for distance in ("Fréchet", "energy", "AUC MLP"):
             found = analysis.measurement(view, distance)
             assert found.pair.value > 1.5 * found.floor
@@ -111,7 +111,7 @@ def test_a_report_is_shown_in_a_line(report: KeyQueryReport):
     ("spoil", "message"),
     [
         (lambda text: text[:-20], "a report of probe-keyquery --json in JSON"),
-        (lambda text: text.replace('"schema": 2', '"schema": 1'), "of schema 2; got schema 1"),
+        (lambda text: text.replace('"schema": 3', '"schema": 1'), "of schema 3; got schema 1"),
         (lambda text: "[]", "got schema None"),
         (lambda text: text.replace('"outside":', '"inside":', 1), "none called 'inside, outside'"),
         (lambda text: text.replace('"settings"', '"set"'), "none called 'settings'"),
@@ -133,7 +133,7 @@ def test_the_page_fits_80_columns_and_compares_checkpoints(report: KeyQueryRepor
     assert max(map(len, [*reading(FEW), *heading(report.analyses[0])])) <= 80  # the console would have broken them
     assert not [line for line in lines if "…" in line and "sha256" not in line]  # no cell is cut
     text = "\n".join(lines)
-    for words in ("mean + cov.", "AUC linear", "matched − unmatched", "A' shape", "other", "probe.json, sha256"):
+    for words in ("mean + cov.", "AUC linear", "matched − unmatched", "backward shape", "other", "probe.json, sha256"):
         assert words in text
     assert text.count("Fréchet") >= 3 * 6
     assert comparison(report).row_count == len(report.analyses[0].measurements)
@@ -148,10 +148,10 @@ def test_figures_that_are_unknown_are_shown_as_such(report: KeyQueryReport, caps
     assert not any("mean + cov." in line for line in lines)
 
 
-def test_texts_without_gold_are_matched_by_argmax_and_have_no_interventions():
+def test_sentences_without_gold_are_matched_by_argmax_and_have_no_interventions():
     opened = find_checkpoint("demo")
     texts = [row.text for row in fitting_rows(opened, read_pairs(GOLD), GOLD)[:12]]
-    found = analyse_texts(opened, texts, FEW, lambda part: None)
+    found = analyse_sentences(opened, texts, FEW, lambda part: None)
     assert found.matched_by == ARGMAX
     assert found.interventions == ()
     assert found.matched[0].cosine_difference.low > 0
@@ -162,14 +162,14 @@ def test_the_same_seed_gives_the_same_figures(analysis: Analysis):
     rows = fitting_rows(opened, read_pairs(GOLD), GOLD)[:12]
     heard: list[str] = []
     assert analyse_gold(opened, rows, FEW, heard.append) == analysis
-    assert heard == ["clouds", "view raw", "view A", "view A'", "interventions"]
+    assert heard == ["clouds", "view raw", "view forward", "view backward", "interventions"]
     other = analyse_gold(opened, rows, replace(FEW, seed=1), lambda part: None)
     assert other.measurements != analysis.measurements
 
 
 def test_planes_are_principal_components_of_a_subsample(analysis: Analysis):
     assert {plane.method for plane in analysis.planes} == {"PCA"}
-    assert [plane.view for plane in analysis.planes] == ["raw", "A", "A'"]
+    assert [plane.view for plane in analysis.planes] == ["raw", "forward", "backward"]
     for plane in analysis.planes:
         assert len(plane.queries) == len(plane.keys) == FEW.subsample
         assert 0 < plane.explained[1] <= plane.explained[0] < 1
@@ -199,7 +199,7 @@ def test_umap_is_offered_where_it_is_installed(monkeypatch: pytest.MonkeyPatch):
     module.UMAP = Fake
     module.__spec__ = importlib.util.spec_from_loader("umap", None)
     points = np.random.default_rng(0).normal(size=(20, 4))
-    view = View("A", points, points[:15], 1.0, 1.0)
+    view = View("forward", points, points[:15], 1.0, 1.0)
     assert [plane.method for plane in planes(view, seed=3)] == ["PCA"]
     monkeypatch.setitem(sys.modules, "umap", module)
     _, umap = planes(view, seed=3)
@@ -236,7 +236,7 @@ def test_the_command_prints_and_keeps_a_report(
     kept = load_report(tmp_path / "report.json")
     assert (kept.settings.components, kept.settings.seed) == (4, 5)
     assert kept.analyses[0].sentences == 11
-    assert len(kept.texts_sha256) == 64
+    assert len(kept.source_sha256) == 64
 
 
 @pytest.mark.usefixtures("quick")
@@ -251,7 +251,7 @@ def test_the_command_takes_a_text_a_line(tmp_path: Path, capsys: pytest.CaptureF
     ("content", "message"),
     [(b"one\ntwo\n", "at least 10 of them; got 2"), (b"\xff\n", "a text file in UTF-8"), (None, "No such file")],
 )
-def test_texts_that_cannot_be_used_are_refused(
+def test_sentences_that_cannot_be_used_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes | None, message: str
 ):
     if content is not None:

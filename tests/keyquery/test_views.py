@@ -13,14 +13,14 @@ from probe.checkpoints.opened import OpenCheckpoint
 from probe.errors import ProjectorError
 from probe.gold.pairs import read_pairs
 from probe.gold.rows import GoldRow
-from probe.keyquery.clouds import Cloud, Clouds, collect, text_logits
+from probe.keyquery.clouds import Cloud, Clouds, collect, sentence_logits
 from probe.keyquery.matched import argmax_matches, cosine_difference, gold_matches
 from probe.keyquery.measure import DISTANCES, half_sample_estimate, half_splits, measure
 from probe.keyquery.values import Measurement, Settings
 from probe.keyquery.views import (
-    A_PRIME,
+    BACKWARD,
+    FORWARD,
     RAW,
-    A,
     attended,
     outside_share,
     principal_axes,
@@ -67,7 +67,7 @@ def test_each_point_knows_its_sentence_and_whether_it_is_end_of_sequence(clouds:
 
 def test_clouds_give_the_attention_of_the_checkpoint(clouds: Clouds, opened: OpenCheckpoint, rows: list[GoldRow]):
     for number, row in enumerate(rows):
-        ours = cross_model_attention(text_logits(clouds, number))
+        ours = cross_model_attention(sentence_logits(clouds, number))
         map_ = opened.map(row.student, row.teacher)
         np.testing.assert_allclose(ours.over_teacher, map_.weights, atol=1e-5)
         np.testing.assert_allclose(ours.over_student, map_.over_student, atol=1e-5)
@@ -76,7 +76,7 @@ def test_clouds_give_the_attention_of_the_checkpoint(clouds: Clouds, opened: Ope
 def test_equal_bigrams_keep_equal_weight(clouds: Clouds):
     ties = 0
     for number in range(clouds.sentences):
-        logits, bigram = text_logits(clouds, number), clouds.keys.bigram[clouds.keys.of(number)]
+        logits, bigram = sentence_logits(clouds, number), clouds.keys.bigram[clouds.keys.of(number)]
         for j in range(len(bigram)):
             twin = int(np.argmax(bigram == bigram[j]))
             ties += twin != j
@@ -115,15 +115,15 @@ def test_a_projector_without_a_linear_map_has_no_span():
         span_basis(Projector("2s", (), {}))
 
 
-@pytest.mark.parametrize("name", [A, A_PRIME])
+@pytest.mark.parametrize("name", [FORWARD, BACKWARD])
 def test_the_seen_clouds_have_the_real_attention(name: str, clouds: Clouds, opened: OpenCheckpoint):
     queries, keys = clouds.queries.points, clouds.keys.points
     seen = attended(queries, keys, span_basis(opened.checkpoint.query), name)
     for number in range(clouds.sentences):
         rows, columns = clouds.queries.of(number), clouds.keys.of(number)
         ours = attention_of(seen[0][rows], seen[1][columns], 256)
-        real = cross_model_attention(text_logits(clouds, number))
-        if name == A:
+        real = cross_model_attention(sentence_logits(clouds, number))
+        if name == FORWARD:
             np.testing.assert_allclose(ours.over_teacher, real.over_teacher, atol=1e-4)
         else:
             np.testing.assert_allclose(ours.over_student, real.over_student, atol=1e-4)
@@ -142,7 +142,7 @@ def test_each_softmax_is_blind_to_its_own_shift_alone(clouds: Clouds):
     assert np.abs(moved_queries.over_teacher - real.over_teacher).max() > 0.05
 
 
-@pytest.mark.parametrize("name", [A, A_PRIME])
+@pytest.mark.parametrize("name", [FORWARD, BACKWARD])
 def test_all_components_keep_the_attention_and_few_keep_less_variance(
     name: str, clouds: Clouds, opened: OpenCheckpoint
 ):
@@ -167,8 +167,8 @@ def test_principal_axes_are_of_both_clouds_however_large_one_is():
 
 
 def test_a_shape_has_no_scale(clouds: Clouds, opened: OpenCheckpoint):
-    shape = view(clouds.queries.points, clouds.keys.points, span_basis(opened.checkpoint.query), A, 8).shape()
-    assert shape.name == "A shape"
+    shape = view(clouds.queries.points, clouds.keys.points, span_basis(opened.checkpoint.query), FORWARD, 8).shape()
+    assert shape.name == "forward shape"
     for points in (shape.queries, shape.keys):
         assert np.square(points).sum(axis=1).mean() == pytest.approx(1)
 
@@ -210,11 +210,12 @@ def test_a_planted_shift_is_measured_to_within_its_interval():
 
 
 def test_a_shift_of_the_keys_is_invisible_where_attention_is_blind_to_it():
-    # Apart by a shift of all keys: A' sees it, A does not. And A' does not see a shift of the queries.
+    # Apart by a shift of all keys: backward attention sees it, forward does not.
+    # And backward attention does not see a shift of the queries.
     apart = planted()
     apart = Clouds(apart.queries, apart.keys.moved(apart.keys.points + 3 * np.eye(6)[0]))
-    seen, hidden = measured(apart, A_PRIME), measured(apart, A)
-    own = measured(planted(shift=3), A_PRIME)
+    seen, hidden = measured(apart, BACKWARD), measured(apart, FORWARD)
+    own = measured(planted(shift=3), BACKWARD)
     for distance in DISTANCES:
         assert seen[distance].pair.low > seen[distance].floor
     for blind in (hidden, own):
@@ -243,13 +244,13 @@ def test_no_distance_is_a_function_of_attention(clouds: Clouds):
     # Another q and k of the same products: the attention stays, the distance does not.
     queries, keys = clouds.queries.points, clouds.keys.points
     moved = Clouds(clouds.queries.moved(queries * 4), clouds.keys.moved(keys / 4))
-    np.testing.assert_allclose(text_logits(moved, 0), text_logits(clouds, 0), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(sentence_logits(moved, 0), sentence_logits(clouds, 0), rtol=1e-4, atol=1e-4)
     ratio = np.linalg.norm(moved.queries.points) / np.linalg.norm(moved.keys.points)
     assert ratio > 10 * np.linalg.norm(queries) / np.linalg.norm(keys)
 
 
 def test_of_large_clouds_a_seeded_part_is_measured_and_of_small_ones_all():
-    both = planted(shift=2)  # 40 texts of 30 tokens: a half has 600
+    both = planted(shift=2)  # 40 sentences of 30 tokens: a half has 600
     whole, capped, again, other = (
         measured(both, RAW, replace(FEW, moment_subsample=size, seed=seed))
         for size, seed in ((600, 0), (300, 0), (300, 0), (300, 1))

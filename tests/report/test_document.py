@@ -29,7 +29,7 @@ def report() -> ProbeReport:
 
 @pytest.fixture(scope="module")
 def one_way(tmp_path_factory: pytest.TempPathFactory) -> ProbeReport:
-    """Of maps without A′."""
+    """Of maps without backward attention."""
     place = tmp_path_factory.mktemp("maps")
     for k, row in enumerate(FILE.rows):
         map_of(row, random_map(row, k).weights).save(place / f"{k}.npz")
@@ -81,8 +81,8 @@ def test_what_is_unknown_is_null_and_comes_back_unknown(one_way: ProbeReport):
     text = to_json(one_way)
     assert "NaN" not in text
     document = json.loads(text)
-    assert document["figures of A′"][one_way.methods[0]]["top-1"]["value"] is None
-    assert document["figures of A′"]["lexical"]["top-1"]["value"] is not None
+    assert document["backward figures"][one_way.methods[0]]["top-1"]["value"] is None
+    assert document["backward figures"]["lexical"]["top-1"]["value"] is not None
     assert document["aligners"]["itermax"]["figures"][one_way.methods[0]]["F1"] is None
     again = from_json(text)
     for name in LAYOUT:

@@ -91,7 +91,7 @@ def test_a_method_that_is_not_known(capsys: pytest.CaptureFixture[str]):
 
 @pytest.fixture(scope="module")
 def reports(report: ProbeReport) -> dict[str, ProbeReport]:
-    """Two, one of them without A′; names that Markdown and LaTeX would trip over."""
+    """Two, one of them without backward attention; names that Markdown and LaTeX would trip over."""
     return {"a|b_1 & 50 % ~#2": report, "other": replace(report, backward=np.full_like(report.backward, np.nan))}
 
 
@@ -102,9 +102,9 @@ def test_csv_is_the_data_frame_and_says_nothing_twice(reports: dict[str, ProbeRe
     pandas.testing.assert_frame_equal(read, frame(reports), check_dtype=False)
     keys = read[["checkpoint", "section", "group", "method", "metric"]].itertuples(index=False, name=None)
     assert set(Counter(keys).values()) == {1}
-    sections = ("method", "A′", "phenomenon", "length", "token", "aligner", "destination")
+    sections = ("method", "backward", "phenomenon", "length", "token", "aligner", "destination")
     assert set(read.section) == set(sections)
-    assert read[(read.checkpoint == "other") & (read.section == "A′")].value.isna().all()
+    assert read[(read.checkpoint == "other") & (read.section == "backward")].value.isna().all()
 
 
 def test_latex_is_one_table_of_booktabs(reports: dict[str, ProbeReport]):

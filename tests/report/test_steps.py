@@ -42,10 +42,10 @@ def test_steps_stand_in_their_order_with_the_figures_of_each_report(reports: dic
         groups = {group.name: group for group in report.by_slice}
         assert one.top_1 == report.intervals.at(0, 0)
         assert one.repeat_confusion == pytest.approx(
-            report.destinations.figures.value[0, DESTINATIONS.index("same piece elsewhere")]
+            report.destinations.figures.value[0, DESTINATIONS.index("same token elsewhere")]
         )
-        assert one.same_left == groups["again, same left"].figures.value[0, 0]
-        assert one.other_left == groups["again, other left"].figures.value[0, 0]
+        assert one.after_same == groups["again, after the same token"].figures.value[0, 0]
+        assert one.after_another == groups["again, after another token"].figures.value[0, 0]
     assert [one.top_1.value for one in found] == sorted(as_float(one.top_1.value) for one in found)
 
 
@@ -68,7 +68,7 @@ def test_a_step_that_changes_nothing_has_bounds_of_nought(reports: dict[str, Pro
 def test_a_planted_confusion_is_measured(reports: dict[str, ProbeReport]):
     report = reports["demo-cma"]
     mass = np.zeros_like(report.mass)
-    mass[:, 0, DESTINATIONS.index("same piece elsewhere")] = 0.25 * report.counts[:, 0, COUNTS.index("rows")]
+    mass[:, 0, DESTINATIONS.index("same token elsewhere")] = 0.25 * report.counts[:, 0, COUNTS.index("rows")]
     found = by_steps({"one": report, "later": changed(replace(report, mass=mass), steps=500)})
     assert found[1].repeat_confusion == pytest.approx(0.25)
 

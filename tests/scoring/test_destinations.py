@@ -12,8 +12,8 @@ from probe.scoring.destinations import (
     DESTINATIONS,
     ELSEWHERE,
     EOS,
-    PIECE,
     SURE,
+    TOKEN,
     WORD,
     destinations,
     shares,
@@ -31,8 +31,8 @@ ROW = row_of("cat dog cat Cat cow cat", STUDENT, TEACHER)
 def test_each_of_the_seven():
     found = destinations(ROW)
     # The third word: "cat" without space is the same word, Ġd and og are next to it, Cat is next to it but the same
-    # word first, cow is two chunks away, and the last cat is the same piece.
-    assert found[2].tolist() == [WORD, ADJACENT, ADJACENT, SURE, WORD, ELSEWHERE, PIECE, EOS]
+    # word first, cow is two chunks away, and the last cat is the same token.
+    assert found[2].tolist() == [WORD, ADJACENT, ADJACENT, SURE, WORD, ELSEWHERE, TOKEN, EOS]
     assert set(found[2].tolist()) | {CHUNK} == set(range(len(DESTINATIONS)))
 
 
@@ -43,7 +43,7 @@ def test_the_rest_of_the_own_chunk():
 
 def test_the_same_piece_comes_before_the_chunk_next_to_it():
     row = row_of("x x x", "x Ġx Ġx", "x Ġx Ġx")
-    assert destinations(row)[1].tolist() == [WORD, SURE, PIECE, EOS]
+    assert destinations(row)[1].tolist() == [WORD, SURE, TOKEN, EOS]
 
 
 def test_the_own_chunk_comes_before_the_same_piece_and_a_sure_link_before_all():
@@ -57,20 +57,20 @@ def test_the_row_of_end_of_sequence_knows_nothing_else():
 
 
 def test_empty_tokens_and_halves_of_characters_are_no_words_that_come_again():
-    # Both dummies are empty; the two bytes of ï come again in the second ï, as the same pieces.
+    # Both dummies are empty; the two bytes of ï come again in the second ï, as the same tokens.
     row = row_of("ï é ï", "Ã ¯ Ġ Ã © Ġ Ã ¯", "Ã ¯ Ġ Ã © Ġ Ã ¯")
-    assert destinations(row)[1].tolist()[7] == PIECE
+    assert destinations(row)[1].tolist()[7] == TOKEN
     assert destinations(row)[1].tolist()[4] != WORD  # ¯ and © are other bytes
     dummy = row_of("a b", "▁ a ▁b", "▁ a ▁b", {(1, 1)})
-    # The dummies are in the chunk of a; that of the other side is never called the same piece.
-    assert PIECE not in destinations(dummy)[:-1]
+    # The dummies are in the chunk of a; that of the other side is never called the same token.
+    assert TOKEN not in destinations(dummy)[:-1]
 
 
 def test_shares_add_up_weights_by_kind():
     weights = np.array([[0.1, 0.2, 0.7], [0.5, 0.25, 0.25]])
-    kind = np.array([[SURE, PIECE, EOS], [PIECE, SURE, EOS]])
+    kind = np.array([[SURE, TOKEN, EOS], [TOKEN, SURE, EOS]])
     found = dict(zip(DESTINATIONS, shares(weights, kind), strict=True))
-    assert found == {**dict.fromkeys(DESTINATIONS, 0.0), "sure link": 0.35, "same piece elsewhere": 0.7, "EOS": 0.95}
+    assert found == {**dict.fromkeys(DESTINATIONS, 0.0), "sure link": 0.35, "same token elsewhere": 0.7, "EOS": 0.95}
 
 
 @settings(max_examples=50, deadline=None)
@@ -79,4 +79,4 @@ def test_they_sum_to_one_for_each_linked_row(row: GoldRow):
     truth = Truth(row)
     found = score([random_map(row)], truth)
     np.testing.assert_allclose(found.mass.sum(), truth.linked.sum())
-    np.testing.assert_allclose(found.mass[0, SURE], found.counts[0, 4])  # gold mass, counted another way
+    np.testing.assert_allclose(found.mass[0, SURE], found.counts[0, 4])  # attention mass, counted another way

@@ -49,7 +49,7 @@ def figure(report: ProbeReport, metric: str, method: int = 0) -> float:
 
 def test_gold_mass_and_repeat_confusion(tmp_path: Path, rows: tuple[GoldRow, ...]):
     """Of each linked token 0.6 on its sure links and, where its piece comes again, 0.3 there, the rest on EOS."""
-    piece = DESTINATIONS.index("same piece elsewhere")
+    piece = DESTINATIONS.index("same token elsewhere")
     weights: list[np.ndarray] = []
     linked = again = 0
     for row in rows:
@@ -64,10 +64,10 @@ def test_gold_mass_and_repeat_confusion(tmp_path: Path, rows: tuple[GoldRow, ...
         weights.append(own)
     report = probed(tmp_path, rows, weights)
     assert 0.1 < again / linked < 0.9
-    assert figure(report, "gold mass") == pytest.approx(0.6)
+    assert figure(report, "attention mass") == pytest.approx(0.6)
     shares = dict(zip(DESTINATIONS, report.destinations.figures.value[0], strict=True))
     assert shares["sure link"] == pytest.approx(0.6)
-    assert shares["same piece elsewhere"] == pytest.approx(0.3 * again / linked)
+    assert shares["same token elsewhere"] == pytest.approx(0.3 * again / linked)
     assert sum(shares.values()) == pytest.approx(1)
 
 
@@ -109,7 +109,7 @@ def test_an_attention_built_to_reach_the_ceiling_reaches_it_for_every_kind_of_to
     assert all(one.difference.value == 0 for one in (*comparison.figures, *comparison.phenomena))
 
 
-@pytest.mark.parametrize(("shift", "reading"), [(0, "T"), (1, "I")])
+@pytest.mark.parametrize(("shift", "reading"), [(0, "target"), (1, "input")])
 def test_a_map_that_is_read_one_token_off_agrees_with_the_inputs(
     tmp_path: Path, rows: tuple[GoldRow, ...], shift: int, reading: str
 ):
@@ -123,7 +123,7 @@ def test_a_map_that_is_read_one_token_off_agrees_with_the_inputs(
         weights.append(normal(moved))
     report = probed(tmp_path, rows, weights)
     by_name = {one.name: one.figures.value[0, 0] for one in report.by_slice}
-    assert by_name[f"{reading}, if T, I, P differ"] == pytest.approx(1)
+    assert by_name[f"by {reading}, where they differ"] == pytest.approx(1)
     value, low, high = map(as_float, report.targets_minus_inputs)
     assert (low > 0) if shift == 0 else (high < 0)
     assert low <= value <= high
@@ -141,8 +141,8 @@ def test_every_row_with_a_sure_link_is_of_one_kind_of_each_family(rows: tuple[Go
 def test_maps_without_the_other_softmax_have_no_figures_that_need_it(tmp_path: Path, rows: tuple[GoldRow, ...]):
     report = probed(tmp_path, rows[:12], [REFERENCES["gold"](row).weights for row in rows[:12]])
     f1 = {one.name: one.figures.value[0, 2] for one in report.by_aligner}
-    assert np.isnan([f1["argmax A′"], f1["intersection"], f1["itermax"], f1["matching"]]).all()
-    assert f1["argmax A"] == 1
+    assert np.isnan([f1["backward argmax"], f1["intersection"], f1["itermax"], f1["matching"]]).all()
+    assert f1["argmax"] == 1
     assert np.isnan(report.backward_intervals.value[0, 0])
 
 
@@ -171,7 +171,7 @@ def test_planted_hits_are_counted_exactly(tmp_path: Path, rows: tuple[GoldRow, .
     report = probed(tmp_path, rows[:12], weights)
     assert report.rows == linked
     assert figure(report, "top-1") == pytest.approx(hits / linked)
-    assert figure(report, "gold mass") == pytest.approx((0.6 * hits + 0.2 * (linked - hits)) / linked)
+    assert figure(report, "attention mass") == pytest.approx((0.6 * hits + 0.2 * (linked - hits)) / linked)
 
 
 def test_the_ceiling_by_kinds_of_tokens_by_hand():
@@ -183,7 +183,12 @@ def test_the_ceiling_by_kinds_of_tokens_by_hand():
     found = score([map_of(row, weights), REFERENCES["bigram"](row)], Truth(row)).slices
     np.testing.assert_allclose(found[0], found[1], atol=1e-12)
     counted = {name: tuple(found[0, k, :2].tolist()) for k, name in enumerate(SLICES)}
-    known = {"again, same left": (2, 1), "again, other left": (2, 2), "occurs once": (2, 2), "occurs twice": (4, 3)}
+    known = {
+        "again, after the same token": (2, 1),
+        "again, after another token": (2, 2),
+        "occurs once": (2, 2),
+        "occurs twice": (4, 3),
+    }
     assert {name: counted[name] for name in known} == known
 
 

@@ -27,7 +27,7 @@ def figures(map_: AttentionMap, gold: GoldRow) -> dict[str, float]:
 
 def test_uniform_is_chance():
     found = figures(references.uniform(CATS), CATS)
-    assert found["top-1"] == found["gold mass"] == pytest.approx(1 / 7)
+    assert found["top-1"] == found["attention mass"] == pytest.approx(1 / 7)
     assert (found["AUC"], found["entropy"]) == pytest.approx((0.5, 1))
 
 
@@ -53,7 +53,7 @@ def test_lexical_splits_repeats_and_finds_nothing_where_pieces_differ():
 def test_gold_through_the_same_aligner_is_perfect_even_where_tokens_have_no_link():
     gold = row("a b", ["a", "Ġb"], ["▁", "a", "▁b"])
     found = figures(references.gold(gold), gold)
-    assert [found[k] for k in ("top-1", "MRR", "AUC", "gold mass", "F1", "EOS top-1")] == [1] * 6
+    assert [found[k] for k in ("top-1", "MRR", "AUC", "attention mass", "F1", "EOS top-1")] == [1] * 6
     assert found["AER"] == 0
 
 
@@ -89,14 +89,14 @@ def test_no_function_of_query_and_key_beats_the_ceiling():
         map_ = AttentionMap("random", gold.student, gold.teacher, weights / weights.sum(axis=1, keepdims=True))
         found = figures(map_, gold)
         assert found["top-1"] <= ceiling["top-1"] + 1e-9
-        assert found["gold mass"] <= ceiling["gold mass"] + 1e-9
+        assert found["attention mass"] <= ceiling["attention mass"] + 1e-9
         best = max(best, found["top-1"])
     assert best > 0.3  # the search is not idle
 
 
 def test_an_attention_built_to_reach_the_ceiling_reaches_it():
     found = figures(bigram(CATS), CATS)
-    assert found["gold mass"] == pytest.approx(found["top-1"])
+    assert found["attention mass"] == pytest.approx(found["top-1"])
 
 
 def test_overlap_and_chunk_differ_inside_a_many_to_many_chunk():

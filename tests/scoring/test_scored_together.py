@@ -86,7 +86,7 @@ def test_rescaling_logits_beforehand_changes_nothing_at_a_common_entropy(factor:
         sum(score([one], Truth(row), [power]).counts[0] for row, one in zip(ROWS, of, strict=False))
         for of, power in zip((maps, scaled), powers, strict=True)
     ]
-    for name in ("mass at common H", "distance at common H"):
+    for name in ("attention mass at common entropy", "distance at common entropy"):
         assert counts[0][COUNTS.index(name)] == pytest.approx(counts[1][COUNTS.index(name)], rel=0.01)
     if not 0.8 < factor < 1.25:
         assert counts[0][COUNTS.index("entropy")] != pytest.approx(counts[1][COUNTS.index("entropy")], rel=0.01)
@@ -104,7 +104,9 @@ def test_masks_and_equal_weights_have_no_common_entropy():
     assert common_power([uniform(row) for row in ROWS], 0.5) is None
     assert common_power([overlap(row) for row in ROWS], 0.5) is None
     found = score([overlap(ROWS[0])], Truth(ROWS[0]), [None]).counts[0]
-    assert np.isnan(found[[COUNTS.index("mass at common H"), COUNTS.index("distance at common H")]]).all()
+    assert np.isnan(
+        found[[COUNTS.index("attention mass at common entropy"), COUNTS.index("distance at common entropy")]]
+    ).all()
     assert np.isnan(found).sum() == 2
 
 

@@ -90,7 +90,7 @@ def test_counts_and_metrics_of_a_sentence():
     assert counts["top-1"] == 1  # row 0 hits, row 1 misses
     assert counts["MRR"] == 1 + 1 / 2
     assert counts["AUC"] == pytest.approx(1 + 2 / 3)  # row 1: Ġcd loses to a, beats b and end of sequence
-    assert counts["gold mass"] == pytest.approx(0.8 + 0.4)
+    assert counts["attention mass"] == pytest.approx(0.8 + 0.4)
     # Predicted 0-0, 1-0, 2-2: 0-0 is sure, 2-2 possible, 1-0 wrong.
     assert [counts[k] for k in ("predicted", "predicted possible", "predicted sure", "sure")] == [3, 2, 1, 3]
     assert (counts["EOS hits"], counts["sentences"]) == (0, 1)
@@ -110,7 +110,7 @@ def test_corpus_figures_come_from_summed_counts_not_from_means_of_sentences():
 
 def test_a_sentence_without_sure_links_counts_nothing():
     counts = dict(zip(COUNTS, counted(attention(*[[0.25] * 4] * 4), gold_row(set())), strict=True))
-    assert counts["rows"] == counts["top-1"] == counts["gold mass"] == counts["sure"] == 0
+    assert counts["rows"] == counts["top-1"] == counts["attention mass"] == counts["sure"] == 0
     assert np.isnan(
         dict(zip(METRICS, metrics(counted(attention(*[[0.25] * 4] * 4), gold_row(set()))), strict=True))["MRR"]
     )

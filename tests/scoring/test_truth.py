@@ -25,12 +25,12 @@ NAIVE = row_of("the cat, the cat 42 naïve the", STUDENT, TEACHER)
         "occurs twice": {1, 4},
         "occurs 3+ times": {0, 3, 11},
         # Both "cat" follow "the". The three "the" follow nothing, a comma, and "ve".
-        "again, same left": {1, 4},
-        "again, other left": {0, 3, 11},
+        "again, after the same token": {1, 4},
+        "again, after another token": {0, 3, 11},
         "with a digit": {5, 6},
         "punctuation": {2},
         # "ve" follows ï. A 2 behind a 4 is no letter, and a byte of ï is none either.
-        "goes on a word": {10},
+        "continues a word": {10},
         "part of a character": {8, 9},
     }.items(),
 )
@@ -74,7 +74,7 @@ def test_the_three_readings_of_a_row():
     # P: un ~ unbe (both begin at 0), able ~ able (8); believ begins at 2, where no teacher token does, so it is out.
     # In the row of un T = I = P, so only the row of able tells them apart.
     truth = Truth(row_of(*SPLIT))
-    found = [rows_of(truth, f"{reading}, if T, I, P differ") for reading in "TIP"]
+    found = [rows_of(truth, f"by {reading}, where they differ") for reading in ("target", "input", "start")]
     assert found == [{2: {2}}, {2: {1, 2}}, {2: {2}}]
     assert rows_of(truth, "overlap") == {0: {0}, 1: {0, 1}, 2: {2}}
     assert rows_of(truth, "gold, not overlap") == {}
@@ -83,7 +83,7 @@ def test_the_three_readings_of_a_row():
 def test_readings_where_an_annotator_dropped_a_link():
     # Without believ ~ unbe, I of able is {liev}'s step {2} alone: all agree. Gold differs from overlap at believ.
     truth = Truth(row_of(*SPLIT, {(0, 0), (1, 1), (2, 2)}))
-    assert rows_of(truth, "T, if T, I, P differ") == {}
+    assert rows_of(truth, "by target, where they differ") == {}
     assert rows_of(truth, "gold, not overlap") == {1: {1}}
     assert rows_of(truth, "overlap, not gold") == {1: {0, 1}}
     assert rows_of(truth, "overlap") == {0: {0}, 1: {0, 1}, 2: {2}}
@@ -93,14 +93,18 @@ def test_a_shared_start_may_be_no_link():
     # a|bc against ab|c: bc overlaps ab and c; it begins at 1, where none does. a overlaps ab and begins with it.
     truth = Truth(row_of("abc d", "a bc Ġd", "ab c Ġd"))
     # d: T {2}; I is the row of bc one on: {1, 2}; P {2}.
-    assert [rows_of(truth, f"{x}, if T, I, P differ") for x in "TIP"] == [{2: {2}}, {2: {1, 2}}, {2: {2}}]
+    assert [rows_of(truth, f"by {x}, where they differ") for x in ("target", "input", "start")] == [
+        {2: {2}},
+        {2: {1, 2}},
+        {2: {2}},
+    ]
 
 
 def test_both_prompts_end_at_the_first_position():
     # ab ~ a and b. The inputs of the first row are the ends of both prompts, so I is (0, 0); P is (0, 0) as well.
     truth = Truth(row_of("ab c", "ab Ġc", "a b Ġc"))
-    assert rows_of(truth, "T, if T, I, P differ") == {0: {0, 1}, 1: {2}}
-    assert rows_of(truth, "I, if T, I, P differ") == {0: {0}, 1: {1, 2}}
+    assert rows_of(truth, "by target, where they differ") == {0: {0, 1}, 1: {2}}
+    assert rows_of(truth, "by input, where they differ") == {0: {0}, 1: {1, 2}}
 
 
 def test_distances_are_in_characters_and_end_of_sequence_is_one_more():

@@ -58,10 +58,10 @@ def _steps_table(steps: Sequence[Step]) -> Node:
         "steps",
         "top-1\n%",
         "change\npoints",
-        "mass at common H\n%",
-        "same piece\n%",
-        "same left\n%",
-        "other left\n%",
+        "mass at common entropy\n%",
+        "same token elsewhere\n%",
+        "after the same token\n%",
+        "after another token\n%",
     )
     rows = [
         element(
@@ -69,7 +69,7 @@ def _steps_table(steps: Sequence[Step]) -> Node:
             element("th", str(one.steps), element("small", one.checkpoint), scope="row"),
             bounded(one.top_1, percent),
             bounded(one.change, points),
-            *(cell(percent(v)) for v in (one.common_mass, one.repeat_confusion, one.same_left, one.other_left)),
+            *(cell(percent(v)) for v in (one.common_mass, one.repeat_confusion, one.after_same, one.after_another)),
         )
         for one in steps
     ]
@@ -79,7 +79,7 @@ def _steps_table(steps: Sequence[Step]) -> Node:
 def _checkpoints_table(comparison: Comparison) -> Node:
     heads = (
         "",
-        "texts",
+        "sentences",
         f"{comparison.first}\n%",
         f"{comparison.second}\n%",
         "difference\npoints",

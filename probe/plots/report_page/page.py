@@ -99,10 +99,10 @@ def _section(report: ProbeReport, drawn: Sequence[tuple[GoldRow, AttentionMap]],
         methods_table(report),
         element("h3", "Phenomena"),
         element("p", f"Top-1 of {first} and of the methods to compare, on the sentences with each tag. {few}"),
-        groups_table("phenomenon", "texts", report, report.by_phenomenon),
+        groups_table("phenomenon", "sentences", report, report.by_phenomenon),
         element("h3", "Kinds of tokens"),
-        groups_table("student token", "in texts", report, kinds),
-        element("h3", "Where the weight goes"),
+        groups_table("student token", "in sentences", report, kinds),
+        element("h3", "Where the attention mass goes"),
         element("p", "The columns divide the attention mass of the student tokens with a sure link, in percent."),
         mass_table(report),
         *_triples(report),
@@ -141,7 +141,7 @@ def _provenance(origin: Origin) -> Node:
         "seeds": [f"untrained query matrices: {', '.join(map(str, origin.random_seeds))}"]
         if origin.random_seeds
         else [],
-        "intervals": [f"95 %, {RESAMPLES} resamples of sentences, seed {SEED}"],
+        "95 % CI": [f"{RESAMPLES} resamples of sentences, seed {SEED}"],
         "versions": [f"{name} {version}" for name, version in origin.versions],
     }
     items = [
@@ -176,7 +176,7 @@ def _sentences(report: ProbeReport, drawn: Sequence[tuple[GoldRow, AttentionMap]
     """The sentences with their values, the lowest top-1 first, sentences without a sure link last."""
     with np.errstate(invalid="ignore"):
         found = metrics(report.counts[:, 0])
-    top_1, mass = found[:, METRICS.index("top-1")].tolist(), found[:, METRICS.index("gold mass")].tolist()
+    top_1, mass = found[:, METRICS.index("top-1")].tolist(), found[:, METRICS.index("attention mass")].tolist()
     heads = {"id": "sentence", "length": "student tokens", "hits": "top-1 %", "mass": "mass %"}
     columns = [
         element("th", text, scope="col", data_key=key, aria_sort="ascending" if key == "hits" else "none")

@@ -53,20 +53,20 @@ def groups_table(title: str, unit: str, report: ProbeReport, groups: Sequence[Gr
     """Top-1 by group: of the probed method, with a 95 % CI if any group has one, and of some other methods."""
     beside = [name for name in BESIDE if name in report.methods]
     k = SLICE_METRICS.index("top-1")
-    with_bounds = any(one.figures.at(0, k).low is not None for one in groups)
+    with_interval = any(one.figures.at(0, k).low is not None for one in groups)
     rows = [
         element(
             "tr",
             _row_head(one.name),
             cell(str(one.sentences)),
             cell(str(one.rows)),
-            cell(*map(percent, list(one.figures.at(0, k))[: None if with_bounds else 1])),
+            cell(*map(percent, list(one.figures.at(0, k))[: None if with_interval else 1])),
             *(cell(percent(one.figures.value[report.methods.index(name), k])) for name in beside),
         )
         for one in groups
     ]
     heads = [title, unit, "tokens", f"{report.methods[0]}\ntop-1, %", *(f"{name}\ntop-1, %" for name in beside)]
-    return new_table(heads, rows, heads[3] if with_bounds else None)
+    return new_table(heads, rows, heads[3] if with_interval else None)
 
 
 def mass_table(report: ProbeReport) -> Node:
@@ -119,14 +119,14 @@ def _row_head(name: str) -> Node:
     return element("th", name, *note, scope="row")
 
 
-def cell(value: str, *bounds: str) -> Node:
+def cell(value: str, *ends: str) -> Node:
     """A value with its 95 % CI, if any. An empty CI keeps the values of a column aligned."""
-    shown = [element("small", f"[{', '.join(bounds)}]" if all(bounds) else "")] if bounds else []
+    shown = [element("small", f"[{', '.join(ends)}]" if all(ends) else "")] if ends else []
     return element("td", value, *shown)
 
 
 def bounded(found: Estimate, form: Callable[[float | None], str]) -> Node:
-    """A figure with its bounds."""
+    """A figure with its 95 % CI."""
     return cell(*map(form, found))
 
 

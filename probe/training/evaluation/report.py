@@ -54,7 +54,7 @@ def _plain(found: Score) -> dict[str, float | None]:
 def table(systems: Sequence[System]) -> "RenderableType":
     """One row for each system and set, 80 columns wide."""
     heads = "ROUGE-L\n% [95 %]", "± decoding\nseeds", "± training\nseeds", "exact\n%", "bits a\nbyte"
-    made = new_table("model", "set", *heads, texts=2)
+    made = new_table("model", "set", *heads, words=2)
     for system in systems:
         for name in system.sets:
             bits, _ = system.bits_per_byte(name)

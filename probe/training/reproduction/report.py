@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 
-SCHEMA = 2
+SCHEMA = 3
 PACKAGES = ("torch", "transformers", "numpy", "tokenizers")
 PROBED = ("checkpoint", "method", "criterion", "steps", "pair", "sentences", "rows", "bootstrap", "figures")
 """What results repeat of a probe's report; the whole report, a megabyte, lies in its stage."""
@@ -119,7 +119,7 @@ def _listed(values: Sequence[Any]) -> str:
 
 def stages(results: Results) -> "RenderableType":
     """What ran, from when, and at what cost."""
-    made = new_table("stage", "state", "finished (UTC)", "seconds", texts=3)
+    made = new_table("stage", "state", "finished (UTC)", "seconds", words=3)
     for outcome in results.outcomes:
         finished = outcome.finished.removesuffix("+00:00").replace("T", " ") if outcome.finished else ""
         seconds = "" if outcome.seconds is None else f"{outcome.seconds:.0f}"

@@ -105,7 +105,7 @@ def test_sentences_carry_the_reports_numbers(page: str, probed: Probed):
     report = probed.report
     assert set(shown) == set(report.sentences)
     for n, id_ in enumerate(report.sentences):
-        values = [100 * figures(report, metric)[n] for metric in ("top-1", "gold mass")]
+        values = [100 * figures(report, metric)[n] for metric in ("top-1", "attention mass")]
         assert shown[id_][1:] == [str(report.lengths[n]), *(f"{value:.1f}" for value in values)]
         for part in (id_, *report.phenomena[n]):
             assert part in shown[id_][0]
@@ -147,7 +147,7 @@ def test_bounds_take_no_place_in_a_table_without_any(probed: Probed):
         for one in probed.report.by_phenomenon
     )
     some, none = (
-        markup(groups_table("phenomenon", "texts", probed.report, groups))
+        markup(groups_table("phenomenon", "sentences", probed.report, groups))
         for groups in (probed.report.by_phenomenon, few)
     )
     # A place for bounds in every row of the one, the head over the figures; nothing of it in the other.

@@ -81,7 +81,7 @@ def test_sorting(page: Page, probed: Probed):
     found = dict(zip(METRICS, metrics(report.counts[:, 0]).T.tolist(), strict=True))
     values = {
         "student tokens": dict(zip(report.sentences, report.lengths, strict=True)),
-        "mass %": dict(zip(report.sentences, found["gold mass"], strict=True)),
+        "mass %": dict(zip(report.sentences, found["attention mass"], strict=True)),
         "top-1 %": dict(zip(report.sentences, found["top-1"], strict=True)),
     }
     for name, of_one in values.items():
