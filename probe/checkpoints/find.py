@@ -9,7 +9,7 @@ from pathlib import Path
 from probe.checkpoints.checkpoint import MANIFEST, TENSORS, Checkpoint, load_checkpoint
 from probe.checkpoints.opened import OpenCheckpoint, open_checkpoint
 from probe.errors import CheckpointError, Problem
-from probe.models.sources import bundled_dir, bundled_names
+from probe.models.sources import BUNDLED, bundled_dir, bundled_names
 from probe.models.table_sources import find_source
 
 
@@ -44,8 +44,12 @@ def find_checkpoint(named: str, overrides: Overrides = Overrides(), texts: Seque
 
 def _load(named: str, overrides: Overrides, texts: Sequence[str]) -> Checkpoint:
     directory = Path(named)
-    if named in bundled_names():
-        checkpoint = load_checkpoint(bundled_dir() / named)
+    if named in bundled_names() and _holds_checkpoints(directory):
+        got = f"the bundled {named} and the directory {directory.absolute()}"
+        remedy = f"Name {BUNDLED}{named}, or ./{named}."
+        raise CheckpointError(Problem(named, "one checkpoint of this name", got, remedy))
+    if named.removeprefix(BUNDLED) in bundled_names():
+        checkpoint = load_checkpoint(bundled_dir() / named.removeprefix(BUNDLED))
     elif (directory / MANIFEST).is_file():
         checkpoint = load_checkpoint(directory)
     elif directory.is_dir():
@@ -84,6 +88,13 @@ def _from_hub(named: str) -> Path:
         if path is None:
             raise files.missing(name)
     return path.parent
+
+
+def _holds_checkpoints(directory: Path) -> bool:
+    from probe.checkpoints.dskd import is_dskd
+
+    places = [directory, *directory.iterdir()] if directory.is_dir() else []
+    return any((place / MANIFEST).is_file() or is_dskd(place) for place in places)
 
 
 def _no_checkpoint(named: str, directory: Path) -> CheckpointError:
