@@ -6,12 +6,13 @@
 # make reports    those reports; trains the demo first, which takes an hour
 # make picture    the picture of the README; needs the fetched real pair
 # make docs       docs/commands.md, from the options of the commands
+# make site       the documentation in site/, to be opened as site/index.html, without network
 
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: probe test test-all notebooks figures reports picture docs format wheel clean
+.PHONY: probe test test-all notebooks figures reports picture docs site format wheel clean
 
 probe: .venv/.probe
 	$(BIN)/probe-align --pairs alignments/gold.tsv
@@ -66,6 +67,9 @@ picture: .venv/.dev
 docs: .venv/.probe
 	$(BIN)/python docs/commands.py
 
+site: .venv/.site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 format: .venv/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -75,7 +79,7 @@ wheel: .venv/.dev
 	$(BIN)/python -m build --wheel --outdir dist .
 
 clean:
-	rm -rf .venv build dist *.egg-info
+	rm -rf .venv build dist site *.egg-info
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -87,3 +91,7 @@ clean:
 .venv/.dev: pyproject.toml constraints.txt | .venv/bin/python
 	$(PIP) --editable '.[dev,train]'
 	touch $@ .venv/.probe
+
+.venv/.site: pyproject.toml constraints.txt | .venv/bin/python
+	$(PIP) --editable '.[site]'
+	touch $@

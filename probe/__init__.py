@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from probe.report.document import load_report, load_reports, save_report
     from probe.report.values import ProbeReport
     from probe.tokens import TokenizedText
-    from probe.widgets.annotator import annotate
-    from probe.widgets.explore import explore
+    from probe.widgets.opening import annotate, explore
 
 __version__ = "0.1.0"
 
@@ -45,9 +44,9 @@ _HOMES = {
     "ProbeReport": "report.values",
     "TokenizedText": "tokens",
     "align_pairs": "alignment.align",
-    "annotate": "widgets.annotator",
+    "annotate": "widgets.opening",
     "blank_pairs": "gold.drafts",
-    "explore": "widgets.explore",
+    "explore": "widgets.opening",
     "find_checkpoint": "checkpoints.find",
     "fitting_rows": "alignment.fitting",
     "heatmap": "plots.heatmaps.heatmap",

@@ -1,5 +1,6 @@
-"""What two tokenisations of one text share, by UTF-8 bytes: overlapping spans, and chunks with common boundaries."""
+"""What two tokenisations of one text share: overlapping spans of bytes, chunks with common boundaries, equal tokens."""
 
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,6 +95,23 @@ def overlap_mask(student: TokenizedText, teacher: TokenizedText) -> Bool[np.ndar
 def content_mask(student: TokenizedText, teacher: TokenizedText) -> Bool[np.ndarray, "student teacher"]:
     """True where two tokens share a byte that is not white space."""
     return shared_content(student, teacher) > 0
+
+
+def equal_mask(students: Sequence[Hashable], teachers: Sequence[Hashable]) -> Bool[np.ndarray, "student teacher"]:
+    """True where two items are equal."""
+    numbers = numbered([*students, *teachers])
+    return numbers[: len(students), None] == numbers[None, len(students) :]
+
+
+def numbered(items: Sequence[Hashable]) -> Int[np.ndarray, " items"]:
+    """A number for each item; equal items have the same one."""
+    numbers: dict[Hashable, int] = {}
+    return np.array([numbers.setdefault(item, len(numbers)) for item in items], dtype=np.int64)
+
+
+def surfaces(side: TokenizedText) -> list[bytes]:
+    """What each token stands for, spaces around it aside."""
+    return [side.surface(i).strip(b" ") or side.surface(i) for i in range(len(side.tokens))]
 
 
 def shared_bytes(student: TokenizedText, teacher: TokenizedText) -> Int[np.ndarray, "student teacher"]:

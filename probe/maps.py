@@ -111,3 +111,10 @@ class AttentionMap:
             raise MapError(
                 Problem(str(path), "a map saved by AttentionMap.save", str(error), "Save the map again.")
             ) from error
+
+
+def with_eos(weights: Float[np.ndarray, "student teacher"]) -> Float[np.ndarray, "student_targets teacher_targets"]:
+    """Add the targets of end of sequence, and let each row sum to one; a row of zeros has all its weight there."""
+    padded = np.pad(weights, ((0, 1), (0, 1)))
+    padded[padded.sum(axis=1) == 0, -1] = 1.0
+    return padded / padded.sum(axis=1, keepdims=True)

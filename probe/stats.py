@@ -1,8 +1,8 @@
-"""Intervals and tests: bootstraps over sentences and training seeds, and a paired permutation test over sentences."""
+"""Figures with their intervals, and tests: resampled over sentences, and over training seeds."""
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +15,14 @@ def known(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
+def as_float(value: float | None) -> float:
+    """The figure, or NaN where it is not known: charts and rows of CSV have no None."""
+    return math.nan if value is None else float(value)
+
+
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A figure with 95 % bounds."""
+    """A figure with its 95 % interval; None where it is not known."""
 
     value: float | None
     low: float | None = None
@@ -28,11 +33,36 @@ class Estimate:
         """An estimate of three floats, any of which may be NaN."""
         return cls(known(value), known(low), known(high))
 
+    def __iter__(self) -> Iterator[float | None]:
+        """The figure and both ends of its interval."""
+        return iter((self.value, self.low, self.high))
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """Figures with their 95 % intervals, in arrays of one shape; NaN where one is not known."""
+
+    value: Float[np.ndarray, "*figures"]
+    low: Float[np.ndarray, "*figures"]
+    high: Float[np.ndarray, "*figures"]
+
+    def __getitem__(self, place: Any) -> "Estimates":
+        """Some of them, as numpy picks them."""
+        return Estimates(*(np.asarray(part[place]) for part in (self.value, self.low, self.high)))
+
+    def at(self, *place: int) -> Estimate:
+        """One of them."""
+        return Estimate.of(*(float(part[place]) for part in (self.value, self.low, self.high)))
+
+    def each(self) -> list[Estimate]:
+        """All of them, in the order of the flattened arrays."""
+        return [self.at(*place) for place in np.ndindex(self.value.shape)]
+
 
 RESAMPLES, SEED, CONFIDENCE = 2000, 0, 0.95
 PERMUTATIONS = 9999
 FEW = 10
-"""Of fewer sentences, resampling tells too little of others for bounds to be printed."""
+"""Of fewer sentences, resampling tells too little of others for an interval to be printed."""
 ENOUGH_SEEDS = 5
 """Paired training seeds that a claim about methods, rather than checkpoints, needs."""
 SEED_RESAMPLES = 9999
@@ -41,29 +71,41 @@ BATCH_ELEMENTS = 2_000_000
 """Draws that scipy holds at a time: 16 MB of indices, however many sentences there are."""
 
 
-def bootstrap_interval(
-    counts: Float[np.ndarray, "sentences counts"],
-    statistic: Callable[[Float[np.ndarray, "*batch counts"]], Float[np.ndarray, "*batch statistics"]],
-) -> tuple[Float[np.ndarray, " statistics"], Float[np.ndarray, " statistics"]]:
-    """Percentile bounds at 95 % of statistics of summed counts; sentences are drawn with replacement.
+Statistic = Callable[[Float[np.ndarray, "*batch_and_counts"]], Float[np.ndarray, "*batch_and_figures"]]
+"""Figures of summed counts; whatever axes come before those of the counts stay as they are."""
 
-    Tokens of one sentence are not independent, so the sentence is the unit that is resampled. One sentence alone says
-    nothing of another: its bounds are NaN.
+
+def estimates(
+    counts: Float[np.ndarray, "sentences ..."],
+    statistic: Statistic,
+    sentences: Int[np.ndarray, "..."] | None = None,
+    least: int = FEW,
+) -> Estimates:
+    """Figures of counts summed over sentences, with percentile intervals at 95 %; sentences are drawn with replacement.
+
+    Tokens of one sentence are not independent, so the sentence is the unit that is resampled. Of few sentences, which
+    say too little of others, the intervals are not known, and of one alone they never are.
+
+    Args:
+        counts: of each sentence, in as many axes as the statistic takes.
+        statistic: the figures.
+        sentences: how many sentences have something to say of each figure; without it, all of them.
+        least: how many sentences an interval needs.
     """
     from scipy.stats import DegenerateDataWarning, bootstrap
 
-    size = len(counts)
-    if size < 2:
-        unknown = np.full_like(statistic(counts.sum(axis=0)), np.nan)
-        return unknown, unknown
+    size, *axes = counts.shape
+    value, flat = np.asarray(statistic(counts.sum(axis=0))), counts.reshape(size, -1)
+    if size < max(least, 2):
+        return _without_intervals(value)
 
     def of_resamples(index: np.ndarray, axis: int = -1) -> np.ndarray:
-        # How often each sentence was drawn, times its counts, is the sum over the draws. Statistics go first for scipy.
+        # How often each sentence was drawn, times its counts, is the sum over the draws. Figures go first for scipy.
         draws = index.reshape(-1, size)
         shifted = draws + size * np.arange(len(draws))[:, None]
         times = np.bincount(shifted.ravel(), minlength=draws.size).reshape(draws.shape)
-        summed = (times @ counts).reshape(*index.shape[:-1], counts.shape[1])
-        return np.moveaxis(statistic(summed), -1, 0)
+        found = statistic((times @ flat).reshape(*index.shape[:-1], *axes))
+        return np.moveaxis(found.reshape(*index.shape[:-1], value.size), -1, 0)
 
     with warnings.catch_warnings():
         # A figure may be undefined in a resample, as F1 is without a hit: its bounds are then NaN, which says it all.
@@ -78,19 +120,38 @@ def bootstrap_interval(
             confidence_level=CONFIDENCE,
             rng=np.random.default_rng(SEED),
         )
-    return np.asarray(found.confidence_interval.low), np.asarray(found.confidence_interval.high)
+    enough = np.broadcast_to(True if sentences is None else sentences >= least, value.shape)
+    ends = (np.asarray(end).reshape(value.shape) for end in found.confidence_interval)
+    return Estimates(value, *(np.where(enough, end, np.nan) for end in ends))
 
 
-def hierarchical_interval(
+def paired_difference(
+    first: Float[np.ndarray, "sentences counts"],
+    second: Float[np.ndarray, "sentences counts"],
+    statistic: Statistic,
+) -> Estimates:
+    """What the second has more than the first of each figure; sentences are drawn with the counts of both."""
+    return estimates(
+        np.stack([first, second], axis=1),
+        lambda summed: statistic(summed[..., 1, :]) - statistic(summed[..., 0, :]),
+    )
+
+
+def _without_intervals(value: Float[np.ndarray, "*figures"]) -> Estimates:
+    unknown = np.full_like(value, np.nan)
+    return Estimates(value, unknown, unknown)
+
+
+def difference_over_seeds(
     first: Float[np.ndarray, "seeds sentences counts"],
     second: Float[np.ndarray, "seeds sentences counts"],
-    statistic: Callable[[Float[np.ndarray, "*batch counts"]], Float[np.ndarray, "*batch statistics"]],
-) -> tuple[Float[np.ndarray, " statistics"], Float[np.ndarray, " statistics"]]:
-    """Bounds at 95 % of the difference of two methods, second minus first, over other seeds and other sentences.
+    statistic: Statistic,
+) -> Estimates:
+    """Differences of two methods, second minus first, with intervals at 95 % over other seeds and other sentences.
 
-    The difference is that of a statistic of counts summed over sentences, averaged over paired training seeds. Pairs
-    of seeds are drawn with replacement, and so are sentences, which all drawn seeds share. Of one seed, or one
-    sentence, the other level alone is resampled; of one of each the bounds are NaN.
+    A difference is that of a statistic of counts summed over sentences, averaged over paired training seeds. Pairs of
+    seeds are drawn with replacement, and so are sentences, which all drawn seeds share. Of one seed sentences alone are
+    resampled; of few sentences the intervals are not known.
 
     Plain percentiles are too narrow for few seeds: a resample has (n - 1)/n of their variance, and normal tails. So
     they are taken farther out ("expanded percentile", Hesterberg 2015), with Satterthwaite's degrees of freedom for the
@@ -104,9 +165,8 @@ def hierarchical_interval(
         return theirs - ours
 
     observed = by_seed(np.ones(sentences))
-    if seeds == sentences == 1:
-        unknown = np.full(observed.shape[-1], np.nan)
-        return unknown, unknown
+    if sentences < FEW:
+        return _without_intervals(observed.mean(axis=0))
     rng = np.random.default_rng(SEED)
     batch = max(1, BATCH_ELEMENTS // (sentences + 2 * seeds * columns))
     drawn: list[np.ndarray] = []
@@ -123,7 +183,7 @@ def hierarchical_interval(
     low, high = (
         np.array([np.quantile(values[:, k], tail) for k, tail in enumerate(ends)]) for ends in (tails, 1 - tails)
     )
-    return low, high
+    return Estimates(observed.mean(axis=0), low, high)
 
 
 def _expanded_tails(

@@ -69,6 +69,14 @@ class TokenizedText:
         return tuple(_display(self.surface(i), token.piece) for i, token in enumerate(self.tokens))
 
 
+def text_of(surface: bytes) -> str | None:
+    """The characters of a token; None where it begins or ends inside of one."""
+    try:
+        return surface.decode()
+    except UnicodeDecodeError:
+        return None
+
+
 @cache
 def byte_of_char() -> dict[str, int]:
     """GPT-2's alphabet: printable Latin-1 stands for itself, the other bytes for U+0100 and up."""

@@ -82,3 +82,12 @@ def test_no_file_of_the_package_is_left_out_of_the_wheel():
     packaged = {path for pattern in patterns for path in (ROOT / "probe").glob(pattern)}
     data = {p for p in (ROOT / "probe").rglob("*") if p.is_file() and p.suffix not in (".py", ".pyc")}
     assert data <= packaged
+
+
+def test_what_modules_read_is_packed_and_no_pattern_is_left_over():
+    package = ROOT / "probe"
+    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["probe"]
+    matched = {pattern: {path for path in package.glob(pattern) if path.is_file()} for pattern in patterns}
+    assert [pattern for pattern, paths in matched.items() if not paths] == []
+    there = {path for path in package.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+    assert there - set().union(*matched.values()) == set()

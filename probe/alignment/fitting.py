@@ -1,13 +1,15 @@
-"""Which gold rows are for which maps: those whose tokens are the same."""
+"""Which gold rows are for which checkpoints: those whose tokens are the same."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
+from probe.checkpoints.find import Overrides, find_checkpoint
 from probe.checkpoints.open_model import OpenModel
 from probe.checkpoints.opened import OpenCheckpoint
 from probe.errors import PairsError, Problem
 from probe.gold.pairs import GoldFile, declared_vocabularies
 from probe.gold.rows import GoldRow
+from probe.maps import AttentionMap
 
 
 def fitting_rows(open_: OpenCheckpoint, gold: GoldFile, path: Path) -> list[GoldRow]:
@@ -53,6 +55,29 @@ def fitting_rows(open_: OpenCheckpoint, gold: GoldFile, path: Path) -> list[Gold
             )
         )
     return rows
+
+
+def maps_of_text(
+    text: str, names: Sequence[str], overrides: Overrides, rows: Sequence[GoldRow], gold: GoldRow | None
+) -> tuple[dict[str, AttentionMap], GoldRow | None]:
+    """The maps of one text by checkpoints, by name, and its gold row: the given one, else the first of these tokens.
+
+    Raises:
+        PairsError: the given row is of other tokens than a checkpoint's.
+    """
+    maps: dict[str, AttentionMap] = {}
+    given = gold is not None
+    for named in names:
+        opened = find_checkpoint(named, overrides, [text])
+        sides = opened.tokenize(text)
+        if gold is None:
+            gold = next((row for row in rows if (row.student, row.teacher) == sides), None)
+        elif given and (gold.student, gold.teacher) != sides:
+            remedy = "Name a checkpoint of the row's pair."
+            raise PairsError(Problem(f"row {gold.id}", f"tokens of {named}", gold.pair, remedy))
+        name = opened.checkpoint.name
+        maps[named if name in maps else name] = opened.map(*sides)
+    return maps, gold
 
 
 def _foreign_pieces(row: GoldRow, where: str, pieces: Sequence[str], model: OpenModel) -> Problem:

@@ -2,17 +2,21 @@
 
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from probe.cli.align_checks import check_functional, check_outputs, labels_of
-from probe.cli.run import add_checkpoints, run, with_version
+from probe.cli.run import add_checkpoints, new_console, run, with_version
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from probe.checkpoints.opened import OpenCheckpoint
-    from probe.cli.align_outputs import Drawable, MapOf
+    from probe.cli.align_outputs import Drawable, Scored
     from probe.gold.pairs import GoldFile
+    from probe.gold.rows import GoldRow
+    from probe.maps import AttentionMap
     from probe.report.values import ProbeReport
 
 
@@ -99,70 +103,63 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _align(arguments: Namespace) -> None:
-    from rich.console import Console
-
-    from probe.cli.align_outputs import compare, compare_methods, draw, print_report, save_maps
+    from probe.cli.align_outputs import compare, explain, print_compared, print_page, write
     from probe.gold.pairs import read_pairs
 
     labels = labels_of(arguments)
     check_functional(arguments)
     check_outputs(arguments)
     gold = read_pairs(arguments.pairs)
-    console = Console(highlight=False, markup=False)
-    # A page at once, where it is sure to be wanted: seeds and steps have one table for all.
-    is_alone = len(labels) + len(arguments.maps) < 2
-    at_once = is_alone or bool(arguments.by) or arguments.functional is not None
-    reports: dict[str, ProbeReport] = {}
-    drawn: dict[str, tuple[Drawable, ...]] = {}
-    for name, report, map_of in _reports(arguments, list(labels), gold):
-        reports[name] = report
-        if at_once:
-            print_report(console, report, arguments.by)
-        if arguments.heatmaps or arguments.html or arguments.save_maps:
-            scored = set(report.sentences)
-            drawn[name] = tuple((row, map_of(row)) for row in gold.rows if row.id in scored)
-        if arguments.heatmaps:
-            draw(report.checkpoint, drawn[name], arguments.heatmaps)
-        if arguments.save_maps:
-            save_maps(report.checkpoint, drawn[name], arguments.save_maps)
-    if any(labels.values()):
-        compare_methods(console, arguments, labels, reports, drawn, printed=at_once)
-    else:
-        compare(console, arguments, reports, drawn, printed=at_once)
+    scored = dict(_scored(arguments, list(labels), gold))
+    reports = {name: one.report for name, one in scored.items()}
+    compared = compare(reports, labels, every_two=arguments.json is not None)
+    write(arguments, scored, compared)
+    console = new_console()
+    # Seeds and steps have one table for all of them: their pages are printed where somebody asks.
+    in_one_table = len(scored) > 1 and (any(labels.values()) or compared.steps)
+    if not in_one_table or arguments.by or arguments.functional is not None:
+        for one in scored.values():
+            print_page(console, one.report, arguments.by)
+            if one.opened is not None:
+                _print_functional(console, arguments, one.opened, gold)
+        explain(console, list(reports.values()), arguments.by)
+    print_compared(console, reports, labels, compared)
 
 
-def _reports(
-    arguments: Namespace, names: Sequence[str], gold: "GoldFile"
-) -> "Iterator[tuple[str, ProbeReport, MapOf]]":
-    """A report on each checkpoint and each file of maps, with the probed map of a row; the demo where none is named."""
+def _scored(arguments: Namespace, names: Sequence[str], gold: "GoldFile") -> "Iterator[tuple[str, Scored]]":
+    """Each checkpoint and each file of maps, by name; the demo where none is named."""
     import shlex
 
     from probe.alignment.align import align_maps, align_pairs
     from probe.checkpoints.find import Overrides, find_checkpoint
+    from probe.cli.align_outputs import Scored
     from probe.exchange.given_maps import given_maps
+
+    def drawn(report: "ProbeReport", map_of: "Callable[[GoldRow], AttentionMap]") -> "tuple[Drawable, ...]":
+        if not (arguments.heatmaps or arguments.html or arguments.save_maps):
+            return ()
+        ids = set(report.sentences)
+        return tuple((row, map_of(row)) for row in gold.rows if row.id in ids)
 
     command = shlex.join(["probe-align", *(sys.argv[1:] if sys.argv[0].endswith("probe-align") else [])])
     overrides = Overrides(arguments.student, arguments.teacher, arguments.key_scale)
     for name in names or ([] if arguments.maps else ["demo"]):
         opened = find_checkpoint(name, overrides, [row.text for row in gold.rows])
         report = align_pairs(opened, gold, arguments.pairs, arguments.methods, command)
-        yield name, report, lambda row, opened=opened: opened.map(row.student, row.teacher)
-        if arguments.functional is not None:  # whoever asked for the report has printed it by now
-            _print_functional(arguments, opened, gold)
+        maps = drawn(report, lambda row, opened=opened: opened.map(row.student, row.teacher))
+        # Two vocabularies may take a gigabyte: only the functional probe has a use for them yet.
+        yield name, Scored(report, maps, None if arguments.functional is None else opened)
     for path in arguments.maps:
         given = given_maps(path, gold, arguments.pairs)
         report = align_maps(given, gold, arguments.pairs, arguments.methods, command)
-        yield str(path), report, lambda row, given=given: given.maps[row.id]
+        yield str(path), Scored(report, drawn(report, lambda row, given=given: given.maps[row.id]))
 
 
-def _print_functional(arguments: Namespace, opened: "OpenCheckpoint", gold: "GoldFile") -> None:
-    from rich.console import Console
-
+def _print_functional(console: "Console", arguments: Namespace, opened: "OpenCheckpoint", gold: "GoldFile") -> None:
     from probe.alignment.fitting import fitting_rows
     from probe.functional.command import print_functional
 
     rows = fitting_rows(opened, gold, arguments.pairs)
-    console = Console(highlight=False, markup=False)
     print_functional(console, opened, rows, arguments.pairs, arguments.functional, arguments.refit_on)
 
 

@@ -1,24 +1,56 @@
-"""What ``probe-align`` prints, draws and writes."""
+"""What ``probe-align`` compares, prints, draws and writes."""
 
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from probe.checkpoints.opened import OpenCheckpoint
     from probe.gold.rows import GoldRow
     from probe.maps import AttentionMap
     from probe.plots.report_page.compared import Compared
     from probe.report.values import ProbeReport
 
-    MapOf = Callable[[GoldRow], AttentionMap]
     Drawable = tuple[GoldRow, AttentionMap]
-    Drawn = dict[str, tuple[Drawable, ...]]
+    Reports = Mapping[str, ProbeReport]
+    Labels = Mapping[str, str | None]
 
 
-def print_report(console: "Console", report: "ProbeReport", by: Sequence[str] | None) -> None:
+@dataclass(frozen=True)
+class Scored:
+    """A report, and what is needed of the checkpoint or the maps that it is of."""
+
+    report: "ProbeReport"
+    drawn: "tuple[Drawable, ...]"
+    """The rows and their probed maps; none where nothing is drawn."""
+    opened: "OpenCheckpoint | None" = None
+    """The checkpoint, for the functional probe; None where there is none to be."""
+
+
+def compare(reports: "Reports", labels: "Labels", *, every_two: bool) -> "Compared":
+    """Methods over their seeds where checkpoints have labels, else the steps of one run, else every two checkpoints.
+
+    Steps of a run are compared two by two as well where ``every_two`` says so.
+    """
+    from probe.plots.report_page.compared import Compared
+    from probe.report.comparison import compare_all
+    from probe.report.method_comparison import compare_methods
+    from probe.report.steps import by_steps
+
+    if any(labels.values()):
+        seeds: dict[str, dict[str, ProbeReport]] = {}
+        for name, label in labels.items():
+            seeds.setdefault(label or name, {})[name] = reports[name]
+        return Compared(methods=compare_methods(seeds))
+    steps = by_steps(reports)
+    return Compared(compare_all(reports) if every_two or not steps else (), steps)
+
+
+def print_page(console: "Console", report: "ProbeReport", by: Sequence[str] | None) -> None:
     """What was probed, and the sections that are asked for."""
     from probe.report.tables import DEFAULT_SECTIONS, SECTIONS, heading
 
@@ -27,68 +59,43 @@ def print_report(console: "Console", report: "ProbeReport", by: Sequence[str] | 
         console.print(SECTIONS[name](report))
 
 
-def compare(
-    console: "Console", arguments: Namespace, reports: "dict[str, ProbeReport]", drawn: "Drawn", *, printed: bool
-) -> None:
-    """Steps of one run in one table; other checkpoints each on a page, if not ``printed`` yet, and then two by two."""
-    from probe.plots.report_page.compared import Compared
-    from probe.report import steps
-    from probe.report.comparison import compare_all, reading, table
-
-    run_of = steps.by_steps(reports)
-    comparisons = compare_all(reports) if arguments.json or not run_of else []
-    _write(arguments, reports, Compared(comparisons, run_of), drawn)
-    if run_of:
-        if printed:
-            _explain(console, arguments, reports)
-        console.print(steps.table(run_of))
-        console.print("\n".join(steps.reading(run_of)))
-        return
-    if not printed:
-        for report in reports.values():
-            print_report(console, report, None)
-    _explain(console, arguments, reports)
-    for comparison in comparisons:
-        console.print(table(comparison))
-        console.print("\n".join(reading(comparison)))
-    if apart := len(reports) * (len(reports) - 1) // 2 - len(comparisons):
-        console.print(f"{apart} pairs of checkpoints share no text and are not compared.")
-
-
-def _explain(console: "Console", arguments: Namespace, reports: "dict[str, ProbeReport]") -> None:
+def explain(console: "Console", reports: "Sequence[ProbeReport]", by: Sequence[str] | None) -> None:
+    """How to read the pages, once for all of them."""
     from probe.report.tables import DEFAULT_SECTIONS, reading
 
-    console.print("\n".join(reading(list(reports.values()), arguments.by or DEFAULT_SECTIONS)))
+    console.print("\n".join(reading(reports, by or DEFAULT_SECTIONS)))
 
 
-def compare_methods(
-    console: "Console",
-    arguments: Namespace,
-    labels: "dict[str, str | None]",
-    reports: "dict[str, ProbeReport]",
-    drawn: "Drawn",
-    *,
-    printed: bool,
-) -> None:
-    """Every two labels, over their seeds."""
-    from probe.plots.report_page.compared import Compared
-    from probe.report.method_comparison import compare_methods, reading, table
+def print_compared(console: "Console", reports: "Reports", labels: "Labels", compared: "Compared") -> None:
+    """The steps of one run in one table; of other checkpoints and of methods a table for every two."""
+    from probe.report import comparison, method_comparison, steps
 
-    by_label: dict[str, dict[str, ProbeReport]] = {label: {} for label in labels.values() if label}
-    for name, label in labels.items():
-        by_label[label or name][name] = reports[name]
-    methods = compare_methods(by_label)
-    if printed:
-        _explain(console, arguments, reports)
-    _write(arguments, reports, Compared(methods=methods), drawn)
-    for method in methods:
-        console.print(table(method))
-        console.print("\n".join(reading(method)))
-    if apart := len(by_label) * (len(by_label) - 1) // 2 - len(methods):
-        console.print(f"{apart} pairs of methods share no text and are not compared.")
+    if compared.steps:
+        console.print(steps.table(compared.steps))
+        console.print("\n".join(steps.reading(compared.steps)))
+        return
+    for two in compared.comparisons:
+        console.print(comparison.table(two))
+        console.print("\n".join(comparison.reading(two)))
+    for two in compared.methods:
+        console.print(method_comparison.table(two))
+        console.print("\n".join(method_comparison.reading(two)))
+    kind, count = ("methods", len({*labels.values()})) if any(labels.values()) else ("checkpoints", len(reports))
+    if apart := count * (count - 1) // 2 - len(compared.comparisons) - len(compared.methods):
+        console.print(f"{apart} pairs of {kind} share no text and are not compared.")
 
 
-def draw(checkpoint: str, drawn: "Sequence[Drawable]", directory: Path) -> None:
+def write(arguments: Namespace, scored: Mapping[str, Scored], compared: "Compared") -> None:
+    """All files: heatmaps, maps, and reports with what was found of several."""
+    for one in scored.values():
+        if arguments.heatmaps:
+            _draw(one, arguments.heatmaps)
+        if arguments.save_maps:
+            _save_maps(one, arguments.save_maps)
+    _write_reports(arguments, scored, compared)
+
+
+def _draw(scored: Scored, directory: Path) -> None:
     """A heatmap of each sentence, as CHECKPOINT-ID.pdf."""
     import sys
     from urllib.parse import quote
@@ -98,30 +105,27 @@ def draw(checkpoint: str, drawn: "Sequence[Drawable]", directory: Path) -> None:
 
     from probe.plots.heatmaps.heatmap import save_heatmap
 
-    for row, map_ in track(drawn, "Heatmaps", console=Console(stderr=True), disable=not sys.stderr.isatty()):
-        name = quote(f"{checkpoint}-{row.id}", safe=" ")  # an id may hold what a file name may not
-        save_heatmap({checkpoint: map_}, directory / f"{name}.pdf", gold=row)
+    for row, map_ in track(scored.drawn, "Heatmaps", console=Console(stderr=True), disable=not sys.stderr.isatty()):
+        name = quote(f"{scored.report.checkpoint}-{row.id}", safe=" ")  # an id may hold what a file name may not
+        save_heatmap({scored.report.checkpoint: map_}, directory / f"{name}.pdf", gold=row)
 
 
-def save_maps(checkpoint: str, drawn: "Sequence[Drawable]", directory: Path) -> None:
+def _save_maps(scored: Scored, directory: Path) -> None:
     """Every map as CHECKPOINT/ID.npz."""
     from urllib.parse import quote
 
-    place = directory / quote(checkpoint, safe=" ")
+    place = directory / quote(scored.report.checkpoint, safe=" ")
     place.mkdir(exist_ok=True)
-    for row, map_ in drawn:
+    for row, map_ in scored.drawn:
         map_.save(place / f"{quote(row.id, safe=' ')}.npz")
 
 
-def _write(
-    arguments: Namespace,
-    reports: "dict[str, ProbeReport]",
-    compared: "Compared",
-    drawn: "Drawn",
-) -> None:
+def _write_reports(arguments: Namespace, scored: Mapping[str, Scored], compared: "Compared") -> None:
     """Files of all reports and of what was found of several, each whole or not at all."""
     from probe.output.documents import packed
     from probe.output.files import replacing_file
+
+    reports = {name: one.report for name, one in scored.items()}
 
     def as_json() -> str:
         from dataclasses import fields
@@ -140,7 +144,7 @@ def _write(
     def as_html() -> str:
         from probe.plots.report_page.page import Probed, to_html
 
-        return to_html([Probed(reports[name], maps) for name, maps in drawn.items()], compared)
+        return to_html([Probed(one.report, one.drawn) for one in scored.values()], compared)
 
     texts: dict[Path | None, Callable[[], str]] = {
         arguments.json: as_json,

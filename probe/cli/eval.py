@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from probe.cli.run import named, run, with_version
+from probe.cli.run import named, new_console, run, with_version
 from probe.errors import Problem, TrainingError
 
 if TYPE_CHECKING:
@@ -57,8 +57,6 @@ def _evaluate(arguments: Namespace) -> None:
 
     require_train()
     quiet_transformers()
-    from rich.console import Console
-
     from probe.output.documents import packed
     from probe.output.files import check_place, replacing_file
     from probe.training.evaluation.report import latex, reading, table, to_json
@@ -71,7 +69,7 @@ def _evaluate(arguments: Namespace) -> None:
         if path is not None:
             with replacing_file(path) as temporary:
                 temporary.write_bytes(packed(write(systems), path))
-    console = Console(highlight=False, markup=False)
+    console = new_console()
     console.print(table(systems))
     console.print("\n".join(reading(systems)))
 

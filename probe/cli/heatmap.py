@@ -11,7 +11,6 @@ from probe.cli.run import add_checkpoints, run, with_version
 
 if TYPE_CHECKING:
     from probe.gold.rows import GoldRow
-    from probe.maps import AttentionMap
     from probe.plots.heatmaps.panels import Window
 
 
@@ -87,13 +86,17 @@ def _window(text: str) -> "Window":
 
 
 def _heatmap(arguments: Namespace) -> None:
+    from probe.alignment.fitting import maps_of_text
+    from probe.checkpoints.find import Overrides
     from probe.gold.pairs import read_pairs
 
     _check_text(arguments.text, arguments.others)
     _check(arguments)
     rows = read_pairs(arguments.pairs).rows if arguments.pairs else ()
     gold = _row(rows, arguments) if arguments.row is not None else None
-    maps, gold = _maps(arguments, rows, gold)
+    overrides = Overrides(arguments.student, arguments.teacher, arguments.key_scale)
+    text = gold.text if gold else _readable(arguments.text)
+    maps, gold = maps_of_text(text, arguments.checkpoint or ["demo"], overrides, rows, gold)
     options: dict[str, Any] = {"gold": gold, "difference": arguments.difference}
     common: dict[str, Any] = {"scale": arguments.scale or "linear", "window": arguments.window, "dark": arguments.dark}
     if arguments.out.suffix == ".html":
@@ -149,28 +152,6 @@ def _check(arguments: Namespace) -> None:
         raise OutputError(Problem("--scale", "weights", "a difference, which is linear", "Leave one of them out."))
     if arguments.text is not None and arguments.row is not None:
         raise PairsError(Problem("arguments", "a text, or a --row", "both", "Leave one of them out."))
-
-
-def _maps(
-    arguments: Namespace, rows: "Sequence[GoldRow]", gold: "GoldRow | None"
-) -> "tuple[dict[str, AttentionMap], GoldRow | None]":
-    from probe.checkpoints.find import Overrides, find_checkpoint
-    from probe.errors import PairsError, Problem
-
-    text: str = gold.text if gold else _readable(arguments.text)
-    overrides = Overrides(arguments.student, arguments.teacher, arguments.key_scale)
-    maps: dict[str, AttentionMap] = {}
-    for named in arguments.checkpoint or ["demo"]:
-        opened = find_checkpoint(named, overrides, [text])
-        sides = opened.tokenize(text)
-        if gold is None:
-            gold = next((row for row in rows if (row.student, row.teacher) == sides), None)
-        elif arguments.row is not None and (gold.student, gold.teacher) != sides:
-            remedy = "Name a checkpoint of the row's pair."
-            raise PairsError(Problem(f"row {gold.id}", f"tokens of {named}", gold.pair, remedy))
-        name = opened.checkpoint.name
-        maps[named if name in maps else name] = opened.map(*sides)
-    return maps, gold
 
 
 def _row(rows: "Sequence[GoldRow]", arguments: Namespace) -> "GoldRow":

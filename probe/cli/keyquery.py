@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from probe.cli.run import add_checkpoints, run, with_version
+from probe.cli.run import add_checkpoints, new_console, run, with_version
 
 if TYPE_CHECKING:
     from probe.keyquery.values import Analysis, Settings
@@ -63,8 +63,6 @@ def _positive(text: str) -> int:
 
 
 def _analyse(arguments: Namespace) -> None:
-    import sys
-
     from probe.keyquery.two_samples import require_analysis
 
     require_analysis()
@@ -81,19 +79,15 @@ def _analyse(arguments: Namespace) -> None:
     path: Path = arguments.pairs or arguments.texts
     settings = Settings(components=arguments.components, seed=arguments.seed)
     one = _of_gold(arguments, settings) if arguments.pairs else _of_texts(arguments, settings)
-    errors = Console(stderr=True)
     analyses: list[Analysis] = []
     for name in arguments.checkpoint or ["demo"]:
-        if sys.stderr.isatty():
-            with errors.status(name) as status:
-                analyses.append(one(name, lambda part, name=name, status=status: status.update(f"{name}: {part}")))
-        else:
-            analyses.append(one(name, lambda part: None))
+        with Console(stderr=True, quiet=not sys.stderr.isatty()).status(name) as status:
+            analyses.append(one(name, lambda part, name=name, status=status: status.update(f"{name}: {part}")))
     report = KeyQueryReport(str(path), file_sha256(path), settings, versions(PACKAGES), tuple(analyses))
     if arguments.json:
         with replacing_file(arguments.json) as temporary:
             temporary.write_bytes(packed(report.to_json(), arguments.json))
-    console = Console(highlight=False, markup=False)
+    console = new_console()
     for section in sections(report):
         console.print(section)
 
@@ -130,6 +124,7 @@ def _of_texts(arguments: Namespace, settings: "Settings") -> "Callable[[str, Cal
 def _lines(path: Path) -> list[str]:
     """The lines of a file that hold something, split at line feeds alone."""
     from probe.errors import PairsError, Problem
+    from probe.exchange.link_formats import lines_of
 
     try:
         whole = path.read_bytes().decode("utf-8")
@@ -138,7 +133,7 @@ def _lines(path: Path) -> list[str]:
         raise PairsError(
             Problem(str(path), "a text file in UTF-8", got, "Name a file with a response a line.")
         ) from error
-    return [line for line in (line.removesuffix("\r") for line in whole.split("\n")) if line.strip()]
+    return [line for line in lines_of(whole) if line.strip()]
 
 
 if __name__ == "__main__":

@@ -6,14 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from probe.cli.run import run, with_version
+from probe.cli.run import new_console, run, with_version
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
-
     from probe.checkpoints.doctor.diagnosis import Diagnosis
-    from probe.checkpoints.doctor.directory import Epoch
 
 
 def parser() -> ArgumentParser:
@@ -46,31 +42,11 @@ def _add_doctor(parser: ArgumentParser) -> None:
 
 
 def _list(_: Namespace) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
+    from probe.checkpoints.tables import bundled_table
+    from probe.models.sources import cache_dir
 
-    from probe.checkpoints.checkpoint import load_checkpoint
-    from probe.models.sources import bundled_dir, bundled_names, cache_dir, is_here
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
-    table.add_column("checkpoint", no_wrap=True)
-    for header in ("what it is", "student ← teacher", "models"):
-        table.add_column(header, overflow="fold")
-    for name in bundled_names():
-        checkpoint = load_checkpoint(bundled_dir() / name)
-        models = checkpoint.student, checkpoint.teacher
-        here = all(any(is_here(v.source, checkpoint.path) for v in model.sources) for model in models)
-        table.add_row(
-            name,
-            f"{checkpoint.method}, {checkpoint.criterion}, {checkpoint.steps} steps",
-            " ← ".join(
-                model.name.removesuffix(f"/{role}") for model, role in zip(models, ("student", "teacher"), strict=True)
-            ),
-            "here" if here else f"probe-models fetch {models[0].name.partition('/')[0]}",
-        )
-    console = Console(highlight=False, markup=False)
-    console.print(table)
+    console = new_console()
+    console.print(bundled_table())
     console.print(f"Cache: {cache_dir()} (set PROBE_CACHE to move it)")
     console.print("Any directory written by DSKD or DSKD-KQ is a checkpoint too: name its path.")
 
@@ -83,8 +59,6 @@ def _fetch(arguments: Namespace) -> None:
 
 
 def _doctor(arguments: Namespace) -> None:
-    from rich.console import Console
-
     from probe.checkpoints.doctor.diagnosis import diagnose
     from probe.errors import CheckpointError, Problem
     from probe.gold.pairs import read_pairs
@@ -97,64 +71,29 @@ def _doctor(arguments: Namespace) -> None:
         texts=[row.text for row in read_pairs(arguments.pairs).rows] if arguments.pairs else (),
         hash_tables=arguments.hash,
     )
-    _print(Console(highlight=False, markup=False), found)
+    _print(found)
     if found.problems:
         remedy = "Do what the arrows (→) say, from the top."
         got = f"problems with {', '.join(found.problems)}"
         raise CheckpointError(Problem(found.directory.name, "a checkpoint to probe", got, remedy))
 
 
-def _print(console: "Console", found: "Diagnosis") -> None:
+def _print(found: "Diagnosis") -> None:
+    from probe.checkpoints.tables import epochs_table, findings_table
+
+    console = new_console()
     # Paths must stay whole to be copied: a terminal wraps them without breaking them.
     if found.epochs:
         console.print(f"{found.directory.parent}", soft_wrap=True)
-        console.print(_epochs(found.epochs, found.directory))
+        console.print(epochs_table(found.epochs, found.directory))
         console.print(f"Explained below: {found.choice}.")
         console.print()
     console.print(f"{found.directory}", soft_wrap=True)
     console.print()
-    console.print(_findings(found))
+    console.print(findings_table(found.findings))
     console.print()
     for role, sha256 in found.table_hashes.items():
         console.print(f"{role}  {sha256}", soft_wrap=True)
-
-
-def _epochs(epochs: "Sequence[Epoch]", chosen: Path) -> "Table":
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
-    table.add_column("")
-    for header in ("epoch", "step", "loss", "ROUGE-L"):
-        table.add_column(header, justify="right")
-    for epoch in epochs:
-        cells = (
-            epoch.path.name if epoch.number is None else f"{epoch.number}",
-            "–" if epoch.step is None else f"{epoch.step}",
-            *("–" if value is None else f"{value:.4f}" for value in (epoch.loss, epoch.rougel)),
-        )
-        table.add_row("→" if epoch.path == chosen else "", *cells)
-    return table
-
-
-def _findings(found: "Diagnosis") -> "Table":
-    from rich.table import Table
-    from rich.text import Text
-
-    colours = {"ok": "green", "unverified": "yellow", "problem": "bold red"}
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)  # marks of their own column, so that what wraps is indented
-    table.add_column(overflow="fold")
-    for finding in found.findings:
-        heading = Text(finding.verdict, colours[finding.verdict]), finding.topic
-        marks = "·" * len(finding.facts) + "→"
-        for mark, line in zip(marks, [*finding.facts, finding.remedy], strict=True):
-            if line:
-                table.add_row(*heading, mark, line)
-                heading = "", ""
-    return table
 
 
 if __name__ == "__main__":

@@ -6,21 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from probe.cli.run import run, with_version
+from probe.cli.run import new_console, run, with_version
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from probe.gold.pairs import GoldFile
     from probe.models.tokenizer import Tokenizer
 
 
-FORMATS = (
-    "pharaoh",
-    "naacl",
-    "simalign",
-    "align-jsonl",
-)  # of probe.exchange.conversion, which takes longer than --help may
+FORMATS = ("pharaoh", "naacl", "simalign", "align-jsonl")
+"""Of probe.exchange.conversion, which takes longer to import than --help may."""
+
 DIRECTORY = "PROBE_TOKENIZERS"
 
 EXAMPLES = """examples:
@@ -232,33 +227,18 @@ def _convert(arguments: Namespace) -> None:
 
 def _anew(arguments: Namespace) -> "GoldFile":
     """Rows that no gold file holds yet, with the vocabularies of the models that were named."""
-    import sys
-
-    from probe.errors import PairsError
-    from probe.exchange.conversion import Naming, lost, read_alone
-    from probe.gold.check import check_pieces
-    from probe.gold.drafts import declarations
-    from probe.gold.pairs import GoldFile
+    from probe.exchange.conversion import Naming, lost, read_anew
 
     naming = Naming(arguments.pair, "row-" if arguments.prefix is None else arguments.prefix)
-    rows = tuple(read_alone(arguments.file, arguments.from_, naming, arguments.base))
     sources = [source for source in (arguments.student, arguments.teacher) if source]
-    tokenizers = [_tokenizer(source) for source in sources]
-    gold = GoldFile(rows, ())
-    if tokenizers:
-        student, teacher = zip(tokenizers, sources, strict=True)
-        gold = GoldFile(rows, tuple(declarations(naming.pair, student, teacher)))
-        names = dict(zip(naming.pair.split("~"), tokenizers, strict=True))
-        if problems := check_pieces(gold, arguments.file.name, names):
-            raise PairsError(*problems)
-    for line in lost(rows, bool(tokenizers)):
+    models = [(_tokenizer(source), source) for source in sources]
+    gold = read_anew(arguments.file, arguments.from_, naming, arguments.base, models)
+    for line in lost(gold.rows, bool(models)):
         print(line, file=sys.stderr)
     return gold
 
 
 def _to(gold: "GoldFile", arguments: Namespace) -> None:
-    import sys
-
     from probe.exchange.conversion import left_out, written
 
     files = written(gold.rows, arguments.to)
@@ -271,7 +251,6 @@ def _to(gold: "GoldFile", arguments: Namespace) -> None:
 
 def _write(files: dict[str, str], out: Path | None) -> None:
     """Texts by the ends of their names to files, all of them or none; or the one there is to standard output."""
-    import sys
     from contextlib import ExitStack
 
     from probe.output.files import replacing_file
@@ -294,7 +273,7 @@ def _stats(arguments: Namespace) -> None:
     if arguments.json or arguments.markdown:
         print(found.to_json() if arguments.json else found.to_markdown(), end="")
         return
-    console = _console()
+    console = new_console()
     console.print(found.table())
     console.print("\n".join(READING))
 
@@ -310,16 +289,10 @@ def _agree(arguments: Namespace) -> None:
         for d in found.disagreements:
             print(f"{d.id}\t{d.link[0]},{d.link[1]}\t{d.student}\t{d.teacher}\tA {d.a}\tB {d.b}")
     else:
-        console = _console()
+        console = new_console()
         console.print("\n".join(found.heading()), soft_wrap=True)  # paths must stay whole to be copied
         console.print(found.table())
         console.print("\n".join(READING))
-
-
-def _console() -> "Console":
-    from rich.console import Console
-
-    return Console(highlight=False, markup=False)
 
 
 if __name__ == "__main__":

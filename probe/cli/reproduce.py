@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from probe.cli.run import run, with_version
+from probe.cli.run import new_console, run, with_version
 
 if TYPE_CHECKING:
     from probe.training.stages import Outcome
@@ -43,8 +43,6 @@ def _reproduce(arguments: Namespace) -> int:
 
     require_train()
     quiet_transformers()
-    from rich.console import Console
-
     from probe.output.files import replacing_file
     from probe.training.evaluation.report import latex
     from probe.training.recipe import read_recipe
@@ -67,7 +65,7 @@ def _reproduce(arguments: Namespace) -> int:
     for name, text in ((TABLE, markdown(results)), (LATEX, latex(results.systems)), (RESULTS, document(results))):
         with replacing_file(out / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
-    console = Console(highlight=False, markup=False)
+    console = new_console()
     console.print(stages(results))
     console.print(table(results))
     console.print("\n".join(reading(results)))

@@ -6,15 +6,26 @@ import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from probe import __version__
 from probe.errors import CheckpointError, ProbeError, Problem
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def with_version(parser: ArgumentParser) -> ArgumentParser:
     """Add the last option of a command. Its module hands out its ``parser``, for documents and tests to read."""
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     return parser
+
+
+def new_console() -> "Console":
+    """What a command prints to: no colours of its own, and brackets are what they are."""
+    from rich.console import Console
+
+    return Console(highlight=False, markup=False)
 
 
 def run(

@@ -19,8 +19,8 @@ import numpy as np
 from jaxtyping import Float
 
 from probe.errors import MapError, PairsError, Problem, TokenError
-from probe.gold.rows import GoldRow, Links
-from probe.scoring.references import gold
+from probe.gold.rows import GoldRow, Links, gold_mask, links_in
+from probe.maps import with_eos
 from probe.tokens import BYTE_PIECE, TokenizedText, byte_level_bytes, sentencepiece_bytes
 
 STUDENT, TEACHER, WEIGHTS = "student", "teacher", "alignment"
@@ -78,7 +78,7 @@ def _alignment(line: str, where: str) -> Alignment:
 def alignment_of(row: GoldRow) -> Alignment:
     """The sure links of a row as equal weights; a token without any draws from end of sequence alone."""
     pieces = [(PROMPT_END, *side.pieces) for side in (row.student, row.teacher)]
-    return Alignment(pieces[0], pieces[1], gold(row).weights)
+    return Alignment(pieces[0], pieces[1], with_eos(gold_mask(row).astype(np.float64)))
 
 
 def format_alignments(alignments: Iterable[Alignment]) -> str:
@@ -94,7 +94,7 @@ def links_of(alignment: Alignment) -> Links:
     """
     inner = alignment.weights[:-1]
     largest = (inner == inner.max(axis=1, keepdims=True, initial=-np.inf))[:, :-1]
-    return Links(frozenset((int(i), int(j)) for i, j in zip(*largest.nonzero(), strict=True)))
+    return Links(links_in(largest))
 
 
 def spelled(student: tuple[str, ...], teacher: tuple[str, ...], where: str) -> tuple[TokenizedText, TokenizedText]:

@@ -35,11 +35,13 @@ from probe.exchange.link_formats import (
     parse_simalign,
     rebase,
 )
-from probe.gold.check import odd_links
-from probe.gold.drafts import with_reason
+from probe.gold.check import check_pieces, odd_links
+from probe.gold.drafts import declarations, with_reason
 from probe.gold.escapes import escape, is_well_escaped, unescape
+from probe.gold.pairs import GoldFile
 from probe.gold.phenomena import mechanical_tags
 from probe.gold.rows import GoldRow, Links, check_pair, unexplained_links
+from probe.models.tokenizer import Tokenizer
 from probe.tokens import TokenizedText
 
 ALIGN_JSONL, NAACL, PHARAOH, SIMALIGN = "align-jsonl", "naacl", "pharaoh", "simalign"
@@ -122,7 +124,7 @@ def read_onto(path: Path, format_: str, rows: Sequence[GoldRow], base: int | Non
         found = [links_of(alignment) for alignment in alignments]
     else:
         lines = _link_lines(path, format_, [row.id for row in rows])
-        sizes = [(len(row.student.tokens), len(row.teacher.tokens)) for row in rows]
+        sizes = [row.sizes for row in rows]
         found = rebase(lines, path.name, sizes, base, STANDARD_BASE[format_])
     return [_linked(row, links) for row, links in zip(rows, found, strict=True)]
 
@@ -155,6 +157,26 @@ def read_alone(path: Path, format_: str, naming: Naming, base: int | None) -> li
     if problems:
         raise PairsError(*problems)
     return [_named(row) for row in read_onto(path, format_, rows, base)]
+
+
+def read_anew(
+    path: Path, format_: str, naming: Naming, base: int | None, models: Sequence[tuple[Tokenizer, str]]
+) -> GoldFile:
+    """A gold file of `read_alone`, which declares the vocabularies of two models and their sources, or of none.
+
+    Raises:
+        PairsError: see `read_alone`, or the pieces are not those of the models.
+        MapError: the file is no ``align.jsonl``.
+    """
+    rows = tuple(read_alone(path, format_, naming, base))
+    if not models:
+        return GoldFile(rows, ())
+    student, teacher = models
+    gold = GoldFile(rows, tuple(declarations(naming.pair, student, teacher)))
+    names = zip(naming.pair.split("~"), (student[0], teacher[0]), strict=True)
+    if problems := check_pieces(gold, path.name, dict(names)):
+        raise PairsError(*problems)
+    return gold
 
 
 def _named(row: GoldRow) -> GoldRow:

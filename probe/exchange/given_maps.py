@@ -11,10 +11,9 @@ from probe.exchange.align_jsonl import Alignment, read_alignments
 from probe.exchange.conversion import ALIGN_JSONL, NAACL, PHARAOH, SIMALIGN, STUDENT_FILE, Naming, read_alone, read_onto
 from probe.exchange.link_formats import STANDARD_BASE
 from probe.gold.pairs import GoldFile
-from probe.gold.rows import GoldRow
-from probe.maps import AttentionMap
+from probe.gold.rows import GoldRow, link_mask
+from probe.maps import AttentionMap, with_eos
 from probe.output.provenance import file_sha256
-from probe.scoring.references import link_mask, mask_map, two_way
 
 SUFFIXES: Mapping[str, str] = {
     ".jsonl": ALIGN_JSONL,
@@ -84,11 +83,8 @@ def _pieces(of: GoldRow | AttentionMap) -> Pieces:
 
 def _links_map(name: str, row: GoldRow) -> AttentionMap:
     """Equal weight on the links of a token, sure or possible."""
-
-    def one_way(row: GoldRow) -> AttentionMap:
-        return mask_map(name, row, link_mask(row.links.either, (len(row.student.tokens), len(row.teacher.tokens))))
-
-    return two_way(one_way, row)
+    linked = link_mask(row.links.either, row.sizes).astype(np.float64)
+    return AttentionMap(name, row.student, row.teacher, with_eos(linked), with_eos(linked.T).T)
 
 
 def _alignment_map(path: Path, row: GoldRow, alignment: Alignment) -> AttentionMap:

@@ -48,7 +48,7 @@ def plain(axes: Any) -> None:
     axes.title.set_size(LABEL)
 
 
-def series(axes: Any, number: int, x: Any, y: Any, bounds: tuple[Any, Any], *, label: str, joined: bool = True) -> None:
+def series(axes: Any, number: int, x: Any, y: Any, bounds: tuple[Any, Any], *, label: str) -> None:
     """Points with bars from low to high; NaN bounds draw no bar. ``number`` chooses colour, marker and line."""
     colour, marker, line = SERIES[number % len(SERIES)]
     y, low, high = (np.asarray(values, dtype=np.float64) for values in (y, *bounds))
@@ -58,7 +58,7 @@ def series(axes: Any, number: int, x: Any, y: Any, bounds: tuple[Any, Any], *, l
         yerr=np.stack([y - low, high - y]),
         color=colour,
         marker=marker,
-        linestyle=line if joined else "none",
+        linestyle=line,
         label=label,
         markersize=3.2,
         linewidth=1.0,

@@ -9,6 +9,7 @@ from probe.figures.mismatch import run_and_others
 from probe.figures.paper import page
 from probe.figures.saved import Saved
 from probe.keyquery.values import Analysis
+from probe.output.tables import number, percent, with_interval
 from probe.plots.style import SERIES
 from probe.stats import Estimate
 
@@ -113,25 +114,21 @@ def _panel(analysis: Analysis) -> Panel:
 
 
 def _draw(axes: Any, panel: Panel) -> None:
-    for number, (name, points) in enumerate((("queries", panel.queries), ("keys", panel.keys))):
-        colour, marker = SERIES[number][0], "ox"[number]
-        style: Any = {"s": 7, "linewidths": 0.5, "alpha": 0.75, "marker": marker, "zorder": 2 + number}
+    for k, (name, points) in enumerate((("queries", panel.queries), ("keys", panel.keys))):
+        colour, marker = SERIES[k][0], "ox"[k]
+        style: Any = {"s": 7, "linewidths": 0.5, "alpha": 0.75, "marker": marker, "zorder": 2 + k}
         style |= {"facecolors": "none", "edgecolors": colour} if marker == "o" else {"color": colour}
         axes.scatter(*zip(*points, strict=True), label=name, **style)
-    axes.set_title(f"{panel.checkpoint}\n{DISTANCE} {_bounded(panel.distance)} ({_short(panel.floor)})", fontsize=TICK)
-    axes.set_xlabel(f"first component{_percent(panel.explained, 0)}")
-    axes.set_ylabel(f"second component{_percent(panel.explained, 1)}")
+    distance, floor = with_interval(panel.distance, _short), _short(panel.floor)
+    axes.set_title(f"{panel.checkpoint}\n{DISTANCE} {distance} ({floor})", fontsize=TICK)
+    axes.set_xlabel(f"first component{_share(panel.explained, 0)}")
+    axes.set_ylabel(f"second component{_share(panel.explained, 1)}")
     axes.set_aspect("equal", adjustable="datalim")
 
 
-def _percent(shares: tuple[float, ...], axis: int) -> str:
-    return f" ({100 * shares[axis]:.0f} %)" if axis < len(shares) else ""
-
-
-def _bounded(found: Estimate) -> str:
-    bounds = "" if found.low is None else f" [{_short(found.low)}, {_short(found.high)}]"
-    return f"{_short(found.value)}{bounds}"
+def _share(shares: tuple[float, ...], axis: int) -> str:
+    return f" ({percent(shares[axis], '.0f')} %)" if axis < len(shares) else ""
 
 
 def _short(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3g}"
+    return number(value, ".3g") or "–"

@@ -5,15 +5,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 
 from probe.figures.chart import TICK, canvas
 from probe.figures.saved import Saved
 from probe.gold.rows import PHENOMENA
 from probe.plots.style import LIGHT, SHARES
-from probe.report.values import ROWS, ProbeReport
+from probe.report.values import ROWS, ProbeReport, shares_of_rows
 from probe.scoring.destinations import DESTINATIONS
-from probe.stats import FEW, RESAMPLES, bootstrap_interval
+from probe.stats import FEW, RESAMPLES, estimates
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -93,18 +93,10 @@ def mass(saved: Saved) -> Mass:
 
 def _shares(report: ProbeReport, group: str, mask: Bool[np.ndarray, " sentences"]) -> list[Share]:
     tokens = report.counts[mask, 0, ROWS]
-    both = np.concatenate([report.mass[mask, 0], tokens[:, None]], axis=1)
-
-    def shares(summed: Float[np.ndarray, "*batch counts"]) -> Float[np.ndarray, "*batch shares"]:
-        return summed[..., :-1] / summed[..., -1:]
-
-    low, high = bootstrap_interval(both, shares)
+    found = estimates(np.concatenate([report.mass[mask, 0], tokens[:, None]], axis=1), shares_of_rows)
     place = group, int(mask.sum()), int(tokens.sum())
-    value = shares(both.sum(axis=0))
-    own = [
-        Share(*place, report.methods[0], name, float(value[k]), float(low[k]), float(high[k]))
-        for k, name in enumerate(DESTINATIONS)
-    ]
+    numbers = zip(DESTINATIONS, found.value.tolist(), found.low.tolist(), found.high.tolist(), strict=True)
+    own = [Share(*place, report.methods[0], *one) for one in numbers]
     beside = [name for name in BESIDE if name in report.methods]
     sums = {name: report.mass[mask, report.methods.index(name), 0].sum() / tokens.sum() for name in beside}
     return [*own, *(Share(*place, name, SURE, float(sums[name]), np.nan, np.nan) for name in beside)]

@@ -13,7 +13,7 @@ from probe.figures.saved import Saved
 from probe.keyquery.values import Analysis
 from probe.report.values import ProbeReport
 from probe.scoring.scores import METRICS
-from probe.stats import RESAMPLES
+from probe.stats import RESAMPLES, as_float
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -115,8 +115,8 @@ def mismatch(saved: Saved) -> Mismatch:
 
 def _distance(analysis: Analysis, method: str, figure: str) -> Point:
     found = analysis.measurement(VIEW, figure)
-    values = found.pair.value, found.pair.low, found.pair.high, found.floor, found.untrained
-    return Point(analysis.checkpoint, method, analysis.steps or 0, figure, *map(_number, values))
+    values = *found.pair, found.floor, found.untrained
+    return Point(analysis.checkpoint, method, analysis.steps or 0, figure, *map(as_float, values))
 
 
 def _top_1(checkpoint: str, report: ProbeReport, method: str) -> Point:
@@ -125,7 +125,7 @@ def _top_1(checkpoint: str, report: ProbeReport, method: str) -> Point:
         float(found.value[report.methods.index(one), k]) if one in report.methods else np.nan
         for one in ("random", "bigram")
     )
-    value, low, high = (float(part[0, k]) for part in (found.value, found.low, found.high))
+    value, low, high = map(as_float, found.at(0, k))
     return Point(checkpoint, method, report.origin.steps or 0, TOP_1, value, low, high, floor, ceiling)
 
 
@@ -133,11 +133,7 @@ def _top_1_alone(analysis: Analysis) -> Point:
     """Of a checkpoint of another method: the key-query report has its top-1 on the same gold, without bounds."""
     top_1 = next(one.top_1 for one in analysis.interventions if one.name == "trained")
     place = analysis.checkpoint, analysis.checkpoint, analysis.steps or 0, TOP_1
-    return Point(*place, _number(top_1), *(np.nan,) * 4)
-
-
-def _number(value: float | None) -> float:
-    return np.nan if value is None else value
+    return Point(*place, as_float(top_1), *(np.nan,) * 4)
 
 
 def _panel(axes: Any, points: Sequence[Point], figure: str, run: str) -> None:

@@ -1,16 +1,15 @@
 """Alignment against bits per byte: methods, training seeds and steps."""
 
 from dataclasses import dataclass
-from math import isnan, nan
+from math import isnan
 from typing import TYPE_CHECKING, Any
 
 from probe.errors import Problem, ReportError
 from probe.figures.chart import DASHES, DOTS, TICK, canvas, legend_above
-from probe.figures.reproduction import Bounded
 from probe.figures.saved import Saved
 from probe.plots.style import LIGHT, SERIES
 from probe.scoring.scores import METRICS
-from probe.stats import ENOUGH_SEEDS, RESAMPLES
+from probe.stats import ENOUGH_SEEDS, RESAMPLES, Estimate, as_float
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -105,13 +104,14 @@ def progress(saved: Saved) -> Progress:
     """
     found = saved.reproduction
     ends = [
-        Point(found.recipe, system.name, seed, None, bits, own.value, own.low, own.high)
+        Point(found.recipe, system.name, seed, None, bits, *map(as_float, own))
         for system in found.systems
         for seed, bits in system.bits.items()
-        for own in [system.probes[seed].own[TOP_1] if seed in system.probes else Bounded(nan)]
+        for own in [system.probes[seed].own[TOP_1] if seed in system.probes else Estimate(None)]
     ]
-    figures = [probed.figures for system in found.systems for probed in system.probes.values()]
-    references = {name: figures[0][name][TOP_1].value for name in REFERENCES if figures and name in figures[0]}
+    probed = [one.figures for system in found.systems for one in system.probes.values()]
+    first = probed[0] if probed else {}
+    references = {name: as_float(first[name][TOP_1].value) for name in REFERENCES if name in first}
     return Progress(found.recipe, found.set_, found.questions, (*ends, *_runs(saved)), references)
 
 
@@ -123,10 +123,9 @@ def _runs(saved: Saved) -> list[Point]:
             expected, remedy = f"bits per byte of {name}", f"Evaluate it under this name: {name}={name}."
             got = ", ".join(saved.evaluation)
             raise ReportError(Problem(str(saved.path("evaluation.json")), expected, got, remedy))
-        evaluated, interval = saved.evaluation[name], report.intervals
-        value, low, high = (float(part[0, k]) for part in (interval.value, interval.low, interval.high))
+        evaluated, top_1 = saved.evaluation[name], report.intervals.at(0, k)
         place = name, _run_name(name), evaluated.seed, report.origin.steps
-        points.append(Point(*place, evaluated.bits, value, low, high))
+        points.append(Point(*place, evaluated.bits, *map(as_float, top_1)))
     return points
 
 

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
+from probe.chunks import surfaces
 from probe.figures.chart import DASHES, DOTS, LABEL, TICK, canvas, legend_above, reference, series
 from probe.figures.saved import Saved
 from probe.gold.rows import GoldRow
 from probe.maps import AttentionMap
 from probe.scoring.destinations import PIECE, SURE
-from probe.scoring.references import bigram, surfaces, uniform
+from probe.scoring.references import bigram, uniform
 from probe.scoring.truth import Truth
-from probe.stats import FEW, RESAMPLES, bootstrap_interval
+from probe.stats import RESAMPLES, as_float, estimates
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -119,21 +120,19 @@ def repeats(saved: Saved) -> Repeats:
 def _confusions(name: str, rows: tuple[GoldRow, ...], method: Callable[[GoldRow], AttentionMap]) -> list[Confusion]:
     counts = np.stack([_counts(row, method(row)) for row in rows])
 
-    def shares(summed: Float[np.ndarray, "*batch sums"]) -> Float[np.ndarray, "*batch shares"]:
+    def shares(summed: Float[np.ndarray, "*batch sums"]) -> Float[np.ndarray, "*batch 2 shares"]:
         elsewhere, sure, tokens = np.split(summed, 3, axis=-1)
         with np.errstate(invalid="ignore"):
-            return np.concatenate([elsewhere / tokens, elsewhere / (elsewhere + sure)], axis=-1)
+            return np.stack([elsewhere / tokens, elsewhere / (elsewhere + sure)], axis=-2)
 
-    both = (shares(counts.sum(axis=0)), *bootstrap_interval(counts, shares))
     texts, tokens = (counts[:, -MOST:] > 0).sum(axis=0), counts[:, -MOST:].sum(axis=0)
-    found: list[Confusion] = []
+    found = estimates(counts, shares, texts)
+    confusions: list[Confusion] = []
     for number, figure in enumerate(LABELS):
         for k in np.flatnonzero(tokens).tolist():
-            value, low, high = (float(part[number * MOST + k]) for part in both)
-            bounds = (low, high) if texts[k] >= FEW else (np.nan, np.nan)
             place = figure, name, f"{k + 1}" if k + 1 < MOST else f"{MOST}+", int(texts[k]), int(tokens[k])
-            found.append(Confusion(*place, value, *bounds))
-    return found
+            confusions.append(Confusion(*place, *map(as_float, found.at(number, k))))
+    return confusions
 
 
 def _counts(row: GoldRow, map_: AttentionMap) -> Float[np.ndarray, " sums"]:

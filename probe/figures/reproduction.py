@@ -1,34 +1,25 @@
 """What ``probe-reproduce`` and ``probe-eval`` wrote, read as documents: whoever draws has no torch."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from probe.output.documents import parsed
+from probe.stats import Estimate
 
 SCHEMA, EVALUATION_SCHEMA = 2, 1
-
-
-@dataclass(frozen=True, slots=True)
-class Bounded:
-    """A figure with 95 % bounds; NaN where there are none."""
-
-    value: float
-    low: float = math.nan
-    high: float = math.nan
 
 
 @dataclass(frozen=True)
 class Probed:
     """One checkpoint's alignment, by method and metric; its own attention is the first method."""
 
-    figures: Mapping[str, Mapping[str, Bounded]]
+    figures: Mapping[str, Mapping[str, Estimate]]
     sentences: int
     rows: int
 
     @property
-    def own(self) -> Mapping[str, Bounded]:
+    def own(self) -> Mapping[str, Estimate]:
         """Of its own attention, by metric."""
         return next(iter(self.figures.values()))
 
@@ -38,7 +29,7 @@ class System:
     """A method, a floor or a ceiling, over its training seeds; those that were not trained have the seed ``None``."""
 
     name: str
-    rouge_l: Bounded
+    rouge_l: Estimate
     """Percent; bounds over questions."""
     bits: Mapping[str, float]
     """Bits per byte of the first set, by training seed."""
@@ -106,7 +97,7 @@ def _system(name: str, found: Any, document: Any) -> System:
     rouge = _first(found["sets"])["rouge_l"]
     return System(
         name=name,
-        rouge_l=Bounded(*(_number(rouge[key]) for key in ("mean", "low", "high"))),
+        rouge_l=Estimate(rouge["mean"], rouge["low"], rouge["high"]),
         bits={seed: float(_first(of_sets)) for seed, of_sets in document["bits per byte"][name].items()},
         probes={seed: _probed(report) for seed, report in document["probes"].get(name, {}).items()},
     )
@@ -114,9 +105,7 @@ def _system(name: str, found: Any, document: Any) -> System:
 
 def _probed(report: Any) -> Probed:
     figures = {
-        method: {
-            metric: Bounded(_number(one["value"]), *map(_number, one["interval"])) for metric, one in of_method.items()
-        }
+        method: {metric: Estimate(one["value"], *one["interval"]) for metric, one in of_method.items()}
         for method, of_method in report["figures"].items()
     }
     return Probed(figures, int(report["sentences"]), int(report["rows"]))
@@ -124,7 +113,3 @@ def _probed(report: Any) -> Probed:
 
 def _first(of_sets: Mapping[str, Any]) -> Any:
     return next(iter(of_sets.values()))
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else float(value)

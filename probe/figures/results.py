@@ -5,10 +5,10 @@ from math import isnan, nan
 
 import numpy as np
 
-from probe.figures.reproduction import Bounded, Reproduction, System
+from probe.figures.reproduction import Reproduction, System
 from probe.figures.saved import Saved
 from probe.output.documents import escape_latex
-from probe.stats import ENOUGH_SEEDS, RESAMPLES
+from probe.stats import ENOUGH_SEEDS, RESAMPLES, as_float
 
 METRICS = ("top-1", "MRR", "AUC")
 BESIDE = {"random": "untrained projector", "diagonal": "diagonal", "lexical": "lexical", "bigram": "bigram ceiling"}
@@ -101,9 +101,8 @@ def results(saved: Saved) -> Results:
 
 def _line(system: System) -> Line:
     bits = _mean(list(system.bits.values()))
-    aligned = (_mean([one.own[metric].value for one in system.probes.values()]) for metric in METRICS)
-    rouge: Bounded = system.rouge_l
-    cells = rouge.value, rouge.low, rouge.high, *bits, *(value for pair in aligned for value in pair)
+    aligned = (_mean([as_float(one.own[metric].value) for one in system.probes.values()]) for metric in METRICS)
+    cells = *map(as_float, system.rouge_l), *bits, *(value for pair in aligned for value in pair)
     return Line(system.name, len(system.bits), *cells)
 
 
@@ -113,7 +112,7 @@ def _beside(found: Reproduction) -> list[Line]:
         return []
     unknown = (nan,) * 5
     return [
-        Line(label, 0, *unknown, *(v for m in METRICS for v in (probed.figures[name][m].value, nan)))
+        Line(label, 0, *unknown, *(v for m in METRICS for v in (as_float(probed.figures[name][m].value), nan)))
         for name, label in BESIDE.items()
         if name in probed.figures
     ]

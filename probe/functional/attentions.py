@@ -10,12 +10,11 @@ from probe.attention import cross_model_attention
 from probe.checkpoints.opened import OpenCheckpoint
 from probe.errors import MissingExtraError
 from probe.functional.texts import Text
-from probe.gold.rows import GoldRow
+from probe.gold.rows import GoldRow, gold_mask
 from probe.keyquery.clouds import Clouds, collect, text_logits
 from probe.keyquery.matching import MATCHES
 from probe.maps import AttentionMap
 from probe.scoring import references
-from probe.scoring.references import gold_mask
 from probe.scoring.sharpness import entropy, sharpening_factor
 
 TRAINED, GOLD, WRONG = "trained", "gold", "wrong occur."

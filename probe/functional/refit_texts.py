@@ -9,8 +9,9 @@ import numpy as np
 from probe.checkpoints.opened import OpenCheckpoint
 from probe.chunks import overlap_mask
 from probe.errors import PairsError, Problem
+from probe.exchange.link_formats import lines_of
 from probe.functional.report import FitSettings
-from probe.gold.rows import GoldRow
+from probe.gold.rows import GoldRow, links_in
 from probe.output.provenance import file_sha256
 from probe.training.examples import jsonl_rows, parsed_rows, text_of
 
@@ -59,7 +60,7 @@ def read_refit_texts(open_: OpenCheckpoint, path: Path, gold: Sequence[GoldRow],
 def _silver(open_: OpenCheckpoint, path: Path, number: int, text: str) -> GoldRow:
     """A row whose sure links are the pairs of tokens that share a byte."""
     student, teacher = open_.tokenize(text)
-    links = frozenset((i, j) for i, j in np.argwhere(overlap_mask(student, teacher)).tolist())
+    links = links_in(overlap_mask(student, teacher))
     pair = f"{open_.checkpoint.student.name}~{open_.checkpoint.teacher.name}"
     return GoldRow(f"{path.name}-{number + 1}", pair, student, teacher, links, frozenset(), (), "")
 
@@ -72,5 +73,4 @@ def _outputs(path: Path) -> list[str]:
 
 
 def _lines(path: Path) -> list[str]:
-    whole = path.read_bytes().decode("utf-8")
-    return [line for line in (line.removesuffix("\r") for line in whole.split("\n")) if line.strip()]
+    return [line for line in lines_of(path.read_bytes().decode("utf-8")) if line.strip()]

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from probe.output.documents import parsed, without_nan
-from probe.stats import CONFIDENCE, RESAMPLES, SEED, bootstrap_interval
+from probe.stats import CONFIDENCE, RESAMPLES, SEED, Estimate, estimates
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +35,13 @@ SETS = ("linked", "elsewhere", "all")
 T2S_COUNTS = tuple(f"{of} {count}" for of in SETS for count in ("targets", "nats", "hits"))
 S2T_COUNTS = tuple(f"{of} {count}" for of in SETS[:2] for count in ("targets", "nats"))
 
-Sums = Float[np.ndarray, "sentences methods counts"]
-
 
 @dataclass(frozen=True, slots=True)
-class Figure:
-    """A mean of one attention, and what it is above that of another, with 95 % bounds; NaN where it was not taken."""
+class Mean:
+    """A mean of one attention, NaN where it was not taken, and what it is above that of another."""
 
     value: float
-    difference: float
-    low: float
-    high: float
+    difference: Estimate
 
 
 @dataclass(frozen=True)
@@ -85,15 +81,15 @@ class FunctionalReport:
         found = f"{len(self.sentences)} sentences, {', '.join(self.methods)}"
         return f"<FunctionalReport of {self.checkpoint} ({self.pair}): {found}>"
 
-    def cross_entropy(self, fit: str, of: str = SETS[0], against: str | None = None) -> tuple[Figure, ...]:
+    def cross_entropy(self, fit: str, of: str = SETS[0], against: str | None = None) -> tuple[Mean, ...]:
         """Mean t2s cross-entropy of each method in nats, and its difference to the method ``against``, or the first."""
         return self._t2s(fit, of, "nats", against)
 
-    def accuracy(self, fit: str, of: str = SETS[0], against: str | None = None) -> tuple[Figure, ...]:
+    def accuracy(self, fit: str, of: str = SETS[0]) -> tuple[Mean, ...]:
         """How often the t2s logits' argmax is the target, and the difference."""
-        return self._t2s(fit, of, "hits", against)
+        return self._t2s(fit, of, "hits", None)
 
-    def divergence(self, of: str = SETS[0], against: str | None = None) -> tuple[Figure, ...]:
+    def divergence(self, of: str = SETS[0], against: str | None = None) -> tuple[Mean, ...]:
         """Mean KL(teacher ‖ s2t) of each method in nats, and the difference."""
         places = [S2T_COUNTS.index(f"{of} {count}") for count in ("nats", "targets")]
         return self._figures(self.s2t[..., places], against)
@@ -107,24 +103,20 @@ class FunctionalReport:
         """Sentences in which a linked piece occurs elsewhere too."""
         return int((self.t2s[:, 0, 0, T2S_COUNTS.index("elsewhere targets")] > 0).sum())
 
-    def _t2s(self, fit: str, of: str, count: str, against: str | None) -> tuple[Figure, ...]:
+    def _t2s(self, fit: str, of: str, count: str, against: str | None) -> tuple[Mean, ...]:
         places = [T2S_COUNTS.index(f"{of} {name}") for name in (count, "targets")]
         return self._figures(self.t2s[:, :, FITS.index(fit)][..., places], against)
 
-    def _figures(self, sums: Float[np.ndarray, "sentences methods 2"], against: str | None) -> tuple[Figure, ...]:
+    def _figures(self, sums: Float[np.ndarray, "sentences methods 2"], against: str | None) -> tuple[Mean, ...]:
         base = 0 if against is None else self.methods.index(against)
-        sentences, methods, _ = sums.shape
 
-        def statistics(summed: Float[np.ndarray, "*batch flat"]) -> Float[np.ndarray, "*batch both"]:
-            above, below = np.moveaxis(summed.reshape(*summed.shape[:-1], methods, 2), -1, 0)
+        def means(summed: Float[np.ndarray, "*batch methods 2"]) -> Float[np.ndarray, "*batch 2 methods"]:
             with np.errstate(divide="ignore", invalid="ignore"):
-                means = above / below
-            return np.concatenate([means, means - means[..., base : base + 1]], axis=-1)
+                of_all = summed[..., 0] / summed[..., 1]
+            return np.stack([of_all, of_all - of_all[..., base : base + 1]], axis=-2)
 
-        flat = sums.reshape(sentences, -1)
-        value, difference = statistics(flat.sum(axis=0)).reshape(2, methods)
-        low, high = (bound.reshape(2, methods)[1] for bound in bootstrap_interval(flat, statistics))
-        return tuple(Figure(*map(float, of)) for of in zip(value, difference, low, high, strict=True))
+        found = estimates(sums, means, least=2)
+        return tuple(Mean(*one) for one in zip(found.value[0].tolist(), found[1].each(), strict=True))
 
     def to_json(self) -> str:
         """Everything, as JSON: the sums of every sentence, and the figures with bounds that follow from them."""
@@ -147,12 +139,12 @@ class FunctionalReport:
         }
         return json.dumps(without_nan(document), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
-    def _named(self, figures: tuple[Figure, ...]) -> dict[str, Any]:
+    def _named(self, figures: tuple[Mean, ...]) -> dict[str, Any]:
         return {
             name: {
                 "value": one.value,
-                f"minus {self.methods[0]}": one.difference,
-                "difference interval": [one.low, one.high],
+                f"minus {self.methods[0]}": one.difference.value,
+                "difference interval": [one.difference.low, one.difference.high],
             }
             for name, one in zip(self.methods, figures, strict=True)
         }

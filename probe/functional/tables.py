@@ -1,5 +1,6 @@
 """The tables of a functional probe, 80 columns wide, and how to read them."""
 
+from functools import partial
 from itertools import chain
 from textwrap import wrap
 from typing import TYPE_CHECKING
@@ -7,7 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from probe.functional.attentions import GOLD, WRONG
-from probe.functional.report import FITS, SETS, Figure, FunctionalReport
+from probe.functional.report import FITS, SETS, FunctionalReport, Mean
+from probe.output.tables import new_table, number, percent, points, with_interval
+from probe.scoring.references import NOTES
 from probe.stats import RESAMPLES, SEED
 
 if TYPE_CHECKING:
@@ -16,15 +19,6 @@ if TYPE_CHECKING:
 
 
 WIDTH = 80
-NOTES = {
-    "trained": "this checkpoint's attention",
-    GOLD: "the same weight on each sure link of the token",
-    "lexical": "equal spelling, ties split",
-    "uniform": "the same weight everywhere",
-    "random": "untrained query projector, as sharp as trained",
-    "no hidden": "trained, the teacher's hidden states left out of the values",
-    "no target": "trained, the target embeddings left out of the values",
-}
 
 
 def tables(report: FunctionalReport) -> "RenderableType":
@@ -42,7 +36,7 @@ def tables(report: FunctionalReport) -> "RenderableType":
 
 
 def _fixed(report: FunctionalReport) -> "Table":
-    made = _table("t2s as trained", "CE\nnats", "− trained\n[95 %]", "hits\n%", "− trained\n[95 %]")
+    made = new_table("t2s as trained", "CE\nnats", "− trained\n[95 %]", "hits\n%", "− trained\n[95 %]")
     figures = zip(report.cross_entropy(FITS[0]), report.accuracy(FITS[0]), strict=True)
     for m, (name, (loss, hits)) in enumerate(zip(report.methods, figures, strict=True)):
         if name != WRONG:
@@ -51,11 +45,11 @@ def _fixed(report: FunctionalReport) -> "Table":
 
 
 def _refitted(report: FunctionalReport) -> "Table":
-    made = _table("t2s refitted", "CE\nnats", "− trained\n[95 %]", "hits\n%", "− trained\n[95 %]", "CE,\nfit")
+    made = new_table("t2s refitted", "CE\nnats", "− trained\n[95 %]", "hits\n%", "− trained\n[95 %]", "CE,\nfit")
     losses, hits = report.cross_entropy(FITS[1]), report.accuracy(FITS[1])
     for m, name in enumerate(report.methods):
         if name != WRONG and not np.isnan(losses[m].value):
-            cells = *_nats(losses[m], m > 0), *_percent(hits[m], m > 0), f"{report.seen[m]:.2f}"
+            cells = *_nats(losses[m], m > 0), *_percent(hits[m], m > 0), number(report.seen[m], ".2f")
             made.add_row(name, *cells, style=None if m else "bold")
     return made
 
@@ -64,19 +58,19 @@ def _elsewhere(report: FunctionalReport) -> "Table":
     title = f"{report.targets(SETS[1])} tokens of\n{report.moved_sentences} texts"
     fits = FITS if report.refit_on else FITS[:1]
     headers = ("CE\nnats", "− gold\n[95 %]", "hits\n%"), ("refit\nCE", "− gold\n[95 %]", "hits\n%")
-    made = _table(title, *chain(*headers[: len(fits)]))
+    made = new_table(title, *chain(*headers[: len(fits)]))
     for name in (report.methods[0], GOLD, WRONG):
         m, is_gold = report.methods.index(name), name == GOLD
         cells: list[str] = []
         for fit in fits:
             loss = report.cross_entropy(fit, SETS[1], GOLD)[m]
-            cells += [*_nats(loss, not is_gold), f"{100 * report.accuracy(fit, SETS[1])[m].value:.1f}"]
+            cells += [*_nats(loss, not is_gold), percent(report.accuracy(fit, SETS[1])[m].value)]
         made.add_row(name, *cells)
     return made
 
 
 def _s2t(report: FunctionalReport) -> "Table":
-    made = _table("s2t as trained", "KL\nnats", "− trained\n[95 %]", "where it occurs\nelsewhere", "− gold\n[95 %]")
+    made = new_table("s2t as trained", "KL\nnats", "− trained\n[95 %]", "where it occurs\nelsewhere", "− gold\n[95 %]")
     everywhere, elsewhere = report.divergence(), report.divergence(SETS[1], GOLD)
     for m, (name, one, other) in enumerate(zip(report.methods, everywhere, elsewhere, strict=True)):
         if np.isnan(one.value):
@@ -87,25 +81,13 @@ def _s2t(report: FunctionalReport) -> "Table":
     return made
 
 
-def _table(title: str, *headers: str) -> "Table":
-    from rich import box
-    from rich.table import Table
-
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
-    made.add_column(title, no_wrap=True)
-    for header in headers:
-        made.add_column(header, justify="right", no_wrap=True)
-    return made
+def _nats(one: Mean, differs: bool) -> tuple[str, str]:
+    difference = with_interval(one.difference, partial(number, form="+.2f"))
+    return number(one.value, ".2f"), difference if differs else ""
 
 
-def _nats(one: Figure, differs: bool) -> tuple[str, str]:
-    bounds = "" if np.isnan(one.low) else f" [{one.low:+.2f}, {one.high:+.2f}]"
-    return f"{one.value:.2f}", f"{one.difference:+.2f}{bounds}" if differs else ""
-
-
-def _percent(one: Figure, differs: bool) -> tuple[str, str]:
-    bounds = "" if np.isnan(one.low) else f" [{100 * one.low:+.1f}, {100 * one.high:+.1f}]"
-    return f"{100 * one.value:.1f}", f"{100 * one.difference:+.1f}{bounds}" if differs else ""
+def _percent(one: Mean, differs: bool) -> tuple[str, str]:
+    return percent(one.value), with_interval(one.difference, points) if differs else ""
 
 
 def heading(report: FunctionalReport) -> list[str]:

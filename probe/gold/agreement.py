@@ -19,7 +19,8 @@ from probe.errors import PairsError, Problem
 from probe.gold.pairs import GoldFile
 from probe.gold.rows import PHENOMENA, GoldRow
 from probe.output.documents import markdown_table
-from probe.stats import CONFIDENCE, RESAMPLES, SEED, bootstrap_interval, known
+from probe.output.tables import new_table
+from probe.stats import CONFIDENCE, RESAMPLES, SEED, Estimate, Estimates, estimates
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -63,12 +64,10 @@ class Disagreement:
 
 @dataclass(frozen=True)
 class Figures:
-    """The four figures with their bounds, in the order of `FIGURES`; NaN where one is undefined."""
+    """The four figures of some rows, in the order of `FIGURES`."""
 
     rows: int
-    value: Float[np.ndarray, " figures"]
-    low: Float[np.ndarray, " figures"]
-    high: Float[np.ndarray, " figures"]
+    found: Estimates
 
 
 @dataclass(frozen=True)
@@ -109,25 +108,17 @@ class Agreement:
 
     def table(self) -> "RenderableType":
         """The table that `probe-pairs agree` prints, 80 columns wide."""
-        from rich import box
-        from rich.table import Table
-
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0, show_edge=False)
-        table.add_column("", overflow="fold")
-        for header in ("rows", "F1 [95 %]", "sure F1 [95 %]", "kappa [95 %]", "same"):
-            table.add_column(header, justify="right")
-        for n, (name, found) in enumerate(self.lines()):
-            cells = [_with_bounds(found, k) for k in range(3)]
-            same = _short(found.value[3], 2)
-            table.add_row(name, f"{found.rows}", *cells, same, style=None if n else "bold")
+        table = new_table("", "rows", "F1 [95 %]", "sure F1 [95 %]", "kappa [95 %]", "same")
+        for n, (name, one) in enumerate(self.lines()):
+            *cells, _ = _cells(one)
+            same = _short(one.found.at(3).value, 2)
+            table.add_row(name, f"{one.rows}", *cells, same, style=None if n else "bold")
         return table
 
     def to_markdown(self) -> str:
         """The table for a document."""
         header = ["", "rows", *(f"{figure} [95 %]" for figure in FIGURES)]
-        return markdown_table(
-            header, ([name, f"{f.rows}", *(_with_bounds(f, k) for k in range(4))] for name, f in self.lines())
-        )
+        return markdown_table(header, ([name, f"{one.rows}", *_cells(one)] for name, one in self.lines()))
 
     def to_json(self) -> str:
         """Everything: figures with bounds, the counts of every row, and every link that differs."""
@@ -202,8 +193,7 @@ def figures(counts: Float[np.ndarray, "*batch counts"]) -> Float[np.ndarray, "*b
 
 
 def _figures_of(counts: Float[np.ndarray, "rows counts"]) -> Figures:
-    low, high = bootstrap_interval(counts, figures)
-    return Figures(len(counts), figures(counts.sum(axis=0)), low, high)
+    return Figures(len(counts), estimates(counts, figures, least=2))  # few readers read twice
 
 
 def _disagreements(a: GoldRow, b: GoldRow) -> Iterator[Disagreement]:
@@ -214,21 +204,26 @@ def _disagreements(a: GoldRow, b: GoldRow) -> Iterator[Disagreement]:
             yield Disagreement(a.id, link, students[link[0]], teachers[link[1]], *kinds)
 
 
-def _document(found: Figures) -> dict[str, Any]:
-    return {"rows": found.rows} | {
-        name: {"value": known(found.value[k]), "interval": [known(found.low[k]), known(found.high[k])]}
-        for k, name in enumerate(FIGURES)
-    }
+def _document(one: Figures) -> dict[str, Any]:
+    found = zip(FIGURES, one.found.each(), strict=True)
+    return {"rows": one.rows} | {name: {"value": f.value, "interval": [f.low, f.high]} for name, f in found}
 
 
-def _short(value: float, digits: int) -> str:
+def _cells(one: Figures) -> list[str]:
+    """Each figure with its interval."""
+    return [
+        _with_interval(found, 2 if name == "kappa" else 3)
+        for name, found in zip(FIGURES, one.found.each(), strict=True)
+    ]
+
+
+def _with_interval(found: Estimate, digits: int) -> str:
+    value, low, high = (_short(number, digits) for number in found)
+    return value if value == "–" else f"{value} [–]" if "–" in (low, high) else f"{value} [{low}, {high}]"
+
+
+def _short(value: float | None, digits: int) -> str:
     """A figure of at most 1, in few characters; 1 and 0 only where they are exact."""
-    if np.isnan(value):
+    if value is None:
         return "–"
     return f"{value:.0f}" if value in (0, 1) else f"{value:.{digits}f}".replace("0.", ".", 1)
-
-
-def _with_bounds(found: Figures, figure: int) -> str:
-    digits = 2 if FIGURES[figure] == "kappa" else 3
-    value, low, high = (_short(bounds[figure], digits) for bounds in (found.value, found.low, found.high))
-    return value if value == "–" else f"{value} [–]" if "–" in (low, high) else f"{value} [{low}, {high}]"

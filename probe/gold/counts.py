@@ -11,6 +11,7 @@ from probe.gold.pairs import GoldFile
 from probe.gold.phenomena import REPEATS
 from probe.gold.rows import PHENOMENA, GoldRow, Link
 from probe.output.documents import markdown_table
+from probe.output.tables import new_table, percent
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -111,13 +112,8 @@ class PairStats:
 
     def table(self) -> "RenderableType":
         """The table that `probe-pairs stats` prints, 80 columns wide."""
-        from rich import box
-        from rich.table import Table
-
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
-        table.add_column("", overflow="fold", min_width=19)
-        for header in HEADERS:
-            table.add_column(header, justify="right")
+        table = new_table("", *HEADERS)
+        table.columns[0].min_width = 19
         for name, tally in self.lines():
             table.add_row(name, *_cells(tally), style="bold" if tally is self.all else None)
         return table
@@ -179,9 +175,5 @@ def _document(tally: Tally) -> dict[str, int | float | None]:
 def _cells(tally: Tally) -> list[str]:
     numbers = tally.rows, tally.tokens, tally.sure, tally.possible, tally.rows_with_note, tally.changed
     rows, tokens, sure, possible, notes, changed = (f"{number:,}" for number in numbers)
-    share, f1, sure_f1 = (_percent(figure) for figure in (tally.share_outside, tally.f1, tally.sure_f1))
+    share, f1, sure_f1 = (percent(figure) or "–" for figure in (tally.share_outside, tally.f1, tally.sure_f1))
     return [rows, tokens, share, sure, possible, notes, changed, f1, sure_f1]
-
-
-def _percent(figure: float | None) -> str:
-    return "–" if figure is None else f"{100 * figure:.1f}"

@@ -9,10 +9,9 @@ else. A piece of white space is possible with a piece of content, and pieces tha
 """
 
 import numpy as np
-from jaxtyping import Bool
 
 from probe.chunks import byte_sizes, content_sizes, shared_bytes, shared_content
-from probe.gold.rows import Link, Links
+from probe.gold.rows import Links, links_in
 from probe.tokens import TokenizedText
 
 
@@ -32,8 +31,4 @@ def half_rule_links(student: TokenizedText, teacher: TokenizedText) -> Links:
         np.minimum.outer(content_sizes(student), content_sizes(teacher)),
     )
     sure = (shared > 0) & (2 * shared >= smaller)  # half of one piece is half of the smaller one
-    return Links(_cells(sure), _cells((touching > 0) & ~sure))
-
-
-def _cells(mask: Bool[np.ndarray, "student teacher"]) -> frozenset[Link]:
-    return frozenset((int(i), int(j)) for i, j in zip(*mask.nonzero(), strict=True))
+    return Links(links_in(sure), links_in((touching > 0) & ~sure))

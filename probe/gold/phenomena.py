@@ -4,82 +4,73 @@ The annotator gives the others: name, rare-word, code and url. Of the two repeat
 stand free; repeats within longer words and in scripts that do not space words are listed by hand.
 """
 
-import re
-import string
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
+import regex
+
 from probe.chunks import byte_sizes, content_sizes, shared_chunks
 from probe.gold.rows import PHENOMENA, GoldRow
-from probe.tokens import BYTE_PIECE, TokenizedText
+from probe.tokens import BYTE_PIECE, TokenizedText, text_of
 
 SAME_CONTEXT, NEW_CONTEXT = "repeat-same-context", "repeat-new-context"
 REPEATS = (SAME_CONTEXT, NEW_CONTEXT)
 
-_LETTER = r"[^\W\d_]"
-_UNSPACED = r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]"
+_CJK = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}"
 
 # Of the text
 
 
 def has_number(text: str) -> bool:
     """Something is written with digits."""
-    return bool(re.search(r"\d", text))
+    return bool(regex.search(r"\d", text))
 
 
 def has_punctuation(text: str) -> bool:
     """Two or more marks in a row, or a dash, ellipsis or curly quote."""
-    return bool(re.search("[—–…“”„‘’]", text)) or any(
-        _is_mark(left) and _is_mark(right) for left, right in pairwise(text)
-    )
-
-
-def _is_mark(char: str) -> bool:
-    return char in string.punctuation or unicodedata.category(char).startswith("P")
+    return bool(regex.search(r"[\p{P}$+<=>^`|~]{2}|[—–…“”„‘’]", text))  # to Unicode, $ and its like are symbols
 
 
 def has_whitespace(text: str) -> bool:
     """A line break, a tab, a run of spaces, or a space other than U+0020."""
-    return bool(re.search(r"  |[^\S ]", text))
+    return bool(regex.search(r"  |[^\S ]", text))
 
 
 def has_accent(text: str) -> bool:
     """A Latin or Greek letter with a diacritic, composed or with a combining mark."""
-    return any(
-        unicodedata.combining(mark) and unicodedata.name(base, "").startswith(("LATIN", "GREEK"))
-        for base, mark in pairwise(unicodedata.normalize("NFD", text))
-    )
+    return bool(regex.search(r"[\p{Latin}\p{Greek}]\p{M}", unicodedata.normalize("NFD", text)))
 
 
 def has_cjk(text: str) -> bool:
     """Han characters, kana or Hangul."""
-    scripts = "CJK UNIFIED", "HIRAGANA", "KATAKANA", "HANGUL"
-    return any(unicodedata.name(char, "").startswith(scripts) for char in text)
+    return bool(regex.search(f"[{_CJK}]", text))
 
 
 def has_emoji(text: str) -> bool:
     """An emoji, alone or in a sequence."""
-    return bool(re.search("[\U0001f000-\U0001faff\u2600-\u27bf]", text))
+    # Of the pictures that a program may draw as text those from U+2600 on: before it lie ©, ™ and arrows.
+    pictures = r"(?V1)\p{Emoji_Presentation}|[\p{Extended_Pictographic}&&[\u2600-\U0010ffff]]"
+    return bool(regex.search(pictures, text))
 
 
 def has_contraction(text: str) -> bool:
     """An apostrophe between letters."""
-    return bool(re.search(f"{_LETTER}['’]{_LETTER}", text))
+    return bool(regex.search(r"\p{L}['’]\p{L}", text))
 
 
 def has_casing(text: str) -> bool:
     """Two capitals in a row, a capital inside a word, or one word of three letters or more in two casings."""
     text = unicodedata.normalize("NFC", text)
     forms: dict[str, set[str]] = defaultdict(set)
-    for word in re.findall(f"{_LETTER}{{3,}}", text):
+    for word in regex.findall(r"\p{L}{3,}", text):
         forms[word.lower()].add(word)
     forms.pop("the", None)
-    inside = any(left.lower() != left.upper() and right.isupper() for left, right in pairwise(text))
-    return inside or any(len(casings) > 1 for casings in forms.values())
+    inside = regex.search(r"\p{Changes_When_Casemapped}\p{Uppercase}", text)
+    return inside is not None or any(len(casings) > 1 for casings in forms.values())
 
 
 # Of the chunks
@@ -121,18 +112,10 @@ def has_many_to_many(student: TokenizedText, teacher: TokenizedText) -> bool:
 def has_byte_fallback(student: TokenizedText, teacher: TokenizedText) -> bool:
     """A piece, on either side, that is a byte or holds part of a character."""
     return any(
-        BYTE_PIECE.fullmatch(piece) or not _is_whole(side.surface(n))
+        BYTE_PIECE.fullmatch(piece) or text_of(side.surface(n)) is None
         for side in (student, teacher)
         for n, piece in enumerate(side.pieces)
     )
-
-
-def _is_whole(surface: bytes) -> bool:
-    try:
-        surface.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 # Repeats
@@ -151,7 +134,7 @@ def has_repeat_new_context(student: TokenizedText, teacher: TokenizedText) -> bo
 def _repeated(student: TokenizedText) -> list[list[tuple[str | None, str]]]:
     """For each free word of two to five occurrences, the student piece before each, and the one that it begins in."""
     places: dict[str, list[tuple[str | None, str]]] = defaultdict(list)
-    for word in _words(student.text):
+    for word in regex.finditer(r"\p{L}[\p{L}\p{M}]+", student.text):
         letters = unicodedata.normalize("NFC", word[0]).lower()
         if len(letters) < 3:
             continue
@@ -161,13 +144,6 @@ def _repeated(student: TokenizedText) -> list[list[tuple[str | None, str]]]:
     return [pieces for pieces in places.values() if 2 <= len(pieces) <= 5]
 
 
-def _words(text: str) -> Iterator[re.Match[str]]:
-    """Runs of two letters or more, with the marks on them: Python's expressions know no class of marks."""
-    marks = "".join(sorted({char for char in text if unicodedata.category(char).startswith("M")}))
-    letter = f"(?:{_LETTER}|[{marks}])" if marks else _LETTER
-    return re.finditer(f"{_LETTER}{letter}+", text)
-
-
 def may_repeat(tag: str, student: TokenizedText) -> bool:
     """Whether a repeat that was listed by hand can be there.
 
@@ -175,7 +151,8 @@ def may_repeat(tag: str, student: TokenizedText) -> bool:
     of student pieces.
     """
     text = unicodedata.normalize("NFC", student.text)
-    letters = re.search(rf"({_LETTER}{{4}}|{_UNSPACED}{{2}}).*\1", text, re.IGNORECASE | re.DOTALL)
+    unspaced = rf"[{_CJK}\p{{Thai}}\p{{Lao}}\p{{Khmer}}\p{{Myanmar}}]"
+    letters = regex.search(rf"(\p{{L}}{{4}}|{unspaced}{{2}}).*\1", text, regex.IGNORECASE | regex.DOTALL)
     bigrams = Counter(pairwise(student.pieces))
     return letters is not None and (tag == NEW_CONTEXT or max(bigrams.values(), default=0) > 1)
 

@@ -3,6 +3,9 @@
 import re
 from dataclasses import dataclass
 
+import numpy as np
+from jaxtyping import Bool
+
 from probe.chunks import chunk_mask, content_mask
 from probe.errors import PairsError, Problem, TokenError
 from probe.gold.escapes import escape, is_well_escaped, unescape
@@ -82,6 +85,11 @@ class GoldRow:
         return self.student.text
 
     @property
+    def sizes(self) -> tuple[int, int]:
+        """How many tokens each side has."""
+        return len(self.student.tokens), len(self.teacher.tokens)
+
+    @property
     def links(self) -> Links:
         """Sure and possible links together."""
         return Links(self.sure, self.possible)
@@ -91,6 +99,24 @@ class GoldRow:
         """The same row with the teacher as student: what A′ is scored against. Notes still name links as they were."""
         sure, possible = (frozenset((j, i) for i, j in links) for links in (self.sure, self.possible))
         return GoldRow(self.id, self.pair, self.teacher, self.student, sure, possible, self.phenomena, self.note)
+
+
+def gold_mask(row: GoldRow) -> Bool[np.ndarray, "student teacher"]:
+    """True at sure links."""
+    return link_mask(row.sure, row.sizes)
+
+
+def link_mask(links: frozenset[Link], shape: tuple[int, int]) -> Bool[np.ndarray, "student teacher"]:
+    """True at the given links."""
+    mask = np.zeros(shape, dtype=bool)
+    if links:
+        mask[*np.array(sorted(links)).T] = True
+    return mask
+
+
+def links_in(mask: Bool[np.ndarray, "student teacher"]) -> frozenset[Link]:
+    """The cells that are true, as links."""
+    return frozenset((int(i), int(j)) for i, j in zip(*mask.nonzero(), strict=True))
 
 
 def parse_row(line: str, where: str) -> GoldRow | list[Problem]:
@@ -189,7 +215,7 @@ def _parse_links(cell: str, where: str, problems: list[Problem]) -> tuple[frozen
 
 def _check_links(row: GoldRow, where: str) -> list[Problem]:
     """Ranges, and the rules that only a note may break: sure links share content, possible links share a chunk."""
-    size = len(row.student.tokens), len(row.teacher.tokens)
+    size = row.sizes
     outside = [link for link in sorted(row.sure | row.possible) if link[0] >= size[0] or link[1] >= size[1]]
     if outside:
         expected = f"links within 0 to {size[0] - 1} and 0 to {size[1] - 1}"

@@ -25,7 +25,7 @@ from probe.keyquery.two_samples import only_numpy, require_analysis, subsample
 from probe.keyquery.values import Analysis, CloudFacts, MatchedFacts, Measurement, Plane, Settings
 from probe.keyquery.views import VIEWS, View, outside_share, planes, span_basis, view
 from probe.output.provenance import checkpoint_files
-from probe.stats import Estimate, known
+from probe.stats import known
 
 LEAST_TEXTS = 10
 """Folds of a classifier and halves of a split must hold some sentences each."""
@@ -180,14 +180,14 @@ def _matched_facts(
     shuffled = np.random.default_rng(settings.seed).permutation(len(columns))
     other_cka = np.mean([linear_cka(other.queries[rows], other.keys[columns]) for other in untrained])
     other_cosines = [cosine_contrast(cosine_counts(_in(clouds, other), matches).sum(axis=0))[2] for other in untrained]
-    near, far, *difference = cosine_difference(_in(clouds, seen), matches)
+    near, far, difference = cosine_difference(_in(clouds, seen), matches)
     return MatchedFacts(
         view=seen.name,
         cka=half_sample_estimate(linear_cka(x, y), spread),
         cka_shuffled=known(linear_cka(x, y[shuffled])),
         cka_untrained=known(float(other_cka)),
-        cosine_matched=known(near),
-        cosine_unmatched=known(far),
-        cosine_difference=Estimate.of(*difference),
+        cosine_matched=near.value,
+        cosine_unmatched=far.value,
+        cosine_difference=difference,
         cosine_difference_untrained=known(float(np.mean(other_cosines))),
     )

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from probe.stats import CONFIDENCE, RESAMPLES
+from probe.stats import CONFIDENCE, RESAMPLES, Estimate
 
 LINEAR, MLP = "linear", "mlp"
 FOLDS = 5
@@ -21,7 +21,7 @@ def held_out_auc(
     *,
     kind: str,
     seed: int,
-) -> tuple[float, float, float]:
+) -> Estimate:
     """Area under the ROC curve on held-out groups, and 95 % bounds from a bootstrap over groups.
 
     Lopez-Paz & Oquab 2017, with the area (probability that a point of x scores above a point of y) in place of
@@ -38,7 +38,7 @@ def held_out_auc(
     """
     areas = _areas(x, y, groups, kind=kind, seed=seed, resamples=RESAMPLES)
     low, high = np.nanquantile(areas[1:], [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return float(areas[0]), float(low), float(high)
+    return Estimate.of(areas[0], low, high)
 
 
 def held_out_area(

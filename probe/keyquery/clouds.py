@@ -10,8 +10,6 @@ from probe.attention import Logits, scaled_products
 from probe.checkpoints.opened import OpenCheckpoint, Sides
 from probe.projectors import Projector, project
 
-Points = Float[np.ndarray, "tokens width"]
-
 
 @dataclass(frozen=True)
 class Cloud:

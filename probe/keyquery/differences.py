@@ -71,5 +71,5 @@ def _independent(first: Measurement, second: Measurement) -> tuple[Estimate, flo
 
 
 def _known(estimate: Estimate) -> Sequence[float] | None:
-    found = estimate.value, estimate.low, estimate.high
-    return None if None in found else [float(x) for x in found if x is not None]
+    found = [float(x) for x in estimate if x is not None]
+    return found if len(found) == 3 else None

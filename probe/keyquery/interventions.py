@@ -6,14 +6,13 @@ import numpy as np
 from jaxtyping import Float
 
 from probe.attention import cross_model_attention
-from probe.gold.rows import GoldRow
+from probe.gold.rows import GoldRow, gold_mask
 from probe.keyquery.clouds import Clouds, text_logits
 from probe.keyquery.matching import MATCHES
 from probe.keyquery.moments import frechet
 from probe.keyquery.values import Intervention
-from probe.scoring.references import gold_mask
 from probe.scoring.scores import top_1
-from probe.stats import Estimate, bootstrap_interval, known
+from probe.stats import known, paired_difference
 
 TRAINED = "trained"
 
@@ -71,14 +70,6 @@ def _compare(
     counts: Float[np.ndarray, "sentences counts"],
     trained: Float[np.ndarray, "sentences counts"],
 ) -> Intervention:
-    size = counts.shape[1]
-
-    def changes(summed: Float[np.ndarray, "*batch both"]) -> Float[np.ndarray, "*batch three"]:
-        return figures(summed[..., :size]) - figures(summed[..., size:])
-
-    both = np.concatenate([counts, trained], axis=1)
-    low, high = bootstrap_interval(both, changes)
     top, mass, reverse = (known(value) for value in figures(counts.sum(axis=0)).tolist())
-    bounded = np.stack([changes(both.sum(axis=0)), low, high], axis=1).tolist()
-    estimates = [Estimate.of(*change) for change in bounded]
-    return Intervention(name, distance, top, estimates[0], mass, estimates[1], reverse, estimates[2])
+    changes = paired_difference(trained, counts, figures).each()
+    return Intervention(name, distance, top, changes[0], mass, changes[1], reverse, changes[2])

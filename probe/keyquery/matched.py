@@ -6,10 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from probe.gold.rows import GoldRow
+from probe.gold.rows import GoldRow, link_mask
 from probe.keyquery.clouds import Clouds, text_logits
-from probe.scoring.references import link_mask
-from probe.stats import bootstrap_interval
+from probe.stats import Estimate, estimates
 
 GOLD, ARGMAX = "sure links of gold", "argmax of A"
 
@@ -38,8 +37,7 @@ def gold_matches(rows: Sequence[GoldRow]) -> Matches:
     matched: list[np.ndarray] = []
     unmatched: list[np.ndarray] = []
     for row in rows:
-        shape = len(row.student.tokens), len(row.teacher.tokens)
-        sure, possible = link_mask(row.sure, shape), link_mask(row.possible, shape)
+        sure, possible = link_mask(row.sure, row.sizes), link_mask(row.possible, row.sizes)
         matched.append(_with_eos(sure))
         unmatched.append(_with_eos(~(sure | possible)))
     return Matches(GOLD, tuple(matched), tuple(unmatched))
@@ -104,9 +102,6 @@ def cosine_contrast(summed: Float[np.ndarray, "*batch counts"]) -> Float[np.ndar
     return np.stack([matched, unmatched, matched - unmatched], axis=-1)
 
 
-def cosine_difference(clouds: Clouds, matches: Matches) -> tuple[float, float, float, float, float]:
-    """Mean cosine of matched and of unmatched cells; their difference, with 95 % bounds over sentences."""
-    counts = cosine_counts(clouds, matches)
-    matched, unmatched, difference = cosine_contrast(counts.sum(axis=0)).tolist()
-    low, high = bootstrap_interval(counts, cosine_contrast)
-    return matched, unmatched, difference, float(low[2]), float(high[2])
+def cosine_difference(clouds: Clouds, matches: Matches) -> tuple[Estimate, ...]:
+    """Mean cosine of matched cells, of unmatched cells, and the difference, over sentences."""
+    return tuple(estimates(cosine_counts(clouds, matches), cosine_contrast).each())

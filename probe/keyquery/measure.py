@@ -170,7 +170,7 @@ def _classified(
 
     kind, seed = KINDS[name], settings.seed
     reference = float(np.mean([held_out_area(*sample(clouds), kind=kind, seed=seed) for clouds in untrained]))
-    pair = Estimate.of(*held_out_auc(*sample(trained), kind=kind, seed=seed))
+    pair = held_out_auc(*sample(trained), kind=kind, seed=seed)
     return Measurement(view, name, pair, floor, known(reference), None, ())
 
 

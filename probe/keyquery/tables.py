@@ -7,7 +7,7 @@ from probe.keyquery.measure import DISTANCES
 from probe.keyquery.report import KeyQueryReport
 from probe.keyquery.tables_compared import compared
 from probe.keyquery.values import Analysis, Settings
-from probe.output.tables import bounds, digits, new_table
+from probe.output.tables import digits, interval, new_table, number, percent, points, with_interval
 from probe.stats import Estimate
 
 if TYPE_CHECKING:
@@ -22,9 +22,7 @@ def sections(report: KeyQueryReport) -> "Iterator[RenderableType]":
         if analysis.interventions:
             tables.append(intervention_table(analysis))
         yield "\n".join(heading(analysis))
-        for table in tables:
-            yield ""
-            yield table
+        yield from tables
     yield from compared(report)
     yield "\n".join(["", *reading(report.settings)])
 
@@ -49,15 +47,14 @@ def heading(analysis: Analysis) -> list[str]:
 
 def cloud_table(analysis: Analysis) -> "RenderableType":
     """Sizes and forms of both clouds."""
-    table = new_table("view", "dims", "kept\nq, %", "kept\nk, %", "norm q\nmedian", "norm k\nmedian")
-    for header in ("scale\nq / k", "untrained\nq / k", "eff. rank\nq", "eff. rank\nk"):
-        table.add_column(header, justify="right")
+    heads = "dims", "kept\nq, %", "kept\nk, %", "norm q\nmedian", "norm k\nmedian"
+    table = new_table("view", *heads, "scale\nq / k", "untrained\nq / k", "eff. rank\nq", "eff. rank\nk")
     for facts in analysis.clouds:
         table.add_row(
             facts.view,
             str(facts.dimensions),
-            f"{100 * facts.kept_queries:.0f}",
-            f"{100 * facts.kept_keys:.0f}",
+            percent(facts.kept_queries, ".0f"),
+            percent(facts.kept_keys, ".0f"),
             *(digits(norms[len(norms) // 2]) for norms in (facts.norms_queries, facts.norms_keys)),
             digits(facts.scale_ratio),
             digits(facts.scale_ratio_untrained),
@@ -69,8 +66,7 @@ def cloud_table(analysis: Analysis) -> "RenderableType":
 
 def distance_table(analysis: Analysis) -> "RenderableType":
     """Each distance in each view, beside its floor and its reference."""
-    table = new_table("view", "distance", "queries\n~ keys", "[95 %]", "floor", "untrained", "p")
-    table.columns[1].justify = "left"
+    table = new_table("view", "distance", "queries\n~ keys", "[95 %]", "floor", "untrained", "p", texts=2)
     last = analysis.measurements[0].view
     for found in analysis.measurements:
         if found.view != last:
@@ -79,10 +75,10 @@ def distance_table(analysis: Analysis) -> "RenderableType":
             "" if found.view == last and found.distance != DISTANCES[0] else found.view,
             found.distance,
             digits(found.pair.value),
-            bounds(found.pair),
+            interval(found.pair, digits),
             digits(found.floor),
             digits(found.untrained),
-            "" if found.p_value is None else f"{found.p_value:.3f}",
+            number(found.p_value, ".3f"),
         )
         last = found.view
     return table
@@ -90,14 +86,13 @@ def distance_table(analysis: Analysis) -> "RenderableType":
 
 def matched_table(analysis: Analysis) -> "RenderableType":
     """CKA and cosines of tokens that belong together."""
-    table = new_table("view", "matched tokens", "value", "[95 %]", "shuffled\nor unmatched", "untrained")
-    table.columns[1].justify = "left"
+    table = new_table("view", "matched tokens", "value", "[95 %]", "shuffled\nor unmatched", "untrained", texts=2)
     for facts in analysis.matched:
         table.add_row(
             facts.view,
             "CKA",
             digits(facts.cka.value),
-            bounds(facts.cka),
+            interval(facts.cka, digits),
             digits(facts.cka_shuffled),
             digits(facts.cka_untrained),
         )
@@ -106,7 +101,7 @@ def matched_table(analysis: Analysis) -> "RenderableType":
             "",
             "matched − unmatched",
             digits(facts.cosine_difference.value),
-            bounds(facts.cosine_difference),
+            interval(facts.cosine_difference, digits),
             "",
             digits(facts.cosine_difference_untrained),
         )
@@ -122,14 +117,19 @@ def intervention_table(analysis: Analysis) -> "RenderableType":
         table.add_row(
             found.name,
             digits(found.frechet),
-            _percent(found.top_1),
-            "" if first else _points(found.top_1_change),
-            _percent(found.mass),
-            _percent(found.reverse_top_1),
-            "" if first else _points(found.reverse_top_1_change),
+            percent(found.top_1) or "–",
+            "" if first else _change(found.top_1_change),
+            percent(found.mass) or "–",
+            percent(found.reverse_top_1) or "–",
+            "" if first else _change(found.reverse_top_1_change),
             style="bold" if first else None,
         )
     return table
+
+
+def _change(change: Estimate) -> str:
+    # Two of these stand in a line of 80 columns.
+    return with_interval(change, points).replace(", ", ",") or "–"
 
 
 def reading(settings: Settings) -> list[str]:
@@ -153,13 +153,3 @@ def reading(settings: Settings) -> list[str]:
         "transport  mean and covariance, queries moved least; covariance is CORAL's map.",
         "Scale and norms cannot change top-1 of A. One checkpoint is not a method.",
     ]
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f}"
-
-
-def _points(change: Estimate) -> str:
-    if change.value is None or change.low is None or change.high is None:
-        return "–"
-    return f"{100 * change.value:+.1f} [{100 * change.low:+.1f},{100 * change.high:+.1f}]"

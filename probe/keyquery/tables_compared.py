@@ -8,7 +8,7 @@ from probe.keyquery.measure import AUC_LINEAR, FRECHET, MMD2
 from probe.keyquery.report import KeyQueryReport
 from probe.keyquery.values import Analysis
 from probe.keyquery.views import A
-from probe.output.tables import bounds, digits, new_table
+from probe.output.tables import digits, interval, new_table, number, percent, with_interval
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -19,15 +19,15 @@ def compared(report: KeyQueryReport) -> "Iterator[RenderableType]":
     if len(report.analyses) < 2:
         return
     if is_run(report.analyses):
-        yield "\nQueries ~ keys by step, as A sees them"
+        yield "Queries ~ keys by step, as A sees them"
         yield step_table(report.analyses)
         yield "\n".join(STEP_READING)
         return
-    yield "\nqueries ~ keys of all checkpoints"
+    yield "queries ~ keys of all checkpoints"
     yield comparison(report)
     found = report.differences()
     for first, second, differences in found:
-        yield f"\n{second.checkpoint} minus {first.checkpoint}"
+        yield f"{second.checkpoint} minus {first.checkpoint}"
         yield difference_table(differences)
     if found:
         yield "\n".join(DIFFERENCE_READING)
@@ -50,23 +50,21 @@ def is_run(analyses: Sequence[Analysis]) -> bool:
 
 def step_table(analyses: Sequence[Analysis]) -> "RenderableType":
     """A line for each step: distances of queries and keys in the view A, and top-1 of A on gold."""
-    table = new_table(
-        "steps", "Fréchet\n[95 %]", "floor", "AUC linear\n[95 %]", "MMD²", "CKA", "outside\n%", "top-1\n%"
-    )
-    table.columns[0].justify = "right"
+    heads = "Fréchet\n[95 %]", "floor", "AUC linear\n[95 %]", "MMD²", "CKA", "outside\n%", "top-1\n%"
+    table = new_table("steps", *heads, texts=0)
     for one in sorted(analyses, key=lambda one: one.steps or 0):
         frechet, auc, gap = (one.measurement(A, name) for name in (FRECHET, AUC_LINEAR, MMD2))
         cka = next(facts.cka.value for facts in one.matched if facts.view == A)
         top_1 = one.interventions[0].top_1 if one.interventions else None
         table.add_row(
             str(one.steps),
-            f"{digits(frechet.pair.value)} {bounds(frechet.pair)}",
+            with_interval(frechet.pair, digits),
             digits(frechet.floor),
-            f"{digits(auc.pair.value)} {bounds(auc.pair)}",
+            with_interval(auc.pair, digits),
             digits(gap.pair.value),
             digits(cka),
-            f"{100 * one.outside:.1f}",
-            "–" if top_1 is None else f"{100 * top_1:.1f}",
+            percent(one.outside),
+            percent(top_1) or "–",
         )
     return table
 
@@ -80,10 +78,9 @@ STEP_READING = (
 def comparison(report: KeyQueryReport) -> "RenderableType":
     """Each distance of queries and keys, floor behind it, for all checkpoints side by side."""
     names = [analysis.checkpoint for analysis in report.analyses]
-    table = new_table("view", "distance")
+    table = new_table("view", "distance", texts=2)
     for name in names:
         table.add_column(f"{name}\n(floor)", justify="right", overflow="fold")
-    table.columns[1].justify = "left"
     last = ""
     for found in report.analyses[0].measurements:
         if last and found.view != last:
@@ -100,15 +97,14 @@ def comparison(report: KeyQueryReport) -> "RenderableType":
 
 def difference_table(found: Sequence[Difference]) -> "RenderableType":
     """Each distance of one checkpoint minus that of another."""
-    table = new_table("view", "distance", "difference", "[95 %]", "p (Holm)")
-    table.columns[1].justify = "left"
+    table = new_table("view", "distance", "difference", "[95 %]", "p (Holm)", texts=2)
     last = found[0].view
-    for number, one in enumerate(found):
+    for place, one in enumerate(found):
         if one.view != last:
             table.add_section()
-        shown = "" if one.view == last and number else one.view
-        p = "–" if one.p_value is None else f"{one.p_value:.3f}"
-        table.add_row(shown, one.distance, digits(one.difference.value), bounds(one.difference), p)
+        shown = "" if one.view == last and place else one.view
+        difference = digits(one.difference.value), interval(one.difference, digits)
+        table.add_row(shown, one.distance, *difference, number(one.p_value, ".3f") or "–")
         last = one.view
     return table
 

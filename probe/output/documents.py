@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import math
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -20,11 +19,6 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 T = TypeVar("T")
-
-
-def number(value: float, digits: int) -> str:
-    """The number, or a dash where there is none."""
-    return "–" if math.isnan(value) else f"{value:.{digits}f}"
 
 
 def escape_latex(text: str) -> str:

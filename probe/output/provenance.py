@@ -22,7 +22,8 @@ def versions(packages: Sequence[str]) -> tuple[tuple[str, str], ...]:
 
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, in hex."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def checkpoint_files(directory: Path) -> tuple[tuple[str, str], ...]:

@@ -1,5 +1,8 @@
 """Tables on a terminal: their style and their cells."""
 
+import math
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from probe.stats import Estimate
@@ -8,16 +11,44 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-def new_table(first: str, *others: str) -> "Table":
-    """A table of numbers whose first column is a name."""
+def new_table(*heads: str, texts: int = 1) -> "Table":
+    """A table under these heads; the first columns are ``texts``, which wrap, and the others numbers, which do not."""
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=0)
-    table.add_column(first, no_wrap=True)
-    for header in others:
-        table.add_column(header, justify="right", no_wrap=True)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
+    for number, head in enumerate(heads):
+        if number < texts:
+            table.add_column(head, overflow="fold")
+        else:
+            table.add_column(head, justify="right", no_wrap=True)
     return table
+
+
+def number(value: float | None, form: str) -> str:
+    """A number in such a form, or nothing where it is not known: whoever wants a dash writes ``or "–"``."""
+    return "" if value is None or math.isnan(value) else f"{value:{form}}"
+
+
+def percent(share: float | None, form: str = ".1f") -> str:
+    """A share in percent."""
+    return "" if share is None else number(100 * share, form)
+
+
+points = partial(percent, form="+.1f")
+"""A difference of shares, with its sign."""
+
+
+def with_interval(estimate: Estimate, form: Callable[[float | None], str]) -> str:
+    """A figure and, where it is known, its interval behind it."""
+    return form(estimate.value) + ("" if estimate.low is None else f" {interval(estimate, form)}")
+
+
+def interval(estimate: Estimate, form: Callable[[float | None], str]) -> str:
+    """Both ends, or that they are not known."""
+    if estimate.low is None or estimate.high is None:
+        return "[unknown]"
+    return f"[{form(estimate.low)}, {form(estimate.high)}]"
 
 
 def digits(value: float | None) -> str:
@@ -27,10 +58,3 @@ def digits(value: float | None) -> str:
     if value and not 1e-3 <= abs(value) < 1e4:
         return f"{value:.1e}"
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
-
-
-def bounds(estimate: Estimate) -> str:
-    """Both of them, or that they are not known."""
-    if estimate.low is None or estimate.high is None:
-        return "[unknown]"
-    return f"[{digits(estimate.low)}, {digits(estimate.high)}]"

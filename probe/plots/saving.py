@@ -1,6 +1,7 @@
 """Writing figures: equal figures give equal bytes, as PDF, SVG and PNG."""
 
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,13 @@ def save_figure(figure: "Figure", path: Path, *, dark: bool = False, dpi: int = 
     options: Any = {"format": path.suffix[1:], "metadata": _METADATA[path.suffix]}
     with mpl.rc_context(settings(palette(dark=dark))), replacing_file(path) as temporary:
         figure.savefig(temporary, dpi=dpi if path.suffix == ".png" else 600, **options)
+
+
+def png_bytes(figure: "Figure", dpi: int) -> bytes:
+    """The figure as PNG, for a page."""
+    file = BytesIO()
+    figure.savefig(file, format="png", dpi=dpi, metadata=_METADATA[".png"])
+    return file.getvalue()
 
 
 def check_suffix(path: Path, suffixes: Sequence[str] = SUFFIXES) -> None:

@@ -12,11 +12,12 @@ from jaxtyping import Float
 
 from probe.gold.rows import PHENOMENA
 from probe.output.documents import without_nan
+from probe.output.tables import new_table, percent, points, with_interval
 from probe.report.document import SCHEMA
 from probe.report.document import to_json as report_to_json
 from probe.report.values import ProbeReport
 from probe.scoring.scores import METRICS, metrics
-from probe.stats import FEW, bootstrap_interval, holm, permutation_p
+from probe.stats import Estimate, holm, paired_difference, permutation_p
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -31,24 +32,18 @@ SIGMAS = 1.96 + 0.84
 
 @dataclass(frozen=True)
 class Difference:
-    """One figure of two checkpoints; the difference is the second minus the first."""
+    """One figure of two checkpoints."""
 
     figure: str
     sentences: int
     first: float
     second: float
-    low: float
-    high: float
-    """95 % bounds of the difference over sentences, which are resampled together; NaN of few."""
+    difference: Estimate
+    """The second minus the first; sentences are resampled with both."""
     p: float | None = None
     """Of the paired permutation test, adjusted by Holm over all that were tested together; None where none was."""
     detectable: float | None = None
     """The smallest difference that so many sentences would show in four cases of five."""
-
-    @property
-    def difference(self) -> float:
-        """The second minus the first."""
-        return self.second - self.first
 
 
 @dataclass(frozen=True)
@@ -117,19 +112,11 @@ def _difference(
     second: Float[np.ndarray, "sentences counts"],
     p: float | None = None,
 ) -> Difference:
-    k, columns = METRICS.index(metric), first.shape[1]
-
-    def statistic(summed: Float[np.ndarray, "*batch both"]) -> Float[np.ndarray, "*batch 1"]:
-        values = metrics(summed.reshape(*summed.shape[:-1], 2, columns))[..., k]
-        return values[..., 1:] - values[..., :1]
-
-    low = high = np.full(1, np.nan)
-    if len(first) >= FEW:
-        low, high = bootstrap_interval(np.concatenate([first, second], axis=1), statistic)
-    before, after = (float(metrics(side.sum(axis=0))[k]) for side in (first, second))
-    width = float(high[0] - low[0])
-    detectable = None if np.isnan(width) else width / (2 * 1.96) * SIGMAS
-    return Difference(label, len(first), before, after, float(low[0]), float(high[0]), p, detectable)
+    one_figure = partial(_figure, METRICS.index(metric))
+    found = paired_difference(first, second, one_figure).at()
+    before, after = (float(one_figure(side.sum(axis=0))) for side in (first, second))
+    wide = None if found.low is None or found.high is None else (found.high - found.low) / (2 * 1.96) * SIGMAS
+    return Difference(label, len(first), before, after, found, p, wide)
 
 
 def to_json(reports: Mapping[str, ProbeReport], found: Mapping[str, "Sequence[DataclassInstance]"]) -> str:
@@ -140,22 +127,27 @@ def to_json(reports: Mapping[str, ProbeReport], found: Mapping[str, "Sequence[Da
         found: values of plain numbers, such as the `Comparison` of each two, under what they are called in the file.
     """
     parts = ",\n".join(f"{json.dumps(name)}: {report_to_json(report)}" for name, report in reports.items())
-    rest = (
-        f',\n"{name}": {json.dumps(without_nan([asdict(one) for one in values]), ensure_ascii=False)}'
-        for name, values in found.items()
-    )
+    plain = {name: without_nan([asdict(one, dict_factory=_flat) for one in values]) for name, values in found.items()}
+    rest = (f',\n"{name}": {json.dumps(values, ensure_ascii=False)}' for name, values in plain.items())
     return f'{{"schema": {SCHEMA}, "reports": {{\n{parts}}}{"".join(rest)}}}\n'
+
+
+def _flat(fields: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """A value in the layout of the schema: an interval beside its figure, and alone of a difference of two figures."""
+    document: dict[str, Any] = {}
+    for name, value in fields:
+        if not (isinstance(value, dict) and value.keys() == {"value", "low", "high"}):
+            document[name] = value
+        elif name == "difference":
+            document |= {end: value[end] for end in ("low", "high")}
+        else:
+            document |= {name: value["value"], f"{name}_bounds": [value["low"], value["high"]]}
+    return document
 
 
 def table(comparison: Comparison) -> "RenderableType":
     """All figures and phenomena of two checkpoints, 80 columns wide; figures in percent."""
-    from rich import box
-    from rich.table import Table
-
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
-    made.add_column("%", no_wrap=True)
-    for header in ("texts", "first", "second", "second − first\n[95 %]", "p\n(Holm)", "can\nsee"):
-        made.add_column(header, justify="right", no_wrap=True)
+    made = new_table("%", "texts", "first", "second", "second − first\n[95 %]", "p\n(Holm)", "can\nsee")
     for one in comparison.figures:
         made.add_row(*_cells(one))
     made.add_section()
@@ -165,11 +157,9 @@ def table(comparison: Comparison) -> "RenderableType":
 
 
 def _cells(one: Difference) -> tuple[str, ...]:
-    bounds = "" if np.isnan(one.low) else f"[{100 * one.low:+.1f}, {100 * one.high:+.1f}]"
     p = "" if one.p is None else "<.001" if one.p < 0.001 else f"{one.p:.3f}".removeprefix("0")
-    seen = "" if one.detectable is None else f"{100 * one.detectable:.1f}"
-    values = f"{100 * one.first:.1f}", f"{100 * one.second:.1f}"
-    return one.figure, str(one.sentences), *values, f"{100 * one.difference:+.1f} {bounds}", p, seen
+    values = percent(one.first), percent(one.second), with_interval(one.difference, points)
+    return one.figure, str(one.sentences), *values, p, percent(one.detectable)
 
 
 def reading(comparison: Comparison) -> list[str]:

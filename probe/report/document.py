@@ -14,11 +14,11 @@ from probe.errors import Problem, ReportError
 from probe.output.documents import packed, parsed, read_document
 from probe.output.files import replacing_file
 from probe.report.triples import KINDS, Mark
-from probe.report.values import Group, Intervals, Origin, ProbeReport
+from probe.report.values import Group, Origin, ProbeReport
 from probe.scoring.destinations import DESTINATIONS
 from probe.scoring.scores import COUNTS, LINK_COUNTS, LINK_METRICS, METRICS, SLICE_COUNTS, SLICE_METRICS
 from probe.scoring.truth import SLICES
-from probe.stats import CONFIDENCE, RESAMPLES, SEED, known
+from probe.stats import CONFIDENCE, RESAMPLES, SEED, Estimate, Estimates, known
 
 SCHEMA = 2
 WHAT = "a report of probe-align --json"
@@ -45,21 +45,21 @@ def to_json(report: ProbeReport) -> str:
         "other_sentences": report.other_sentences,
         "rows": report.rows,
         "bootstrap": {"unit": "sentence", "resamples": RESAMPLES, "seed": SEED, "confidence": CONFIDENCE},
-        "figures": _figures(report, report.intervals),
-        "figures of A′": _figures(report, report.backward_intervals),
+        "figures": _figures(report, report.intervals, report.differences),
+        "figures of A′": _figures(report, report.backward_intervals, report.backward_differences),
         "means over sentences": _by_method(report, METRICS, report.sentence_means),
         "phenomena": {one.name: _group(report, METRICS, one) for one in report.by_phenomenon},
         "lengths": {one.name: _group(report, METRICS, one) for one in report.by_length},
         "tokens": {one.name: _group(report, SLICE_METRICS, one) for one in report.by_slice},
-        "T minus I, top-1": [known(value) for value in report.targets_minus_inputs],
+        "T minus I, top-1": list(report.targets_minus_inputs),
         "aligners": {one.name: _group(report, LINK_METRICS, one) for one in report.by_aligner},
         "destinations": _group(report, DESTINATIONS, report.destinations),
         "triples": {
             one.method: {
                 "triples": one.triples,
                 "top-1": dict(zip(KINDS, one.top_1.tolist(), strict=True)),
-                "other minus same": [known(value) for value in one.steps[0]],
-                "synonym minus other": [known(value) for value in one.steps[1]],
+                "other minus same": list(one.steps[0]),
+                "synonym minus other": list(one.steps[1]),
             }
             for one in report.by_triple
         },
@@ -201,6 +201,7 @@ def _sentences(report: ProbeReport) -> list[dict[str, Any]]:
 def _compact(values: Float[np.ndarray, "..."]) -> dict[str, list[Any]]:
     """What is not zero: places in the flattened array, and values. Most slices of a sentence are empty."""
     flat = values.ravel()
+    # NaN differs from zero as well, so it is written (as null) and does not come back as a zero.
     places = np.flatnonzero(flat != 0)
     return {"at": places.tolist(), "value": [known(float(f"{flat[i]:.{DIGITS}g}")) for i in places]}
 
@@ -211,28 +212,29 @@ def _array(compact: Mapping[str, Any], shape: tuple[int, ...]) -> Float[np.ndarr
     return flat.reshape(shape)
 
 
-def _figures(report: ProbeReport, found: Intervals) -> dict[str, Any]:
+def _figures(report: ProbeReport, found: Estimates, differences: Estimates) -> dict[str, Any]:
     return {
-        name: {
-            metric: {
-                "value": known(found.value[m, k]),
-                "interval": [known(found.low[m, k]), known(found.high[m, k])],
-                f"{report.methods[0]} minus this": known(found.difference[m, k]),
-                "difference interval": [known(found.difference_low[m, k]), known(found.difference_high[m, k])],
-            }
-            for k, metric in enumerate(METRICS)
-        }
+        name: {metric: _figure(report, found.at(m, k), differences.at(m, k)) for k, metric in enumerate(METRICS)}
         for m, name in enumerate(report.methods)
     }
 
 
+def _figure(report: ProbeReport, found: Estimate, difference: Estimate) -> dict[str, Any]:
+    return {
+        "value": found.value,
+        "interval": [found.low, found.high],
+        f"{report.methods[0]} minus this": difference.value,
+        "difference interval": [difference.low, difference.high],
+    }
+
+
 def _group(report: ProbeReport, names: tuple[str, ...], one: Group) -> dict[str, Any]:
-    bounds = zip(names, one.low, one.high, strict=True)
+    first = zip(names, one.figures[0].each(), strict=True)
     return {
         "sentences": one.sentences,
         "rows": one.rows,
-        f"{report.methods[0]} intervals": {name: [known(low), known(high)] for name, low, high in bounds},
-        "figures": _by_method(report, names, one.values),
+        f"{report.methods[0]} intervals": {name: [found.low, found.high] for name, found in first},
+        "figures": _by_method(report, names, one.figures.value),
     }
 
 

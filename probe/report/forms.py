@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from probe.errors import MissingExtraError, Problem
-from probe.output.documents import escape_latex, markdown_table, number
+from probe.output.documents import escape_latex, markdown_table
+from probe.output.tables import number, percent, with_interval
 from probe.report.tables import IN_PERCENT
-from probe.report.values import Group, Intervals, ProbeReport
+from probe.report.values import ProbeReport
 from probe.scoring.destinations import DESTINATIONS
-from probe.scoring.scores import COUNTS, LINK_METRICS, METRICS, SLICE_METRICS
+from probe.scoring.scores import LINK_METRICS, METRICS, SLICE_METRICS
+from probe.stats import Estimates
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -24,8 +24,8 @@ PAPER_METRICS = ("top-1", "MRR", "AUC", "F1", "AER")
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
-    """One number with its bounds, as one line of a table."""
+class Line:
+    """One figure of a report, as one line of a table."""
 
     checkpoint: str
     steps: int | None
@@ -34,65 +34,48 @@ class Figure:
     group: str
     method: str
     metric: str
-    value: float
-    low: float
-    """95 % bounds over sentences; NaN where there are none."""
-    high: float
+    value: float | None
+    low: float | None
+    """95 % bounds over sentences; None where there are none."""
+    high: float | None
     sentences: int
     rows: int
 
 
-def figures(name: str, report: ProbeReport) -> Iterator[Figure]:
+def figures(name: str, report: ProbeReport) -> Iterator[Line]:
     """Every figure of a report, that of the probed method first."""
-    for section, found in (("method", report.intervals), ("A′", report.backward_intervals)):
-        yield from _of_methods(name, report, section, found)
-    sections: Sequence[tuple[str, Sequence[str], Sequence[Group]]] = (
-        ("phenomenon", METRICS, report.by_phenomenon),
-        ("length", METRICS, report.by_length),
-        ("token", SLICE_METRICS, report.by_slice),
-        ("aligner", LINK_METRICS, report.by_aligner),
-        ("destination", DESTINATIONS, (report.destinations,)),
-    )
-    for section, metrics, groups in sections:
-        for group in groups:
-            for m, method in enumerate(report.methods):
-                for k, metric in enumerate(metrics):
-                    bounds = (float(group.low[k]), float(group.high[k])) if m == 0 else (np.nan, np.nan)
-                    place = name, report.origin.steps, section, group.name, method, metric
-                    yield Figure(*place, float(group.values[m, k]), *bounds, group.sentences, group.rows)
-
-
-def _of_methods(name: str, report: ProbeReport, section: str, found: Intervals) -> Iterator[Figure]:
-    for m, method in enumerate(report.methods):
-        for k, metric in enumerate(METRICS):
-            values = (float(found.value[m, k]), float(found.low[m, k]), float(found.high[m, k]))
-            place = name, report.origin.steps, section, "all", method, metric
-            yield Figure(*place, *values, len(report.sentences), report.rows)
+    whole = "all", len(report.sentences), report.rows
+    tables: list[tuple[str, Sequence[str], tuple[str, int, int], Estimates]] = [
+        ("method", METRICS, whole, report.intervals),
+        ("A′", METRICS, whole, report.backward_intervals),
+    ]
+    tables += [
+        (section, metrics, (group.name, group.sentences, group.rows), group.figures)
+        for section, metrics, groups in (
+            ("phenomenon", METRICS, report.by_phenomenon),
+            ("length", METRICS, report.by_length),
+            ("token", SLICE_METRICS, report.by_slice),
+            ("aligner", LINK_METRICS, report.by_aligner),
+            ("destination", DESTINATIONS, (report.destinations,)),
+        )
+        for group in groups
+    ]
+    for section, metrics, (group, sentences, rows), found in tables:
+        for m, method in enumerate(report.methods):
+            for k, metric in enumerate(metrics):
+                value, low, high = found.at(m, k)
+                place = name, report.origin.steps, section, group, method, metric
+                yield Line(*place, value, low, high, sentences, rows)
 
 
 def frame(reports: Mapping[str, ProbeReport]) -> "DataFrame":
-    """Every figure as a row, with the columns of `Figure`.
+    """Every figure as a row, with the columns of `Line`.
 
     Raises:
         MissingExtraError: pandas is not installed.
     """
     pandas = _pandas()
     return pandas.DataFrame([asdict(one) for name, report in reports.items() for one in figures(name, report)])
-
-
-def sentence_frame(report: ProbeReport) -> "DataFrame":
-    """The counts of each sentence and method (`probe.scoring.scores.COUNTS`), a row each.
-
-    Raises:
-        MissingExtraError: pandas is not installed.
-    """
-    pandas = _pandas()
-    sentences, methods, _ = report.counts.shape
-    table = pandas.DataFrame(report.counts.reshape(sentences * methods, -1), columns=list(COUNTS))
-    table.insert(0, "method", list(report.methods) * sentences)
-    table.insert(0, "phenomena", np.repeat([",".join(tags) for tags in report.phenomena], methods))
-    table.insert(0, "sentence", np.repeat(list(report.sentences), methods))
-    return table
 
 
 def _pandas():
@@ -108,11 +91,10 @@ def to_csv(reports: Mapping[str, ProbeReport]) -> str:
     """Every figure, a line each; empty where there is no number."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(Figure.__slots__)
+    writer.writerow(Line.__slots__)
     for name, report in reports.items():
         for one in figures(name, report):
-            cells = asdict(one).values()
-            writer.writerow(["" if isinstance(cell, float) and np.isnan(cell) else cell for cell in cells])
+            writer.writerow(asdict(one).values())
     return out.getvalue()
 
 
@@ -142,7 +124,7 @@ def to_markdown(reports: Mapping[str, ProbeReport]) -> str:
         parts.append(f"**{name}**: {report.origin.pair}, {len(report.sentences)} sentences, {report.rows} tokens\n")
         parts.append(markdown_table(("method", *PAPER_METRICS), rows))
         rows = [
-            (one.name, str(one.sentences), str(one.rows), _bounded(one.values[0, 0], one.low[0], one.high[0]))
+            (one.name, str(one.sentences), str(one.rows), with_interval(one.figures.at(0, 0), percent) or "–")
             for one in report.by_phenomenon
         ]
         parts.append(markdown_table(("phenomenon", "texts", "tokens", f"{report.methods[0]} top-1"), rows))
@@ -150,19 +132,10 @@ def to_markdown(reports: Mapping[str, ProbeReport]) -> str:
 
 
 def _paper_cells(report: ProbeReport, m: int) -> list[str]:
-    found = report.intervals
-    places = {metric: METRICS.index(metric) for metric in PAPER_METRICS}
-    first = _bounded(*(float(values[m, places["top-1"]]) for values in (found.value, found.low, found.high)))
-    values = {metric: float(found.value[m, k]) for metric, k in places.items() if metric != "top-1"}
-    return [
-        first,
-        *(number(100 * v, 1) if metric in IN_PERCENT else number(v, 2) for metric, v in values.items()),
-    ]
-
-
-def _bounded(value: float, low: float, high: float) -> str:
-    bounds = "" if np.isnan(low) else f" [{100 * low:.1f}, {100 * high:.1f}]"
-    return f"{number(100 * value, 1)}{bounds}"
+    found = {metric: report.intervals.at(m, METRICS.index(metric)) for metric in PAPER_METRICS}
+    cells = [percent(one.value) if metric in IN_PERCENT else number(one.value, ".2f") for metric, one in found.items()]
+    cells[0] = with_interval(found["top-1"], percent)
+    return [cell or "–" for cell in cells]
 
 
 def _tex(text: str) -> str:

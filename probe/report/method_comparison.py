@@ -9,10 +9,11 @@ import numpy as np
 from jaxtyping import Float
 
 from probe.errors import CheckpointError, Problem
+from probe.output.tables import new_table, percent, points, with_interval
 from probe.report.comparison import COMPARED
 from probe.report.values import ProbeReport
 from probe.scoring.scores import METRICS, metrics
-from probe.stats import ENOUGH_SEEDS, FEW, SEED, SEED_RESAMPLES, hierarchical_interval
+from probe.stats import ENOUGH_SEEDS, SEED, SEED_RESAMPLES, Estimate, difference_over_seeds
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -20,19 +21,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MethodDifference:
-    """One figure of two methods, for each pair of training seeds; the difference is the second minus the first."""
+    """One figure of two methods, for each pair of training seeds."""
 
     figure: str
     first: tuple[float, ...]
     second: tuple[float, ...]
-    low: float
-    """95 % bounds of the mean difference, over other seeds and other sentences; NaN of few sentences."""
-    high: float
-
-    @property
-    def difference(self) -> float:
-        """Mean over pairs of seeds."""
-        return float(np.mean(self.second) - np.mean(self.first))
+    difference: Estimate
+    """The second minus the first, mean over pairs of seeds; over other seeds and other sentences."""
 
     @property
     def higher(self) -> int:
@@ -126,38 +121,24 @@ def _differences(
     def statistic(summed: Float[np.ndarray, "*batch counts"]) -> Float[np.ndarray, "*batch statistics"]:
         return metrics(summed)[..., columns]
 
-    low = high = np.full(len(columns), np.nan)
-    if first.shape[1] >= FEW:
-        low, high = hierarchical_interval(first, second, statistic)
-    sides = [statistic(side.sum(axis=1)) for side in (first, second)]
-    return [
-        MethodDifference(
-            name, tuple(sides[0][:, k].tolist()), tuple(sides[1][:, k].tolist()), float(low[k]), float(high[k])
-        )
-        for k, name in enumerate(COMPARED)
-    ]
+    sides = [statistic(side.sum(axis=1)).T.tolist() for side in (first, second)]
+    found = zip(COMPARED, *sides, difference_over_seeds(first, second, statistic).each(), strict=True)
+    return [MethodDifference(name, tuple(ours), tuple(theirs), one) for name, ours, theirs, one in found]
 
 
 def table(comparison: MethodComparison) -> "RenderableType":
     """All figures of two methods, 80 columns wide, in percent: mean over seeds ± their standard deviation."""
-    from rich import box
-    from rich.table import Table
-
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
-    made.add_column("%", no_wrap=True)
-    headers = "first\nmean ± seeds", "second\nmean ± seeds", "second − first\n[95 %]", "second higher\nin seeds"
-    for header in headers:
-        made.add_column(header, justify="right", no_wrap=True)
+    heads = "first\nmean ± seeds", "second\nmean ± seeds", "second − first\n[95 %]", "second higher\nin seeds"
+    made = new_table("%", *heads)
     for one in comparison.figures:
-        bounds = "" if np.isnan(one.low) else f" [{100 * one.low:+.1f}, {100 * one.high:+.1f}]"
-        difference = f"{100 * one.difference:+.1f}{bounds}"
-        made.add_row(one.figure, _mean(one.first), _mean(one.second), difference, f"{one.higher} of {comparison.seeds}")
+        cells = _mean(one.first), _mean(one.second), with_interval(one.difference, points)
+        made.add_row(one.figure, *cells, f"{one.higher} of {comparison.seeds}")
     return made
 
 
 def _mean(values: Sequence[float]) -> str:
-    spread = f" ± {100 * np.std(values, ddof=1):.1f}" if len(values) > 1 else ""
-    return f"{100 * np.mean(values):.1f}{spread}"
+    spread = f" ± {percent(float(np.std(values, ddof=1)))}" if len(values) > 1 else ""
+    return f"{percent(float(np.mean(values)))}{spread}"
 
 
 def reading(comparison: MethodComparison) -> list[str]:

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float
 
+from probe.output.tables import new_table, percent, points, with_interval
 from probe.report.values import ROWS, ProbeReport
 from probe.scoring.destinations import DESTINATIONS
 from probe.scoring.scores import METRICS, SLICE_METRICS, metrics
-from probe.stats import FEW, bootstrap_interval
+from probe.stats import Estimate, paired_difference
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -22,15 +22,13 @@ SAME_LEFT, OTHER_LEFT = "again, same left", "again, other left"
 
 @dataclass(frozen=True)
 class Step:
-    """One checkpoint of a run; figures are shares, NaN where there is none, bounds are 95 % over sentences."""
+    """One checkpoint of a run; figures are shares, NaN where there is none."""
 
     checkpoint: str
     steps: int
-    top_1: float
-    top_1_bounds: tuple[float, float]
-    change: float
-    """Of top-1 since the step before, on the same sentences; NaN of the first."""
-    change_bounds: tuple[float, float]
+    top_1: Estimate
+    change: Estimate
+    """Of top-1 since the step before, on the same sentences; not known of the first."""
     common_mass: float
     """Gold mass at the common entropy, so that sharpness alone moves nothing."""
     repeat_confusion: float
@@ -71,16 +69,13 @@ def by_steps(reports: Mapping[str, ProbeReport]) -> tuple[Step, ...]:
 
 
 def _step(name: str, report: ProbeReport, before: ProbeReport | None) -> Step:
-    groups = {one.name: float(one.values[0, SLICE_METRICS.index("top-1")]) for one in report.by_slice}
-    change, change_bounds = (np.nan, (np.nan, np.nan)) if before is None else _change(before, report)
+    groups = {one.name: float(one.figures.value[0, SLICE_METRICS.index("top-1")]) for one in report.by_slice}
     found, confused = report.intervals, DESTINATIONS.index("same piece elsewhere")
     return Step(
         checkpoint=name,
         steps=report.origin.steps or 0,
-        top_1=float(found.value[0, TOP_1]),
-        top_1_bounds=_bounds(len(report.sentences), found.low[0, TOP_1], found.high[0, TOP_1]),
-        change=change,
-        change_bounds=change_bounds,
+        top_1=found.at(0, TOP_1),
+        change=Estimate(None) if before is None else _change(before, report),
         common_mass=float(found.value[0, COMMON_MASS]),
         repeat_confusion=float(report.mass[:, 0, confused].sum() / report.counts[:, 0, ROWS].sum()),
         same_left=groups.get(SAME_LEFT, np.nan),
@@ -88,46 +83,20 @@ def _step(name: str, report: ProbeReport, before: ProbeReport | None) -> Step:
     )
 
 
-def _change(before: ProbeReport, report: ProbeReport) -> tuple[float, tuple[float, float]]:
-    counts = np.concatenate([before.counts[:, 0], report.counts[:, 0]], axis=1)
-
-    def statistic(summed: Float[np.ndarray, "*batch both"]) -> Float[np.ndarray, "*batch 1"]:
-        values = metrics(summed.reshape(*summed.shape[:-1], 2, -1))[..., TOP_1]
-        return values[..., 1:] - values[..., :1]
-
-    low, high = bootstrap_interval(counts, statistic)
-    return float(statistic(counts.sum(axis=0))[0]), _bounds(len(counts), low[0], high[0])
-
-
-def _bounds(sentences: int, low: float, high: float) -> tuple[float, float]:
-    return (float(low), float(high)) if sentences >= FEW else (np.nan, np.nan)
+def _change(before: ProbeReport, report: ProbeReport) -> Estimate:
+    sides = before.counts[:, 0], report.counts[:, 0]
+    return paired_difference(*sides, lambda summed: metrics(summed)[..., TOP_1]).at()
 
 
 def table(steps: Sequence[Step]) -> "RenderableType":
     """A line for each step, 80 columns wide, in percent."""
-    from rich import box
-    from rich.table import Table
-
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
-    headers = ("top-1\n[95 %]", "since last step\n[95 %]", "mass at\ncommon H", "same\npiece", "same\nleft")
-    for header in ("steps", *headers, "other\nleft"):
-        made.add_column(header, justify="right", no_wrap=True)
+    heads = "top-1\n[95 %]", "since last step\n[95 %]", "mass at\ncommon H", "same\npiece", "same\nleft", "other\nleft"
+    made = new_table("steps", *heads, texts=0)
     for one in steps:
         shares = one.common_mass, one.repeat_confusion, one.same_left, one.other_left
-        made.add_row(
-            str(one.steps),
-            _bounded(one.top_1, one.top_1_bounds, ".1f"),
-            _bounded(one.change, one.change_bounds, "+.1f"),
-            *(_bounded(share, (np.nan, np.nan), ".1f") for share in shares),
-        )
+        with_intervals = with_interval(one.top_1, percent), with_interval(one.change, points)
+        made.add_row(str(one.steps), *with_intervals, *map(percent, shares))
     return made
-
-
-def _bounded(value: float, bounds: tuple[float, float], form: str) -> str:
-    if np.isnan(value):
-        return ""
-    low, high = (f"{100 * bound:{form}}" for bound in bounds)
-    return f"{100 * value:{form}}" + ("" if np.isnan(bounds[0]) else f" [{low}, {high}]")
 
 
 def reading(steps: Sequence[Step]) -> list[str]:

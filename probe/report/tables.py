@@ -3,36 +3,18 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from probe.output.tables import new_table, number, percent, points, with_interval
 from probe.report.triples import table as triples_table
 from probe.report.values import BESIDE, Group, ProbeReport
+from probe.scoring.references import NOTES
 from probe.scoring.scores import LINK_METRICS, METRICS, SLICE_METRICS
 from probe.scoring.truth import KINDS, READINGS
-from probe.stats import FEW, RESAMPLES, SEED
+from probe.stats import FEW, RESAMPLES, SEED, Estimates
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-
-NOTES = {
-    "cma": "this checkpoint's attention",
-    "cla mask": "the same within shared chunks alone, as CLA trains it",
-    "cma ×0.8": "the same with a key scale 0.8 times as large",
-    "cma ×1.25": "the same with a key scale 1.25 times as large",
-    "input half": "cma with E(x_{i+1}) in the query replaced by its mean",
-    "target half": "cma with E(x_i) in the query replaced by its mean",
-    "random": "untrained query projector, three seeds, as sharp as cma",
-    "uniform": "the same weight everywhere",
-    "diagonal": "position alone",
-    "lexical": "same surface form, ties split",
-    "overlap": "tokens that share a byte; gold was proposed from it",
-    "chunk": "tokens between shared boundaries",
-    "gold": "the sure links themselves",
-    "bigram": "ceiling of top-1 and mass for functions of query and key",
-    "target-only": "the same, seeing the target half alone",
-}
 
 HEADERS = {
     "top-1": "top-1\n%",
@@ -102,20 +84,7 @@ def reading(reports: Sequence[ProbeReport], by: Sequence[str] = DEFAULT_SECTIONS
 
 def methods_table(report: ProbeReport) -> "RenderableType":
     """All methods, and how far the probed one is from each."""
-    first = report.methods[0]
-    table = _table("method", *HEADERS.values(), f"{_short_name(first)} − it, top-1\npoints [95 %]")
-    found = report.intervals
-    for m, name in enumerate(report.methods):
-        values: dict[str, float] = dict(zip(METRICS, found.value[m].tolist(), strict=True))
-        step = _signed(found.difference[m, 0], found.difference_low[m, 0], found.difference_high[m, 0])
-        table.add_row(
-            _short_name(name),
-            f"{100 * values['top-1']:.1f}",
-            *(_cell(metric, values[metric]) for metric in list(HEADERS)[1:]),
-            step if m else "",
-            style="bold" if m == 0 else None,
-        )
-    return table
+    return _methods("method", report, list(HEADERS), report.intervals, report.differences)
 
 
 def phenomena_table(report: ProbeReport) -> "RenderableType":
@@ -137,54 +106,57 @@ def readings_table(report: ProbeReport) -> "RenderableType":
     """Top-1 against other links than gold's, and on the rows that tell them apart."""
     groups = [one for one in report.by_slice if one.name in READINGS]
     table = _groups("against", "in\ntexts", report, groups)
-    difference = _signed(*report.targets_minus_inputs)
-    if difference:
+    if difference := with_interval(report.targets_minus_inputs, points):
         table.add_row("T − I, points", "", "", difference)
     return table
 
 
 def mass_table(report: ProbeReport) -> "RenderableType":
     """Where the weight of linked student tokens goes, beside what equal weights would do."""
-    first, found = report.methods[0], report.destinations
-    table = _table("weight, %", *MASS_HEADERS)
-    shares = 100 * found.values
-    table.add_row(_short_name(first), *(f"{value:.1f}" for value in shares[0]), style="bold")
-    if not np.isnan(found.low).any():
-        bounds = zip(100 * found.low, 100 * found.high, strict=True)
-        table.add_row("  95 %", *(f"{low:.1f}–{high:.1f}" for low, high in bounds))
+    shares = dict(zip(report.methods, report.destinations.figures.value.tolist(), strict=True))
+    table = new_table("weight, %", *MASS_HEADERS)
+    first = report.methods[0]
+    table.add_row(_short_name(first), *map(percent, shares[first]), style="bold")
+    own = report.destinations.figures[0].each()
+    if all(one.low is not None for one in own):
+        table.add_row("  95 %", *(f"{percent(one.low)}–{percent(one.high)}" for one in own))
     for name in ("input half", "target half", "random", "uniform", "lexical", "bigram"):
         if name in report.methods:
-            table.add_row(name, *(f"{value:.1f}" for value in shares[report.methods.index(name)]))
+            table.add_row(name, *map(percent, shares[name]))
     return table
 
 
 def backward_table(report: ProbeReport) -> "RenderableType":
     """A′: what teacher tokens draw from the student."""
-    first = report.methods[0]
     shown = ("top-1", "MRR", "AUC", "gold mass", "entropy", "F1", "EOS top-1")
-    headers = (HEADERS[metric] for metric in shown)
-    table = _table("A′", *headers, f"{_short_name(first)} − it, top-1\npoints [95 %]")
-    found = report.backward_intervals
+    return _methods("A′", report, shown, report.backward_intervals, report.backward_differences)
+
+
+def _methods(
+    title: str, report: ProbeReport, shown: Sequence[str], found: Estimates, differences: Estimates
+) -> "RenderableType":
+    heads = *(HEADERS[metric] for metric in shown), f"{_short_name(report.methods[0])} − it, top-1\npoints [95 %]"
+    table = new_table(title, *heads)
+    top_1 = METRICS.index("top-1")
     for m, name in enumerate(report.methods):
-        values = dict(zip(METRICS, found.value[m], strict=True))
-        step = _signed(found.difference[m, 0], found.difference_low[m, 0], found.difference_high[m, 0])
-        cells = [f"{100 * values['top-1']:.1f}", *(_cell(metric, values[metric]) for metric in shown[1:])]
-        table.add_row(_short_name(name), *cells, step if m else "", style="bold" if m == 0 else None)
+        values: dict[str, float] = dict(zip(METRICS, found.value[m].tolist(), strict=True))
+        cells = percent(values["top-1"]), *(_cell(metric, values[metric]) for metric in shown[1:])
+        step = with_interval(differences.at(m, top_1), points) if m else ""
+        table.add_row(_short_name(name), *cells, step, style=None if m else "bold")
     return table
 
 
 def aligners_table(report: ProbeReport) -> "RenderableType":
     """Hard links of the probed method by aligner, and F1 of what it is shown beside."""
     beside = [name for name in BESIDE if name in report.methods]
-    table = _table(
-        "hard links", "precision\n%", "recall\n%", "F1\n% [95 %]", "AER\n%", *(f"{name}\nF1 %" for name in beside)
-    )
+    heads = "precision\n%", "recall\n%", "F1\n% [95 %]", "AER\n%", *(f"{name}\nF1 %" for name in beside)
+    table = new_table("hard links", *heads)
     f1 = LINK_METRICS.index("F1")
     for one in report.by_aligner:
-        values = 100 * one.values
-        cells = [_number(value) for value in values[0]]
-        cells[f1] += _bounds(100 * one.low[f1], 100 * one.high[f1])
-        table.add_row(one.name, *cells, *(_number(values[report.methods.index(name), f1]) for name in beside))
+        cells = [percent(value) for value in one.figures.value[0]]
+        cells[f1] = with_interval(one.figures.at(0, f1), percent)
+        others = (percent(one.figures.value[report.methods.index(name), f1]) for name in beside)
+        table.add_row(one.name, *cells, *others)
     return table
 
 
@@ -209,48 +181,19 @@ SECTIONS: Mapping[str, Callable[[ProbeReport], "RenderableType"]] = {
 def _groups(title: str, unit: str, report: ProbeReport, groups: Sequence[Group]) -> "Table":
     beside = [name for name in BESIDE if name in report.methods]
     first = _short_name(report.methods[0])
-    table = _table(title, unit, "tokens", f"{first} top-1\n% [95 %]", *beside)
+    table = new_table(title, unit, "tokens", f"{first} top-1\n% [95 %]", *beside)
     k = SLICE_METRICS.index("top-1")
     for one in groups:
-        top_1 = 100 * one.values[:, k]
-        value = f"{top_1[0]:.1f}{_bounds(100 * one.low[k], 100 * one.high[k])}"
-        others = (f"{top_1[report.methods.index(name)]:.1f}" for name in beside)
+        others = (percent(one.figures.value[report.methods.index(name), k]) for name in beside)
+        value = with_interval(one.figures.at(0, k), percent)
         table.add_row(one.name, str(one.sentences), str(one.rows), value, *others)
     return table
 
 
-def _table(first: str, *others: str) -> "Table":
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
-    table.add_column(first, no_wrap=True)
-    for header in others:
-        table.add_column(header, justify="right", no_wrap=True)
-    return table
-
-
 def _cell(metric: str, value: float) -> str:
-    if np.isnan(value):
-        return ""
     if metric in IN_PERCENT:
-        return f"{100 * value:.0f}"
-    return f"{value:.0f}" if metric == "distance" else f"{value:.2f}".removeprefix("0")
-
-
-def _number(value: float) -> str:
-    return "" if np.isnan(value) else f"{value:.1f}"
-
-
-def _bounds(low: float, high: float) -> str:
-    return "" if np.isnan(low) else f" [{low:.1f}, {high:.1f}]"
-
-
-def _signed(value: float, low: float, high: float) -> str:
-    if np.isnan(value):
-        return ""
-    bounds = "" if np.isnan(low) else f" [{100 * low:+.1f}, {100 * high:+.1f}]"
-    return f"{100 * value:+.1f}{bounds}"
+        return percent(value, ".0f")
+    return number(value, ".0f") if metric == "distance" else number(value, ".2f").removeprefix("0")
 
 
 def _short_name(name: str) -> str:

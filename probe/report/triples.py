@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
+from probe.output.tables import new_table, percent, points, with_interval
 from probe.scoring.scores import METRICS, metrics
-from probe.stats import FEW, bootstrap_interval
+from probe.stats import Estimate, estimates
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -42,8 +43,8 @@ class TripleScores:
     triples: int
     top_1: Float[np.ndarray, " kinds"]
     """In the order of `KINDS`."""
-    steps: Float[np.ndarray, "2 3"]
-    """Other minus same, synonym minus other; each with 95 % bounds over triples, NaN of few."""
+    steps: tuple[Estimate, ...]
+    """Other minus same, synonym minus other; over triples."""
 
 
 def mark_of(note: str) -> Mark | None:
@@ -68,33 +69,15 @@ def score_triples(
 
 
 def _scores(method: str, counts: Float[np.ndarray, "triples kinds counts"]) -> TripleScores:
-    triples, kinds, columns = counts.shape
-
-    def steps(summed: Float[np.ndarray, "*batch flat"]) -> Float[np.ndarray, "*batch 2"]:
-        return np.diff(metrics(summed.reshape(*summed.shape[:-1], kinds, columns))[..., _TOP_1], axis=-1)
-
-    flat = counts.reshape(triples, -1)
-    value = steps(flat.sum(axis=0))
-    low = high = np.full(2, np.nan)
-    if triples >= FEW:
-        low, high = bootstrap_interval(flat, steps)
-    return TripleScores(method, triples, metrics(counts.sum(axis=0))[..., _TOP_1], np.stack([value, low, high], axis=1))
+    steps = estimates(counts, lambda summed: np.diff(metrics(summed)[..., _TOP_1], axis=-1))
+    return TripleScores(method, len(counts), metrics(counts.sum(axis=0))[..., _TOP_1], tuple(steps.each()))
 
 
 def table(scores: Sequence[TripleScores]) -> "RenderableType":
     """Top-1 in percent by method, 80 columns wide."""
-    from rich import box
-    from rich.table import Table
-
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
-    made.add_column(f"{scores[0].triples} triples,\ntop-1 %", no_wrap=True)
-    for header in (*KINDS, "other − same\n[95 %]", "synonym − other\n[95 %]"):
-        made.add_column(header, justify="right", no_wrap=True)
+    heads = *KINDS, "other − same\n[95 %]", "synonym − other\n[95 %]"
+    made = new_table(f"{scores[0].triples} triples,\ntop-1 %", *heads)
     for one in scores:
-        made.add_row(one.method, *(f"{100 * value:.1f}" for value in one.top_1), *map(_step, one.steps))
+        steps = (with_interval(step, points) for step in one.steps)
+        made.add_row(one.method, *map(percent, one.top_1.tolist()), *steps)
     return made
-
-
-def _step(step: Float[np.ndarray, " 3"]) -> str:
-    value, low, high = 100 * step
-    return f"{value:+.1f}" + ("" if np.isnan(low) else f" [{low:+.1f}, {high:+.1f}]")

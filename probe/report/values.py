@@ -1,18 +1,17 @@
 """What an alignment probe found: counts per sentence and method, from which every figure and interval follows."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from probe.aligners.links import ALIGNERS
 from probe.gold.rows import PHENOMENA
 from probe.report.triples import Mark, TripleScores, score_triples
-from probe.scoring.scores import COUNTS, METRICS, SLICE_METRICS, link_metrics, metrics, slice_metrics
+from probe.scoring.scores import COUNTS, link_metrics, metrics, slice_metrics
 from probe.scoring.truth import SLICES
-from probe.stats import FEW, bootstrap_interval
+from probe.stats import Estimate, Estimates, Statistic, estimates, paired_difference
 
 BESIDE = ("lexical", "diagonal", "bigram")
 """What figures of the probed method are shown beside, where there is room for few."""
@@ -24,28 +23,14 @@ ROWS, SURE = COUNTS.index("rows"), COUNTS.index("sure")
 
 
 @dataclass(frozen=True)
-class Intervals:
-    """Figures with their bounds, method × metric; `difference` is the first method minus each."""
-
-    value: Float[np.ndarray, "methods metrics"]
-    low: Float[np.ndarray, "methods metrics"]
-    high: Float[np.ndarray, "methods metrics"]
-    difference: Float[np.ndarray, "methods metrics"]
-    difference_low: Float[np.ndarray, "methods metrics"]
-    difference_high: Float[np.ndarray, "methods metrics"]
-
-
-@dataclass(frozen=True)
 class Group:
     """What was found on some of the sentences, or on some of their rows."""
 
     name: str
     sentences: int
     rows: int
-    values: Float[np.ndarray, "methods some_metrics"]
-    low: Float[np.ndarray, " some_metrics"]
-    """95 % bounds of the first method; NaN of few sentences."""
-    high: Float[np.ndarray, " some_metrics"]
+    figures: Estimates
+    """Method × metric; intervals of the first method alone."""
 
 
 @dataclass(frozen=True)
@@ -120,14 +105,32 @@ class ProbeReport:
         return self.origin.checkpoint
 
     @cached_property
-    def intervals(self) -> Intervals:
-        """All figures of A, their differences to the first method, and 95 % bounds of both over sentences."""
-        return _intervals(self.counts)
+    def _forward(self) -> Estimates:
+        return estimates(self.counts, _with_differences)
 
     @cached_property
-    def backward_intervals(self) -> Intervals:
-        """The same of A′."""
-        return _intervals(self.backward)
+    def _backward(self) -> Estimates:
+        return estimates(self.backward, _with_differences)
+
+    @property
+    def intervals(self) -> Estimates:
+        """All figures of A, method × metric."""
+        return self._forward[0]
+
+    @property
+    def differences(self) -> Estimates:
+        """How much more the first method has of each than each method."""
+        return self._forward[1]
+
+    @property
+    def backward_intervals(self) -> Estimates:
+        """All figures of A′."""
+        return self._backward[0]
+
+    @property
+    def backward_differences(self) -> Estimates:
+        """The differences of A′."""
+        return self._backward[1]
 
     @property
     def rows(self) -> int:
@@ -159,75 +162,41 @@ class ProbeReport:
         found: list[Group] = []
         for name, mask in chosen.items():
             counts = self.counts[mask]
-            rows = int(counts[:, 0, ROWS].sum())
-            if not rows:
-                continue
-            low, high = _bounds(counts[:, 0], metrics)
-            found.append(Group(name, len(counts), rows, metrics(counts.sum(axis=0)), low, high))
+            if rows := int(counts[:, 0, ROWS].sum()):
+                found.append(Group(name, len(counts), rows, _of_methods(counts, metrics)))
         return tuple(found)
 
     @cached_property
     def by_slice(self) -> tuple[Group, ...]:
         """Student tokens by kind, and all rows under other readings; in the order of `SLICES`, without empty ones."""
-        first = self.slices[:, 0]
-        flat = first.reshape(len(first), -1)
-
-        def statistic(summed: Float[np.ndarray, "*batch flat"]) -> Float[np.ndarray, "*batch figures"]:
-            values = slice_metrics(summed.reshape(*summed.shape[:-1], *first.shape[1:]))
-            return values.reshape(*summed.shape[:-1], -1)
-
-        low, high = (bound.reshape(-1, len(SLICE_METRICS)) for bound in _bounds(flat, statistic))
-        values = slice_metrics(self.slices.sum(axis=0))
-        found: list[Group] = []
-        for k, name in enumerate(SLICES):
-            sentences, rows = int((first[:, k, 0] > 0).sum()), int(first[:, k, 0].sum())
-            known = sentences >= FEW
-            bounds = (low[k], high[k]) if known else (np.full(len(SLICE_METRICS), np.nan),) * 2
-            if rows:
-                found.append(Group(name, sentences, rows, values[:, k], *bounds))
-        return tuple(found)
+        rows = self.slices[:, 0, :, 0]
+        sentences = (rows > 0).sum(axis=0)
+        found = _of_methods(self.slices, slice_metrics, sentences[:, None])
+        sizes = zip(SLICES, sentences.tolist(), rows.sum(axis=0).astype(int).tolist(), strict=True)
+        return tuple(Group(*size, found[:, k]) for k, size in enumerate(sizes) if size[-1])
 
     @cached_property
-    def targets_minus_inputs(self) -> tuple[float, float, float]:
-        """Top-1 against T minus top-1 against I on the rows that tell them apart, with 95 % bounds, first method.
+    def targets_minus_inputs(self) -> Estimate:
+        """Top-1 against T minus top-1 against I on the rows that tell them apart, first method.
 
         Below nought the attention is read one token off, or follows x_i more than x_{i+1}.
         """
-        places = [SLICES.index(f"{reading}, if T, I, P differ") for reading in "TI"]
-        counts = self.slices[:, 0, places].reshape(len(self.slices), -1)
-
-        def statistic(summed: Float[np.ndarray, "*batch flat"]) -> Float[np.ndarray, "*batch 1"]:
-            values = slice_metrics(summed.reshape(*summed.shape[:-1], 2, -1))[..., 0]
-            return values[..., :1] - values[..., 1:]
-
-        low, high = _bounds(counts, statistic)
-        return float(statistic(counts.sum(axis=0))[0]), float(low[0]), float(high[0])
+        targets, inputs = (self.slices[:, 0, SLICES.index(f"{reading}, if T, I, P differ")] for reading in "TI")
+        return paired_difference(inputs, targets, lambda summed: slice_metrics(summed)[..., 0]).at()
 
     @cached_property
     def by_aligner(self) -> tuple[Group, ...]:
         """Precision, recall, F1 and AER of the hard links of each aligner, over all sentences."""
         sure = np.broadcast_to(self.counts[:, :, None, SURE, None], (*self.links.shape[:-1], 1))
         counts = np.concatenate([self.links, sure], axis=-1)
-        first = counts[:, 0].reshape(len(counts), -1)
-
-        def statistic(summed: Float[np.ndarray, "*batch flat"]) -> Float[np.ndarray, "*batch figures"]:
-            links = summed.reshape(*summed.shape[:-1], len(ALIGNERS), -1)
-            return link_metrics(links).reshape(*summed.shape[:-1], -1)
-
-        low, high = (bound.reshape(len(ALIGNERS), -1) for bound in _bounds(first, statistic))
-        values = link_metrics(counts.sum(axis=0))
-        return tuple(
-            Group(name, len(self.sentences), self.rows, values[:, k], low[k], high[k])
-            for k, name in enumerate(ALIGNERS)
-        )
+        found = _of_methods(counts, link_metrics)
+        return tuple(Group(name, len(counts), self.rows, found[:, k]) for k, name in enumerate(ALIGNERS))
 
     @cached_property
     def destinations(self) -> Group:
         """Share of the weight by where it goes, over student tokens with a sure link; the shares sum to one."""
-        first = np.concatenate([self.mass[:, 0], self.counts[:, 0, ROWS, None]], axis=1)
-        low, high = _bounds(first, lambda summed: summed[..., :-1] / summed[..., -1:])
-        shares = self.mass.sum(axis=0) / self.counts[..., ROWS].sum(axis=0)[:, None]
-        return Group("all rows", len(self.sentences), self.rows, shares, low, high)
+        counts = np.concatenate([self.mass, self.counts[:, :, ROWS, None]], axis=-1)
+        return Group("all rows", len(counts), self.rows, _of_methods(counts, shares_of_rows))
 
     @cached_property
     def by_triple(self) -> list[TripleScores]:
@@ -237,27 +206,25 @@ class ProbeReport:
         return score_triples(self.triples, shown, self.counts[:, places])
 
 
-def _bounds(
-    counts: Float[np.ndarray, "sentences flat"],
-    statistic: Callable[[Float[np.ndarray, "*batch flat"]], Float[np.ndarray, "*batch figures"]],
-) -> tuple[Float[np.ndarray, " figures"], Float[np.ndarray, " figures"]]:
-    """95 % bounds over sentences; NaN of few, which say too little of others."""
-    if len(counts) >= FEW:
-        return bootstrap_interval(counts, statistic)
-    unknown = np.full_like(statistic(counts.sum(axis=0)), np.nan)
-    return unknown, unknown
+def shares_of_rows(summed: Float[np.ndarray, "*batch counts"]) -> Float[np.ndarray, "*batch shares"]:
+    """Sums as shares of the number of rows, which stands behind them."""
+    return summed[..., :-1] / summed[..., -1:]
 
 
-def _intervals(counts: Float[np.ndarray, "sentences methods counts"]) -> Intervals:
-    sentences, methods, size = counts.shape
+def _with_differences(
+    summed: Float[np.ndarray, "*batch methods counts"],
+) -> Float[np.ndarray, "*batch 2 methods metrics"]:
+    """All figures of all methods, and what the first has more than each."""
+    values = metrics(summed)
+    return np.stack([values, values[..., :1, :] - values], axis=-3)
 
-    def statistics(summed: Float[np.ndarray, "*batch flat"]) -> Float[np.ndarray, "*batch figures"]:
-        values = metrics(summed.reshape(*summed.shape[:-1], methods, size))
-        both = np.stack([values, values[..., :1, :] - values], axis=-3)
-        return both.reshape(*summed.shape[:-1], -1)
 
-    flat = counts.reshape(sentences, -1)
-    shape = (2, methods, len(METRICS))
-    value, difference = statistics(flat.sum(axis=0)).reshape(shape)
-    low, high = (bound.reshape(shape) for bound in _bounds(flat, statistics))
-    return Intervals(value, low[0], high[0], difference, low[1], high[1])
+def _of_methods(
+    counts: Float[np.ndarray, "sentences methods *counts"],
+    statistic: Statistic,
+    sentences: Int[np.ndarray, "..."] | None = None,
+) -> Estimates:
+    """Figures of all methods, with intervals of the first alone: those of others are read nowhere, and take long."""
+    first, value = estimates(counts[:, :1], statistic, sentences), statistic(counts.sum(axis=0))
+    others = np.full_like(value[1:], np.nan)
+    return Estimates(value, *(np.concatenate([end, others]) for end in (first.low, first.high)))

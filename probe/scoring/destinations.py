@@ -5,9 +5,8 @@ from collections.abc import Hashable
 import numpy as np
 from jaxtyping import Float, Int
 
-from probe.chunks import shared_chunks
-from probe.gold.rows import GoldRow
-from probe.scoring.references import equal_mask, link_mask
+from probe.chunks import equal_mask, shared_chunks
+from probe.gold.rows import GoldRow, gold_mask
 from probe.tokens import TokenizedText
 
 DESTINATIONS = (
@@ -24,7 +23,7 @@ SURE, CHUNK, PIECE, WORD, ADJACENT, EOS, ELSEWHERE = range(len(DESTINATIONS))
 
 def destinations(row: GoldRow) -> Int[np.ndarray, "student_targets teacher_targets"]:
     """For each cell of a map the place of its kind in `DESTINATIONS`. In the row of EOS only EOS is a kind."""
-    students, teachers = len(row.student.tokens), len(row.teacher.tokens)
+    students, teachers = row.sizes
     kind = np.full((students + 1, teachers + 1), ELSEWHERE)
     kind[:, -1] = EOS
     inner = kind[:-1, :-1]
@@ -35,7 +34,7 @@ def destinations(row: GoldRow) -> Int[np.ndarray, "student_targets teacher_targe
     inner[equal_mask(_words(row.student), _words(row.teacher))] = WORD
     inner[equal_mask(_pieces(row.student), _pieces(row.teacher))] = PIECE
     inner[apart == 0] = CHUNK
-    inner[link_mask(row.sure, (students, teachers))] = SURE
+    inner[gold_mask(row)] = SURE
     return kind
 
 

@@ -11,12 +11,32 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from probe.chunks import chunk_mask, overlap_mask
-from probe.gold.rows import GoldRow, Link
-from probe.maps import AttentionMap
+from probe.chunks import chunk_mask, equal_mask, numbered, overlap_mask, surfaces
+from probe.gold.rows import GoldRow, gold_mask
+from probe.maps import AttentionMap, with_eos
 from probe.tokens import TokenizedText
 
-Weights = Float[np.ndarray, "student_targets teacher_targets"]
+NOTES = {
+    "cma": "this checkpoint's attention",
+    "trained": "this checkpoint's attention",
+    "cla mask": "the same within shared chunks alone, as CLA trains it",
+    "cma ×0.8": "the same with a key scale 0.8 times as large",
+    "cma ×1.25": "the same with a key scale 1.25 times as large",
+    "input half": "cma with E(x_{i+1}) in the query replaced by its mean",
+    "target half": "cma with E(x_i) in the query replaced by its mean",
+    "no hidden": "trained, the teacher's hidden states left out of the values",
+    "no target": "trained, the target embeddings left out of the values",
+    "random": "untrained query projector, as sharp as the trained one",
+    "uniform": "the same weight everywhere",
+    "diagonal": "position alone",
+    "lexical": "same surface form, ties split",
+    "overlap": "tokens that share a byte; gold was proposed from it",
+    "chunk": "tokens between shared boundaries",
+    "gold": "the sure links themselves",
+    "bigram": "ceiling of top-1 and mass for functions of query and key",
+    "target-only": "the same, seeing the target half alone",
+}
+"""What each method is, in a line: those here, and those that a checkpoint gives."""
 
 
 def two_way(method: Callable[[GoldRow], AttentionMap], row: GoldRow) -> AttentionMap:
@@ -38,41 +58,22 @@ def diagonal(row: GoldRow) -> AttentionMap:
 
 def lexical(row: GoldRow) -> AttentionMap:
     """Equal weight on all teacher tokens of the same surface form, spaces aside."""
-    return mask_map("lexical", row, equal_mask(surfaces(row.student), surfaces(row.teacher)))
+    return _mask_map("lexical", row, equal_mask(surfaces(row.student), surfaces(row.teacher)))
 
 
 def overlap(row: GoldRow) -> AttentionMap:
     """Equal weight on all teacher tokens that share a byte with the student token."""
-    return mask_map("overlap", row, overlap_mask(row.student, row.teacher))
+    return _mask_map("overlap", row, overlap_mask(row.student, row.teacher))
 
 
 def chunk(row: GoldRow) -> AttentionMap:
     """Equal weight on all teacher tokens of the same shared-boundary chunk."""
-    return mask_map("chunk", row, chunk_mask(row.student, row.teacher))
+    return _mask_map("chunk", row, chunk_mask(row.student, row.teacher))
 
 
 def gold(row: GoldRow) -> AttentionMap:
     """Equal weight on the sure links: what a perfect aligner would score."""
-    return mask_map("gold", row, gold_mask(row))
-
-
-def equal_mask(students: Sequence[Hashable], teachers: Sequence[Hashable]) -> Bool[np.ndarray, "student teacher"]:
-    """True where two items are equal."""
-    numbers = _classes([*students, *teachers])
-    return numbers[: len(students), None] == numbers[None, len(students) :]
-
-
-def gold_mask(row: GoldRow) -> Bool[np.ndarray, "student teacher"]:
-    """True at sure links."""
-    return link_mask(row.sure, _inner(row))
-
-
-def link_mask(links: frozenset[Link], shape: tuple[int, int]) -> Bool[np.ndarray, "student teacher"]:
-    """True at the given links."""
-    mask = np.zeros(shape, dtype=bool)
-    if links:
-        mask[*np.array(sorted(links)).T] = True
-    return mask
+    return _mask_map("gold", row, gold_mask(row))
 
 
 def bigram(row: GoldRow) -> AttentionMap:
@@ -91,12 +92,12 @@ def target_only(row: GoldRow) -> AttentionMap:
 
 
 def _ceiling(method: str, row: GoldRow, queries: Sequence[Hashable], keys: Sequence[Hashable]) -> AttentionMap:
-    students, teachers = _classes(queries), _classes(keys)
+    students, teachers = numbered(queries), numbered(keys)
     in_query, in_key = np.eye(students.max(initial=-1) + 1)[students], np.eye(teachers.max(initial=-1) + 1)[teachers]
     share = np.round(in_query.T @ gold_mask(row) @ in_key / in_key.sum(axis=0), 12)
     # A rank below the best is worth a factor of e^-50: the best class takes all, and the order survives.
-    weights = _with_eos(np.exp(-50.0 * np.minimum(_dense_ranks(-share), 13))[students][:, teachers], row)
-    return _map(method, row, weights)
+    weights = np.exp(-50.0 * np.minimum(_dense_ranks(-share), 13))[students][:, teachers]
+    return AttentionMap(method, row.student, row.teacher, with_eos(weights))
 
 
 def _dense_ranks(values: Float[np.ndarray, "rows columns"]) -> Int[np.ndarray, "rows columns"]:
@@ -109,43 +110,17 @@ def _dense_ranks(values: Float[np.ndarray, "rows columns"]) -> Int[np.ndarray, "
     return ranks
 
 
-def _classes(items: Sequence[Hashable]) -> np.ndarray:
-    numbers: dict[Hashable, int] = {}
-    return np.array([numbers.setdefault(item, len(numbers)) for item in items], dtype=np.int64)
-
-
 def _bigrams(side: TokenizedText) -> list[tuple[str | None, str]]:
     return list(zip([None, *side.pieces], side.pieces, strict=False))
 
 
-def surfaces(side: TokenizedText) -> list[bytes]:
-    """What each token stands for, spaces around it aside."""
-    return [side.surface(i).strip(b" ") or side.surface(i) for i in range(len(side.tokens))]
-
-
-def _inner(row: GoldRow) -> tuple[int, int]:
-    return len(row.student.tokens), len(row.teacher.tokens)
-
-
 def _shape(row: GoldRow) -> tuple[int, int]:
-    return len(row.student.tokens) + 1, len(row.teacher.tokens) + 1
+    return row.sizes[0] + 1, row.sizes[1] + 1
 
 
-def _with_eos(inner: np.ndarray, row: GoldRow) -> np.ndarray:
-    """Add the end-of-sequence row and column; both ends are linked to each other and to nothing else."""
-    weights = np.zeros(_shape(row))
-    weights[:-1, :-1] = inner
-    weights[-1, -1] = 1.0
-    return weights
+def _mask_map(method: str, row: GoldRow, mask: Bool[np.ndarray, "student teacher"]) -> AttentionMap:
+    return AttentionMap(method, row.student, row.teacher, with_eos(mask.astype(np.float64)))
 
 
-def mask_map(method: str, row: GoldRow, mask: Bool[np.ndarray, "student teacher"]) -> AttentionMap:
-    """Equal weight on the cells of a mask; where a row of it is empty, all weight on end of sequence."""
-    weights = _with_eos(mask, row)
-    weights[weights.sum(axis=1) == 0, -1] = 1.0
-    return _map(method, row, weights)
-
-
-def _map(method: str, row: GoldRow, weights: np.ndarray) -> AttentionMap:
-    positive = weights / weights.sum(axis=1, keepdims=True)
-    return AttentionMap(method, row.student, row.teacher, positive)
+def _map(method: str, row: GoldRow, weights: Float[np.ndarray, "student_targets teacher_targets"]) -> AttentionMap:
+    return AttentionMap(method, row.student, row.teacher, weights / weights.sum(axis=1, keepdims=True))

@@ -213,6 +213,8 @@ def row_auc(
     """Probability that a sure link outweighs another cell of its row, ties counting half."""
     size, hits = weights.shape[1], sure.sum(axis=1)
     row, _ = np.nonzero(sure)
+    # Each sure cell meets its whole row, sure cells too, so that all rows fit into one array without a loop. What sure
+    # cells win among themselves is the same whatever the weights, and is taken off below.
     own, others = weights[sure][:, None], weights[row]
     won = (others < own).sum(axis=1) + 0.5 * (others == own).sum(axis=1)
     # Each sure cell tied with itself, and each pair of sure cells shared one point: s/2 + s(s - 1)/2 = s²/2 too many.

@@ -9,11 +9,10 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from probe.chunks import one_to_one, overlap_mask
-from probe.gold.rows import GoldRow
+from probe.chunks import one_to_one, overlap_mask, surfaces
+from probe.gold.rows import GoldRow, link_mask
 from probe.scoring.destinations import destinations
-from probe.scoring.references import link_mask, surfaces
-from probe.tokens import TokenizedText
+from probe.tokens import TokenizedText, text_of
 
 Links = Bool[np.ndarray, "student_targets teacher_targets"]
 Rows = Bool[np.ndarray, " student_targets"]
@@ -115,7 +114,7 @@ def _stacked(slices: Sequence[tuple[Rows, Links]], sure: Links) -> Stack:
 
 
 def _with_eos(row: GoldRow, links: frozenset[tuple[int, int]]) -> Links:
-    return np.pad(link_mask(links, (len(row.student.tokens), len(row.teacher.tokens))), ((0, 1), (0, 1)))
+    return np.pad(link_mask(links, row.sizes), ((0, 1), (0, 1)))
 
 
 def _kinds(row: GoldRow) -> Iterator[Rows]:
@@ -125,7 +124,7 @@ def _kinds(row: GoldRow) -> Iterator[Rows]:
     simple = {i for i, _ in one_to_one(student, row.teacher)}
     times = _times(words)
     again = [pair > 1 for pair in _times(list(zip([None, *words], words, strict=False)))]
-    texts = [_text(surface) for surface in words]
+    texts = [text_of(surface) for surface in words]
     of_tokens: list[Sequence[bool]] = [
         [i in simple for i in range(len(words))],
         [i not in simple for i in range(len(words))],
@@ -145,6 +144,8 @@ def _kinds(row: GoldRow) -> Iterator[Rows]:
 
 def _readings(row: GoldRow, sure: Links) -> Iterator[tuple[Rows, Links]]:
     """Rows and links of each of `READINGS`, in their order."""
+    # On most rows all readings link the same tokens, and a map scores the same by each. Only rows on which they differ
+    # tell by which one it was made; and each of them needs a link there, or its score would be of other rows.
     overlap = np.pad(overlap_mask(row.student, row.teacher), ((0, 1), (0, 1)))
     linked, overlapped = _any(sure), _any(overlap)
     odd = linked & overlapped & _any(sure != overlap)
@@ -199,14 +200,6 @@ def _times(items: Sequence[Hashable]) -> list[int]:
     """How often each item occurs in the list."""
     counts = Counter(items)
     return [counts[item] for item in items]
-
-
-def _text(surface: bytes) -> str | None:
-    """The characters of a token; None where it begins or ends inside of one."""
-    try:
-        return surface.decode()
-    except UnicodeDecodeError:
-        return None
 
 
 def _inside_words(side: TokenizedText) -> list[bool]:

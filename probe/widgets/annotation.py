@@ -14,6 +14,7 @@ from probe.errors import PairsError, Problem
 from probe.gold.pairs import format_pairs, read_pairs
 from probe.gold.rows import PHENOMENA, GoldRow, Link, format_row, parse_row
 from probe.output.files import replacing_file
+from probe.output.provenance import file_sha256
 
 Kind = Literal["sure", "possible"]
 KINDS: tuple[Kind, ...] = ("sure", "possible")
@@ -88,7 +89,7 @@ def press(state: Annotation, link: Link, kind: Kind) -> Annotation:
         PairsError: there are no such tokens, or no such kind.
     """
     row = state.row
-    sizes = len(row.student.tokens), len(row.teacher.tokens)
+    sizes = row.sizes
     if kind not in KINDS or not all(0 <= number < size for number, size in zip(link, sizes, strict=True)):
         expected = f"sure or possible, and a link within {sizes[0]} × {sizes[1]} tokens"
         raise PairsError(Problem(row.id, expected, f"{kind} {link}", "Name one of them."))
@@ -218,6 +219,6 @@ def _check_unchanged(state: Annotation) -> None:
 def _digest(path: Path) -> str | None:
     """SHA-256 of a file, none where there is no file that can be read."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return file_sha256(path)
     except OSError:
         return None

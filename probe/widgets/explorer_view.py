@@ -1,7 +1,6 @@
 """What the explorer's page is told: one value to draw. Cells go as bytes: a long text has a quarter of a million."""
 
 import math
-from io import BytesIO
 from typing import Any, get_args
 
 import numpy as np
@@ -10,8 +9,8 @@ from probe.gold.rows import Links
 from probe.plots.heatmaps.drawing import TIES, several, tie_style
 from probe.plots.heatmaps.heatmap import Look, heatmap
 from probe.plots.heatmaps.page_layout import SHAPES
-from probe.plots.heatmaps.panels import Picture, Scale, Window, picture
-from probe.plots.heatmaps.shades import Shades, shades
+from probe.plots.heatmaps.panels import Picture, Scale, Shades, Window, picture, shades
+from probe.plots.saving import png_bytes
 from probe.plots.style import DARK, LIGHT, Palette, palette, settings
 from probe.tokens import TokenizedText
 from probe.widgets.exploration import Exploration
@@ -83,12 +82,10 @@ def static_picture(state: Exploration) -> bytes:
 
     rows, columns = state.found.map.weights.shape
     window = None if max(rows, columns) <= STATIC else Window((0, min(rows, STATIC)), (0, min(columns, STATIC)))
-    file = BytesIO()
     with mpl.rc_context(settings(palette(dark=False))):
         look = Look(scale=state.shown.scale, window=window, fonts=state.fonts)
         figure = heatmap({state.title: state.found.map}, gold=state.found.gold, look=look)
-        figure.savefig(file, format="png", dpi=DPI, metadata={"Software": None})
-    return file.getvalue()
+        return png_bytes(figure, DPI)
 
 
 def _heads(

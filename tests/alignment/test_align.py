@@ -23,7 +23,7 @@ from probe.report.tables import heading
 from probe.report.values import ProbeReport
 from probe.scoring.scores import METRICS, metrics
 from probe.scoring.sharpness import entropy, sharpening_factor
-from probe.stats import FEW, bootstrap_interval
+from probe.stats import FEW
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_the_demo_beats_its_floors_and_stays_below_its_ceiling(report: ProbeRepo
         assert cma > figure(report, "random", metric)
         assert cma > figure(report, "uniform", metric)
         assert cma < figure(report, "bigram", metric) <= figure(report, "gold", metric) == 1
-    assert report.intervals.difference_low[report.methods.index("random"), 0] > 0.2
+    assert report.differences.low[report.methods.index("random"), 0] > 0.2
 
 
 def test_random_is_as_sharp_as_cma(report: ProbeReport):
@@ -115,22 +115,12 @@ def test_equal_key_bigrams_receive_equal_weight_to_the_last_bit(opened: OpenChec
 
 
 def test_intervals_hold_their_value_and_differences_are_differences(report: ProbeReport):
-    found = report.intervals
+    found, differences = report.intervals, report.differences
     real = ~np.isnan(found.value)
     assert (found.low[real] <= found.value[real] + 1e-12).all()
     assert (found.value[real] <= found.high[real] + 1e-12).all()
-    np.testing.assert_allclose(found.difference, found.value[:1] - found.value)
-    assert (found.difference_low[0][real[0]] == 0).all()
-
-
-def test_bootstrap_interval_of_a_mean_is_that_of_the_normal_distribution():
-    rng = np.random.default_rng(0)
-    values = rng.normal(3, 2, 400)
-    counts = np.stack([values, np.ones(400)], axis=1)
-    low, high = bootstrap_interval(counts, lambda summed: summed[..., :1] / summed[..., 1:])
-    half = 1.96 * values.std(ddof=1) / 20
-    assert low[0] == pytest.approx(values.mean() - half, abs=0.03)
-    assert high[0] == pytest.approx(values.mean() + half, abs=0.03)
+    np.testing.assert_allclose(differences.value, found.value[:1] - found.value)
+    assert (differences.low[0][real[0]] == 0).all()
 
 
 def test_a_cla_checkpoint_is_probed_masked_as_well(opened: OpenCheckpoint, gold: GoldFile):
@@ -193,6 +183,14 @@ def test_several_checkpoints_are_explained_once(capsys: pytest.CaptureFixture[st
     out = capsys.readouterr().out
     assert out.count("same surface form") == 1
     assert out.index("demo-cma: cma") < out.index("same surface form") < out.index("second − first")
+
+
+def test_nothing_is_printed_where_a_later_checkpoint_cannot_be_opened(capsys: pytest.CaptureFixture[str]):
+    options = ["--checkpoint", "demo", "--checkpoint", "nope", "--by", "method", "--methods", "lexical"]
+    assert main(["--pairs", str(GOLD), *options]) == 2
+    captured = capsys.readouterr()
+    assert "nope" in captured.err
+    assert not captured.out
 
 
 def test_heatmaps_of_every_sentence_are_drawn(tmp_path: Path, gold: GoldFile):

@@ -1,9 +1,12 @@
-"""Links lead somewhere, and every picture is made by a command that the Makefile knows."""
+"""Links lead somewhere, pictures are made by commands that the Makefile knows, and the site leaves no page out."""
 
+import re
 from pathlib import Path
 
 import pytest
 from documents import ROOT, Document, documents, recipe
+
+import probe
 
 DOCUMENTS = documents()
 ELSEWHERE = ("http://", "https://", "mailto:")
@@ -35,6 +38,20 @@ def test_links_lead_somewhere(document: Document):
 def test_anchors_are_those_of_code_hosts():
     text = "# A\n\n## `probe-x`, 50 % of *it*!\n\n## A\n\n## What is A′?"
     assert Document(ROOT / "x.md", text).anchors() == {"a", "probe-x-50--of-it", "a-1", "what-is-a"}
+
+
+def test_every_page_is_in_the_navigation_of_the_site():
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:\n")[2]
+    pages = set(re.findall(r"[\w./-]+\.(?:md|ipynb)$", navigation, flags=re.MULTILINE))
+    own = {path.name for path in (ROOT / "docs").glob("*.md")}
+    notebooks = {f"notebooks/{path.name}" for path in (ROOT / "notebooks").glob("*.ipynb")}
+    assert own | notebooks <= pages
+    assert all((ROOT / page).is_file() for page in pages - own)
+
+
+def test_the_page_of_the_api_has_every_public_name_once():
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"^::: probe\.(\w+)$", page, flags=re.MULTILINE)) == sorted(probe.__all__)
 
 
 def made_pictures() -> set[Path]:

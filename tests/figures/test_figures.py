@@ -164,8 +164,8 @@ def test_mass_is_that_of_the_report(saved: Saved):
     assert report.origin.steps == 400
     own = [one for one in rows_of(saved, "mass") if one["method"] == "cma"]
     of_all = [one for one in own if one["phenomenon"] == "all sentences"]
-    found = report.destinations
-    np.testing.assert_allclose([float(one["share"]) for one in of_all], found.values[0], rtol=1e-7)
+    found = report.destinations.figures[0]
+    np.testing.assert_allclose([float(one["share"]) for one in of_all], found.value, rtol=1e-7)
     np.testing.assert_allclose([float(one["low"]) for one in of_all], found.low, rtol=1e-7)
     assert {one["tokens"] for one in of_all} == {str(report.rows)}
     tagged = sum("split" in tags for tags in report.phenomena)
@@ -191,7 +191,7 @@ def test_repeat_confusion_of_all_tokens_is_that_of_the_report(saved: Saved):
     tokens = np.array([float(one["tokens"]) for one in own])
     weight = np.array([float(one["value"]) for one in own])
     assert tokens.sum() == report.rows
-    kinds = report.destinations.values[0]
+    kinds = report.destinations.figures.value[0]
     assert (tokens * weight).sum() / tokens.sum() == pytest.approx(kinds[2], rel=1e-5)  # same piece elsewhere
 
 

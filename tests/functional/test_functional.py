@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from probe.checkpoints.checkpoint import Scales
 from probe.checkpoints.find import find_checkpoint
 from probe.cli.align import main
 from probe.errors import ProbeError, ReportError
+from probe.functional import command
 from probe.functional.attentions import Method, has_wrong_occurrences, wrong_occurrences
 from probe.functional.inputs import Inputs, gather, open_student
 from probe.functional.losses import token_losses
@@ -28,6 +30,7 @@ from probe.gold.pairs import read_pairs, write_pairs
 from probe.gold.rows import GoldRow
 from probe.maps import AttentionMap
 from probe.scoring import references
+from probe.stats import Estimate, as_float
 from probe.tokens import TokenizedText
 from probe.training import terminal
 from probe.training.criteria.cma import attend, cma, keys, queries
@@ -267,13 +270,13 @@ def test_equal_attentions_never_differ(report: FunctionalReport):
         report, methods=("a", "b"), t2s=report.t2s[:, again], s2t=report.s2t[:, again], seen=report.seen[again]
     )
     for figures in (same.cross_entropy("as trained"), same.accuracy("refitted"), same.cross_entropy("refitted")):
-        assert (figures[1].difference, figures[1].low, figures[1].high) == (0, 0, 0)
+        assert figures[1].difference == Estimate(0.0, 0.0, 0.0)
 
 
 def test_the_demo_learns_from_its_attention(report: FunctionalReport):
     loss = dict(zip(report.methods, report.cross_entropy("as trained"), strict=True))
-    assert loss["uniform"].low > 0
-    assert loss["no target"].low > 2 > abs(loss["no hidden"].difference)
+    assert as_float(loss["uniform"].difference.low) > 0
+    assert as_float(loss["no target"].difference.low) > 2 > abs(as_float(loss["no hidden"].difference.value))
     assert report.no_s2t == "this checkpoint has no s2t projector"
     assert np.isnan(report.divergence()[0].value)
     assert np.isnan(report.cross_entropy("refitted")[report.methods.index("q: mean")].value)
@@ -365,6 +368,31 @@ def test_a_missing_extra_is_named_before_anything_is_printed(
     printed = capsys.readouterr()
     assert "pip install 'cma-probe[train]'" in printed.err
     assert not printed.out
+
+
+def test_each_page_stands_before_its_functional_probe_and_files_are_there_by_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    written = tmp_path / "reports.json"
+
+    def probe(console: Any, opened: Any, *_: Any) -> None:
+        assert written.exists()
+        console.print(f"losses of {opened.checkpoint.name}")
+
+    monkeypatch.setattr(command, "print_functional", probe)
+    names = ["--checkpoint", "demo", "--checkpoint", "demo-cma", "--by", "method", "--methods", "lexical"]
+    assert main(["--pairs", str(GOLD), *names, "--functional", "--json", str(written)]) == 0
+    out = capsys.readouterr().out
+    parts = (
+        "demo: cma",
+        "losses of demo\n",
+        "demo-cma: cma",
+        "losses of demo-cma\n",
+        "same surface form",
+        "second − first",
+    )
+    places = [out.index(part) for part in parts]
+    assert places == sorted(places)
 
 
 # Other checkpoints

@@ -29,6 +29,7 @@ from probe.keyquery.views import (
     view,
 )
 from probe.projectors import Linear, Projector, project
+from probe.stats import as_float
 
 FEW = Settings(splits=4, subsample=200, permutations=99, projections=30, classifier_splits=2)
 
@@ -340,7 +341,9 @@ def test_cosines_of_planted_matches():
     matches = argmax_matches(both)
     diagonal = tuple(np.eye(30, dtype=bool) for _ in range(40))
     known = replace(matches, matched=diagonal, unmatched=tuple(~mask for mask in diagonal))
-    matched, unmatched, difference, low, high = cosine_difference(both, known)
+    found = cosine_difference(both, known)
+    matched, unmatched, difference = (as_float(one.value) for one in found)
+    low, high = as_float(found[2].low), as_float(found[2].high)
     assert matched == pytest.approx(1)
     assert unmatched == pytest.approx(0, abs=0.03)
     assert low <= difference <= high

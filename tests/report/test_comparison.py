@@ -13,7 +13,7 @@ from probe.gold.pairs import read_pairs
 from probe.report.comparison import COMPARED, compare_all, reading, table
 from probe.report.values import ProbeReport
 from probe.scoring.scores import COUNTS, METRICS, metrics
-from probe.stats import FEW, holm, permutation_p
+from probe.stats import FEW, as_float, holm, permutation_p
 
 ROWS, TOP_1 = COUNTS.index("rows"), COUNTS.index("top-1")
 
@@ -34,18 +34,19 @@ def test_equal_checkpoints_never_differ(report: ProbeReport):
     (found,) = compare_all({"one": report, "other": replace(report)})
     for one in (*found.figures, *found.phenomena):
         assert one.first == one.second
-        assert one.difference == 0
+        assert one.difference.value == 0
         assert one.p in (1, None)
         if one.sentences >= FEW:
-            assert (one.low, one.high) == (0, 0)
+            assert (one.difference.low, one.difference.high) == (0, 0)
 
 
 def test_a_planted_difference_is_measured(report: ProbeReport):
     (found,) = compare_all({"one": report, "other": worse(report, 0.2)})
     figures = {one.figure: one for one in found.figures}
     top_1 = figures["top-1"]
-    assert top_1.difference == pytest.approx(-0.2 * top_1.first)
-    assert top_1.low < top_1.difference < top_1.high < 0
+    value, low, high = map(as_float, top_1.difference)
+    assert value == pytest.approx(-0.2 * top_1.first)
+    assert low < value < high < 0
     assert top_1.p is not None
     assert top_1.p < 0.01
     assert figures["MRR"].p == 1
@@ -54,7 +55,7 @@ def test_a_planted_difference_is_measured(report: ProbeReport):
 
 def test_the_sign_is_second_minus_first(report: ProbeReport):
     (found,) = compare_all({"one": worse(report, 0.2), "other": report})
-    assert found.figures[0].difference > 0
+    assert as_float(found.figures[0].difference.value) > 0
 
 
 def test_only_shared_texts_of_one_gold_file_are_compared(report: ProbeReport):
@@ -62,7 +63,7 @@ def test_only_shared_texts_of_one_gold_file_are_compared(report: ProbeReport):
     half = replace(report, **{name: getattr(report, name)[::2] for name in per_sentence})
     (found,) = compare_all({"half": half, "whole": report})
     assert found.sentences == len(half.sentences)
-    assert found.figures[0].difference == 0
+    assert found.figures[0].difference.value == 0
     foreign = replace(report, origin=replace(report.origin, gold_sha256="of another file"))
     assert compare_all({"one": report, "other": foreign}) == []
     assert compare_all({"alone": report}) == []
@@ -82,8 +83,8 @@ def test_three_checkpoints_are_three_comparisons_and_one_family_of_tests(report:
 
 def test_few_texts_have_no_bounds(report: ProbeReport):
     (found,) = compare_all({"one": report, "other": worse(report, 0.2)})
-    assert {np.isnan(one.low) for one in found.phenomena if one.sentences < FEW} == {True}
-    assert {np.isnan(one.low) for one in found.phenomena if one.sentences >= FEW} == {False}
+    assert {one.difference.low is None for one in found.phenomena if one.sentences < FEW} == {True}
+    assert {one.difference.low is None for one in found.phenomena if one.sentences >= FEW} == {False}
 
 
 def test_the_table_fits_80_columns(report: ProbeReport):

@@ -43,15 +43,16 @@ def test_a_report_that_was_written_is_read_as_it_was(report: ProbeReport, tmp_pa
         assert getattr(again, name) == getattr(report, name), name
     for name in LAYOUT:
         np.testing.assert_allclose(getattr(again, name), getattr(report, name), rtol=1e-8, atol=1e-12)
-    for field in ("value", "low", "high", "difference", "difference_low", "difference_high"):
-        for found in ("intervals", "backward_intervals"):
+    for field in ("value", "low", "high"):
+        for found in ("intervals", "differences", "backward_intervals", "backward_differences"):
             ours, theirs = (getattr(getattr(one, found), field) for one in (report, again))
             np.testing.assert_allclose(theirs, ours, rtol=1e-7, atol=1e-8)
     for groups in ("by_slice", "by_phenomenon", "by_length", "by_aligner"):
         for ours, theirs in zip(getattr(report, groups), getattr(again, groups), strict=True):
             assert (ours.name, ours.sentences, ours.rows) == (theirs.name, theirs.sentences, theirs.rows)
-            np.testing.assert_allclose(theirs.values, ours.values, rtol=1e-7, atol=1e-8)
-    np.testing.assert_allclose(again.destinations.values, report.destinations.values, rtol=1e-7, atol=1e-8)
+            np.testing.assert_allclose(theirs.figures.value, ours.figures.value, rtol=1e-7, atol=1e-8)
+    ours, theirs = (one.destinations.figures.value for one in (report, again))
+    np.testing.assert_allclose(theirs, ours, rtol=1e-7, atol=1e-8)
 
 
 def test_a_report_is_shown_in_a_line(report: ProbeReport):

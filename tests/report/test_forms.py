@@ -17,7 +17,7 @@ from probe.alignment.align import align_pairs
 from probe.checkpoints.find import find_checkpoint
 from probe.cli.align import main
 from probe.gold.pairs import GoldFile, read_pairs, write_pairs
-from probe.report.forms import figures, frame, sentence_frame, to_csv, to_latex, to_markdown
+from probe.report.forms import figures, frame, to_csv, to_latex, to_markdown
 from probe.report.tables import SECTIONS
 from probe.report.values import ProbeReport
 from probe.scoring.scores import COUNTS
@@ -44,9 +44,6 @@ def test_data_frames(report: ProbeReport):
     whole = frame({"a": report, "b": report})
     assert set(whole.checkpoint) == {"a", "b"}
     assert len(whole) == 2 * len(list(figures("a", report)))
-    sentences = sentence_frame(report)
-    assert len(sentences) == len(report.sentences) * len(report.methods)
-    assert sentences[sentences.method == "cma"]["rows"].sum() == report.counts[:, 0, COUNTS.index("rows")].sum()
 
 
 def test_latex_and_markdown(report: ProbeReport):

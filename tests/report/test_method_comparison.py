@@ -22,7 +22,7 @@ from probe.report.comparison import COMPARED
 from probe.report.method_comparison import MethodComparison, compare_methods, reading, table
 from probe.report.values import ProbeReport
 from probe.scoring.scores import COUNTS
-from probe.stats import ENOUGH_SEEDS, bootstrap_interval, hierarchical_interval
+from probe.stats import ENOUGH_SEEDS, Estimate, as_float, difference_over_seeds, paired_difference
 
 TOP_1 = COUNTS.index("top-1")
 
@@ -47,16 +47,16 @@ def test_equal_methods_never_differ(report: ProbeReport):
     shares = [0.9, 0.8, 1.0, 0.7, 0.95]
     (found,) = compare_methods({"a": trained(report, "a", shares), "b": trained(report, "b", shares)})
     assert [one.figure for one in found.figures] == list(COMPARED)
-    assert {(one.difference, one.low, one.high, one.higher) for one in found.figures} == {(0, 0, 0, 0)}
+    assert {(*one.difference, one.higher) for one in found.figures} == {(0, 0, 0, 0)}
 
 
 def test_methods_that_differ_by_chance_have_bounds_that_hold_nought(report: ProbeReport):
     shares = [0.9, 0.8, 1.0, 0.7, 0.95]
     (found,) = compare_methods({"a": trained(report, "a", shares), "b": trained(report, "b", shares[::-1])})
-    top_1 = found.figures[0]
-    assert top_1.difference == pytest.approx(0, abs=1e-12)
-    assert top_1.low < -0.01
-    assert top_1.high > 0.01
+    value, low, high = map(as_float, found.figures[0].difference)
+    assert value == pytest.approx(0, abs=1e-12)
+    assert low < -0.01
+    assert high > 0.01
 
 
 def test_a_planted_difference_is_recovered_with_its_sign(report: ProbeReport):
@@ -65,10 +65,11 @@ def test_a_planted_difference_is_recovered_with_its_sign(report: ProbeReport):
     (found,) = compare_methods({"a": trained(report, "a", shares), "b": trained(report, "b", lower)})
     top_1, mrr = found.figures[:2]
     whole = report.intervals.value[0, 0]
-    assert top_1.difference == pytest.approx(-0.2 * whole)
+    value, low, high = map(as_float, top_1.difference)
+    assert value == pytest.approx(-0.2 * whole)
     assert top_1.first == pytest.approx([share * whole for share in shares])
-    assert top_1.low < top_1.difference < top_1.high < 0
-    assert (top_1.higher, mrr.difference) == (0, 0)
+    assert low < value < high < 0
+    assert (top_1.higher, mrr.difference.value) == (0, 0)
 
 
 def test_seeds_are_paired_in_the_order_given(report: ProbeReport):
@@ -78,8 +79,8 @@ def test_seeds_are_paired_in_the_order_given(report: ProbeReport):
     first = trained(report, "a", shares)
     (paired,) = compare_methods({"a": first, "b": trained(report, "b", lower)})
     (mixed,) = compare_methods({"a": first, "b": trained(report, "b", lower[2:] + lower[:2])})
-    assert mixed.figures[0].difference == pytest.approx(paired.figures[0].difference)
-    assert paired.figures[0].high < 0 < mixed.figures[0].high
+    assert mixed.figures[0].difference.value == pytest.approx(paired.figures[0].difference.value)
+    assert as_float(paired.figures[0].difference.high) < 0 < as_float(mixed.figures[0].difference.high)
 
 
 def test_only_texts_of_all_checkpoints_count(report: ProbeReport):
@@ -186,7 +187,7 @@ def test_where_sentences_are_all_alike_the_bounds_are_those_of_the_t_distributio
     differences = np.random.default_rng(0).normal(0.1, 0.05, 10)
     sizes = np.full(20, 10)
     first, second = (of_shares(np.repeat(x[:, None], 20, axis=1), sizes) for x in (np.full(10, 0.4), 0.4 + differences))
-    (low,), (high,) = hierarchical_interval(first, second, share)
+    ((_, low, high),) = difference_over_seeds(first, second, share).each()
     reach = t.ppf(0.975, 9) * differences.std(ddof=1) / np.sqrt(10)
     assert high - low == pytest.approx(2 * reach, rel=0.1)
     assert (low + high) / 2 == pytest.approx(differences.mean(), abs=0.01)
@@ -196,17 +197,14 @@ def test_of_one_seed_the_bounds_are_those_over_sentences():
     rng = np.random.default_rng(1)
     sizes, shares = rng.integers(5, 40, 60), rng.beta(2, 2, (2, 1, 60))
     first, second = (of_shares(side, sizes) for side in shares)
-    (low,), (high,) = hierarchical_interval(first, second, share)
-    both = np.concatenate([first[0], second[0]], axis=1)
-    (plain_low,), (plain_high,) = bootstrap_interval(
-        both, lambda summed: share(summed[..., 2:]) - share(summed[..., :2])
-    )
+    ((_, low, high),) = difference_over_seeds(first, second, share).each()
+    ((_, plain_low, plain_high),) = paired_difference(first[0], second[0], share).each()
     assert (low, high) == pytest.approx((plain_low, plain_high), abs=0.012)
 
 
 def test_of_one_seed_and_one_sentence_nothing_is_known():
     one = of_shares(np.full((1, 1), 0.5), np.array([10]))
-    assert np.isnan(hierarchical_interval(one, one, share)).all()
+    assert difference_over_seeds(one, one, share).each() == [Estimate(0.0)]
 
 
 @pytest.mark.slow
@@ -226,6 +224,6 @@ def test_bounds_hold_the_truth_as_often_as_they_say(of_seeds: float, most: float
             rng.binomial(sizes, np.clip(np.broadcast_to(rate, (5, 40)), 0, 1)) / sizes
             for rate in (rates, rates + effects)
         )
-        (low,), (high,) = hierarchical_interval(of_shares(ours, sizes), of_shares(theirs, sizes), share)
+        ((_, low, high),) = difference_over_seeds(of_shares(ours, sizes), of_shares(theirs, sizes), share).each()
         held += low <= 0.05 <= high
     assert 0.91 <= held / 200 <= most

@@ -31,11 +31,12 @@ def test_each_phenomenon_is_counted_over_its_own_rows(report: ProbeReport):
         assert 0 < len(own) < len(report.sentences)
         assert one.sentences == len(own)
         assert one.rows == sum(report.counts[n, 0, COUNTS.index("rows")] for n in own)
-        np.testing.assert_allclose(one.values, metrics(report.counts[own].sum(axis=0)))
+        np.testing.assert_allclose(one.figures.value, metrics(report.counts[own].sum(axis=0)))
         if one.sentences < FEW:
-            assert np.isnan([one.low, one.high]).all()
+            assert np.isnan([one.figures.low, one.figures.high]).all()
         else:
-            assert one.low[0] < one.values[0, METRICS.index("top-1")] < one.high[0]
+            top_1 = one.figures.at(0, METRICS.index("top-1"))
+            assert top_1.low < top_1.value < top_1.high  # pyright: ignore
 
 
 def test_the_table_fits_a_terminal_of_80_columns(report: ProbeReport):
@@ -47,7 +48,7 @@ def test_the_table_fits_a_terminal_of_80_columns(report: ProbeReport):
     assert "…" not in capture.get()
     for one in report.by_phenomenon:
         (line,) = (line for line in lines if line.split()[:1] == [one.name])
-        assert line.split()[1:4] == [str(one.sentences), str(one.rows), f"{100 * one.values[0, 0]:.1f}"]
+        assert line.split()[1:4] == [str(one.sentences), str(one.rows), f"{100 * one.figures.value[0, 0]:.1f}"]
 
 
 def test_json_has_them(report: ProbeReport):
@@ -56,4 +57,5 @@ def test_json_has_them(report: ProbeReport):
     for one in report.by_phenomenon:
         stored = document[one.name]
         assert (stored["sentences"], stored["rows"]) == (one.sentences, one.rows)
-        assert stored["figures"]["lexical"]["MRR"] == one.values[report.methods.index("lexical"), METRICS.index("MRR")]
+        place = report.methods.index("lexical"), METRICS.index("MRR")
+        assert stored["figures"]["lexical"]["MRR"] == one.figures.value[place]

@@ -18,6 +18,7 @@ from probe.report.steps import by_steps, reading, table
 from probe.report.values import ProbeReport
 from probe.scoring.destinations import DESTINATIONS
 from probe.scoring.scores import COUNTS
+from probe.stats import Estimate, as_float
 
 NAMES = ("demo-cma", "demo-cma-step-50", "demo-cma-step-200")
 
@@ -39,30 +40,29 @@ def test_steps_stand_in_their_order_with_the_figures_of_each_report(reports: dic
     for one in found:
         report = reports[one.checkpoint]
         groups = {group.name: group for group in report.by_slice}
-        assert one.top_1 == report.intervals.value[0, 0]
-        assert one.top_1_bounds == (report.intervals.low[0, 0], report.intervals.high[0, 0])
+        assert one.top_1 == report.intervals.at(0, 0)
         assert one.repeat_confusion == pytest.approx(
-            report.destinations.values[0, DESTINATIONS.index("same piece elsewhere")]
+            report.destinations.figures.value[0, DESTINATIONS.index("same piece elsewhere")]
         )
-        assert one.same_left == groups["again, same left"].values[0, 0]
-        assert one.other_left == groups["again, other left"].values[0, 0]
-    assert found[0].top_1 < found[1].top_1 < found[2].top_1
+        assert one.same_left == groups["again, same left"].figures.value[0, 0]
+        assert one.other_left == groups["again, other left"].figures.value[0, 0]
+    assert [one.top_1.value for one in found] == sorted(as_float(one.top_1.value) for one in found)
 
 
 def test_the_change_is_since_the_step_before_on_the_same_sentences(reports: dict[str, ProbeReport]):
     first, second, third = by_steps(reports)
-    assert np.isnan(first.change)
-    assert second.change == pytest.approx(second.top_1 - first.top_1)
-    assert third.change == pytest.approx(third.top_1 - second.top_1)
+    assert first.change == Estimate(None)
+    values = [as_float(one.top_1.value) for one in (first, second, third)]
+    assert [second.change.value, third.change.value] == pytest.approx(np.diff(values))
     # Paired: much narrower than two intervals that know nothing of each other.
-    width = np.hypot(*(high - low for low, high in (second.top_1_bounds, third.top_1_bounds)))
-    assert 0 < third.change_bounds[1] - third.change_bounds[0] < width / 2
+    widths = [as_float(one.high) - as_float(one.low) for one in (second.top_1, third.top_1, third.change)]
+    assert 0 < widths[2] < np.hypot(*widths[:2]) / 2
 
 
 def test_a_step_that_changes_nothing_has_bounds_of_nought(reports: dict[str, ProbeReport]):
     report = reports["demo-cma"]
     _, later = by_steps({"one": report, "later": changed(report, steps=500)})
-    assert (later.change, *later.change_bounds) == (0, 0, 0)
+    assert later.change == Estimate(0.0, 0.0, 0.0)
 
 
 def test_a_planted_confusion_is_measured(reports: dict[str, ProbeReport]):

@@ -41,8 +41,8 @@ def test_planted_differences_come_out():
     first, second = score_triples(*_with_methods(12))
     assert (first.method, first.triples) == ("cma", 12)
     np.testing.assert_allclose(first.top_1, [0.6, 0.7, 0.8])
-    np.testing.assert_allclose(first.steps, [[0.1, 0.1, 0.1], [0.1, 0.1, 0.1]])
-    np.testing.assert_allclose(second.steps, np.zeros((2, 3)))
+    np.testing.assert_allclose([list(step) for step in first.steps], [[0.1, 0.1, 0.1], [0.1, 0.1, 0.1]])
+    np.testing.assert_allclose([list(step) for step in second.steps], np.zeros((2, 3)))
 
 
 def test_the_order_of_rows_does_not_matter():
@@ -73,7 +73,7 @@ def test_a_triple_that_lacks_a_sentence_does_not_count():
 
 
 def test_few_triples_have_no_bounds():
-    assert np.isnan(score_triples(*_with_methods(3))[0].steps[:, 1:]).all()
+    assert {step.low for step in score_triples(*_with_methods(3))[0].steps} == {None}
 
 
 def test_the_table_fits_80_columns():

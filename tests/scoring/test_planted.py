@@ -20,6 +20,7 @@ from probe.report.values import ProbeReport
 from probe.scoring.destinations import DESTINATIONS
 from probe.scoring.scores import METRICS, score
 from probe.scoring.truth import KINDS, SLICES, Truth
+from probe.stats import as_float
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,7 @@ def test_gold_mass_and_repeat_confusion(tmp_path: Path, rows: tuple[GoldRow, ...
     report = probed(tmp_path, rows, weights)
     assert 0.1 < again / linked < 0.9
     assert figure(report, "gold mass") == pytest.approx(0.6)
-    shares = dict(zip(DESTINATIONS, report.destinations.values[0], strict=True))
+    shares = dict(zip(DESTINATIONS, report.destinations.figures.value[0], strict=True))
     assert shares["sure link"] == pytest.approx(0.6)
     assert shares["same piece elsewhere"] == pytest.approx(0.3 * again / linked)
     assert sum(shares.values()) == pytest.approx(1)
@@ -102,10 +103,10 @@ def test_an_attention_built_to_reach_the_ceiling_reaches_it_for_every_kind_of_to
     report = probed(tmp_path, rows, [REFERENCES["bigram"](row).weights for row in rows])
     ceiling = report.methods.index("bigram")
     for one in report.by_slice:
-        np.testing.assert_allclose(one.values[0], one.values[ceiling])
+        np.testing.assert_allclose(one.figures.value[0], one.figures.value[ceiling])
     assert figure(report, "top-1") < 1
     (comparison,) = compare_all({"one": report, "other": replace(report)})
-    assert all(one.difference == 0 for one in (*comparison.figures, *comparison.phenomena))
+    assert all(one.difference.value == 0 for one in (*comparison.figures, *comparison.phenomena))
 
 
 @pytest.mark.parametrize(("shift", "reading"), [(0, "T"), (1, "I")])
@@ -121,9 +122,9 @@ def test_a_map_that_is_read_one_token_off_agrees_with_the_inputs(
         moved[moved.sum(axis=1) == 0, -1] = 1
         weights.append(normal(moved))
     report = probed(tmp_path, rows, weights)
-    by_name = {one.name: one.values[0, 0] for one in report.by_slice}
+    by_name = {one.name: one.figures.value[0, 0] for one in report.by_slice}
     assert by_name[f"{reading}, if T, I, P differ"] == pytest.approx(1)
-    value, low, high = report.targets_minus_inputs
+    value, low, high = map(as_float, report.targets_minus_inputs)
     assert (low > 0) if shift == 0 else (high < 0)
     assert low <= value <= high
 
@@ -139,7 +140,7 @@ def test_every_row_with_a_sure_link_is_of_one_kind_of_each_family(rows: tuple[Go
 
 def test_maps_without_the_other_softmax_have_no_figures_that_need_it(tmp_path: Path, rows: tuple[GoldRow, ...]):
     report = probed(tmp_path, rows[:12], [REFERENCES["gold"](row).weights for row in rows[:12]])
-    f1 = {one.name: one.values[0, 2] for one in report.by_aligner}
+    f1 = {one.name: one.figures.value[0, 2] for one in report.by_aligner}
     assert np.isnan([f1["argmax A′"], f1["intersection"], f1["itermax"], f1["matching"]]).all()
     assert f1["argmax A"] == 1
     assert np.isnan(report.backward_intervals.value[0, 0])

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from probe.chunks import content_mask
-from probe.gold.rows import GoldRow
+from probe.gold.rows import GoldRow, gold_mask
 from probe.maps import AttentionMap
 from probe.scoring import references
-from probe.scoring.references import bigram, gold_mask, target_only
+from probe.scoring.references import bigram, target_only
 from probe.scoring.scores import METRICS, metrics, score
 from probe.scoring.truth import Truth
 from probe.tokens import TokenizedText

@@ -22,8 +22,7 @@ from probe.widgets.annotation import (
     toggle_tag,
     undo,
 )
-from probe.widgets.annotator_picture import picture
-from probe.widgets.annotator_view import answer, problems, view
+from probe.widgets.annotator_view import answer, picture, problems, view
 
 COMMENT = "tokenizer a: kept as it is"
 
@@ -177,7 +176,7 @@ def test_a_notebook_is_given_the_widget_and_a_picture_that_do_not_change_from_ru
 
 
 def test_without_the_extra_the_error_names_it(path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.delitem(sys.modules, "probe.widgets.annotator_widget", raising=False)
+    monkeypatch.delitem(sys.modules, "probe.widgets.widgets", raising=False)
     monkeypatch.setitem(sys.modules, "anywidget", None)
     with pytest.raises(probe.ProbeError, match=r"no anywidget.*cma-probe\[notebooks\]"):
         probe.annotate(path)

@@ -13,8 +13,8 @@ from probe.alignment.methods import HALVES, RANDOM, REFERENCES, checkpoint_maps
 from probe.attention import softmax
 from probe.errors import CheckpointError, MissingExtraError, OutputError, PairsError
 from probe.scoring.scores import METRICS, metrics, worst_first
+from probe.widgets.bench import CheckpointBench, Desk
 from probe.widgets.exploration import Choice, Exploration, choose, export, open_exploration, step
-from probe.widgets.explore import CheckpointBench, Desk
 
 TEXT = "Return the path of the file; if the file is missing, raise an error."
 DEMO = probe.find_checkpoint("demo")
@@ -175,7 +175,7 @@ def test_explore_refuses_what_it_cannot_open():
 
 
 def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.delitem(sys.modules, "probe.widgets.explorer_widget", raising=False)
+    monkeypatch.delitem(sys.modules, "probe.widgets.widgets", raising=False)
     monkeypatch.setitem(sys.modules, "anywidget", None)
     with pytest.raises(MissingExtraError, match=r"no anywidget.*cma-probe\[notebooks\]"):
         probe.explore()

@@ -14,7 +14,7 @@ from probe.plots.style import DARK, LIGHT
 from probe.tokens import TokenizedText
 from probe.widgets.exploration import Choice, Found, Method, Ranked, answer, open_exploration
 from probe.widgets.explorer_view import LARGEST_WEIGHT, POSSIBLE, SURE, TOP, fixed, static_picture, top_tokens, view
-from probe.widgets.explorer_widget import Explorer
+from probe.widgets.widgets import Explorer
 
 STUDENT = TokenizedText.from_pieces("a cat sat", ["a", "Ġcat", "Ġs", "at"])
 TEACHER = TokenizedText.from_pieces("a cat sat", ["a", "▁", "cat", "▁sat"])

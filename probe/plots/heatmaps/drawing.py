@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 
 from probe.chunks import Chunk
 from probe.plots.heatmaps.labels import Label
-from probe.plots.heatmaps.layout import GAP, MARKER, STRIP, Layout
+from probe.plots.heatmaps.layout import GAP, MARKER, STRIP, Box, Layout
 from probe.plots.heatmaps.panels import TINY, Panel, Picture
 from probe.plots.style import Palette
 
@@ -146,9 +146,7 @@ def tie_style(tie: int, colours: Palette) -> tuple[str, str]:
     return colours.repeats[tie % kinds], MARKERS[(tie + tie // kinds) % kinds]
 
 
-def margins(
-    figure: Any, panel: Panel, box: tuple[float, float, float, float], layout: Layout, colours: Palette
-) -> None:
+def margins(figure: Any, panel: Panel, box: Box, layout: Layout, colours: Palette) -> None:
     """Entropy of each row at the right, weight that each column draws below, as bars."""
     left, bottom, width, height = box
     rows, columns = np.arange(len(panel.entropy)), np.arange(len(panel.mass))
@@ -169,9 +167,8 @@ def margins(
     below.set_ylabel("mass", fontsize=5.5, labelpad=1, color=colours.muted)
 
 
-def _strip(figure: Any, box: tuple[float, float, float, float], layout: Layout) -> Any:
-    left, bottom, width, height = box
-    axes = figure.add_axes((left / layout.width, bottom / layout.height, width / layout.width, height / layout.height))
+def _strip(figure: Any, box: Box, layout: Layout) -> Any:
+    axes = figure.add_axes(layout.share(box))
     axes.tick_params(length=1.5, width=0.3, labelsize=5, pad=1)
     axes.spines[["top", "right"]].set_visible(False)
     return axes

@@ -11,8 +11,7 @@ from probe.maps import AttentionMap
 from probe.plots.heatmaps import captions, drawing
 from probe.plots.heatmaps.labels import Label, drawable
 from probe.plots.heatmaps.layout import LINE, Content, Layout, lay_out
-from probe.plots.heatmaps.panels import Picture, Scale, Window, picture
-from probe.plots.heatmaps.shades import Shades, shades
+from probe.plots.heatmaps.panels import Picture, Scale, Shades, Window, picture, shades
 from probe.plots.saving import check_suffix, save_figure
 from probe.plots.style import palette, settings, venue_width
 
@@ -78,7 +77,7 @@ def _draw(drawn: Picture, look: Look) -> "Figure":
     figure = Figure(figsize=(layout.width, layout.height))
     image: Any = None
     for number, (panel, box) in enumerate(zip(drawn.panels, layout.panels, strict=True)):
-        axes = figure.add_axes(_share(box, layout))
+        axes = figure.add_axes(layout.share(box))
         low, high = shown.limits
         cells = colours.colour_map(diverging=drawn.difference)
         image = axes.imshow(shown.values[number], cmap=cells, vmin=low, vmax=high, aspect="auto")
@@ -110,13 +109,8 @@ def _layout(
     return lay_out(Content(*labels, len(drawn.panels), look.marginals, below), width), across, notes
 
 
-def _share(box: tuple[float, float, float, float], layout: Layout) -> tuple[float, float, float, float]:
-    left, bottom, width, height = box
-    return left / layout.width, bottom / layout.height, width / layout.width, height / layout.height
-
-
 def _bar(figure: "Figure", image: Any, shown: Shades, layout: Layout) -> None:
-    bar = figure.colorbar(image, cax=figure.add_axes(_share(layout.bar, layout)))
+    bar = figure.colorbar(image, cax=figure.add_axes(layout.share(layout.bar)))
     bar.set_ticks(list(shown.ticks), labels=list(shown.tick_labels))
     bar.set_label(shown.label, fontsize=6.5, labelpad=2)
     bar.ax.tick_params(length=2, width=0.4, labelsize=6, pad=1.5)

@@ -17,6 +17,10 @@ GAP = 0.1
 MARKER = 0.11  # between a label and its row
 
 
+Box = tuple[float, float, float, float]
+"""Left, bottom, width and height."""
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """Sizes of a page, in inches from its lower left corner; ``font`` is in points, ``step`` in tokens."""
@@ -27,10 +31,15 @@ class Layout:
     font: float
     step: int
     angle: int
-    panels: tuple[tuple[float, float, float, float], ...]
-    bar: tuple[float, float, float, float]
+    panels: tuple[Box, ...]
+    bar: Box
     label_left: float
     label_top: float
+
+    def share(self, box: Box) -> Box:
+        """The box in shares of the page, as matplotlib places axes."""
+        left, bottom, width, height = box
+        return left / self.width, bottom / self.height, width / self.width, height / self.height
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,7 @@ from probe.maps import AttentionMap
 from probe.output.files import replacing_file
 from probe.plots.heatmaps.drawing import COLUMN_AXIS, link_colour, several
 from probe.plots.heatmaps.page_layout import arrange, hover
-from probe.plots.heatmaps.panels import Picture, Scale, Window, picture
-from probe.plots.heatmaps.shades import Shades, shades
+from probe.plots.heatmaps.panels import Picture, Scale, Shades, Window, picture, shades
 from probe.plots.style import Palette, palette
 
 if TYPE_CHECKING:

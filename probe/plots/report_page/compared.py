@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from probe.plots.report_page.tables import Node, cell, element, new_table, percent, signed
+from probe.output.tables import number, percent, points
+from probe.plots.report_page.tables import Node, bounded, cell, element, new_table
 from probe.report.comparison import Comparison, Difference
 from probe.report.method_comparison import MethodComparison, MethodDifference
 from probe.report.steps import Step
@@ -63,8 +64,8 @@ def _steps_table(steps: Sequence[Step]) -> Node:
         element(
             "tr",
             element("th", str(one.steps), element("small", one.checkpoint), scope="row"),
-            cell(*map(percent, (one.top_1, *one.top_1_bounds))),
-            cell(*map(signed, (one.change, *one.change_bounds))),
+            bounded(one.top_1, percent),
+            bounded(one.change, points),
             *(cell(percent(v)) for v in (one.common_mass, one.repeat_confusion, one.same_left, one.other_left)),
         )
         for one in steps
@@ -95,9 +96,9 @@ def _difference(one: Difference, of: str = "") -> Node:
         cell(str(one.sentences)),
         cell(percent(one.first)),
         cell(percent(one.second)),
-        cell(*map(signed, (one.difference, one.low, one.high))),
-        cell("" if one.p is None else f"{one.p:.4f}"),
-        cell("" if one.detectable is None else percent(one.detectable)),
+        bounded(one.difference, points),
+        cell(number(one.p, ".4f")),
+        cell(percent(one.detectable)),
     )
 
 
@@ -112,6 +113,6 @@ def _method(one: MethodDifference, seeds: int) -> Node:
         element("th", one.figure, scope="row"),
         cell(percent(float(np.mean(one.first)))),
         cell(percent(float(np.mean(one.second)))),
-        cell(*map(signed, (one.difference, one.low, one.high))),
+        bounded(one.difference, points),
         cell(f"{one.higher} of {seeds}"),
     )

@@ -1,7 +1,6 @@
 """Reports as one HTML page, which fetches nothing: tables, and a heatmap of every sentence that opens on demand."""
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from probe.errors import MapError, Problem
 from probe.gold.rows import PHENOMENA, GoldRow
 from probe.maps import AttentionMap
+from probe.output.tables import percent
 from probe.plots.report_page.compared import Compared, compared_section
 from probe.plots.report_page.tables import Node, element, groups_table, markup, mass_table, methods_table, triples_table
 from probe.report.tables import heading
@@ -188,7 +188,7 @@ def _sentences(report: ProbeReport, drawn: Sequence[tuple[GoldRow, AttentionMap]
 
 
 def _sentence(row: GoldRow, length: int, top_1: float, mass: float, at: str) -> Node:
-    shown = ["–" if math.isnan(value) else f"{100 * value:.1f}" for value in (top_1, mass)]
+    shown = [percent(value) or "–" for value in (top_1, mass)]
     tags = [element("span", tag, class_="tag") for tag in row.phenomena]
     # Its own direction for each text; the number of a sentence is told from the text even where it is read aloud.
     first = element("th", element("b", row.id), " ", element("bdi", row.text), *tags, scope="row")

@@ -1,16 +1,17 @@
 """Tables of a report as HTML. Elements are built and not pasted, so that no text is taken for markup."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from xml.etree.ElementTree import Element, tostring
 
-import numpy as np
-
-from probe.report.tables import HEADERS, IN_PERCENT, NOTES
+from probe.output.tables import number, percent, points
+from probe.report.tables import HEADERS, IN_PERCENT
 from probe.report.triples import KINDS as TRIPLE_KINDS
 from probe.report.triples import TripleScores
 from probe.report.values import BESIDE, Group, ProbeReport
 from probe.scoring.destinations import DESTINATIONS
+from probe.scoring.references import NOTES
 from probe.scoring.scores import METRICS, SLICE_METRICS
+from probe.stats import Estimate
 
 Node = Element
 
@@ -35,17 +36,15 @@ def markup(node: Node) -> str:
 
 def methods_table(report: ProbeReport) -> Node:
     """All methods with bounds, and how far the probed one is from each."""
-    found, first = report.intervals, report.methods[0]
+    found, differences, first = report.intervals, report.differences, report.methods[0]
     rows: list[Node] = []
     for m, name in enumerate(report.methods):
         cells = [
-            cell(_figure(metric, values[0]), *(_figure(metric, bound) for bound in values[1:]))
+            cell(*(_figure(metric, value) for value in found.at(m, k)))
             for k, metric in enumerate(METRICS)
             if metric in HEADERS
-            for values in [(found.value[m, k], found.low[m, k], found.high[m, k])]
         ]
-        step = (found.difference[m, 0], found.difference_low[m, 0], found.difference_high[m, 0])
-        cells.append(cell(*map(signed, step)) if m else element("td"))
+        cells.append(bounded(differences.at(m, METRICS.index("top-1")), points) if m else element("td"))
         rows.append(element("tr", _row_head(name), *cells, class_="" if m else "probed"))
     return new_table(["method", *HEADERS.values(), f"{first} − it\ntop-1, points"], rows)
 
@@ -54,34 +53,34 @@ def groups_table(title: str, unit: str, report: ProbeReport, groups: Sequence[Gr
     """Top-1 by group: of the probed method, with bounds where any group has them, and of what it is shown beside."""
     beside = [name for name in BESIDE if name in report.methods]
     k = SLICE_METRICS.index("top-1")
-    bounded = any(not np.isnan(one.low[k]) for one in groups)
+    with_bounds = any(one.figures.at(0, k).low is not None for one in groups)
     rows = [
         element(
             "tr",
             _row_head(one.name),
             cell(str(one.sentences)),
             cell(str(one.rows)),
-            cell(percent(one.values[0, k]), *(percent(bound) for bound in (one.low[k], one.high[k]) if bounded)),
-            *(cell(percent(one.values[report.methods.index(name), k])) for name in beside),
+            cell(*map(percent, list(one.figures.at(0, k))[: None if with_bounds else 1])),
+            *(cell(percent(one.figures.value[report.methods.index(name), k])) for name in beside),
         )
         for one in groups
     ]
     heads = [title, unit, "tokens", f"{report.methods[0]}\ntop-1, %", *(f"{name}\ntop-1, %" for name in beside)]
-    return new_table(heads, rows, heads[3] if bounded else None)
+    return new_table(heads, rows, heads[3] if with_bounds else None)
 
 
 def mass_table(report: ProbeReport) -> Node:
     """Where the weight goes, by method; bounds of the probed one."""
-    found = report.destinations
-    rows: list[Node] = []
-    for m, name in enumerate(report.methods):
-        bounds = zip(found.low, found.high, strict=True)
-        values = [
-            (value, *(limits if m == 0 else (np.nan, np.nan)))
-            for value, limits in zip(found.values[m], bounds, strict=True)
-        ]
-        cells = [cell(*map(percent, of_one)) for of_one in values]
-        rows.append(element("tr", _row_head(name), *cells, class_="" if m else "probed"))
+    found = report.destinations.figures
+    rows = [
+        element(
+            "tr",
+            _row_head(name),
+            *(bounded(one, percent) for one in found[m].each()),
+            class_="" if m else "probed",
+        )
+        for m, name in enumerate(report.methods)
+    ]
     return new_table(["method", *DESTINATIONS], rows)
 
 
@@ -92,7 +91,7 @@ def triples_table(scores: Sequence[TripleScores]) -> Node:
             "tr",
             _row_head(one.method),
             *(cell(percent(value)) for value in one.top_1),
-            *(cell(*map(signed, step)) for step in one.steps),
+            *(bounded(step, points) for step in one.steps),
             class_="" if number else "probed",
         )
         for number, one in enumerate(scores)
@@ -126,17 +125,10 @@ def cell(value: str, *bounds: str) -> Node:
     return element("td", value, *shown)
 
 
-def _figure(metric: str, value: float) -> str:
-    if np.isnan(value):
-        return ""
-    return f"{100 * value:.1f}" if metric in IN_PERCENT else f"{value:.1f}" if metric == "distance" else f"{value:.2f}"
+def bounded(found: Estimate, form: Callable[[float | None], str]) -> Node:
+    """A figure with its bounds."""
+    return cell(*map(form, found))
 
 
-def percent(value: float) -> str:
-    """A share in percent; empty where there is none."""
-    return "" if np.isnan(value) else f"{100 * value:.1f}"
-
-
-def signed(value: float) -> str:
-    """A difference of shares in points, with its sign."""
-    return "" if np.isnan(value) else f"{100 * value:+.1f}"
+def _figure(metric: str, value: float | None) -> str:
+    return percent(value) if metric in IN_PERCENT else number(value, ".1f" if metric == "distance" else ".2f")

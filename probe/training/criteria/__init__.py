@@ -1,1 +1,1 @@
-"""Every training objective of the paper and its baselines; README.md leads from an equation to its lines."""
+"""Every training objective of the paper and its baselines; docs/methods.md leads from an equation to its lines."""

@@ -3,12 +3,13 @@
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from probe import __version__
-from probe.output.documents import escape_latex, number, without_nan
-from probe.training.evaluation.summary import OUT_OF_DOMAIN, Figure, System
+from probe.output.documents import escape_latex, without_nan
+from probe.output.tables import new_table, number, with_interval
+from probe.training.evaluation.summary import OUT_OF_DOMAIN, Score, System
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -32,7 +33,7 @@ def to_json(systems: Sequence[System]) -> str:
 def _document(system: System) -> dict[str, Any]:
     rows: dict[str, Any] = {}
     for name in system.sets:
-        rows[name] = {metric: asdict(system.figure(metric, name)) for metric in METRICS}
+        rows[name] = {metric: _plain(system.figure(metric, name)) for metric in METRICS}
         mean, over_training = system.bits_per_byte(name)
         rows[name]["bits_per_byte"] = {"mean": mean, "over_training": over_training}
         ((digest, _),) = system.asked(name)
@@ -40,21 +41,20 @@ def _document(system: System) -> dict[str, Any]:
         rows[name]["set_sha256"] = digest
     if len(system.sets) > 1:
         figures = ((metric, system.out_of_domain(metric)) for metric in METRICS)
-        rows[OUT_OF_DOMAIN] = {metric: asdict(found) for metric, found in figures if found is not None}
+        rows[OUT_OF_DOMAIN] = {metric: _plain(found) for metric, found in figures if found is not None}
     runs = [run[0].seeds for run in system.runs.values()]
     return {"training_seeds": list(system.runs), "decoding_seeds": list(runs[0]), "sets": rows}
 
 
+def _plain(found: Score) -> dict[str, float | None]:
+    spreads = {"over_decoding": found.over_decoding, "over_training": found.over_training}
+    return dict(zip(("mean", "low", "high"), found.mean, strict=True)) | spreads
+
+
 def table(systems: Sequence[System]) -> "RenderableType":
     """One row for each system and set, 80 columns wide."""
-    from rich import box
-    from rich.table import Table
-
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    made.add_column("model", overflow="fold")
-    made.add_column("set", overflow="fold")
-    for header in ("ROUGE-L\n% [95 %]", "± decoding\nseeds", "± training\nseeds", "exact\n%", "bits a\nbyte"):
-        made.add_column(header, justify="right", no_wrap=True)
+    heads = "ROUGE-L\n% [95 %]", "± decoding\nseeds", "± training\nseeds", "exact\n%", "bits a\nbyte"
+    made = new_table("model", "set", *heads, texts=2)
     for system in systems:
         for name in system.sets:
             bits, _ = system.bits_per_byte(name)
@@ -65,13 +65,13 @@ def table(systems: Sequence[System]) -> "RenderableType":
     return made
 
 
-def _cells(system: System, name: str, found: Figure) -> tuple[str, ...]:
-    value = f"{found.mean:.1f} [{number(found.low, 1)}, {number(found.high, 1)}]"
-    return system.name, name, value, number(found.over_decoding, 2), number(found.over_training, 2)
+def _cells(system: System, name: str, found: Score) -> tuple[str, ...]:
+    spreads = (number(spread, ".2f") or "–" for spread in (found.over_decoding, found.over_training))
+    return system.name, name, with_interval(found.mean, partial(number, form=".1f")), *spreads
 
 
 def _percent(system: System, *sets: str) -> str:
-    return f"{system.figure('exact_match', *sets).mean:.1f}"
+    return number(system.figure("exact_match", *sets).mean.value, ".1f")
 
 
 def reading(systems: Sequence[System]) -> list[str]:
@@ -131,6 +131,6 @@ def _counts(system: System) -> str:
     return ", ".join(f"{one.questions.name}: {len(one.questions.questions)} questions" for one in run)
 
 
-def _latex_cell(found: Figure, *, trained: bool) -> str:
+def _latex_cell(found: Score, *, trained: bool) -> str:
     spread = found.over_training if trained else found.over_decoding
-    return f"{found.mean:.2f}" + ("" if math.isnan(spread) else rf" {{\small $\pm$ {spread:.2f}}}")
+    return number(found.mean.value, ".2f") + ("" if math.isnan(spread) else rf" {{\small $\pm$ {spread:.2f}}}")

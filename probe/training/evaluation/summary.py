@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from probe.errors import Problem, TrainingError
-from probe.stats import CONFIDENCE, RESAMPLES, SEED
+from probe.stats import CONFIDENCE, RESAMPLES, SEED, Estimate
 from probe.training.evaluation.evaluate import Evaluation
 
 Metric = Literal["rouge_l", "exact_match"]
@@ -17,13 +17,11 @@ OUT_OF_DOMAIN = "out of domain"
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class Score:
     """A mean and what it varies with. NaN where there is too little to tell."""
 
-    mean: float
-    low: float
-    high: float
-    """95 % bounds over questions, drawn anew within each set: of these models and these samples."""
+    mean: Estimate
+    """Over questions, drawn anew within each set: of these models and these samples."""
     over_decoding: float
     """Standard deviation over decoding seeds: of a set's mean, within each training seed, pooled."""
     over_training: float
@@ -61,11 +59,11 @@ class System:
         every = (one for run in self.runs.values() for one in run)
         return {(one.questions.digest(), one.seeds) for one in every if one.questions.name == set_}
 
-    def figure(self, metric: Metric, *sets: str) -> Figure:
+    def figure(self, metric: Metric, *sets: str) -> Score:
         """The mean over sets of a metric's means, in percent."""
         return figure([100 * self.scores(metric, name) for name in sets])
 
-    def out_of_domain(self, metric: Metric) -> Figure | None:
+    def out_of_domain(self, metric: Metric) -> Score | None:
         """The same over all sets but the first; None where there is no other."""
         return self.figure(metric, *self.sets[1:]) if len(self.sets) > 1 else None
 
@@ -77,15 +75,15 @@ class System:
         return float(values.mean()), deviation(values)
 
 
-def figure(scores: Sequence[Float[np.ndarray, "training decoding _"]]) -> Figure:
+def figure(scores: Sequence[Float[np.ndarray, "training decoding _"]]) -> Score:
     """The figure of the mean over sets, given the scores of each."""
     of_seeds = np.mean([one.mean(axis=2) for one in scores], axis=0)
     over_decoding = math.nan if of_seeds.shape[1] < 2 else math.sqrt(of_seeds.var(axis=1, ddof=1).mean())
-    low, high = interval([one.mean(axis=(0, 1)) for one in scores])
-    return Figure(float(of_seeds.mean()), low, high, over_decoding, deviation(of_seeds.mean(axis=1)))
+    mean = Estimate.of(float(of_seeds.mean()), *interval([one.mean(axis=(0, 1)) for one in scores]))
+    return Score(mean, over_decoding, deviation(of_seeds.mean(axis=1)))
 
 
-def difference(system: System, other: System, metric: Metric, set_: str) -> Figure:
+def difference(system: System, other: System, metric: Metric, set_: str) -> Score:
     """How much more a system has than another, in points, on the same questions and with the same seeds.
 
     Raises:

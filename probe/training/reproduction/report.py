@@ -4,11 +4,13 @@ import json
 import math
 import platform
 from collections.abc import Sequence
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from probe import __version__
-from probe.output.documents import markdown_table, number
+from probe.output.documents import markdown_table
+from probe.output.tables import new_table, number, with_interval
 from probe.stats import ENOUGH_SEEDS
 from probe.training.evaluation.report import to_json
 from probe.training.evaluation.summary import System, difference
@@ -39,8 +41,8 @@ def _row(results: Results, system: System) -> tuple[str, ...]:
     bits, spread = system.bits_per_byte(first)
     return (
         _name(results, system),
-        f"{rouge.mean:.1f} [{number(rouge.low, 1)}, {number(rouge.high, 1)}]",
-        number(rouge.over_training, 2),
+        with_interval(rouge.mean, partial(number, form=".1f")),
+        number(rouge.over_training, ".2f") or "–",
         f"{bits:.3f}" + ("" if math.isnan(spread) else f"±{spread:.3f}".replace("0.", ".")),
         _top_1(results, system.name),
         _difference(results, system),
@@ -56,7 +58,7 @@ def _top_1(results: Results, name: str) -> str:
     if name not in results.probes:
         return ""
     mean, spread = results.probes[name].top_1()
-    return number(mean, 1) + ("" if math.isnan(spread) else f"±{spread:.1f}")
+    return (number(mean, ".1f") or "–") + ("" if math.isnan(spread) else f"±{spread:.1f}")
 
 
 def _difference(results: Results, system: System) -> str:
@@ -68,7 +70,7 @@ def _difference(results: Results, system: System) -> str:
         return ""
     ours, theirs = (System(one.name, {seed: one.runs[seed] for seed in common}) for one in (system, baseline))
     found = difference(ours, theirs, "rouge_l", system.sets[0])
-    return f"{found.mean:+.1f}" + ("" if math.isnan(found.low) else f" [{found.low:+.1f}, {found.high:+.1f}]")
+    return with_interval(found.mean, partial(number, form="+.1f"))
 
 
 def headers(results: Results) -> tuple[str, ...]:
@@ -80,12 +82,7 @@ def headers(results: Results) -> tuple[str, ...]:
 
 def table(results: Results) -> "RenderableType":
     """The table of systems, 80 columns wide."""
-    from rich import box
-    from rich.table import Table
-
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
-    for number_, header in enumerate(headers(results)):
-        made.add_column(header, justify="right" if number_ else "left", overflow="fold")
+    made = new_table(*headers(results))
     for row in rows(results):
         made.add_row(*row)
     return made
@@ -122,12 +119,7 @@ def _listed(values: Sequence[Any]) -> str:
 
 def stages(results: Results) -> "RenderableType":
     """What ran, from when, and at what cost."""
-    from rich import box
-    from rich.table import Table
-
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for name in ("stage", "state", "finished (UTC)", "seconds"):
-        made.add_column(name, justify="right" if name == "seconds" else "left", overflow="fold")
+    made = new_table("stage", "state", "finished (UTC)", "seconds", texts=3)
     for outcome in results.outcomes:
         finished = outcome.finished.removesuffix("+00:00").replace("T", " ") if outcome.finished else ""
         seconds = "" if outcome.seconds is None else f"{outcome.seconds:.0f}"

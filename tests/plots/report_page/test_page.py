@@ -29,6 +29,7 @@ from probe.report.steps import Step
 from probe.report.triples import KINDS, Mark
 from probe.report.values import ProbeReport
 from probe.scoring.scores import METRICS, metrics
+from probe.stats import Estimate, as_float
 
 GOLD = ROOT / "alignments" / "gold.tsv"
 NASTY = "</script><script>alert(\"x\")</script><!-- & '$title' ]]>"
@@ -131,16 +132,20 @@ def test_tables_carry_the_reports_numbers(page: str, probed: Probed):
     found, report = probed.report.intervals, probed.report
     low, high = 100 * found.low[0, 0], 100 * found.high[0, 0]
     assert rows["cma"][1] == f"{100 * found.value[0, 0]:.1f} [{low:.1f}, {high:.1f}]"
-    assert rows["lexical"][-1].startswith(f"{100 * found.difference[report.methods.index('lexical'), 0]:+.1f} [")
+    difference = report.differences.value[report.methods.index("lexical"), 0]
+    assert rows["lexical"][-1].startswith(f"{100 * difference:+.1f} [")
     for one in report.by_phenomenon:
         assert rows[one.name][1:3] == [str(one.sentences), str(one.rows)]
-        assert rows[one.name][3].split(" ")[0] == f"{100 * one.values[0, 0]:.1f}"
-        assert ("[" in rows[one.name][3]) == (not np.isnan(one.low[0]))
-    assert f"{100 * report.destinations.values[0, 0]:.1f}" in page
+        assert rows[one.name][3].split(" ")[0] == f"{100 * one.figures.value[0, 0]:.1f}"
+        assert ("[" in rows[one.name][3]) == (not np.isnan(one.figures.low[0, 0]))
+    assert f"{100 * report.destinations.figures.value[0, 0]:.1f}" in page
 
 
 def test_bounds_take_no_place_in_a_table_without_any(probed: Probed):
-    few = tuple(replace(one, low=one.low * np.nan, high=one.high * np.nan) for one in probed.report.by_phenomenon)
+    few = tuple(
+        replace(one, figures=replace(one.figures, low=one.figures.low * np.nan, high=one.figures.high * np.nan))
+        for one in probed.report.by_phenomenon
+    )
     some, none = (
         markup(groups_table("phenomenon", "texts", probed.report, groups))
         for groups in (probed.report.by_phenomenon, few)
@@ -258,9 +263,9 @@ def test_several_are_compared_at_the_end(probed: Probed):
     text = to_html([probed, other], Compared(comparisons, steps, methods))
     read = Reader(text)
     assert [a["id"] for tag, a in read.tags if tag == "section"][-1] == "compared"
-    (top_1, *_) = comparisons[0].figures
+    value, low, high = map(as_float, comparisons[0].figures[0].difference)
     for words in (
-        f"<td>{100 * top_1.difference:+.1f}<small>[{100 * top_1.low:+.1f}, {100 * top_1.high:+.1f}]</small>",
+        f"<td>{100 * value:+.1f}<small>[{100 * low:+.1f}, {100 * high:+.1f}]</small>",
         "second minus first",
         "cla minus cma, over 1 pairs of training seeds",
         "Checkpoints, not methods: a claim about methods needs 5 paired seeds.",
@@ -271,7 +276,7 @@ def test_several_are_compared_at_the_end(probed: Probed):
 
 
 def step(checkpoint: str) -> Step:
-    return Step(checkpoint, 0, 0.5, (0.4, 0.6), 0.1, (0.0, 0.2), 0.3, 0.1, 0.2, 0.6)
+    return Step(checkpoint, 0, Estimate(0.5, 0.4, 0.6), Estimate(0.1, 0.0, 0.2), 0.3, 0.1, 0.2, 0.6)
 
 
 def test_triples_have_a_table_of_their_own(probed: Probed, page: str):

@@ -12,10 +12,12 @@ from rich.console import Console
 from scipy.stats import bootstrap
 
 from probe.errors import TrainingError
+from probe.output.tables import number
+from probe.stats import Estimate
 from probe.training.evaluation.evaluate import Evaluation
 from probe.training.evaluation.questions import Question, QuestionSet
-from probe.training.evaluation.report import escape_latex, latex, number, reading, table, to_json
-from probe.training.evaluation.summary import OUT_OF_DOMAIN, Figure, System, deviation, difference, figure, interval
+from probe.training.evaluation.report import escape_latex, latex, reading, table, to_json
+from probe.training.evaluation.summary import OUT_OF_DOMAIN, Score, System, deviation, difference, figure, interval
 
 
 def set_of(name: str, count: int, prompt: str = "prompt") -> QuestionSet:
@@ -47,13 +49,13 @@ def system(*runs: Any, name: str = "cma", set_: str = "dolly") -> System:
 
 def test_a_mean_is_of_all_seeds_and_questions_in_percent():
     found = system([[0.0, 0.5, 1.0], [0.2, 0.4, 0.6]], [[0.1, 0.1, 0.1], [0.3, 0.3, 0.6]]).figure("rouge_l", "dolly")
-    assert found.mean == pytest.approx(100 * (1.5 + 1.2 + 0.3 + 1.2) / 12)
+    assert found.mean.value == pytest.approx(100 * (1.5 + 1.2 + 0.3 + 1.2) / 12)
 
 
 def test_decoding_alone_varies():
     # Both training seeds have the means 40 and 60.
     found = system([[0.3, 0.5], [0.5, 0.7]], [[0.6, 0.6], [0.4, 0.4]]).figure("rouge_l", "dolly")
-    assert found.mean == pytest.approx(50)
+    assert found.mean.value == pytest.approx(50)
     assert found.over_decoding == pytest.approx(math.sqrt(200))  # of 40 and 60: 10² + 10² over one
     assert found.over_training == pytest.approx(0, abs=1e-9)
 
@@ -71,20 +73,20 @@ def test_both_vary_and_decoding_is_pooled_within_training():
     # Variances 100 and 300, whose mean is 200; training means 20 and 60.
     assert found.over_decoding == pytest.approx(math.sqrt(200))
     assert found.over_training == pytest.approx(math.sqrt(800))
-    assert found.mean == pytest.approx(40)
+    assert found.mean.value == pytest.approx(40)
 
 
 def test_what_varies_over_questions_alone_is_no_variation_of_seeds():
     found = system([[0.0, 1.0], [0.0, 1.0]], [[0.0, 1.0], [0.0, 1.0]]).figure("rouge_l", "dolly")
     assert (found.over_decoding, found.over_training) == (0, 0)
-    assert (found.low, found.mean, found.high) == (0, 50, 100)
+    assert (found.mean.low, found.mean.value, found.mean.high) == (0, 50, 100)
 
 
 def test_one_seed_tells_nothing_of_seeds_and_one_question_nothing_of_questions():
     single = system([[0.2, 0.4]]).figure("rouge_l", "dolly")
     assert math.isnan(single.over_decoding)
     assert math.isnan(single.over_training)
-    assert not math.isnan(single.low)
+    assert single.mean.low is not None
     one_run = system([[0.2, 0.4], [0.4, 0.8]]).figure("rouge_l", "dolly")
     assert one_run.over_decoding == pytest.approx(math.sqrt(2 * 15**2))
     assert math.isnan(one_run.over_training)
@@ -92,15 +94,15 @@ def test_one_seed_tells_nothing_of_seeds_and_one_question_nothing_of_questions()
     assert math.isnan(greedy.over_decoding)
     assert greedy.over_training == pytest.approx(math.sqrt(200))
     one = system([[0.2]]).figure("rouge_l", "dolly")
-    assert one.mean == pytest.approx(20)
-    assert math.isnan(one.low)
-    assert math.isnan(one.high)
+    assert one.mean.value == pytest.approx(20)
+    assert one.mean.low is None
+    assert one.mean.high is None
 
 
 def test_exact_match_has_figures_of_its_own():
     of = system([[1.0, 0.5, 1.0, 0.9]])
-    assert of.figure("exact_match", "dolly").mean == 50
-    assert of.figure("rouge_l", "dolly").mean == pytest.approx(85)
+    assert of.figure("exact_match", "dolly").mean.value == 50
+    assert of.figure("rouge_l", "dolly").mean.value == pytest.approx(85)
 
 
 def test_deviation_is_that_of_a_sample():
@@ -117,10 +119,10 @@ def test_a_mean_over_sets_weighs_sets_and_not_questions():
     assert of.sets == ["dolly", "vicuna", "self"]
     average = of.out_of_domain("rouge_l")
     assert average is not None
-    assert average.mean == pytest.approx((20 + 50) / 2)
+    assert average.mean.value == pytest.approx((20 + 50) / 2)
     assert average == of.figure("rouge_l", "vicuna", "self")
     # Only vicuna varies, and it is half of the average.
-    assert (average.low, average.high) == pytest.approx((30.0, 40.0))
+    assert (average.mean.low, average.mean.high) == pytest.approx((30.0, 40.0))
     assert System("cma", {10: [evaluation([[0.9]])]}).out_of_domain("rouge_l") is None
 
 
@@ -182,7 +184,7 @@ def test_seeds_do_not_narrow_the_interval_over_questions():
     """The same responses five times are no more questions."""
     row = [0.0, 0.2, 0.9, 0.4, 0.7]
     once, often = system([row]).figure("rouge_l", "dolly"), system([row] * 5, [row] * 5).figure("rouge_l", "dolly")
-    assert (often.low, often.high) == pytest.approx((once.low, once.high))
+    assert (often.mean.low, often.mean.high) == pytest.approx((once.mean.low, once.mean.high))
 
 
 # Differences
@@ -193,11 +195,11 @@ def test_a_difference_is_paired_by_question_and_seed():
     worse = system([[0.4, 0.8], [0.6, 0.2]], [[0.0, 0.2], [0.0, 0.4]], name="sft")
     found = difference(better, worse, "rouge_l", "dolly")
     # By 10 points with one training seed and by 20 with the other, whatever question or decoding seed.
-    assert found.mean == pytest.approx(15)
-    assert (found.low, found.high) == pytest.approx((15, 15))
+    assert found.mean.value == pytest.approx(15)
+    assert (found.mean.low, found.mean.high) == pytest.approx((15, 15))
     assert found.over_decoding == pytest.approx(0, abs=1e-9)
     assert found.over_training == pytest.approx(math.sqrt(50))
-    assert difference(worse, better, "rouge_l", "dolly").mean == pytest.approx(-15)
+    assert difference(worse, better, "rouge_l", "dolly").mean.value == pytest.approx(-15)
 
 
 @pytest.mark.parametrize(
@@ -235,7 +237,7 @@ def test_runs_of_a_system_must_be_evaluated_alike(second: Evaluation):
 
 def test_figures_of_plain_arrays_need_no_system():
     found = figure([np.full((2, 3, 4), 7.0)])
-    assert found == Figure(7.0, 7.0, 7.0, 0.0, 0.0)
+    assert found == Score(Estimate(7.0, 7.0, 7.0), 0.0, 0.0)
 
 
 # What is shown
@@ -271,15 +273,15 @@ def test_the_table_is_80_columns_wide_and_has_every_figure():
     for one in systems():
         for name in one.sets:
             found = one.figure("rouge_l", name)
-            whole = f"{found.mean:.1f} [{found.low:.1f}, {found.high:.1f}]"
-            cells = (whole, f"{found.over_decoding:.2f}", number(found.over_training, 2))
+            whole = f"{found.mean.value:.1f} [{found.mean.low:.1f}, {found.mean.high:.1f}]"
+            cells = (whole, f"{found.over_decoding:.2f}", number(found.over_training, ".2f") or "–")
             row = next(line for line in lines if whole in line)
             assert all(cell in row.replace(whole, "§", 1) or cell == whole for cell in cells)
             assert f"{one.bits_per_byte(name)[0]:.3f}" in row
-            assert f"{one.figure('exact_match', name).mean:.1f}" in row
+            assert f"{one.figure('exact_match', name).mean.value:.1f}" in row
         average = one.out_of_domain("rouge_l")
         assert average is not None
-        assert f"{average.mean:.1f} [{average.low:.1f}, {average.high:.1f}]" in text
+        assert f"{average.mean.value:.1f} [{average.mean.low:.1f}, {average.mean.high:.1f}]" in text
     assert sum(" – " in line for line in lines) == 4  # the teacher has no training seeds
 
 
@@ -297,7 +299,6 @@ def test_what_is_not_known_is_a_dash_and_never_nan():
     for text in ("\n".join(rendered(table([one]))), latex([one]), "\n".join(reading([one]))):
         assert "nan" not in text.lower()
     assert "–" in "\n".join(rendered(table([one])))
-    assert number(math.nan, 2) == "–"
 
 
 def test_reading_names_seeds():
@@ -324,7 +325,7 @@ def test_json_has_every_figure_and_null_where_a_number_is_not_known():
     found = one.figure("rouge_l", "dolly")
     cell = read["sets"]["dolly"]["rouge_l"]
     assert cell["over_training"] is None
-    assert (cell["mean"], cell["low"], cell["high"]) == (found.mean, found.low, found.high)
+    assert (cell["mean"], cell["low"], cell["high"]) == (found.mean.value, found.mean.low, found.mean.high)
     assert cell["over_decoding"] == found.over_decoding
     assert read["sets"]["dolly"]["bits_per_byte"] == {"mean": one.bits_per_byte("dolly")[0], "over_training": None}
     (trained,) = [document["systems"][each.name] for each in others[:1]]
@@ -358,12 +359,12 @@ def test_latex_has_one_kind_of_spread_and_says_which():
     lines = latex([floor, trained]).splitlines()
     assert "over training seeds" in lines[0]
     found = trained.figure("rouge_l", "dolly")
-    assert rf"& {found.mean:.2f} {{\small $\pm$ {found.over_training:.2f}}} &" in lines[7]
+    assert rf"& {found.mean.value:.2f} {{\small $\pm$ {found.over_training:.2f}}} &" in lines[7]
     assert "pm" not in lines[6]
     lines = latex([floor]).splitlines()
     assert "over decoding seeds" in lines[0]
     found = floor.figure("rouge_l", "dolly")
-    assert rf"& {found.mean:.2f} {{\small $\pm$ {found.over_decoding:.2f}}} &" in lines[6]
+    assert rf"& {found.mean.value:.2f} {{\small $\pm$ {found.over_decoding:.2f}}} &" in lines[6]
     bare = latex([System("a", {None: [evaluation([[0.25, 0.75]])]})])
     assert r"a & 50.00 \\" in bare.splitlines()
 

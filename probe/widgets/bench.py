@@ -1,13 +1,10 @@
-"""Exploring checkpoints in a notebook: what computes behind the widget, and `explore`, which opens it."""
+"""What computes behind the explorer: open checkpoints, the gold rows that fit them, and the maps of a choice."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from probe.alignment.fitting import fitting_rows
 from probe.alignment.methods import (
     CLA_MASK,
     CMA,
@@ -19,29 +16,19 @@ from probe.alignment.methods import (
     checkpoint_maps,
 )
 from probe.attention import cross_model_attention
-from probe.checkpoints.find import find_checkpoint
 from probe.checkpoints.opened import OpenCheckpoint, Sides
-from probe.errors import CheckpointError, MapError, Problem
-from probe.gold.pairs import GoldFile, read_pairs
+from probe.errors import MapError, Problem
 from probe.gold.rows import GoldRow
 from probe.maps import AttentionMap
-from probe.plots.heatmaps.labels import drawable
 from probe.plots.heatmaps.panels import LARGEST
 from probe.scoring.scores import top_1, worst_first
 from probe.scoring.truth import Truth
-from probe.widgets.exploration import Choice, Found, Method, Ranked, open_exploration
-from probe.widgets.widget import needs_notebooks
+from probe.widgets.exploration import Choice, Found, Method, Ranked
 
-if TYPE_CHECKING:
-    from probe.widgets.explorer_widget import Explorer
-
-
-TEXT = "Return the path of the file; if the file is missing, raise an error."
 SOFTMAX = (CMA, CLA_MASK, *HALVES, RANDOM)
 """Methods with logits, which a temperature divides; of untrained projectors the first seed is shown."""
 
 NEED_GOLD = ("gold", "bigram", "target-only")
-Openable = str | Path | OpenCheckpoint
 
 
 @dataclass(frozen=True)
@@ -136,80 +123,3 @@ def _tokenized(open_: OpenCheckpoint, text: str) -> Sides:
         remedy = "Shorten it; probe-heatmap --window draws a part."
         raise MapError(Problem("sentence", f"fewer than {LARGEST} tokens a side", got, remedy))
     return sides
-
-
-def explore(
-    checkpoint: Openable | Sequence[Openable] = "demo",
-    *,
-    gold: str | Path | GoldFile | None = None,
-    text: str | None = None,
-    fonts: Sequence[str | Path] = (),
-) -> "Explorer":
-    """A widget that shows the attention of any sentence while it is typed.
-
-        >>> import probe
-        >>> explorer = probe.explore(["demo", "demo-cma"], text="Return the path of the file.")
-        >>> explorer.map.weights.shape
-        (8, 8)
-
-    In a notebook, let the cell end with it. Pick a row to read its largest weights, set a temperature, choose another
-    method or checkpoint, step through the gold rows, those that the checkpoint fails on first, and export what you see.
-    Where no kernel runs, the notebook shows a picture of the first sentence.
-
-    Args:
-        checkpoint: a name, a directory or a hub id as `find_checkpoint` takes them, an open checkpoint, or several.
-        gold: a gold file, for links and for methods that need gold rows; each checkpoint takes the rows that fit it.
-        text: the sentence to begin with; default: the gold row that the first checkpoint fails on most, without gold
-            a sentence of ours.
-        fonts: files that are tried before DejaVu Sans in what is exported.
-
-    Raises:
-        MissingExtraError: the extra ``notebooks`` is not installed.
-        CheckpointError: a checkpoint cannot be opened, or is named twice.
-        PairsError: the gold file cannot be read, or no row of it fits a checkpoint.
-        MapError: the sentence has no tokens, or too many.
-        OutputError: a font cannot be read.
-    """
-    with needs_notebooks("explore"):
-        from probe.widgets.explorer_widget import Explorer
-    path = Path("gold") if gold is None or isinstance(gold, GoldFile) else Path(gold)
-    rows = gold if gold is None or isinstance(gold, GoldFile) else read_pairs(gold)
-    texts = [TEXT if text is None else text] if rows is None else [row.text for row in rows.rows]
-    named = (checkpoint,) if isinstance(checkpoint, Openable) else checkpoint
-    desks = {name: Desk(open_, _rows(open_, rows, path)) for name, open_ in _opened(named, texts).items()}
-    files = tuple(map(Path, fonts))
-    drawable((), files)  # a font that cannot be read is said now, and not when a figure is written
-    return Explorer(open_exploration(CheckpointBench(desks), _begin(desks, text), files))
-
-
-def _begin(desks: Mapping[str, Desk], text: str | None) -> Choice:
-    """With the text that is given, else with the gold row that the first checkpoint fails on most."""
-    name, desk = next(iter(desks.items()))
-    if text is None and desk.ranked:
-        worst = desk.ranked[0].row
-        return Choice(name, worst.text, CMA, row=worst.id)
-    return Choice(name, TEXT if text is None else text, CMA)
-
-
-def _opened(named: Sequence[Openable], texts: Sequence[str]) -> dict[str, OpenCheckpoint]:
-    found: dict[str, OpenCheckpoint] = {}
-    for one in named:
-        open_ = one if isinstance(one, OpenCheckpoint) else find_checkpoint(str(one), texts=texts)
-        name = open_.checkpoint.name
-        if name in found and not isinstance(one, OpenCheckpoint):
-            name = str(one)
-        if name in found:
-            raise CheckpointError(
-                Problem("explore", "checkpoints of different names", f"{name} twice", "Name each once.")
-            )
-        # Reading a large vocabulary takes a second: before the first key is pressed, and not after it.
-        for model in (open_.student, open_.teacher):
-            model.tokenizer.encode("")
-        found[name] = open_
-    if not found:
-        raise CheckpointError(Problem("explore", "a checkpoint", "none", "Name one, such as demo."))
-    return found
-
-
-def _rows(open_: OpenCheckpoint, gold: GoldFile | None, path: Path) -> tuple[GoldRow, ...]:
-    return () if gold is None else tuple(fitting_rows(open_, gold, path))

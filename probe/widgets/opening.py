@@ -1,0 +1,141 @@
+"""What opens the widgets of a notebook: `explore` and `annotate`."""
+
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from probe.alignment.fitting import fitting_rows
+from probe.alignment.methods import CMA
+from probe.checkpoints.find import find_checkpoint
+from probe.checkpoints.opened import OpenCheckpoint
+from probe.errors import CheckpointError, MissingExtraError, Problem
+from probe.gold.pairs import GoldFile, read_pairs
+from probe.gold.rows import GoldRow
+from probe.plots.heatmaps.labels import drawable
+from probe.widgets.annotation import open_annotation
+from probe.widgets.bench import CheckpointBench, Desk
+from probe.widgets.exploration import Choice, open_exploration
+
+if TYPE_CHECKING:
+    from probe.widgets.widgets import Annotator, Explorer
+
+
+TEXT = "Return the path of the file; if the file is missing, raise an error."
+Openable = str | Path | OpenCheckpoint
+
+
+@contextmanager
+def _needs_notebooks(where: str) -> Generator[None]:
+    """Name the extra where importing a widget fails for want of it.
+
+    Raises:
+        MissingExtraError: the extra ``notebooks`` is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name not in ("anywidget", "ipywidgets", "traitlets"):
+            raise
+        remedy = "Run: pip install 'cma-probe[notebooks]', or '.[notebooks]' in a clone."
+        raise MissingExtraError(Problem(where, "the extra notebooks", f"no {error.name}", remedy)) from error
+
+
+def annotate(path: str | Path, *, row: str | None = None, suggest: bool = True) -> "Annotator":
+    """A grid for each row of a gold file, to link tokens in; it writes to the file when it is told to.
+
+    Args:
+        path: the gold file. ``probe-pairs new`` makes one from sentences, `blank_pairs` one for a second reading.
+        row: id of the row to begin with; default: the first one.
+        suggest: show in grey what the half rule would link. Without, nothing on the page tells.
+
+    Raises:
+        MissingExtraError: the extra ``notebooks`` is not installed.
+        PairsError: the file cannot be read, has no rows or no row of that id.
+
+    Example:
+        >>> import probe
+        >>> grid = probe.annotate("alignments/second.tsv")  # at the end of a cell, it is shown
+        >>> len(grid.rows), grid.rows[0].id
+        (60, 'demo-011')
+    """
+    with _needs_notebooks("annotate"):
+        from probe.widgets.widgets import Annotator
+    return Annotator(open_annotation(path, row=row, suggest=suggest))
+
+
+def explore(
+    checkpoint: Openable | Sequence[Openable] = "demo",
+    *,
+    gold: str | Path | GoldFile | None = None,
+    text: str | None = None,
+    fonts: Sequence[str | Path] = (),
+) -> "Explorer":
+    """A widget that shows the attention of any sentence while it is typed.
+
+        >>> import probe
+        >>> explorer = probe.explore(["demo", "demo-cma"], text="Return the path of the file.")
+        >>> explorer.map.weights.shape
+        (8, 8)
+
+    In a notebook, let the cell end with it. Pick a row to read its largest weights, set a temperature, choose another
+    method or checkpoint, step through the gold rows, those that the checkpoint fails on first, and export what you see.
+    Where no kernel runs, the notebook shows a picture of the first sentence.
+
+    Args:
+        checkpoint: a name, a directory or a hub id as `find_checkpoint` takes them, an open checkpoint, or several.
+        gold: a gold file, for links and for methods that need gold rows; each checkpoint takes the rows that fit it.
+        text: the sentence to begin with; default: the gold row that the first checkpoint fails on most, without gold
+            a sentence of ours.
+        fonts: files that are tried before DejaVu Sans in what is exported.
+
+    Raises:
+        MissingExtraError: the extra ``notebooks`` is not installed.
+        CheckpointError: a checkpoint cannot be opened, or is named twice.
+        PairsError: the gold file cannot be read, or no row of it fits a checkpoint.
+        MapError: the sentence has no tokens, or too many.
+        OutputError: a font cannot be read.
+    """
+    with _needs_notebooks("explore"):
+        from probe.widgets.widgets import Explorer
+    path = Path("gold") if gold is None or isinstance(gold, GoldFile) else Path(gold)
+    rows = gold if gold is None or isinstance(gold, GoldFile) else read_pairs(gold)
+    texts = [TEXT if text is None else text] if rows is None else [row.text for row in rows.rows]
+    named = (checkpoint,) if isinstance(checkpoint, Openable) else checkpoint
+    desks = {name: Desk(open_, _rows(open_, rows, path)) for name, open_ in _opened(named, texts).items()}
+    files = tuple(map(Path, fonts))
+    drawable((), files)  # a font that cannot be read is said now, and not when a figure is written
+    return Explorer(open_exploration(CheckpointBench(desks), _begin(desks, text), files))
+
+
+def _begin(desks: Mapping[str, Desk], text: str | None) -> Choice:
+    """With the text that is given, else with the gold row that the first checkpoint fails on most."""
+    name, desk = next(iter(desks.items()))
+    if text is None and desk.ranked:
+        worst = desk.ranked[0].row
+        return Choice(name, worst.text, CMA, row=worst.id)
+    return Choice(name, TEXT if text is None else text, CMA)
+
+
+def _opened(named: Sequence[Openable], texts: Sequence[str]) -> dict[str, OpenCheckpoint]:
+    found: dict[str, OpenCheckpoint] = {}
+    for one in named:
+        open_ = one if isinstance(one, OpenCheckpoint) else find_checkpoint(str(one), texts=texts)
+        name = open_.checkpoint.name
+        if name in found and not isinstance(one, OpenCheckpoint):
+            name = str(one)
+        if name in found:
+            raise CheckpointError(
+                Problem("explore", "checkpoints of different names", f"{name} twice", "Name each once.")
+            )
+        # Reading a large vocabulary takes a second: before the first key is pressed, and not after it.
+        for model in (open_.student, open_.teacher):
+            model.tokenizer.encode("")
+        found[name] = open_
+    if not found:
+        raise CheckpointError(Problem("explore", "a checkpoint", "none", "Name one, such as demo."))
+    return found
+
+
+def _rows(open_: OpenCheckpoint, gold: GoldFile | None, path: Path) -> tuple[GoldRow, ...]:
+    return () if gold is None else tuple(fitting_rows(open_, gold, path))
