@@ -83,7 +83,7 @@ def test_the_order_of_the_file_changes_nothing(opened: OpenCheckpoint, gold: Gol
     for name in ("counts", "backward", "slices", "links", "mass"):
         np.testing.assert_array_equal(getattr(other, name), getattr(report, name))
     for ours, theirs in zip(report.by_slice, other.by_slice, strict=True):
-        np.testing.assert_array_equal(ours.low, theirs.low)
+        assert str(ours) == str(theirs)  # figures that are not known are no numbers, and not equal to themselves
 
 
 def test_calibration_sees_scored_rows_of_any_file_alike(monkeypatch: pytest.MonkeyPatch, gold: GoldFile):
