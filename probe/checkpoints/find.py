@@ -2,8 +2,8 @@
 
 import difflib
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from probe.checkpoints.checkpoint import MANIFEST, TENSORS, Checkpoint, load_checkpoint
@@ -20,6 +20,8 @@ class Overrides:
     student: str | None = None
     teacher: str | None = None
     key_scale: float | None = None
+    embedding_scales: Mapping[str, float] = field(default_factory=dict[str, float])
+    """What the embedding modules of ``student`` and ``teacher`` multiply rows by, where their types do not tell."""
 
 
 def find_checkpoint(named: str, overrides: Overrides = Overrides(), texts: Sequence[str] = ()) -> OpenCheckpoint:
@@ -63,12 +65,18 @@ def _load(named: str, overrides: Overrides, texts: Sequence[str]) -> Checkpoint:
             student=overrides.student,
             teacher=overrides.teacher,
             key_scale=overrides.key_scale,
+            embedding_scales=overrides.embedding_scales,
             texts=texts,
         )
     elif re.fullmatch(r"\w[\w.-]*/\w[\w.-]*(@\S+)?", named):
         checkpoint = load_checkpoint(_from_hub(named))
     else:
         raise _unknown(named, "no such name or directory")
+    if overrides.embedding_scales:
+        given = ", ".join(f"{role}={scale:g}" for role, scale in overrides.embedding_scales.items())
+        got = f"{named}, which stores {checkpoint.student.embedding_scale:g} and {checkpoint.teacher.embedding_scale:g}"
+        remedy = "Leave the option out."
+        raise CheckpointError(Problem(f"--embedding-scale {given}", "a checkpoint that stores no scale", got, remedy))
     if overrides.key_scale is not None:
         raise CheckpointError(
             Problem(
