@@ -546,6 +546,7 @@ def test_malformed_arguments(tmp_path: Path) -> None:
 
 
 def test_a_type_that_nobody_knows_needs_its_scale(tmp_path: Path) -> None:
+    save_teacher(tmp_path)
     path = dskd_run(tmp_path)
     config = tmp_path / TEACHER / "config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"model_type": "next-year"}))
