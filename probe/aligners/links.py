@@ -10,11 +10,17 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 Weights = Float[np.ndarray, "*maps student_targets teacher_targets"]
-Links = Bool[np.ndarray, "*maps student teacher"]
+Links = Bool[np.ndarray, "*maps student teacher"] | Float[np.ndarray, "*maps student teacher"]
+"""True where a pair is linked; or, where equal solutions differ, the share of them that links it."""
 Aligner = Callable[[Weights, Weights], Links]
 
 ITERMAX_ALPHA, ITERMAX_ROUNDS = 0.9, 2
 """As in Jalili Sabet et al. 2020: what a cell keeps once its row or its column is linked, and how often to look."""
+
+ORDERS = 8
+"""Orders of the tokens that a one-to-one matching is sought in; of more than one solution, so many are averaged."""
+LEVELS = 1 << 20
+"""Steps of weight that a matching tells apart: far finer than float32 attention differs between machines."""
 
 THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7)
 
@@ -50,15 +56,32 @@ def itermax(a: Weights, b: Weights) -> Links:
     return links
 
 
-def matching(a: Weights, b: Weights) -> Links:
-    """The one-to-one links with the largest sum of sqrt(a·b), by scipy; a pair without weight is no link."""
+def matching(a: Weights, b: Weights) -> Float[np.ndarray, "*maps student teacher"]:
+    """The one-to-one links with the largest sum of sqrt(a·b); a pair without weight is no link.
+
+    Where several sums are equal, a pair counts by the share of solutions that have it, estimated by `ORDERS` seeded
+    orders of the tokens: scipy takes the first solution in the order that it is given, so that equal weights, in the
+    order of the text, would seem to know the diagonal.
+    """
+    similarity = _similarity(a, b)
+    # Whole numbers add without rounding, so sums that are equal are equal on every machine.
+    steps = np.rint(similarity * LEVELS)
+    links = np.zeros(similarity.shape)
+    for place in np.ndindex(similarity.shape[:-2]):
+        links[place] = _share_of_matchings(steps[place])
+    return np.where(steps > 0, links, 0.0)
+
+
+def _share_of_matchings(steps: Float[np.ndarray, "student teacher"]) -> Float[np.ndarray, "student teacher"]:
     from scipy.optimize import linear_sum_assignment
 
-    similarity = _similarity(a, b)
-    links = np.zeros(similarity.shape, dtype=bool)
-    for place in np.ndindex(similarity.shape[:-2]):
-        links[place][linear_sum_assignment(similarity[place], maximize=True)] = True
-    return links & (similarity > 0)
+    rng = np.random.default_rng(0)
+    share = np.zeros(steps.shape)
+    for _ in range(ORDERS):
+        rows, columns = rng.permutation(steps.shape[0]), rng.permutation(steps.shape[1])
+        found = linear_sum_assignment(steps[rows][:, columns], maximize=True)
+        share[rows[found[0]], columns[found[1]]] += 1 / ORDERS
+    return share
 
 
 def above(threshold: float) -> Aligner:

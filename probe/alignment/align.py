@@ -1,14 +1,20 @@
 """Gold pairs × methods → scores: the alignment probe."""
 
 from collections.abc import Callable, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from probe.alignment.fitting import fitting_rows
-from probe.alignment.methods import RANDOM_SEEDS, SAMPLE, MapsOf, checkpoint_maps, chosen_references
+from probe.alignment.methods import (
+    RANDOM_SEEDS,
+    MapsOf,
+    calibration_sample,
+    checkpoint_maps,
+    chosen_references,
+    linked_rows,
+)
 from probe.checkpoints.opened import OpenCheckpoint
 from probe.exchange.given_maps import GivenMaps
 from probe.gold.pairs import GoldFile
@@ -103,10 +109,10 @@ def _record(path: Path, command: str) -> dict[str, Any]:
 
 
 def _report(origin: Origin, rows: Sequence[GoldRow], other_rows: int, maps_of: MapsOf) -> ProbeReport:
-    sample = [maps_of(row) for row in rows[:SAMPLE]]
-    powers = _powers(sample)
-    maps = chain(sample, map(maps_of, rows[SAMPLE:]))
-    found = [_scores(row, of_row, powers) for row, of_row in zip(rows, maps, strict=True)]
+    rows = sorted(rows, key=lambda row: row.id)  # resampling draws by place, which is none of the file's
+    sample = {row.id: maps_of(row) for row in calibration_sample(rows)}
+    powers = _powers([(of_row, linked_rows(row)) for row in rows if (of_row := sample.get(row.id))])
+    found = [_scores(row, sample.get(row.id) or maps_of(row), powers) for row in rows]
 
     def stacked(part: Callable[[Scores], np.ndarray]) -> np.ndarray:
         return np.stack([part(scores) for scores, _ in found])
@@ -127,10 +133,11 @@ def _report(origin: Origin, rows: Sequence[GoldRow], other_rows: int, maps_of: M
     )
 
 
-def _powers(sample: Sequence[dict[str, list[AttentionMap]]]) -> dict[str, float | None]:
-    """By method, what brings its logits to the common entropy; None where nothing does."""
+def _powers(sample: Sequence[tuple[dict[str, list[AttentionMap]], list[int]]]) -> dict[str, float | None]:
+    """By method, what brings the linked rows of its maps to the common entropy; None where nothing does."""
     return {
-        name: common_power([map_ for of_row in sample for map_ in of_row[name]], COMMON_ENTROPY) for name in sample[0]
+        name: common_power([map_.weights[rows] for maps, rows in sample for map_ in maps[name]], COMMON_ENTROPY)
+        for name in sample[0][0]
     }
 
 

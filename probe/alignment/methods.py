@@ -15,14 +15,15 @@ from probe.maps import AttentionMap
 from probe.projectors import Projector
 from probe.scoring import references
 from probe.scoring.sharpness import entropy, sharpening_factor
+from probe.stats import SEED
 
 CMA, CLA_MASK, RANDOM = "cma", "cla mask", "random"
 HALVES = ("input half", "target half")
 """The query with its other half replaced by the mean: what attention can do with x_i alone, and with x_{i+1} alone."""
 
 RANDOM_SEEDS = (0, 1, 2)
-SAMPLE = 100
-"""Sentences on which means of states and of entropies are taken; more would only take time."""
+SAMPLE = 500
+"""Sentences at most on which means of states and of entropies are taken; more would only take time."""
 
 KEY_SCALE_FACTORS = (0.8, 1.25)
 """Where the key scale is an estimate, what it is multiplied by to show how much depends on it."""
@@ -96,23 +97,41 @@ class CheckpointMaps:
         return found
 
 
+def calibration_sample(rows: Sequence[GoldRow]) -> list[GoldRow]:
+    """All rows, or a seeded draw of `SAMPLE`, by id: the order of a file changes nothing."""
+    by_id = sorted(rows, key=lambda row: row.id)
+    if len(by_id) <= SAMPLE:
+        return by_id
+    drawn = np.random.default_rng(SEED).choice(len(by_id), SAMPLE, replace=False)
+    return [by_id[k] for k in sorted(drawn.tolist())]
+
+
+def linked_rows(row: GoldRow) -> list[int]:
+    """Student tokens with a sure link: what is scored of a map, and so what it is calibrated on."""
+    return sorted({student for student, _ in row.sure})
+
+
 def checkpoint_maps(open_: OpenCheckpoint, rows: Sequence[GoldRow], methods: Sequence[str] | None) -> CheckpointMaps:
-    """What a checkpoint is probed by, made ready on some of the rows that it will be probed on."""
-    sample = rows[:SAMPLE]
+    """What a checkpoint is probed by, made ready on the rows that it will be probed on."""
+    sample = calibration_sample(rows)
     wants_halves = methods is None or any(name in methods for name in HALVES)
     mean = open_.mean_state([row.student for row in sample]) if wants_halves else None
     if methods is not None and RANDOM not in methods:
         return CheckpointMaps(open_, mean, (), ())
     untrained = tuple(open_.untrained_query(seed) for seed in RANDOM_SEEDS)
     attentions = [open_.attend(row.student, row.teacher, [open_.checkpoint.query, *untrained]) for row in sample]
-    return CheckpointMaps(open_, mean, untrained, _factors(attentions))
+    linked = [linked_rows(row) for row in sample]
+    return CheckpointMaps(open_, mean, untrained, _factors(attentions, linked))
 
 
-def _factors(attentions: Sequence[Sequence[CrossModelAttention]]) -> tuple[float, ...]:
-    """For each untrained projector, what makes its logits as sharp as the trained ones."""
-    sharpness = float(np.concatenate([entropy(trained.over_teacher) for trained, *_ in attentions]).mean())
+def _factors(attentions: Sequence[Sequence[CrossModelAttention]], linked: Sequence[Sequence[int]]) -> tuple[float, ...]:
+    """For each untrained projector, what makes the linked rows of its maps as sharp as the trained ones."""
+    pairs = [(of_text, rows) for of_text, rows in zip(attentions, linked, strict=True) if rows]
+    if not pairs:  # nothing will be scored, either
+        return (1.0,) * len(RANDOM_SEEDS)
+    sharpness = float(np.concatenate([entropy(trained.over_teacher[rows]) for (trained, *_), rows in pairs]).mean())
     return tuple(
-        sharpening_factor([of_text[1 + seed].logits for of_text in attentions], sharpness)
+        sharpening_factor([of_text[1 + seed].logits[rows] for of_text, rows in pairs], sharpness)
         for seed in range(len(RANDOM_SEEDS))
     )
 

@@ -40,7 +40,13 @@ UNIFORM_KURTOSIS, TRAINED_KURTOSIS = 1.8, 2.1
 
 
 def adopt(
-    directory: Path, *, student: str | None, teacher: str | None, key_scale: float | None, texts: Sequence[str]
+    directory: Path,
+    *,
+    student: str | None,
+    teacher: str | None,
+    key_scale: float | None,
+    texts: Sequence[str],
+    embedding_scales: Mapping[str, float] | None = None,
 ) -> Checkpoint:
     """Read a DSKD directory as a checkpoint.
 
@@ -50,6 +56,7 @@ def adopt(
         teacher: the teacher model, if ``args.json`` is missing or names a path of another machine.
         key_scale: the number that keys were divided by; None to estimate it from simulated batches of ``texts``.
         texts: responses for that estimate.
+        embedding_scales: by role the number that an embedding module multiplies rows by, if its type does not tell.
 
     Raises:
         CheckpointError: a file is missing, the query projector was not trained, or something does not fit the models.
@@ -62,9 +69,13 @@ def adopt(
     criterion = run_criterion(directory, arguments)
     if criterion is not None and criterion not in TRAINED_QUERY:
         raise _untrained(directory, f"criterion {criterion}, which saves an untrained, random one")
+    known = embedding_scales or {}
     sides = {
-        "student": _open(student or student_source(directory, arguments)),
-        "teacher": _open(teacher or _named(arguments.get("teacher_model_path"), "teacher", directory)),
+        "student": _open(student or student_source(directory, arguments), known.get("student")),
+        "teacher": _open(
+            teacher or _named(arguments.get("teacher_model_path"), "teacher", directory),
+            known.get("teacher"),
+        ),
     }
     widths = sides["student"].table.width, sides["teacher"].table.width
     tensors = read_projector_file(directory / PROJECTORS)
@@ -209,9 +220,9 @@ def _untrained(directory: Path, got: str) -> CheckpointError:
     )
 
 
-def _open(source: str) -> OpenModel:
+def _open(source: str, scale: float | None) -> OpenModel:
     found = resolve(source, Path.cwd())
-    table: EmbeddingTable = open_table(found)
+    table: EmbeddingTable = open_table(found, scale=scale)
     tokenizer = tokenizer_of(found)
     return OpenModel(source, table, tokenizer, tokenizer.encode(PROMPT)[-1], tokenizer.dskd_eos_id)
 

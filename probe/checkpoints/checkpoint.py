@@ -21,6 +21,8 @@ from probe.projectors import QUERY, Projector
 
 FORMAT = 1
 MANIFEST, TENSORS, STUDENT = "probe.json", "projectors.safetensors", "student"
+LEAST_SCALE, MOST_SCALE = 1e-3, 1e4
+"""No embedding module is known that scales its rows by less or more; the square root of a width is 256 at the most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +233,13 @@ def group_projectors(
             )
         )
     grouped: dict[str, Projector] = {}
-    problems: list[Problem] = []
+    problems = [
+        Problem(f"{where}: {key}", "floating-point numbers, all of them finite", got, "Save the trained weights again.")
+        for key, value in tensors.items()
+        if (got := _no_weights(value))
+    ]
+    if problems:
+        raise CheckpointError(*problems)
     for name, structure in structures.items():
         own = {
             key.removeprefix(f"{name}."): value.astype(np.float32)
@@ -245,6 +253,14 @@ def group_projectors(
     if problems:
         raise ProjectorError(*problems)
     return grouped
+
+
+def _no_weights(tensor: np.ndarray) -> str | None:
+    """Why these can be no trained weights; None where they can."""
+    if not np.issubdtype(tensor.dtype, np.floating):
+        return f"{tensor.dtype}"
+    wrong = int(tensor.size - np.isfinite(tensor).sum())
+    return f"{wrong} of {tensor.size} that are not finite" if wrong else None
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path, *, dtype: type[np.floating[Any]] = np.float32) -> None:
@@ -293,7 +309,30 @@ def write_checkpoint(checkpoint: Checkpoint, directory: Path, *, dtype: type[np.
     (directory / MANIFEST).write_text(text, encoding="utf-8")
 
 
+def _check_record(record: Mapping[str, Any]) -> None:
+    """Refuse what no model can have, before anything is computed from it."""
+    for name in ("rows", "width"):
+        if not _is_number(record[name], int) or record[name] < 1:
+            raise _not_restored(record, name, "a whole number above 0")
+    for name in ("eos_id", "prompt_end_id"):
+        if not _is_number(record[name], int) or not 0 <= record[name] < record["rows"]:
+            raise _not_restored(record, name, f"a token id from 0 to {record['rows'] - 1}")
+    scale = record["embedding_scale"]
+    if not _is_number(scale, (int, float)) or not LEAST_SCALE <= scale <= MOST_SCALE:
+        raise _not_restored(record, "embedding_scale", f"a factor from {LEAST_SCALE:g} to {MOST_SCALE:g}")
+
+
+def _not_restored(record: Mapping[str, Any], name: str, expected: str) -> CheckpointError:
+    remedy = f"Restore {MANIFEST}, or save the checkpoint again."
+    return CheckpointError(Problem(f"{name} of {record['name']}", expected, repr(record[name]), remedy))
+
+
+def _is_number(value: Any, kind: Any) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)  # which is a whole number to Python
+
+
 def _model(record: Mapping[str, Any]) -> ModelRecord:
+    _check_record(record)
     sources = tuple(VerifiedSource(**source) for source in record["sources"])
     fields: dict[str, Any] = {**record, "sources": sources}
     return ModelRecord(**fields)

@@ -2,14 +2,14 @@
 
 import difflib
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from probe.checkpoints.checkpoint import MANIFEST, TENSORS, Checkpoint, is_ours, load_checkpoint
 from probe.checkpoints.opened import OpenCheckpoint, open_checkpoint
 from probe.errors import CheckpointError, Problem
-from probe.models.sources import bundled_dir, bundled_names
+from probe.models.sources import BUNDLED, bundled_dir, bundled_names
 from probe.models.table_sources import find_source
 
 
@@ -20,6 +20,8 @@ class Overrides:
     student: str | None = None
     teacher: str | None = None
     key_scale: float | None = None
+    embedding_scales: Mapping[str, float] = field(default_factory=dict[str, float])
+    """What the embedding modules of ``student`` and ``teacher`` multiply rows by, where their types do not tell."""
 
 
 def find_checkpoint(named: str, overrides: Overrides = Overrides(), texts: Sequence[str] = ()) -> OpenCheckpoint:
@@ -44,8 +46,12 @@ def find_checkpoint(named: str, overrides: Overrides = Overrides(), texts: Seque
 
 def _load(named: str, overrides: Overrides, texts: Sequence[str]) -> Checkpoint:
     directory = Path(named)
-    if named in bundled_names():
-        checkpoint = load_checkpoint(bundled_dir() / named)
+    if named in bundled_names() and _holds_checkpoints(directory):
+        got = f"the bundled {named} and the directory {directory.absolute()}"
+        remedy = f"Name {BUNDLED}{named}, or ./{named}."
+        raise CheckpointError(Problem(named, "one checkpoint of this name", got, remedy))
+    if named.removeprefix(BUNDLED) in bundled_names():
+        checkpoint = load_checkpoint(bundled_dir() / named.removeprefix(BUNDLED))
     elif is_ours(directory):
         checkpoint = load_checkpoint(directory)
     elif directory.is_dir():
@@ -59,12 +65,18 @@ def _load(named: str, overrides: Overrides, texts: Sequence[str]) -> Checkpoint:
             student=overrides.student,
             teacher=overrides.teacher,
             key_scale=overrides.key_scale,
+            embedding_scales=overrides.embedding_scales,
             texts=texts,
         )
     elif re.fullmatch(r"\w[\w.-]*/\w[\w.-]*(@\S+)?", named):
         checkpoint = load_checkpoint(_from_hub(named))
     else:
         raise _unknown(named, "no such name or directory")
+    if overrides.embedding_scales:
+        given = ", ".join(f"{role}={scale:g}" for role, scale in overrides.embedding_scales.items())
+        got = f"{named}, which stores {checkpoint.student.embedding_scale:g} and {checkpoint.teacher.embedding_scale:g}"
+        remedy = "Leave the option out."
+        raise CheckpointError(Problem(f"--embedding-scale {given}", "a checkpoint that stores no scale", got, remedy))
     if overrides.key_scale is not None:
         raise CheckpointError(
             Problem(
@@ -84,6 +96,13 @@ def _from_hub(named: str) -> Path:
         if path is None:
             raise files.missing(name)
     return path.parent
+
+
+def _holds_checkpoints(directory: Path) -> bool:
+    from probe.checkpoints.dskd import is_dskd
+
+    places = [directory, *directory.iterdir()] if directory.is_dir() else []
+    return any(is_ours(place) or is_dskd(place) for place in places)
 
 
 def _no_checkpoint(named: str, directory: Path) -> CheckpointError:

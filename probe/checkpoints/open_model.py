@@ -1,7 +1,7 @@
 """The two models of a checkpoint, as probing needs them: only the embedding table and the tokenizer."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -60,10 +60,9 @@ def open_model(record: ModelRecord, role: str, *, directory: Path, override: str
     """
     source = override or _available(record, role, directory)
     found = resolve(source, directory if override is None else Path.cwd())
-    table = open_table(found)
+    # The factor that training saw, whatever this copy's configuration says: the identity is of unscaled rows.
+    table = open_table(found, scale=record.embedding_scale)
     _check_identity(record, role, table)
-    # Use the factor of training and not that of this copy; the identity is computed from unscaled rows.
-    table = replace(table, scale=record.embedding_scale)
     return OpenModel(source, table, tokenizer_of(found), record.prompt_end_id, record.eos_id)
 
 

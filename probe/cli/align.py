@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from probe.cli.align_checks import check_functional, check_outputs, labels_of
-from probe.cli.run import add_checkpoints, new_console, run, with_version
+from probe.cli.run import add_checkpoints, new_console, overrides, run, with_version
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -142,7 +142,7 @@ def _scored(arguments: Namespace, names: Sequence[str], gold: "GoldFile") -> "It
     import shlex
 
     from probe.alignment.align import align_maps, align_pairs
-    from probe.checkpoints.find import Overrides, find_checkpoint
+    from probe.checkpoints.find import find_checkpoint
     from probe.cli.align_outputs import Scored
     from probe.exchange.given_maps import given_maps
 
@@ -153,17 +153,17 @@ def _scored(arguments: Namespace, names: Sequence[str], gold: "GoldFile") -> "It
         return tuple((row, map_of(row)) for row in gold.rows if row.id in ids)
 
     command = shlex.join(["probe-align", *(sys.argv[1:] if sys.argv[0].endswith("probe-align") else [])])
-    overrides = Overrides(arguments.student, arguments.teacher, arguments.key_scale)
+    given = overrides(arguments)
     for name in names or ([] if arguments.maps else ["demo"]):
-        opened = find_checkpoint(name, overrides, [row.text for row in gold.rows])
+        opened = find_checkpoint(name, given, [row.text for row in gold.rows])
         report = align_pairs(opened, gold, arguments.pairs, arguments.methods, command)
-        maps = drawn(report, lambda row, opened=opened: opened.map(row.student, row.teacher))
+        shown = drawn(report, lambda row, opened=opened: opened.map(row.student, row.teacher))
         # Two embedding tables may take a gigabyte, so keep them only for the functional probe.
-        yield name, Scored(report, maps, None if arguments.functional is None else opened)
+        yield name, Scored(report, shown, None if arguments.functional is None else opened)
     for path in arguments.maps:
-        given = given_maps(path, gold, arguments.pairs)
-        report = align_maps(given, gold, arguments.pairs, arguments.methods, command)
-        yield str(path), Scored(report, drawn(report, lambda row, given=given: given.maps[row.id]))
+        maps = given_maps(path, gold, arguments.pairs)
+        report = align_maps(maps, gold, arguments.pairs, arguments.methods, command)
+        yield str(path), Scored(report, drawn(report, lambda row, maps=maps: maps.maps[row.id]))
 
 
 def _print_functional(console: "Console", arguments: Namespace, opened: "OpenCheckpoint", gold: "GoldFile") -> None:

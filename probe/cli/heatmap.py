@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from probe.cli.run import add_checkpoints, run, with_version
+from probe.cli.run import add_checkpoints, overrides, run, with_version
 
 if TYPE_CHECKING:
     from probe.gold.rows import GoldRow
@@ -99,16 +99,15 @@ def _window(text: str) -> "Window":
 
 def _heatmap(arguments: Namespace) -> None:
     from probe.alignment.fitting import maps_of_text
-    from probe.checkpoints.find import Overrides
     from probe.gold.pairs import read_pairs
 
     _check_text(arguments.text, arguments.others)
     _check(arguments)
     rows = read_pairs(arguments.pairs).rows if arguments.pairs else ()
     gold = _row(rows, arguments) if arguments.row is not None else None
-    overrides = Overrides(arguments.student, arguments.teacher, arguments.key_scale)
+    given = overrides(arguments)
     text = gold.text if gold else _readable(arguments.text)
-    maps, gold = maps_of_text(text, arguments.checkpoint or ["demo"], overrides, rows, gold)
+    maps, gold = maps_of_text(text, arguments.checkpoint or ["demo"], given, rows, gold)
     options: dict[str, Any] = {"gold": gold, "difference": arguments.difference}
     common: dict[str, Any] = {"scale": arguments.scale or "linear", "window": arguments.window, "dark": arguments.dark}
     if arguments.out.suffix == ".html":

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from probe.cli.run import add_checkpoints, new_console, run, with_version
+from probe.cli.run import add_checkpoints, new_console, overrides, run, with_version
 
 if TYPE_CHECKING:
     from probe.keyquery.values import Analysis, Settings
@@ -99,29 +99,29 @@ def _analyse(arguments: Namespace) -> None:
 
 def _of_gold(arguments: Namespace, settings: "Settings") -> "Callable[[str, Callable[[str], None]], Analysis]":
     from probe.alignment.fitting import fitting_rows
-    from probe.checkpoints.find import Overrides, find_checkpoint
+    from probe.checkpoints.find import find_checkpoint
     from probe.gold.pairs import read_pairs
     from probe.keyquery.analyse import analyse_gold
 
     gold = read_pairs(arguments.pairs)
-    overrides = Overrides(arguments.student, arguments.teacher, arguments.key_scale)
+    given = overrides(arguments)
 
     def one(name: str, progress: Callable[[str], None]) -> "Analysis":
-        opened = find_checkpoint(name, overrides, [row.text for row in gold.rows])
+        opened = find_checkpoint(name, given, [row.text for row in gold.rows])
         return analyse_gold(opened, fitting_rows(opened, gold, arguments.pairs), settings, progress)
 
     return one
 
 
 def _of_texts(arguments: Namespace, settings: "Settings") -> "Callable[[str, Callable[[str], None]], Analysis]":
-    from probe.checkpoints.find import Overrides, find_checkpoint
+    from probe.checkpoints.find import find_checkpoint
     from probe.keyquery.analyse import analyse_sentences
 
     texts = _lines(arguments.texts)
-    overrides = Overrides(arguments.student, arguments.teacher, arguments.key_scale)
+    given = overrides(arguments)
 
     def one(name: str, progress: Callable[[str], None]) -> "Analysis":
-        return analyse_sentences(find_checkpoint(name, overrides, texts), texts, settings, progress)
+        return analyse_sentences(find_checkpoint(name, given, texts), texts, settings, progress)
 
     return one
 

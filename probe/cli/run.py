@@ -14,6 +14,8 @@ from probe.errors import CheckpointError, ProbeError, Problem
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from probe.checkpoints.find import Overrides
+
 
 def with_version(parser: ArgumentParser) -> ArgumentParser:
     """Add --version, the last option of each command."""
@@ -105,3 +107,27 @@ def add_checkpoint_options(parser: ArgumentParser) -> None:
         metavar="X",
         help="number that keys are divided by; for DSKD directories, which do not store it",
     )
+    parser.add_argument(
+        "--embedding-scale",
+        action="append",
+        default=[],
+        type=_embedding_scale,
+        metavar="ROLE=X",
+        help="what the embedding module of student or teacher multiplies rows by, for DSKD directories whose model "
+        "types do not tell; may be repeated",
+    )
+
+
+def overrides(arguments: Namespace) -> "Overrides":
+    """What those options say."""
+    from probe.checkpoints.find import Overrides
+
+    scales = dict(arguments.embedding_scale)
+    return Overrides(arguments.student, arguments.teacher, arguments.key_scale, scales)
+
+
+def _embedding_scale(text: str) -> tuple[str, float]:
+    role, _, value = text.partition("=")
+    if role not in ("student", "teacher"):
+        raise ArgumentTypeError(f"{text}: student=X or teacher=X")
+    return role, _scale(value)

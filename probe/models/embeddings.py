@@ -5,16 +5,14 @@ only one file is opened, and only the rows of the tokens of a sentence are read.
 """
 
 import hashlib
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from probe.errors import Problem, TableError
+from probe.models.embedding_types import embedding_scale
 from probe.models.table_files import StoredTable, find_table, read_safetensors
 from probe.models.table_foreign import read_gguf, read_torch
 from probe.models.table_sources import ADAPTER, Download, Source, base_model, find_source, read_json
@@ -25,17 +23,6 @@ _CONFIG = "config.json"
 _WEIGHTS = {"model.safetensors": read_safetensors, "pytorch_model.bin": read_torch}
 
 _SAMPLED_ROWS = 1024
-
-# Model types whose embedding module multiplies its rows by sqrt(width), as `get_input_embeddings()(ids)` does in
-# transformers 5.23. Gemma 3 and later always did so, Gemma 1 and 2 since 5.4; before, they scaled in `forward`, outside
-# of the module. For a checkpoint trained with such a version, use `dataclasses.replace(table, scale=1.0)`.
-# RecurrentGemma and Granite still scale outside, so they are not listed.
-_ROOT_WIDTH = frozenset(
-    {
-        *("gemma", "gemma2", "gemma3", "gemma3_text", "gemma3n", "gemma3n_text"),
-        *("gemma4", "gemma4_text", "gemma4_unified", "gemma4_unified_text", "vaultgemma"),
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -105,13 +92,18 @@ class EmbeddingTable:
         return TableIdentity(self.rows, self.width, hashlib.sha256(sample.tobytes()).hexdigest())
 
 
-def open_table(source: str | Path, *, download: Download | None = None) -> EmbeddingTable:
+def open_table(source: str | Path, *, scale: float | None = None, download: Download | None = None) -> EmbeddingTable:
     """Open the table of a model directory, a ``.gguf`` file or a hub model ``owner/name[@revision]``.
 
-    A LoRA directory stands for its base model. ``download`` replaces `huggingface_hub.hf_hub_download`.
+    A LoRA directory stands for its base model.
+
+    Args:
+        source: of the model.
+        scale: what its embedding module multiplies rows by, where the caller knows it; else the model type tells.
+        download: replaces `huggingface_hub.hf_hub_download`.
 
     Raises:
-        TableError: there is no such model, or it has no table that can be read.
+        TableError: there is no such model, or no table in it that can be read, or its type does not tell the scale.
         MissingExtraError: the weights are a PyTorch file and torch is not installed.
 
     Example:
@@ -124,27 +116,29 @@ def open_table(source: str | Path, *, download: Download | None = None) -> Embed
     path = Path(source)
     if path.suffix == ".gguf":
         stored, architecture = read_gguf(path)
-        return EmbeddingTable(where, stored, _scale({"model_type": architecture}, stored.width, where))
+        known = embedding_scale({"model_type": architecture}, stored.width, where) if scale is None else scale
+        return EmbeddingTable(where, stored, known)
     files = find_source(source, where=where, download=download)
-    table = _open_model(files, where)
+    table = _open_model(files, where, scale)
     if table is None and (adapter := files.fetch(ADAPTER)) is not None:
         files = base_model(files, adapter, download)
-        table = _open_model(files, where)
+        table = _open_model(files, where, scale)
     if table is None:
         indexed = [part for name in _WEIGHTS for part in (name, f"{name}.index.json")]
         raise files.missing(f"weights in one of {', '.join(indexed)}")
     return table
 
 
-def _open_model(files: Source, where: str) -> EmbeddingTable | None:
-    """The table of a model with its own weights; None if it has none, as in a LoRA directory."""
-    config = files.fetch(_CONFIG)  # first, because it is small and shows whether a hub model can be read
+def _open_model(files: Source, where: str, scale: float | None) -> EmbeddingTable | None:
+    """The table of a model with weights of its own; None where there are none, as in a LoRA directory."""
+    config = files.fetch(_CONFIG)  # first: small, and from the hub it tells whether the model can be read at all
     stored = _find_weights(files)
     if stored is None:
         return None
     if config is None:
         raise files.missing(_CONFIG)
-    return EmbeddingTable(where, stored, _scale(read_json(config), stored.width, str(config)))
+    known = embedding_scale(read_json(config), stored.width, str(config)) if scale is None else scale
+    return EmbeddingTable(where, stored, known)
 
 
 def _find_weights(files: Source) -> StoredTable | None:
@@ -158,17 +152,3 @@ def _find_weights(files: Source) -> StoredTable | None:
                 raise files.missing(f"the file {shard} that {index.name} names")
             return read(path)
     return None
-
-
-def _scale(config: Mapping[str, Any], width: int, where: str) -> float:
-    """The factor of the embedding module. Multimodal models have the type of their language model in text_config."""
-    text: Mapping[str, Any] = config.get("text_config") or config
-    model_type = text.get("model_type", config.get("model_type"))
-    if model_type is None:
-        remedy = "Add it, or save the model again. It says whether embeddings are scaled."
-        raise TableError(Problem(where, "a model_type", "none", remedy))
-    if model_type in _ROOT_WIDTH or (model_type == "xglm" and text.get("scale_embedding", True)):
-        return math.sqrt(width)
-    if model_type == "minicpm3":
-        return float(text.get("scale_emb", 12))  # its default, which save_pretrained does not write
-    return 1.0

@@ -19,6 +19,9 @@ from probe.output.files import replacing_file
 SMALLEST = 1 << 20
 """Smaller tokenizer files, in bytes, are read faster than a cache."""
 
+RULES = 2
+"""Counts what `probe.models.tokenizer` changes about cutting: what was remembered before is then cut anew."""
+
 MOST_TEXTS = 1000
 """Longer lists are not stored, because their attention takes much longer than reading the tokenizer."""
 
@@ -62,5 +65,5 @@ def _path(tokenizer: Path, texts: Sequence[str]) -> Path:
 
     with tokenizer.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
-    digest.update(json.dumps([version("tokenizers"), *texts]).encode())
+    digest.update(json.dumps([version("tokenizers"), RULES, *texts]).encode())
     return cache_dir() / "encodings" / f"{digest.hexdigest()}.json"

@@ -1,7 +1,8 @@
 """The tokenizer of a model directory: its ``tokenizer.json``, read by the ``tokenizers`` library.
 
-Frameworks that rebuild a tokenizer from its class may cut text differently. So probing, gold data and training all use
-this file.
+Frameworks that rebuild a tokenizer from its class may cut text differently, so probe, gold and training all use this.
+The file may also carry settings of whoever saved it last: padding, truncation, dropout, special tokens behind a text.
+They are no part of the vocabulary, and are switched off here, in one place.
 """
 
 import hashlib
@@ -19,7 +20,9 @@ from probe.tokens import TokenizedText
 
 FILE = "tokenizer.json"
 QWEN_EOS_ID = 151643
-"""DSKD uses this id for all Qwen models; the chat models themselves name ``<|im_end|>``."""
+"""DSKD forces this id for Qwen, whose chat models would name ``<|im_end|>``."""
+WORD = "a"
+"""Any text: what is put around it is put around all."""
 
 
 @dataclass(frozen=True)
@@ -42,17 +45,29 @@ class Tokenizer:
         return cls(directory / FILE)
 
     @cached_property
-    def _backend(self) -> Any:
+    def backend(self) -> Any:
+        """The library's tokenizer, without what a past call left in the file.
+
+        Raises:
+            CheckpointError: the library cannot read it.
+        """
         import tokenizers
 
         try:
-            return tokenizers.Tokenizer.from_file(str(self.path))
+            read = tokenizers.Tokenizer.from_file(str(self.path))
         except Exception as error:  # the library raises bare Exception for malformed files
             raise CheckpointError(
                 Problem(
                     str(self.path), "a tokenizer that the tokenizers library can read", str(error), "Save it again."
                 )
             ) from error
+        # Saved after a call with padding or truncation, the file keeps them, and they would be obeyed at every call.
+        read.no_padding()
+        read.no_truncation()
+        # With dropout the same text is cut otherwise each time. It is a way to train, not a property of a vocabulary.
+        if getattr(read.model, "dropout", None):
+            read.model.dropout = None
+        return read
 
     @cached_property
     def eos_id(self) -> int:
@@ -65,7 +80,7 @@ class Tokenizer:
         if isinstance(named, dict):  # older files have the whole AddedToken
             named = named.get("content")
         id_ = (
-            self._backend.token_to_id(named) if named else _json(self.path.with_name("config.json")).get("eos_token_id")
+            self.backend.token_to_id(named) if named else _json(self.path.with_name("config.json")).get("eos_token_id")
         )
         id_ = id_[0] if isinstance(id_, list) else id_
         if id_ is None:
@@ -75,25 +90,44 @@ class Tokenizer:
 
     @property
     def dskd_eos_id(self) -> int:
-        """The id with which DSKD ends responses: ``<|endoftext|>`` for Qwen, else that of the tokenizer."""
-        is_qwen = self._backend.token_to_id("<|endoftext|>") == QWEN_EOS_ID
+        """The id that DSKD ends responses with: Qwen's ``<|endoftext|>`` where there is one, else the tokenizer's."""
+        is_qwen = self.backend.token_to_id("<|endoftext|>") == QWEN_EOS_ID
         return QWEN_EOS_ID if is_qwen else self.eos_id
 
     def encode(self, text: str) -> list[int]:
         """Ids of a text, without special tokens."""
-        return list(self._backend.encode(text, add_special_tokens=False).ids)
+        return list(self.backend.encode(text, add_special_tokens=False).ids)
 
     def encode_prompt(self, text: str) -> list[int]:
-        """Ids of a text with the special tokens that the model expects in front of it, such as begin of sequence."""
-        return list(self._backend.encode(text, add_special_tokens=True).ids)
+        """Ids of a text with the special tokens that the model was pre-trained to see in front of it, such as BOS.
+
+        A response follows, so tokens that the file puts behind a text, such as EOS, are left out.
+        """
+        return [*self._in_front, *self.encode(text)]
+
+    @cached_property
+    def _in_front(self) -> list[int]:
+        """Special tokens that the file puts before any text.
+
+        Raises:
+            CheckpointError: it adds tokens inside of texts.
+        """
+        plain = self.encode(WORD)
+        around: list[int] = list(self.backend.encode(WORD, add_special_tokens=True).ids)
+        for place in range(len(around) - len(plain) + 1):
+            if around[place : place + len(plain)] == plain:
+                return around[:place]
+        got = f"{around} for a text of the tokens {plain}"
+        remedy = "Save it without its post-processor."
+        raise CheckpointError(Problem(str(self.path), "special tokens before or behind a text", got, remedy))
 
     def pieces(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
-        """The tokens of several texts, without special tokens. They are stored on disk for the next run."""
-        # Once the vocabulary is in memory, tokenising is faster than the cache.
-        found = None if "_backend" in self.__dict__ else encodings.read(self.path, texts)
+        """Pieces of several texts, without special tokens. What was cut once with this file is remembered on disk."""
+        # Once the vocabulary is in memory, cutting is faster than looking up.
+        found = None if "backend" in self.__dict__ else encodings.read(self.path, texts)
         if found is None:
-            remember = "_backend" not in self.__dict__
-            cut = self._backend.encode_batch(list(texts), add_special_tokens=False)
+            remember = "backend" not in self.__dict__
+            cut = self.backend.encode_batch(list(texts), add_special_tokens=False)
             found = [Encoding(tuple(one.tokens), tuple(one.ids)) for one in cut]
             if remember:
                 encodings.write(self.path, texts, found)
@@ -113,7 +147,7 @@ class Tokenizer:
         """
         for piece in pieces:
             if piece not in self._seen:
-                id_ = self._backend.token_to_id(piece)
+                id_ = self.backend.token_to_id(piece)
                 if id_ is None:
                     remedy = "Tokenise with this tokenizer."
                     raise CheckpointError(Problem(str(self.path), "tokens of its vocabulary", repr(piece), remedy))
@@ -121,8 +155,8 @@ class Tokenizer:
         return [self._seen[piece] for piece in pieces]
 
     def vocabulary_sha256(self) -> str:
-        """SHA-256 of the lines ``id<TAB>piece``, sorted by id, by which gold files identify a tokenizer."""
-        vocabulary: dict[str, int] = self._backend.get_vocab(with_added_tokens=True)
+        """SHA-256 over the lines ``id<TAB>piece``, sorted by id: the name under which gold files know a tokenizer."""
+        vocabulary: dict[str, int] = self.backend.get_vocab(with_added_tokens=True)
         lines = (f"{id_}\t{piece}\n" for piece, id_ in sorted(vocabulary.items(), key=lambda item: item[1]))
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 

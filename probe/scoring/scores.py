@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.special import binom
 
-from probe.aligners.links import ALIGNERS, NEED_BOTH, argmax
+from probe.aligners.links import ALIGNERS, NEED_BOTH, Links, argmax
 from probe.maps import AttentionMap
 from probe.scoring.destinations import shares
 from probe.scoring.sharpness import entropy
@@ -153,8 +153,8 @@ def _links(maps: Sequence[AttentionMap], a: Maps, truth: Truth) -> Float[np.ndar
     return found
 
 
-def _hits(predicted: Bool[np.ndarray, "maps student teacher"], truth: Truth) -> Float[np.ndarray, "maps link_counts"]:
-    hits = [predicted, predicted & truth.either[:-1, :-1], predicted & truth.sure[:-1, :-1]]
+def _hits(predicted: Links, truth: Truth) -> Float[np.ndarray, "maps link_counts"]:
+    hits = [predicted, predicted * truth.either[:-1, :-1], predicted * truth.sure[:-1, :-1]]
     return np.stack([one.sum(axis=(1, 2)) for one in hits], axis=-1).astype(np.float64)
 
 

@@ -7,7 +7,6 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from probe.attention import Logits, softmax
-from probe.maps import AttentionMap
 
 
 def entropy(weights: Float[np.ndarray, "rows teacher"]) -> Float[np.ndarray, " rows"]:
@@ -31,14 +30,14 @@ def sharpening_factor(logits: Sequence[Logits], entropy: float) -> float:
     return float(np.exp(low if excess(low) < 0 else high if excess(high) > 0 else _root(excess, low, high)))
 
 
-def common_power(maps: Sequence[AttentionMap], entropy: float) -> float | None:
+def common_power(weights: Sequence[Logits], entropy: float) -> float | None:
     """The power of a method's weights, a factor of its logits, that brings their mean entropy to the given one.
 
     None where there is none: weights that are zero or all equal stay so.
     """
-    if not all((map_.weights > 0).all() for map_ in maps):
+    if not any(map(len, weights)) or not all((rows > 0).all() for rows in weights):
         return None
-    logits = [np.log(map_.weights.astype(np.float64)) for map_ in maps]
+    logits = [np.log(rows.astype(np.float64)) for rows in weights]
     factor = sharpening_factor(logits, entropy)
     padded, sizes = _pad_rows(logits)
     return factor if abs(_mean_entropy(padded * factor, sizes) - entropy) < 0.01 else None

@@ -543,3 +543,16 @@ def test_malformed_arguments(tmp_path: Path) -> None:
     path = dskd_run(tmp_path)
     (path.parent / "args.json").write_text("{'criterion': 'dual_space_kd_with_cma'}")
     assert str(path.parent / "args.json") in message(path, TableError)
+
+
+def test_a_type_that_nobody_knows_needs_its_scale(tmp_path: Path) -> None:
+    save_teacher(tmp_path)
+    path = dskd_run(tmp_path)
+    config = tmp_path / TEACHER / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"model_type": "next-year"}))
+    with pytest.raises(TableError, match="--embedding-scale"):
+        adopt(path)
+    found = find_checkpoint(str(path), Overrides(key_scale=KEY_SCALE, embedding_scales={"teacher": 2.0}), TEXTS)
+    assert (found.teacher.table.scale, found.student.table.scale) == (2.0, 1.0)
+    with pytest.raises(CheckpointError, match="which stores 1 and 1"):
+        find_checkpoint("demo", Overrides(embedding_scales={"teacher": 2.0}))

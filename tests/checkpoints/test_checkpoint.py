@@ -1,4 +1,6 @@
 import json
+import math
+import re
 import shutil
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -202,6 +204,46 @@ def test_scales_are_positive(name: str, value: float, tmp_path: Path) -> None:
 
 
 # The tensors
+
+
+@pytest.mark.parametrize("role", ["student", "teacher"])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("eos_id", value) for value in (-5, 10**9, 1.5, "2", None, True)),
+        *(("prompt_end_id", value) for value in (-1, 10**6)),
+        *(("rows", value) for value in (0, -3, "320")),
+        ("width", 0),
+        *(("embedding_scale", value) for value in (1e30, -5, 0, math.nan, math.inf, "1", True)),
+    ],
+)
+def test_sizes_ids_and_scales_that_no_model_has_are_refused(role: str, key: str, value: Any, tmp_path: Path) -> None:
+    path = saved(tmp_path)
+    manifest = json.loads((path / MANIFEST).read_text())
+    manifest[role][key] = value
+    (path / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(CheckpointError, match=f"{key} of .*got {re.escape(repr(value))}\\."):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.bool_, np.uint8])
+def test_tensors_that_are_no_weights_are_refused(dtype: type, tmp_path: Path) -> None:
+    path = saved(tmp_path)
+    tensors = load_file(path / TENSORS)
+    tensors["query.0.weight"] = tensors["query.0.weight"].astype(dtype)
+    save_file(tensors, path / TENSORS)
+    with pytest.raises(CheckpointError, match=rf"query\.0\.weight.*got {np.dtype(dtype)}"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_weights_that_are_not_finite_are_counted(value: float, tmp_path: Path) -> None:
+    path = saved(tmp_path)
+    tensors = load_file(path / TENSORS)
+    tensors["query.0.weight"][0, :3] = value
+    save_file(tensors, path / TENSORS)
+    with pytest.raises(CheckpointError, match=r"query\.0\.weight.*got 3 of \d+ that are not finite"):
+        load_checkpoint(path)
 
 
 def test_no_tensors(tmp_path: Path) -> None:
@@ -445,6 +487,26 @@ def test_the_bundled_demo_opens_by_name() -> None:
     demo = find_checkpoint("demo")
     assert isinstance(demo.checkpoint, Checkpoint)
     assert attention(demo).weights.max() > 0.3
+
+
+@pytest.mark.parametrize("inside", [".", "checkpoint-400"])
+def test_a_name_that_is_bundled_and_a_checkpoint_here_is_not_guessed(
+    inside: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(find_checkpoint("demo-cla").checkpoint.path, tmp_path / "demo-cma" / inside)
+    with pytest.raises(CheckpointError, match=r"bundled:demo-cma, or \./demo-cma"):
+        find_checkpoint("demo-cma")
+    assert find_checkpoint("bundled:demo-cma").checkpoint.name == "demo-cma"
+    assert find_checkpoint(f"./demo-cma/{inside}").checkpoint.name == "demo-cla"
+
+
+def test_a_directory_without_checkpoint_does_not_hide_a_bundled_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "demo" / "notes").mkdir(parents=True)
+    assert find_checkpoint("demo").checkpoint.name == "demo"
 
 
 def test_a_misspelt_name_is_guessed() -> None:

@@ -33,7 +33,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def was_read(tokenizer: Tokenizer) -> bool:
-    return "_backend" in tokenizer.__dict__
+    return "backend" in tokenizer.__dict__
 
 
 def pieces(directory: Path, texts: Sequence[str] = TEXTS) -> tuple[list[tuple[str, ...]], bool]:

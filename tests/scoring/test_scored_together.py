@@ -80,7 +80,7 @@ def raised(map_: AttentionMap, power: float) -> np.ndarray:
 def test_rescaling_logits_beforehand_changes_nothing_at_a_common_entropy(factor: float, seed: int):
     maps = [random_map(row, seed + n) for n, row in enumerate(ROWS[:2])]
     scaled = [map_of(row, raised(map_, factor)) for row, map_ in zip(ROWS, maps, strict=False)]
-    powers = common_power(maps, 0.5), common_power(scaled, 0.5)
+    powers = tuple(common_power([one.weights for one in of], 0.5) for of in (maps, scaled))
     assert None not in powers
     counts = [
         sum(score([one], Truth(row), [power]).counts[0] for row, one in zip(ROWS, of, strict=False))
@@ -95,14 +95,14 @@ def test_rescaling_logits_beforehand_changes_nothing_at_a_common_entropy(factor:
 def test_the_common_entropy_is_reached():
     maps = [random_map(row, n) for n, row in enumerate(ROWS)]
     for wanted in (0.2, 0.5, 0.9):
-        power = common_power(maps, wanted)
+        power = common_power([one.weights for one in maps], wanted)
         assert power is not None
         assert np.concatenate([entropy(raised(m, power)) for m in maps]).mean() == pytest.approx(wanted, abs=0.01)
 
 
 def test_masks_and_equal_weights_have_no_common_entropy():
-    assert common_power([uniform(row) for row in ROWS], 0.5) is None
-    assert common_power([overlap(row) for row in ROWS], 0.5) is None
+    assert common_power([uniform(row).weights for row in ROWS], 0.5) is None
+    assert common_power([overlap(row).weights for row in ROWS], 0.5) is None
     found = score([overlap(ROWS[0])], Truth(ROWS[0]), [None]).counts[0]
     assert np.isnan(
         found[[COUNTS.index("attention mass at common entropy"), COUNTS.index("distance at common entropy")]]
