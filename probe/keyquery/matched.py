@@ -10,7 +10,7 @@ from probe.gold.rows import GoldRow, link_mask
 from probe.keyquery.clouds import Clouds, sentence_logits
 from probe.stats import Estimate, estimates
 
-GOLD, ARGMAX = "sure links of gold", "argmax of the forward attention"
+GOLD, ARGMAX = "sure links of gold", "largest weights"
 
 
 @dataclass(frozen=True)

@@ -110,7 +110,7 @@ def matched_table(analysis: Analysis) -> "RenderableType":
 
 def intervention_table(analysis: Analysis) -> "RenderableType":
     """What matching the queries to the keys does to the attention on gold."""
-    halves = ("forward\ntop-1\n%", "change\n[95 % CI]"), ("backward\ntop-1\n%", "change\n[95 % CI]")
+    halves = ("for-\nward\ntop-1\n%", "change\n[95 % CI]"), ("back-\nward\ntop-1\n%", "change\n[95 % CI]")
     table = new_table("matched\nto keys", "Fréchet\nthen", *halves[0], "mass\n%", *halves[1])
     for found in analysis.interventions:
         first = found is analysis.interventions[0]

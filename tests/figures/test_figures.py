@@ -186,13 +186,13 @@ def test_the_bars_are_as_long_as_the_numbers(saved: Saved):
 
 
 def test_repeat_confusion_of_all_tokens_is_that_of_the_report(saved: Saved):
-    own = [one for one in rows_of(saved, "repeats") if (one["figure"], one["method"]) == ("weight", "demo-cma")]
+    own = [one for one in rows_of(saved, "repeats") if (one["figure"], one["method"]) == ("mass", "demo-cma")]
     report = load_reports(REPORTS / "align.json.gz")["demo-cma"]
     tokens = np.array([float(one["tokens"]) for one in own])
-    weight = np.array([float(one["value"]) for one in own])
+    mass = np.array([float(one["value"]) for one in own])
     assert tokens.sum() == report.rows
     kinds = report.destinations.figures.value[0]
-    assert (tokens * weight).sum() / tokens.sum() == pytest.approx(kinds[2], rel=1e-5)  # same token elsewhere
+    assert (tokens * mass).sum() / tokens.sum() == pytest.approx(kinds[2], rel=1e-5)  # same token elsewhere
 
 
 def test_points_of_the_repeats_are_drawn_where_the_numbers_say(saved: Saved):

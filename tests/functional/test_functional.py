@@ -299,8 +299,8 @@ def test_a_report_is_read_back_as_it_was_written(report: FunctionalReport):
     again = FunctionalReport.from_json(report.to_json())
     np.testing.assert_array_equal(again.t2s, report.t2s)
     assert again.to_json() == report.to_json()
-    with pytest.raises(ReportError, match="schema 1"):
-        FunctionalReport.from_json(json.dumps({"schema": 2}))
+    with pytest.raises(ReportError, match="schema 2"):
+        FunctionalReport.from_json(json.dumps({"schema": 1}))
 
 
 def test_a_report_is_shown_in_a_line(report: FunctionalReport):
@@ -340,7 +340,7 @@ def test_without_texts_the_command_says_how_to_refit(tmp_path: Path, capsys: pyt
     printed = capsys.readouterr().out
     assert "t2s as trained" in printed
     assert "t2s refitted" not in printed
-    assert "--refit-on TEXTS" in printed
+    assert "--refit-on FILE" in printed
 
 
 @pytest.mark.parametrize(
@@ -389,7 +389,7 @@ def test_each_page_stands_before_its_functional_probe_and_files_are_there_by_the
         "losses of demo\n",
         "demo-cma: cma",
         "losses of demo-cma\n",
-        "same surface form",
+        "spelling alone",
         "second − first",
     )
     places = [out.index(part) for part in parts]

@@ -103,7 +103,7 @@ def test_one_training_under_two_names_is_not_two_seeds(report: ProbeReport):
 def test_fewer_than_five_seeds_are_checkpoints_and_not_methods(report: ProbeReport, seeds: int):
     shares = np.linspace(0.7, 1, seeds).tolist()
     (found,) = compare_methods({"a": trained(report, "a", shares), "b": trained(report, "b", shares)})
-    assert any("Checkpoints, not methods" in line for line in reading(found)) == (seeds < ENOUGH_SEEDS)
+    assert any("This compares checkpoints" in line for line in reading(found)) == (seeds < ENOUGH_SEEDS)
 
 
 def test_the_table_fits_80_columns(report: ProbeReport):
@@ -135,7 +135,7 @@ def test_labels_are_compared_as_methods_and_pages_are_left_out(tmp_path: Path, c
     assert main(["--pairs", str(GOLD), *options, "--methods", "uniform", "--json", str(tmp_path / "all.json")]) == 0
     out = capsys.readouterr().out
     assert "2 pairs of checkpoints" in out
-    assert "Checkpoints, not methods" in out
+    assert "This compares checkpoints" in out
     assert "phenomenon" not in out
     (found,) = json.loads((tmp_path / "all.json").read_text())["methods"]
     assert found["first_checkpoints"] == ["demo-cma-step-100", "demo-cma"]
