@@ -108,7 +108,7 @@ class Agreement:
 
     def table(self) -> "RenderableType":
         """The table that `probe-pairs agree` prints, 80 columns wide."""
-        table = new_table("", "rows", "F1 [95 % CI]", "sure F1 [95 % CI]", "kappa [95 % CI]", "same")
+        table = new_table("", "rows", "F1\n[95 % CI]", "sure F1\n[95 % CI]", "kappa\n[95 % CI]", "same")
         for n, (name, one) in enumerate(self.lines()):
             *cells, _ = _cells(one)
             same = _short(one.found.at(3).value, 2)

@@ -149,7 +149,7 @@ def test_one_sentence_has_figures_and_no_interval(
     write_pairs(tmp_path / "one.tsv", gold.rows[:1], gold.comments)
     assert main(["--pairs", str(tmp_path / "one.tsv")]) == 0
     out = capsys.readouterr().out
-    assert "1 sentence: too few for bounds, which need 10" in out
+    assert "1 sentence: too few for a 95 % CI, which needs 10" in out
     assert "[+" not in out
 
 
@@ -181,8 +181,8 @@ def test_several_checkpoints_are_explained_once(capsys: pytest.CaptureFixture[st
     options = ["--checkpoint", "demo", "--checkpoint", "demo-cma", "--by", "method", "--methods", "lexical"]
     assert main(["--pairs", str(GOLD), *options]) == 0
     out = capsys.readouterr().out
-    assert out.count("same surface form") == 1
-    assert out.index("demo-cma: cma") < out.index("same surface form") < out.index("second − first")
+    assert out.count("spelling alone") == 1
+    assert out.index("demo-cma: cma") < out.index("spelling alone") < out.index("second − first")
 
 
 def test_nothing_is_printed_where_a_later_checkpoint_cannot_be_opened(capsys: pytest.CaptureFixture[str]):
@@ -221,7 +221,7 @@ def test_of_few_sentences_no_bounds_are_told(gold: GoldFile, tmp_path: Path, cap
     write_pairs(tmp_path / "few.tsv", few, gold.comments)
     assert main(["--pairs", str(tmp_path / "few.tsv"), "--by", "method", "--by", "mass", "--by", "aligner"]) == 0
     out = capsys.readouterr().out
-    assert f"{FEW - 1} sentences: too few for bounds, which need {FEW}" in out
+    assert f"{FEW - 1} sentences: too few for a 95 % CI, which needs {FEW}" in out
     assert not re.search(r"\[[+-]?\d+\.\d|^  95 %", out, re.MULTILINE)
 
 
@@ -230,5 +230,5 @@ def test_readings_are_explained_where_they_are_printed(capsys: pytest.CaptureFix
     for section in ("reading", "method"):
         assert main(["--pairs", str(GOLD), "--by", section, "--methods", "lexical"]) == 0
         shown[section] = capsys.readouterr().out
-    assert "I: the same links by inputs" in shown["reading"]
-    assert "I: the same links by inputs" not in shown["method"]
+    assert "by input: against the same links" in shown["reading"]
+    assert "by input: against the same links" not in shown["method"]

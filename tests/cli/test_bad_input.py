@@ -166,9 +166,9 @@ def test_tokens_that_the_tokenizer_does_not_produce(
     write_pairs(gold, [bad, rows[1]], declared(place))
     err = refused(align.main, "--pairs", gold, "--checkpoint", place / "checkpoint")
     assert "gold.tsv:4, row r0, student_tokens" in err
-    assert f"pieces {' '.join(pieces)}; got {' '.join(edited)}" in err
+    assert f"tokens {' '.join(pieces)}; got {' '.join(edited)}" in err
     assert "teacher_tokens" not in err
-    assert "mend the links" in err
+    assert "correct the links" in err
 
 
 def test_no_row_for_these_tokenizers(place: Path, tmp_path: Path, refused: Refused) -> None:
