@@ -70,12 +70,10 @@ def adopt(
     if criterion is not None and criterion not in TRAINED_QUERY:
         raise _untrained(directory, f"criterion {criterion}, which saves an untrained, random one")
     known = embedding_scales or {}
+    teacher = teacher or _named(arguments.get("teacher_model_path"), "teacher", directory)
     sides = {
         "student": _open(student or student_source(directory, arguments), known.get("student")),
-        "teacher": _open(
-            teacher or _named(arguments.get("teacher_model_path"), "teacher", directory),
-            known.get("teacher"),
-        ),
+        "teacher": _open(teacher, known.get("teacher")),
     }
     widths = sides["student"].table.width, sides["teacher"].table.width
     tensors = read_projector_file(directory / PROJECTORS)
