@@ -233,11 +233,7 @@ def group_projectors(
             )
         )
     grouped: dict[str, Projector] = {}
-    problems = [
-        Problem(f"{where}: {key}", "floating-point numbers, all of them finite", got, "Save the trained weights again.")
-        for key, value in tensors.items()
-        if (got := _no_weights(value))
-    ]
+    problems = [problem for key, value in tensors.items() if (problem := _no_weights(f"{where}: {key}", value))]
     if problems:
         raise CheckpointError(*problems)
     for name, structure in structures.items():
@@ -255,12 +251,13 @@ def group_projectors(
     return grouped
 
 
-def _no_weights(tensor: np.ndarray) -> str | None:
-    """Why these can be no trained weights; None where they can."""
+def _no_weights(where: str, tensor: np.ndarray) -> Problem | None:
+    """Why a tensor cannot hold trained weights; None if it can."""
     if not np.issubdtype(tensor.dtype, np.floating):
-        return f"{tensor.dtype}"
+        return Problem(where, "floating-point numbers", f"{tensor.dtype}", "Save the trained weights again.")
     wrong = int(tensor.size - np.isfinite(tensor).sum())
-    return f"{wrong} of {tensor.size} that are not finite" if wrong else None
+    got, remedy = f"{wrong} of {tensor.size} that are not finite", "Training diverged: use an earlier checkpoint."
+    return Problem(where, "finite values", got, remedy) if wrong else None
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path, *, dtype: type[np.floating[Any]] = np.float32) -> None:

@@ -9,6 +9,7 @@ from probe.keyquery.report import KeyQueryReport
 from probe.keyquery.values import Analysis
 from probe.keyquery.views import FORWARD
 from probe.output.tables import digits, interval, new_table, number, percent, with_interval
+from probe.report.steps import differ_in_steps_alone
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -36,16 +37,12 @@ def compared(report: KeyQueryReport) -> "Iterator[RenderableType]":
 
 
 def is_run(analyses: Sequence[Analysis]) -> bool:
-    """Whether all differ in their steps and in nothing else that is known of them.
-
-    Students of a run are named by their step, so the teacher and the key scale, which a run keeps, tell instead.
-    """
-    alike = {
+    """Whether these are steps of one run; see `probe.report.steps.is_run`."""
+    known = [
         (one.method, one.criterion, one.pair.rpartition(" ← ")[2], one.key_scale, on_same_sentences(analyses[0], one))
         for one in analyses
-    }
-    steps = {one.steps for one in analyses}
-    return len(analyses) > 1 and len(alike) == 1 and None not in steps and len(steps) == len(analyses)
+    ]
+    return differ_in_steps_alone([one.steps for one in analyses], known)
 
 
 def step_table(analyses: Sequence[Analysis]) -> "RenderableType":

@@ -1,6 +1,6 @@
 """Checkpoints of one run, by step: when does the attention learn what?"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -39,12 +39,17 @@ class Step:
     """Top-1 of tokens that come again after another token."""
 
 
+def differ_in_steps_alone(steps: Sequence[int | None], known: Sequence[Hashable]) -> bool:
+    """Whether two checkpoints or more have different steps, and nothing else that is known tells them apart."""
+    return len(steps) > 1 and len(set(known)) == 1 and None not in steps and len(set(steps)) == len(steps)
+
+
 def is_run(reports: Sequence[ProbeReport]) -> bool:
-    """Whether two checkpoints or more differ in their steps and in nothing else that is known of them.
+    """Whether these are steps of one run.
 
     Students of a run are named by their step, so the teacher and the scales, which a run keeps, tell instead.
     """
-    alike = {
+    known = [
         (
             one.origin.method,
             one.origin.criterion,
@@ -54,9 +59,8 @@ def is_run(reports: Sequence[ProbeReport]) -> bool:
             one.sentences,
         )
         for one in reports
-    }
-    steps = {one.origin.steps for one in reports}
-    return len(reports) > 1 and len(alike) == 1 and None not in steps and len(steps) == len(reports)
+    ]
+    return differ_in_steps_alone([one.origin.steps for one in reports], known)
 
 
 def by_steps(reports: Mapping[str, ProbeReport]) -> tuple[Step, ...]:

@@ -40,7 +40,7 @@ READINGS_NOTES = (
     "the rows where gold and overlap differ.",
     "by target: against gold. by input: against the same links, one token earlier.",
     "by start: against tokens that begin at the same byte. Each on the rows where the",
-    "three differ. A map that is read one token off agrees with by input.",
+    "three differ. A map that is read one token off scores higher by input.",
     "target − input: the difference of the two, in points.",
     "",
 )

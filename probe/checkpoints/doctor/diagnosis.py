@@ -25,7 +25,7 @@ from probe.checkpoints.doctor.projectors import (
     Stored,
     examine_projectors,
     examine_query,
-    examine_values,
+    note_values,
     read_projectors,
 )
 from probe.checkpoints.doctor.student import examine_student
@@ -104,13 +104,12 @@ def _examine_model(role: str, record: ModelRecord, model: OpenModel, notes: Note
 
 
 def _examine_projectors(checkpoint: Checkpoint, notes: Notes) -> None:
-    """Check the values; shapes were checked when the checkpoint was loaded."""
+    """Note them; shapes and values were checked when the checkpoint was loaded."""
     tensors = {f"{name}.{key}": value for name, p in checkpoint.projectors.items() for key, value in p.tensors.items()}
     structures = {name: projector.structure for name, projector in checkpoint.projectors.items()}
     header, _ = read_header(checkpoint.path / TENSORS)
     dtypes = " and ".join(sorted({dtype_of(entry) for entry in header.values()}))
-    if not examine_values(Stored(tensors, structures, dtypes), notes):
-        return
+    note_values(Stored(tensors, structures, dtypes), notes)
     query = notes.attempt("query", lambda: checkpoint.query)
     examine_query(True, query, notes)
     estimate = checkpoint.scales.key_is_estimate

@@ -93,7 +93,10 @@ def examine_projectors(stored: Stored, widths: Mapping[str, int | None], notes: 
         grouped = notes.attempt(
             "projectors", lambda: group_projectors(stored.tensors, stored.structures, student, teacher, PROJECTORS)
         )
-        return grouped if grouped is not None and examine_values(stored, notes) else {}
+        if grouped is None:
+            return {}
+        note_values(stored, notes)
+        return grouped
     empty = sorted(key for key, value in stored.tensors.items() if value.shape == (0,))
     if empty:
         fact = f"empty tensors, which DeepSpeed ZeRO-3 saves if weights are not gathered: {', '.join(empty)}"
@@ -105,16 +108,9 @@ def examine_projectors(stored: Stored, widths: Mapping[str, int | None], notes: 
     return {}
 
 
-def examine_values(stored: Stored, notes: Notes) -> bool:
-    """Note whether every value is finite, and return it."""
-    bad = [key for key, value in stored.tensors.items() if not np.isfinite(value).all()]
-    if bad:
-        fact, remedy = f"NaN or infinite values in {', '.join(bad)}", "Training diverged: use an earlier checkpoint."
-        notes.add("projectors", Verdict.PROBLEM, *stored.shape_facts(), fact, remedy=remedy)
-    else:
-        fact = f"stored as {stored.dtypes}; every value is finite"
-        notes.add("projectors", Verdict.OK, *stored.shape_facts(), fact)
-    return not bad
+def note_values(stored: Stored, notes: Notes) -> None:
+    """Note shapes and types of projectors; their values were checked when they were read."""
+    notes.add("projectors", Verdict.OK, *stored.shape_facts(), f"stored as {stored.dtypes}; every value is finite")
 
 
 def examine_query(trains: bool | None, query: Projector | None, notes: Notes) -> None:
