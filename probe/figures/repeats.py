@@ -28,7 +28,7 @@ REFERENCES = {"equal weights": uniform, "bigram ceiling": bigram}
 
 
 MASS, MISPLACED = "mass", "misplaced"
-LABELS = {MASS: "same token elsewhere", MISPLACED: "of that and sure links"}
+LABELS = {MASS: "same token elsewhere", MISPLACED: "elsewhere / (elsewhere + sure)"}
 
 
 @dataclass(frozen=True, slots=True)
