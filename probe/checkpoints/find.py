@@ -44,14 +44,24 @@ def find_checkpoint(named: str, overrides: Overrides = Overrides(), texts: Seque
     return open_checkpoint(_load(named, overrides, texts), student=overrides.student, teacher=overrides.teacher)
 
 
-def _load(named: str, overrides: Overrides, texts: Sequence[str]) -> Checkpoint:
-    directory = Path(named)
-    if named in bundled_names() and _holds_checkpoints(directory):
-        got = f"the bundled {named} and the directory {directory.absolute()}"
+def bundled_checkpoint(named: str) -> Path | None:
+    """The directory of a bundled checkpoint, named as ``demo`` or ``bundled:demo``; None for any other name.
+
+    Raises:
+        CheckpointError: a directory here holds checkpoints and has the same name, so that nobody knows which is meant.
+    """
+    if named in bundled_names() and _holds_checkpoints(Path(named)):
+        got = f"the bundled {named} and the directory {Path(named).absolute()}"
         remedy = f"Name {BUNDLED}{named}, or ./{named}."
         raise CheckpointError(Problem(named, "one checkpoint of this name", got, remedy))
-    if named.removeprefix(BUNDLED) in bundled_names():
-        checkpoint = load_checkpoint(bundled_dir() / named.removeprefix(BUNDLED))
+    name = named.removeprefix(BUNDLED)
+    return bundled_dir() / name if name in bundled_names() else None
+
+
+def _load(named: str, overrides: Overrides, texts: Sequence[str]) -> Checkpoint:
+    directory = Path(named)
+    if (bundled := bundled_checkpoint(named)) is not None:
+        checkpoint = load_checkpoint(bundled)
     elif is_ours(directory):
         checkpoint = load_checkpoint(directory)
     elif directory.is_dir():

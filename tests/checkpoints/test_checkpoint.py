@@ -18,10 +18,12 @@ from safetensors.torch import load_file as load_torch
 from safetensors.torch import save_file as save_torch
 
 from probe.checkpoints.checkpoint import MANIFEST, TENSORS, Checkpoint, Scales, load_checkpoint, save_checkpoint
+from probe.checkpoints.doctor.diagnosis import diagnose
 from probe.checkpoints.find import Overrides, find_checkpoint
 from probe.checkpoints.opened import OpenCheckpoint, open_checkpoint
 from probe.errors import CheckpointError, OutputError, ProbeError, ProjectorError
 from probe.maps import AttentionMap
+from probe.training.trainer.start import start_directory
 
 TEXT = TEXTS[1]
 
@@ -497,6 +499,10 @@ def test_a_name_that_is_bundled_and_a_checkpoint_here_is_not_guessed(
     shutil.copytree(find_checkpoint("demo-cla").checkpoint.path, tmp_path / "demo-cma" / inside)
     with pytest.raises(CheckpointError, match=r"bundled:demo-cma, or \./demo-cma"):
         find_checkpoint("demo-cma")
+    for door in (diagnose, start_directory):
+        with pytest.raises(CheckpointError, match=r"bundled:demo-cma, or \./demo-cma"):
+            door("demo-cma")
+    assert diagnose("bundled:demo-cma").directory == start_directory("bundled:demo-cma")
     assert find_checkpoint("bundled:demo-cma").checkpoint.name == "demo-cma"
     assert find_checkpoint(f"./demo-cma/{inside}").checkpoint.name == "demo-cla"
 

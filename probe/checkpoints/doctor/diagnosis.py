@@ -31,10 +31,10 @@ from probe.checkpoints.doctor.projectors import (
 from probe.checkpoints.doctor.student import examine_student
 from probe.checkpoints.doctor.teacher import examine_teacher
 from probe.checkpoints.dskd import PROJECTORS
+from probe.checkpoints.find import bundled_checkpoint
 from probe.checkpoints.open_model import OpenModel, open_model
 from probe.errors import CheckpointError, Problem
 from probe.models.embeddings import EmbeddingTable
-from probe.models.sources import bundled_dir, bundled_names
 from probe.models.table_files import read_header
 from probe.projectors import QUERY
 
@@ -174,7 +174,7 @@ def diagnose(
 
 
 def _directory(named: str) -> Path:
-    directory = (bundled_dir() / named if named in bundled_names() else Path(named)).resolve()
+    directory = (bundled_checkpoint(named) or Path(named)).resolve()
     if not directory.is_dir():
         got = "a file" if directory.exists() else "no such directory"
         remedy = "Name the directory of an epoch or of a run."

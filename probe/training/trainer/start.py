@@ -11,8 +11,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from probe.checkpoints.checkpoint import Checkpoint, Scales, load_checkpoint
+from probe.checkpoints.find import bundled_checkpoint
 from probe.errors import Problem, TrainingError
-from probe.models.sources import bundled_dir, bundled_names
 from probe.training.criteria.criterion import Criterion
 from probe.training.criteria.projectors import start_from_heads
 from probe.training.criteria.settings import Objective
@@ -39,7 +39,7 @@ def start_directory(named: str) -> Path | None:
     """Where the projectors lie that a recipe begins with; None where they are made anew."""
     if named in ("random", PSEUDO_INVERSE):
         return None
-    return bundled_dir() / named if named in bundled_names() else Path(named)
+    return bundled_checkpoint(named) or Path(named)
 
 
 def scales_of(recipe: Recipe, cut: Cut, frozen: Frozen) -> Scales | None:
