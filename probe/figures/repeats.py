@@ -28,7 +28,7 @@ REFERENCES = {"equal weights": uniform, "bigram ceiling": bigram}
 
 
 MASS, MISPLACED = "mass", "misplaced"
-LABELS = {MASS: "same token elsewhere", MISPLACED: "elsewhere / (elsewhere + sure)"}
+LABELS = {MASS: "elsewhere / all", MISPLACED: "elsewhere / (it + sure)"}
 
 
 @dataclass(frozen=True, slots=True)
