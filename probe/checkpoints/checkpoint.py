@@ -19,7 +19,7 @@ from probe.errors import CheckpointError, Problem, ProjectorError
 from probe.output.files import replacing_directory
 from probe.projectors import QUERY, Projector
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST, TENSORS, STUDENT = "probe.json", "projectors.safetensors", "student"
 LEAST_SCALE, MOST_SCALE = 1e-3, 1e4
 """No embedding module is known that scales its rows by less or more; the square root of a width is 256 at the most."""
@@ -158,7 +158,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     except (KeyError, TypeError) as error:
         got = f"no key {error}" if isinstance(error, KeyError) else str(error)
         raise CheckpointError(
-            Problem(str(path / MANIFEST), "the keys of format 1", got, "Save the checkpoint again.")
+            Problem(str(path / MANIFEST), f"the keys of format {FORMAT}", got, "Save the checkpoint again.")
         ) from error
     return checkpoint
 

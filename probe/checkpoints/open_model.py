@@ -55,7 +55,7 @@ def open_model(record: ModelRecord, role: str, *, directory: Path, override: str
         override: a directory, ``.gguf`` file or hub id that the user names.
 
     Raises:
-        CheckpointError: no source exists, or the projectors were trained with another table.
+        CheckpointError: no source exists, or the projectors were trained with another table or vocabulary.
         TableError: a source exists and cannot be read.
     """
     source = override or _available(record, role, directory)
@@ -63,7 +63,9 @@ def open_model(record: ModelRecord, role: str, *, directory: Path, override: str
     # The factor that training saw, whatever this copy's configuration says: the identity is of unscaled rows.
     table = open_table(found, scale=record.embedding_scale)
     _check_identity(record, role, table)
-    return OpenModel(source, table, tokenizer_of(found), record.prompt_end_id, record.eos_id)
+    tokenizer = tokenizer_of(found)
+    _check_vocabulary(record, role, tokenizer)
+    return OpenModel(source, table, tokenizer, record.prompt_end_id, record.eos_id)
 
 
 def _available(record: ModelRecord, role: str, directory: Path) -> str:
@@ -95,6 +97,16 @@ def _check_identity(record: ModelRecord, role: str, table: EmbeddingTable) -> No
             f"Use the {role} with which the projectors were trained.",
         )
     )
+
+
+def _check_vocabulary(record: ModelRecord, role: str, tokenizer: Tokenizer) -> None:
+    """Refuse other ids: the table would give each token the row of another one."""
+    found = tokenizer.vocabulary_sha256()
+    if found == record.vocabulary_sha256:
+        return
+    expected = f"the vocabulary of {record.name}, sha256 {record.vocabulary_sha256[:12]}…"
+    remedy = f"Put the tokenizer with which the projectors were trained beside the {role}."
+    raise CheckpointError(Problem(f"{role} {tokenizer.path}", expected, f"sha256 {found[:12]}…", remedy))
 
 
 def tokenizer_of(found: Path | str) -> Tokenizer:

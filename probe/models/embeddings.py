@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from probe.errors import Problem, TableError
+from probe.models.digests import remembered
 from probe.models.embedding_types import embedding_scale
 from probe.models.table_files import StoredTable, find_table, read_safetensors
 from probe.models.table_foreign import read_gguf, read_torch
@@ -22,12 +23,12 @@ _CONFIG = "config.json"
 # In the order of transformers, so that a directory with several files is read as in training.
 _WEIGHTS = {"model.safetensors": read_safetensors, "pytorch_model.bin": read_torch}
 
-_SAMPLED_ROWS = 1024
+_HASHED_ROWS = 8192  # at a time: 64 MB at a width of 2,048
 
 
 @dataclass(frozen=True)
 class TableIdentity:
-    """Identifies a table by its shape and a hash of a sample of its rows."""
+    """Identifies a table by its shape and a hash of all its rows."""
 
     rows: int
     width: int
@@ -86,10 +87,18 @@ class EmbeddingTable:
         return self.stored.gather(ids) * np.float32(self.scale)
 
     def identity(self) -> TableIdentity:
-        """Shape, and SHA-256 of 1,024 evenly spaced stored rows as float32; equal for every exact storage type."""
-        ids = np.linspace(0, self.rows - 1, min(self.rows, _SAMPLED_ROWS)).astype(np.int64)
-        sample = self.stored.gather(ids).astype("<f4")
-        return TableIdentity(self.rows, self.width, hashlib.sha256(sample.tobytes()).hexdigest())
+        """Shape, and SHA-256 of all stored rows as float32; equal for every exact storage type.
+
+        Of a large file it is remembered until the file changes.
+        """
+        return TableIdentity(self.rows, self.width, remembered(self.stored.file, "embedding table", self._sha256))
+
+    def _sha256(self) -> str:
+        digest = hashlib.sha256()
+        for begin in range(0, self.rows, _HASHED_ROWS):
+            ids = np.arange(begin, min(begin + _HASHED_ROWS, self.rows), dtype=np.int64)
+            digest.update(self.stored.gather(ids).astype("<f4", copy=False).tobytes())
+        return digest.hexdigest()
 
 
 def open_table(source: str | Path, *, scale: float | None = None, download: Download | None = None) -> EmbeddingTable:

@@ -40,7 +40,7 @@ def read_torch(path: Path) -> StoredTable:
     def gather(ids: Ids) -> Rows:
         return table[torch.from_numpy(ids.astype(np.int64))].float().numpy()
 
-    return StoredTable(rows, width, gather)
+    return StoredTable(path, rows, width, gather)
 
 
 def _load_torch(path: Path) -> Mapping[str, object]:
@@ -105,4 +105,4 @@ def read_gguf(path: Path) -> tuple[StoredTable, str]:
     def gather(ids: Ids) -> Rows:
         return dequantize(table[ids], kind)
 
-    return StoredTable(rows, width, gather), str(architecture.contents())
+    return StoredTable(path, rows, width, gather), str(architecture.contents())

@@ -15,6 +15,7 @@ from typing import Any
 
 from probe.errors import CheckpointError, Problem
 from probe.models import encodings
+from probe.models.digests import remembered
 from probe.models.encodings import Encoding
 from probe.tokens import TokenizedText
 
@@ -156,6 +157,9 @@ class Tokenizer:
 
     def vocabulary_sha256(self) -> str:
         """SHA-256 over the lines ``id<TAB>piece``, sorted by id: the name under which gold files know a tokenizer."""
+        return remembered(self.path, "vocabulary", self._vocabulary_sha256)
+
+    def _vocabulary_sha256(self) -> str:
         vocabulary: dict[str, int] = self.backend.get_vocab(with_added_tokens=True)
         lines = (f"{id_}\t{piece}\n" for piece, id_ in sorted(vocabulary.items(), key=lambda item: item[1]))
         return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -23,6 +23,7 @@ from probe.checkpoints.find import Overrides, find_checkpoint
 from probe.checkpoints.opened import OpenCheckpoint, open_checkpoint
 from probe.errors import CheckpointError, OutputError, ProbeError, ProjectorError
 from probe.maps import AttentionMap
+from probe.models.tokenizer import Tokenizer
 from probe.training.trainer.start import start_directory
 
 TEXT = TEXTS[1]
@@ -154,12 +155,12 @@ def test_no_manifest(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b'{"format": 1', "expected JSON"),
+        (b'{"format": 2', "expected JSON"),
         (b"\xff\xfe", "expected JSON"),
         (b"", "expected JSON"),
-        (b'{"format": 2}', "expected format 1; got format 2"),
-        (b"{}", "expected format 1; got format None"),
-        (b"[]", "expected format 1"),
+        (b'{"format": 1}', "expected format 2; got format 1"),
+        (b"{}", "expected format 2; got format None"),
+        (b"[]", "expected format 2"),
     ],
 )
 def test_manifests_that_cannot_be_read(content: bytes, says: str, tmp_path: Path) -> None:
@@ -314,6 +315,23 @@ def test_another_table_is_refused_with_both_hashes(role: str, tmp_path: Path) ->
     assert sources[0].sha256[:12] in text
     assert found[:12] in text
     assert f"Use the {role} with which the projectors were trained" in text
+
+
+@pytest.mark.parametrize("role", ["student", "teacher"])
+def test_another_vocabulary_is_refused_with_both_hashes(role: str, tmp_path: Path) -> None:
+    path = saved(tmp_path)
+    own = getattr(load_checkpoint(path), role).vocabulary_sha256
+    file = tmp_path / role / "tokenizer.json"
+    content = json.loads(file.read_text(encoding="utf-8"))
+    vocabulary = content["model"]["vocab"]
+    first, second = list(vocabulary)[-2:]
+    vocabulary[first], vocabulary[second] = vocabulary[second], vocabulary[first]
+    file.write_text(json.dumps(content), encoding="utf-8")
+    text = message(path)
+    assert f"{role} {file}" in text
+    assert f"sha256 {own[:12]}" in text
+    assert f"sha256 {Tokenizer.load(file.parent).vocabulary_sha256()[:12]}" in text
+    assert f"Put the tokenizer with which the projectors were trained beside the {role}" in text
 
 
 def test_another_width_is_refused_with_both_shapes(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import sys
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import gguf
 import numpy as np
@@ -374,23 +375,28 @@ def test_identity_is_of_values_not_of_storage(tmp_path: Path) -> None:
     assert (narrow.rows, narrow.width, len(narrow.sha256)) == (3000, 8, 64)
 
 
-def test_identity_changes_with_a_sampled_row(tmp_path: Path) -> None:
-    table = torch.randn(3000, 8)
-    before = open_table(write_table(tmp_path / "before", table)).identity()
-    for row in (0, int(np.linspace(0, 2999, 1024)[500]), 2999):
+def test_identity_covers_every_row(tmp_path: Path) -> None:
+    table = torch.randn(20_000, 4)
+    identities = {open_table(write_table(tmp_path / "whole", table)).identity().sha256}
+    for row in (0, 1, 7, 8191, 8192, 19_999):
         changed = table.clone()
         changed[row, 3] += 1e-3
-        assert open_table(write_table(tmp_path / str(row), changed)).identity() != before
-
-
-def test_identity_of_a_small_table_covers_every_row(tmp_path: Path) -> None:
-    table = torch.randn(1023, 4)
-    identities = {open_table(write_table(tmp_path / "whole", table)).identity().sha256}
-    for row in range(0, 1023, 31):
-        changed = table.clone()
-        changed[row] += 1
         identities.add(open_table(write_table(tmp_path / "changed", changed)).identity().sha256)
-    assert len(identities) == 1 + 33
+    assert len(identities) == 1 + 6
+
+
+def test_identity_is_remembered_until_the_file_changes(tmp_path: Path) -> None:
+    table = torch.randn(20_000, 32)  # 2.4 MB
+    directory = write_table(tmp_path / "model", table)
+    opened = open_table(directory)
+    before = opened.identity()
+
+    def fails(ids: Any) -> Any:
+        raise AssertionError("read again")
+
+    assert replace(opened, stored=replace(opened.stored, gather=fails)).identity() == before
+    write_table(directory, table.flip(0))  # of the same size
+    assert open_table(directory).identity() != before
 
 
 # The hub

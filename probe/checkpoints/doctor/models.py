@@ -1,13 +1,9 @@
 """Examine a model: its table and tokenizer, whether it fits the projectors, and its end of sequence (EOS)."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from probe.checkpoints.doctor.findings import Notes, Verdict, fact_of
 from probe.checkpoints.dskd import PROMPT
@@ -19,22 +15,11 @@ from probe.models.table_files import damaged, find_table, read_header
 from probe.models.table_sources import ADAPTER, Download, Source, base_model, find_source, read_json
 from probe.models.tokenizer import Tokenizer
 
-_HASHED_ROWS = 8192  # at a time: 64 MB at a width of 2,048
-
-
-def table_sha256(table: EmbeddingTable) -> str:
-    """SHA-256 of all stored rows as float32, read in blocks; it is the same for every exact storage type."""
-    digest = hashlib.sha256()
-    for begin in range(0, table.rows, _HASHED_ROWS):
-        ids = np.arange(begin, min(begin + _HASHED_ROWS, table.rows), dtype=np.int64)
-        digest.update(table.stored.gather(ids).astype("<f4", copy=False).tobytes())
-    return digest.hexdigest()
-
 
 def hash_all(tables: Mapping[str, EmbeddingTable], notes: Notes) -> dict[str, str]:
-    """Hashes of the tables that can be read completely, by role."""
-    hashes = {role: notes.attempt(role, partial(table_sha256, table)) for role, table in tables.items()}
-    return {role: sha256 for role, sha256 in hashes.items() if sha256 is not None}
+    """SHA-256 of all rows of the tables that can be read, by role."""
+    found = {role: notes.attempt(role, table.identity) for role, table in tables.items()}
+    return {role: identity.sha256 for role, identity in found.items() if identity is not None}
 
 
 _DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
