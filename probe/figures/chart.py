@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from probe.plots.heatmaps.captions import legend_columns
-from probe.plots.style import LIGHT, SERIES, settings, venue_width
+from probe.plots.style import LIGHT, SERIES, our_style, venue_width
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,10 +24,9 @@ def canvas(
 
     ``heights`` says how high rows are against each other; rows share their x-axis.
     """
-    import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    with mpl.rc_context(settings(LIGHT)):
+    with our_style(LIGHT):
         figure = Figure(figsize=(venue_width(venue), height), layout="constrained")
         engine: Any = figure.get_layout_engine()
         engine.set(w_pad=0.03, h_pad=0.03, wspace=0.05)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from probe.errors import OutputError, Problem
 from probe.output.files import replacing_file
-from probe.plots.style import palette, settings
+from probe.plots.style import LIGHT, our_style, palette
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,18 +24,17 @@ def save_figure(figure: "Figure", path: Path, *, dark: bool = False, dpi: int = 
     Raises:
         OutputError: the suffix is none of `SUFFIXES`, or the place cannot be written to.
     """
-    import matplotlib as mpl
-
     check_suffix(path)
     options: Any = {"format": path.suffix[1:], "metadata": _METADATA[path.suffix]}
-    with mpl.rc_context(settings(palette(dark=dark))), replacing_file(path) as temporary:
+    with our_style(palette(dark=dark)), replacing_file(path) as temporary:
         figure.savefig(temporary, dpi=dpi if path.suffix == ".png" else 600, **options)
 
 
 def png_bytes(figure: "Figure", dpi: int) -> bytes:
     """The figure as the bytes of a PNG file."""
     file = BytesIO()
-    figure.savefig(file, format="png", dpi=dpi, metadata=_METADATA[".png"])
+    with our_style(LIGHT):
+        figure.savefig(file, format="png", dpi=dpi, metadata=_METADATA[".png"])
     return file.getvalue()
 
 

@@ -1,5 +1,7 @@
 """How all figures look: colours, fonts, and the widths of venues."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -127,9 +129,20 @@ def font_file() -> Path:
     return Path(get_data_path()) / "fonts" / "ttf" / FONT
 
 
-def settings(colours: Palette) -> Any:
-    """Settings of matplotlib for making and writing a figure."""
+@contextmanager
+def our_style(colours: Palette) -> Generator[None]:
+    """Make and write figures in here: they look the same, to the byte, whatever style the user has set."""
+    import matplotlib as mpl
+
+    with mpl.rc_context():
+        mpl.rcdefaults()  # all settings but those of the window system
+        mpl.rcParams.update(_settings(colours))
+        yield
+
+
+def _settings(colours: Palette) -> Any:
     return {
+        "text.parse_math": False,  # a token may hold dollar signs
         "font.family": "DejaVu Sans",
         "font.size": LARGEST_FONT,
         "text.color": colours.ink,

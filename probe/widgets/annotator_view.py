@@ -15,7 +15,7 @@ from probe.plots.heatmaps.captions import LEGEND, legend_columns
 from probe.plots.heatmaps.drawing import DASHES
 from probe.plots.heatmaps.labels import Label, drawable
 from probe.plots.heatmaps.layout import Content, Layout, lay_out
-from probe.plots.style import LIGHT, settings
+from probe.plots.style import LIGHT, our_style
 from probe.tokens import TokenizedText
 from probe.widgets.annotation import (
     Annotation,
@@ -125,14 +125,13 @@ def _cells(links: Links) -> dict[str, str]:
 
 def picture(state: Annotation) -> "Figure":
     """The row on the screen: student tokens as rows, teacher tokens as columns, links as on the page."""
-    import matplotlib as mpl
     from matplotlib.figure import Figure
 
     row = state.row
     labels = [drawable(side.display()) for side in (row.student, row.teacher)]
     layout = lay_out(Content(labels[0], labels[1], 1, False, lines_below=3), None)
     handles = _legend(state)
-    with mpl.rc_context(settings(LIGHT)):
+    with our_style(LIGHT):
         figure = Figure(figsize=(layout.width, layout.height))
         axes: Any = figure.add_axes(layout.share(layout.panels[0]))
         _grid(axes, labels, layout)

@@ -11,7 +11,7 @@ from probe.plots.heatmaps.heatmap import Look, heatmap
 from probe.plots.heatmaps.page_layout import SHAPES
 from probe.plots.heatmaps.panels import Picture, Scale, Shades, Window, picture, shades
 from probe.plots.saving import png_bytes
-from probe.plots.style import DARK, LIGHT, Palette, palette, settings
+from probe.plots.style import DARK, LIGHT, Palette, our_style, palette
 from probe.tokens import TokenizedText
 from probe.widgets.exploration import Exploration
 
@@ -78,11 +78,9 @@ def top_tokens(weights: np.ndarray, links: Links | None) -> list[list[tuple[int,
 
 def static_picture(state: Exploration) -> bytes:
     """The heatmap as PNG, for a page without a kernel; of a long sentence, only the beginning."""
-    import matplotlib as mpl
-
     rows, columns = state.found.map.weights.shape
     window = None if max(rows, columns) <= STATIC else Window((0, min(rows, STATIC)), (0, min(columns, STATIC)))
-    with mpl.rc_context(settings(palette(dark=False))):
+    with our_style(palette(dark=False)):
         look = Look(scale=state.shown.scale, window=window, fonts=state.fonts)
         figure = heatmap({state.title: state.found.map}, gold=state.found.gold, look=look)
         return png_bytes(figure, DPI)

@@ -13,7 +13,7 @@ from probe.plots.heatmaps.labels import Label, drawable
 from probe.plots.heatmaps.layout import LINE, Content, Layout, lay_out
 from probe.plots.heatmaps.panels import Picture, Scale, Shades, Window, picture, shades
 from probe.plots.saving import check_suffix, save_figure
-from probe.plots.style import palette, settings, venue_width
+from probe.plots.style import our_style, palette, venue_width
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -59,11 +59,9 @@ def heatmap(
         >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
         ['Return', '␣the', '␣path', '␣of', '␣the', '␣file', '.', '⟨eos⟩']
     """
-    import matplotlib as mpl
-
     named = {"": maps} if isinstance(maps, AttentionMap) else maps
     drawn = picture(named, gold, window=look.window, difference=difference)
-    with mpl.rc_context(settings(palette(dark=look.dark))):
+    with our_style(palette(dark=look.dark)):
         return _draw(drawn, look)
 
 

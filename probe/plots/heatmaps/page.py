@@ -71,7 +71,7 @@ def save_page(
     """
     figure = interactive(maps, gold=gold, difference=difference, scale=scale, window=window, dark=dark)
     script = files("probe.plots.heatmaps").joinpath("navigator.js").read_text(encoding="utf-8")
-    config = {"displaylogo": False, "scrollZoom": True, "responsive": False}
+    config = {"displaylogo": False, "scrollZoom": True, "responsive": False, "typesetMath": False}
     body = figure.to_html(
         full_html=False, include_plotlyjs="inline", div_id="heatmap", config=config, post_script=script
     )

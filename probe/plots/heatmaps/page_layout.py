@@ -71,6 +71,7 @@ def arrange(figure: Any, picture: Picture, colours: Palette) -> None:
     width, height = max(left + plot + BAR, 640), head + view[1] * CELL + 70
     grid = {"showgrid": False, "zeroline": False, "showline": True, "linecolor": colours.muted, "mirror": True}
     figure.update_layout(
+        template="plotly",  # not what the user has made the default
         width=width,
         height=height,
         margin={"l": left, "r": width - left - plot, "t": head, "b": 70},

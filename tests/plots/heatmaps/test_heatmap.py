@@ -5,6 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
+import matplotlib.style
 import numpy as np
 import pytest
 from drawn import GOLD, STUDENT, TEACHER, attention, long_map
@@ -22,6 +24,7 @@ from probe.plots.heatmaps.drawing import DASHES
 from probe.plots.heatmaps.heatmap import Look, heatmap, save_heatmap
 from probe.plots.heatmaps.labels import drawable, repeats
 from probe.plots.heatmaps.panels import Scale, Window, picture
+from probe.plots.saving import png_bytes
 from probe.plots.style import DARK, LIGHT, VENUES, Palette
 from probe.tokens import TokenizedText
 
@@ -104,6 +107,31 @@ save_heatmap(attention(), Path({str(second)!r}), gold=GOLD)
 """
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
     assert first.read_bytes() == second.read_bytes()
+
+
+@pytest.mark.parametrize("style", ["ggplot", "dark_background", "usetex"])
+def test_the_style_of_the_user_changes_no_byte(tmp_path: Path, style: str):
+    save_heatmap(attention(), tmp_path / "own.svg", gold=GOLD)
+    with mpl.style.context({"text.usetex": True} if style == "usetex" else style):
+        save_heatmap(attention(), tmp_path / "theirs.svg", gold=GOLD)
+        assert png_bytes(heatmap(attention(), gold=GOLD), 100) == drawn_plainly()
+    assert (tmp_path / "own.svg").read_bytes() == (tmp_path / "theirs.svg").read_bytes()
+
+
+def drawn_plainly() -> bytes:
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        return png_bytes(heatmap(attention(), gold=GOLD), 100)
+
+
+def test_dollar_signs_are_text(tmp_path: Path):
+    text = TokenizedText.from_pieces(r"$$\pi r^2$$ $($", ["$$", r"\pi", "Ġr", "^", "2", "$$", "Ġ$($"])
+    found = AttentionMap("cma", text, text, np.full((8, 8), 1 / 8))
+    save_heatmap({"$x$": found}, tmp_path / "map.svg")
+    written = (tmp_path / "map.svg").read_text(encoding="utf-8")
+    assert "␣$($" in written
+    assert "$$" in written
+    assert "$x$" in written
 
 
 def test_pdf_and_svg_hold_real_text(tmp_path: Path):
