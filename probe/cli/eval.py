@@ -48,6 +48,11 @@ def parser() -> ArgumentParser:
     )
     parser.add_argument("--max-rows", type=int, metavar="N", help="use only the first N rows of each set")
     parser.add_argument("--batch-size", type=int, metavar="N", help="does not change the responses; default 32")
+    parser.add_argument(
+        "--rouge",
+        choices=("words", "characters"),
+        help="what ROUGE-L compares; default words, as published: of a-z and 0-9, which Chinese text has none of",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all results; .json.gz compresses")
     parser.add_argument("--latex", type=Path, metavar="FILE", help="write the table as LaTeX (booktabs)")
     parser.add_argument(
@@ -104,6 +109,7 @@ def _settings(arguments: Namespace) -> "EvaluationPart":
         "max_length": arguments.max_length,
         "max_rows": arguments.max_rows,
         "batch_size": arguments.batch_size,
+        "rouge": arguments.rouge,
     }
     return part_of(EvaluationPart, {key: value for key, value in given.items() if value is not None}, "probe-eval")
 

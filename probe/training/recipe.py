@@ -178,6 +178,8 @@ class EvaluationPart(_Part):
     batch_size: int = Field(default=32, gt=0)
     max_rows: int | None = Field(default=None, gt=0)
     """The first rows of each set alone."""
+    rouge: Literal["words", "characters"] = "words"
+    """What ROUGE-L compares. Words, as published, are of a-z and 0-9: Chinese text has none, and scores 0."""
 
 
 class ReproductionPart(_Part):

@@ -13,10 +13,10 @@ from probe.training.evaluation.generate import generate
 from probe.training.evaluation.likelihood import bits_per_byte
 from probe.training.evaluation.questions import QuestionSet
 from probe.training.evaluation.respond import Model, generation_settings
-from probe.training.evaluation.rouge import score_each
+from probe.training.evaluation.rouge import Unit, score_each
 from probe.training.recipe import EvaluationPart
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Evaluation:
     exact_match: Float[np.ndarray, "seeds questions"]
     bits_per_byte: float
     """Of the first references."""
+    rouge_unit: Unit = "words"
 
     def to_json(self) -> str:
         """Everything, with prompts and responses."""
@@ -41,6 +42,7 @@ class Evaluation:
             "set_sha256": self.questions.digest(),
             "bits_per_byte": self.bits_per_byte,
             "seeds": self.seeds,
+            "rouge_unit": self.rouge_unit,
             "questions": [
                 {
                     "prompt": question.prompt,
@@ -74,6 +76,7 @@ def read_evaluation(text: str, questions: QuestionSet, where: str) -> Evaluation
         rouge_l=np.array([row["rouge_l"] for row in rows], dtype=np.float64).T,
         exact_match=np.array([row["exact_match"] for row in rows], dtype=np.float64).T,
         bits_per_byte=document["bits_per_byte"],
+        rouge_unit=document["rouge_unit"],
     )
 
 
@@ -92,14 +95,16 @@ def evaluate(asked: Model, questions: QuestionSet, part: EvaluationPart) -> Eval
         tuple(generate(model, tokenizer, prompts, settings, batch_size=part.batch_size, seed=seed))
         for seed in seeds or (0,)
     )
-    rouge_l, exact_match = (np.stack(each) for each in zip(*(_scores(questions, r) for r in responses), strict=True))
+    rouge_l, exact_match = (
+        np.stack(each) for each in zip(*(_scores(questions, r, part.rouge) for r in responses), strict=True)
+    )
     lengths = {"max_prompt": part.max_prompt, "max_length": part.max_length}
     bits = bits_per_byte(model, tokenizer, questions.examples, **lengths)
-    return Evaluation(questions, seeds, responses, rouge_l, exact_match, bits)
+    return Evaluation(questions, seeds, responses, rouge_l, exact_match, bits, part.rouge)
 
 
 def _scores(
-    questions: QuestionSet, responses: Sequence[str]
+    questions: QuestionSet, responses: Sequence[str], unit: Unit
 ) -> tuple[Float[np.ndarray, " questions"], Float[np.ndarray, " questions"]]:
-    found = score_each(responses, [question.references for question in questions.questions])
+    found = score_each(responses, [question.references for question in questions.questions], unit)
     return np.array([one.rouge_l for one in found]), np.array([one.exact_match for one in found], dtype=np.float64)

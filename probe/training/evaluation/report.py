@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from probe import __version__
 from probe.output.documents import escape_latex, without_nan
 from probe.output.tables import new_table, number, with_interval
+from probe.training.evaluation.rouge import has_words
 from probe.training.evaluation.summary import OUT_OF_DOMAIN, Score, System
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def to_json(systems: Sequence[System]) -> str:
         "schema": SCHEMA,
         "version": __version__,
         "units": {"rouge_l": "percent", "exact_match": "percent", "bits_per_byte": "bits"},
+        "rouge_unit": next(iter(systems[0].runs.values()))[0].rouge_unit if systems else None,
         "systems": {system.name: _document(system) for system in systems},
     }
     return json.dumps(without_nan(document), ensure_ascii=False, indent=1) + "\n"
@@ -53,7 +55,7 @@ def _plain(found: Score) -> dict[str, float | None]:
 
 def table(systems: Sequence[System]) -> "RenderableType":
     """One row for each system and set, 80 columns wide."""
-    heads = "ROUGE-L\n% [95 %]", "± decoding\nseeds", "± training\nseeds", "exact\n%", "bits a\nbyte"
+    heads = "ROUGE-L\n% [95 % CI]", "± decoding\nseeds", "± training\nseeds", "exact\n%", "bits a\nbyte"
     made = new_table("model", "set", *heads, words=2)
     for system in systems:
         for name in system.sets:
@@ -81,10 +83,23 @@ def reading(systems: Sequence[System]) -> list[str]:
     return [
         f"Decoding: {seeds}. Training seeds: {'; '.join(_training(system) for system in systems)}.",
         f"{_counts(systems[0])}.",
+        *_unseen(systems[0]),
         "± is a standard deviation of the mean over a set; – where there is one seed.",
         "Brackets: 2000 resamples of questions, for these models and samples alone.",
         "Bits a byte: cross-entropy of the references, comparable across tokenizers.",
     ]
+
+
+def _unseen(system: System) -> list[str]:
+    """A warning for each set that ROUGE-L over words is blind to."""
+    warnings: list[str] = []
+    for one in next(iter(system.runs.values())):
+        asked = one.questions.questions
+        without = sum(not any(map(has_words, question.references)) for question in asked)
+        if one.rouge_unit == "words" and without:
+            of = f"{without} of {len(asked)} references of {one.questions.name} have no word of a-z and 0-9"
+            warnings.append(f"{of}: ROUGE-L is 0 there, whatever the response. Take --rouge characters.")
+    return warnings
 
 
 def _training(system: System) -> str:

@@ -77,7 +77,14 @@ def headers(results: Results) -> tuple[str, ...]:
     """The heads of the columns of `rows`."""
     baseline = results.baseline
     against = "baseline" if baseline is None else baseline.name
-    return ("system", "ROUGE-L\n% [95 %]", "±\nseeds", "bits a\nbyte", "top-1\n%", f"− {against}, ROUGE-L\n[95 %]")
+    return (
+        "system",
+        "ROUGE-L\n% [95 % CI]",
+        "±\nseeds",
+        "bits a\nbyte",
+        "top-1\n%",
+        f"− {against}, ROUGE-L\n[95 % CI]",
+    )
 
 
 def table(results: Results) -> "RenderableType":

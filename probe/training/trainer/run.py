@@ -191,5 +191,5 @@ def dev_scores(prepared: Prepared, distiller: Distiller) -> dict[str, float]:
         responses = generate(
             student, prepared.tokenizer, prompts, settings, batch_size=part.batch_size, seed=part.seeds[0]
         )
-        found[ROUGE] = score(responses, [[row.output] for row in dev]).rouge_l
+        found[ROUGE] = score(responses, [[row.output] for row in dev], part.rouge).rouge_l
     return found

@@ -253,7 +253,7 @@ def test_an_evaluation_comes_back_from_its_json(model: Model):
 def test_an_evaluation_of_other_questions_or_of_another_schema_is_refused(model: Model):
     text = evaluate(model, QUESTIONS, GREEDY).to_json()
     other = replace(QUESTIONS, name="other", questions=QUESTIONS.questions[1:])
-    with pytest.raises(TrainingError, match=r"here: expected an evaluation on other, schema 1; got one on tiny"):
+    with pytest.raises(TrainingError, match=r"here: expected an evaluation on other, schema 2; got one on tiny"):
         read_evaluation(text, other, "here")
     for change in ({"schema": 0}, {"schema": None}, {"set_sha256": "0"}):
         with pytest.raises(TrainingError, match="Delete it to evaluate again"):

@@ -73,6 +73,13 @@ def test_rouge_l_knows_no_letters_but_a_to_z():
     assert score(["café"], [["caf"]]) == (100, 0)
 
 
+def test_characters_count_in_every_script():
+    assert rouge_l("北京是首都", "北京是首都") == 0
+    assert rouge_l("北京是首都", "北京是首都", "characters") == 1
+    assert rouge_l("北京是首都", "北京 首府", "characters") == pytest.approx(2 * 3 / (5 + 4))
+    assert rouge_l("Straße", "STRASSE", "characters") == 1
+
+
 def test_two_empty_texts_match_and_score_nothing():
     assert score([""], [[""]]) == (0, 100)
 

@@ -4,6 +4,7 @@ import json
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -373,3 +374,13 @@ def test_every_character_of_latex_is_escaped():
     assert escape_latex("a_b & 50% of $1 #2 {x}") == r"a\_b \& 50\% of \$1 \#2 \{x\}"
     assert escape_latex("\\~^") == r"\textbackslash{}\textasciitilde{}\textasciicircum{}"
     assert escape_latex("café") == "café"
+
+
+def test_a_set_without_words_is_told_beside_the_table() -> None:
+    chinese = QuestionSet("zh", (Question("问", ("北京",)), Question("问", ("上海", "Shanghai"))))
+    seen = replace(evaluation([[0.0, 1.0]]), questions=chinese)
+    warning = "1 of 2 references of zh have no word of a-z and 0-9"
+    assert any(warning in line and "--rouge characters" in line for line in reading([System("cma", {10: [seen]})]))
+    counted = replace(seen, rouge_unit="characters")
+    assert not any("no word" in line for line in reading([System("cma", {10: [counted]})]))
+    assert not any("no word" in line for line in reading(systems()[:1]))

@@ -389,7 +389,7 @@ def test_a_reproduction_makes_all_its_stages_and_a_table(place: Path, whole: tup
     assert len({len(row) for row in table}) == 1
     assert [row[0] for row in table[2:]] == [RAW_STUDENT, "teacher (raw)", "sft", "cma"]
     cells = {row[0]: row[1:] for row in table[2:]}
-    assert table[0][-1] == "− sft, ROUGE-L [95 %]"
+    assert table[0][-1] == "− sft, ROUGE-L [95 % CI]"
     assert [bool(cells[name][-1]) for name in (RAW_STUDENT, "teacher (raw)", "sft", "cma")] == [
         False,
         False,
