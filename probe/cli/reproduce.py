@@ -51,7 +51,7 @@ def _reproduce(arguments: Namespace) -> int:
     from probe.training.evaluation.report import latex
     from probe.training.recipe import read_recipe
     from probe.training.reproduction.plan import Planner
-    from probe.training.reproduction.report import document, markdown, reading, stages, table
+    from probe.training.reproduction.report import bits_table, document, markdown, reading, stages, table
     from probe.training.reproduction.results import collect
     from probe.training.reproduction.systems import compared
     from probe.training.stages import Store
@@ -72,6 +72,7 @@ def _reproduce(arguments: Namespace) -> int:
     console = new_console()
     console.print(stages(results))
     console.print(table(results))
+    console.print(bits_table(results))
     console.print("\n".join(reading(results)))
     console.print(f"\n{out}: {TABLE}, {LATEX}, {RESULTS}")
     return SOME_FAILED if any(outcome.state in ("failed", "not reached") for outcome in results.outcomes) else 0

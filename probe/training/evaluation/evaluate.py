@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from probe.errors import Problem, TrainingError
 from probe.training.evaluation.generate import generate
-from probe.training.evaluation.likelihood import bits_per_byte
+from probe.training.evaluation.likelihood import Fitted, bits_per_byte, fitted_bits_per_byte
 from probe.training.evaluation.questions import QuestionSet
 from probe.training.evaluation.respond import Model, generation_settings
 from probe.training.evaluation.rouge import Unit, score_each
@@ -32,6 +32,8 @@ class Evaluation:
     exact_match: Float[np.ndarray, "seeds questions"]
     bits_per_byte: float
     """Of the first references."""
+    fitted: Fitted = field(default_factory=Fitted)
+    """The same at a fitted temperature."""
     rouge_unit: Unit = "words"
 
     def to_json(self) -> str:
@@ -41,6 +43,7 @@ class Evaluation:
             "set": self.questions.name,
             "set_sha256": self.questions.digest(),
             "bits_per_byte": self.bits_per_byte,
+            "fitted": asdict(self.fitted),
             "seeds": self.seeds,
             "rouge_unit": self.rouge_unit,
             "questions": [
@@ -76,6 +79,7 @@ def read_evaluation(text: str, questions: QuestionSet, where: str) -> Evaluation
         rouge_l=np.array([row["rouge_l"] for row in rows], dtype=np.float64).T,
         exact_match=np.array([row["exact_match"] for row in rows], dtype=np.float64).T,
         bits_per_byte=document["bits_per_byte"],
+        fitted=Fitted(**document["fitted"]),
         rouge_unit=document["rouge_unit"],
     )
 
@@ -100,7 +104,8 @@ def evaluate(asked: Model, questions: QuestionSet, part: EvaluationPart) -> Eval
     )
     lengths = {"max_prompt": part.max_prompt, "max_length": part.max_length}
     bits = bits_per_byte(model, tokenizer, questions.examples, **lengths)
-    return Evaluation(questions, seeds, responses, rouge_l, exact_match, bits, part.rouge)
+    fitted = fitted_bits_per_byte(model, tokenizer, questions.examples, **lengths)
+    return Evaluation(questions, seeds, responses, rouge_l, exact_match, bits, fitted, part.rouge)
 
 
 def _scores(

@@ -1,22 +1,47 @@
-"""Bits per byte: how well a model predicts references, comparable across tokenizers."""
+"""Bits per byte: how well a model predicts references, comparable across tokenizers.
+
+As they are, they measure calibration with the rest: a student that is as good but too sure of itself has more. At a
+fitted temperature they do not.
+"""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from jaxtyping import Float
 
 from probe.checkpoints.dskd import MAX_LENGTH, MAX_PROMPT
 from probe.errors import Problem, TrainingError
 from probe.models.tokenizer import Tokenizer
-from probe.training.criteria.views import Positions, response_positions, view
+from probe.training.criteria.views import Positions, View, response_positions, view
 from probe.training.criteria.vocabulary import Workspace, vocabulary_losses
 from probe.training.examples import Encoded, Example, tokenize
 
 ROWS = 4
 """Examples that are run at once."""
+TEMPERATURES = np.geomspace(0.5, 2.0, 25)
+"""Where likelihoods are computed; between these they are interpolated in the logarithm."""
+POSITIONS = 64
+"""Rows of logits that are held at once for every temperature."""
 
 
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """Bits per byte with logits divided by a fitted temperature.
+
+    Each half of the examples has the temperature that is best for the other half, so none is fitted on what it is
+    measured on. None where there is one example.
+    """
+
+    bits_per_byte: float | None = None
+    temperature: float | None = None
+    """The mean of both halves'; above 1, the model was too sure."""
+
+
+@torch.no_grad()
 def bits_per_byte(
     model: Any,
     tokenizer: Tokenizer,
@@ -44,19 +69,75 @@ def bits_per_byte(
     if not size:
         got = f"prompts that fill max_length = {max_length}"
         raise TrainingError(Problem("bits per byte", "room for a response", got, "Raise max_length."))
-    encoded = [one for one in encoded if len(one.targets)]
+    workspace, nats = Workspace(), 0.0
+    for seen in _views(model, [one for one in encoded if len(one.targets)]):
+        nats += vocabulary_losses(seen.flat_states, seen.head, seen.targets, workspace).nll.item()
+    return nats / math.log(2) / size
+
+
+@torch.no_grad()
+def fitted_bits_per_byte(
+    model: Any,
+    tokenizer: Tokenizer,
+    examples: Sequence[Example],
+    *,
+    max_prompt: int = MAX_PROMPT,
+    max_length: int = MAX_LENGTH,
+) -> Fitted:
+    """`bits_per_byte` at a temperature that every second example fits for the others.
+
+    Raises:
+        TrainingError: a prompt is empty.
+    """
+    encoded = [tokenize(example, tokenizer, max_prompt=max_prompt, max_length=max_length) for example in examples]
+    sizes = [_spelt(e.output, one, tokenizer) for e, one in zip(examples, encoded, strict=True)]
+    nats = np.stack([_nats(model, [one for one in encoded[half::2] if len(one.targets)]) for half in range(2)])
+    total = sum(sizes)
+    if not all(nats[:, 0]):
+        return Fitted()
+    chosen = [_best(nats[1 - half]) for half in range(2)]
+    found = sum(float(_curve(nats[half])(at)) for half, at in enumerate(chosen))
+    return Fitted(found / math.log(2) / total, float(np.exp(np.mean(chosen))))
+
+
+def _nats(model: Any, encoded: Sequence[Encoded]) -> Float[np.ndarray, " temperatures"]:
+    """Cross-entropy of all targets at each of the temperatures."""
+    found = np.zeros(len(TEMPERATURES))
+    for seen in _views(model, encoded):
+        for begin in range(0, len(seen.targets), POSITIONS):
+            logits = (seen.flat_states[begin : begin + POSITIONS] @ seen.head.T).float()
+            targets = seen.targets[begin : begin + POSITIONS, None]
+            of_target = logits.gather(1, targets)[:, 0]
+            for number, temperature in enumerate(TEMPERATURES.tolist()):
+                found[number] += (torch.logsumexp(logits / temperature, 1) - of_target / temperature).sum().item()
+    return found
+
+
+def _curve(nats: Float[np.ndarray, " temperatures"]) -> Any:
+    from scipy.interpolate import CubicSpline
+
+    return CubicSpline(np.log(TEMPERATURES), nats)
+
+
+def _best(nats: Float[np.ndarray, " temperatures"]) -> float:
+    """The logarithm of the temperature with the least cross-entropy."""
+    from scipy.optimize import minimize_scalar
+
+    ends = float(np.log(TEMPERATURES[0])), float(np.log(TEMPERATURES[-1]))
+    found: Any = minimize_scalar(_curve(nats), bounds=ends, method="bounded", options={"xatol": 1e-7})
+    return float(found.x)
+
+
+def _views(model: Any, encoded: Sequence[Encoded]) -> Iterator[View]:
+    """What the model makes of some examples at a time, without dropout."""
     was_training = model.training
     model.eval()
-    workspace, nats = Workspace(), 0.0
     device = next(model.parameters()).device
-    with torch.no_grad():
-        for begin in range(0, len(encoded), ROWS):
-            on_cpu = response_positions(encoded[begin : begin + ROWS])
-            moved: dict[str, Any] = {key: None if t is None else t.to(device) for key, t in on_cpu._asdict().items()}
-            seen = view(model, Positions(**moved))
-            nats += vocabulary_losses(seen.flat_states, seen.head, seen.targets, workspace).nll.item()
+    for begin in range(0, len(encoded), ROWS):
+        on_cpu = response_positions(encoded[begin : begin + ROWS])
+        moved: dict[str, Any] = {key: None if t is None else t.to(device) for key, t in on_cpu._asdict().items()}
+        yield view(model, Positions(**moved))
     model.train(was_training)
-    return nats / math.log(2) / size
 
 
 def _spelt(response: str, encoded: Encoded, tokenizer: Tokenizer) -> int:

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +38,11 @@ def _document(system: System) -> dict[str, Any]:
     for name in system.sets:
         rows[name] = {metric: _plain(system.figure(metric, name)) for metric in METRICS}
         mean, over_training = system.bits_per_byte(name)
-        rows[name]["bits_per_byte"] = {"mean": mean, "over_training": over_training}
+        rows[name]["bits_per_byte"] = {
+            "mean": mean,
+            "over_training": over_training,
+            "fitted": asdict(system.fitted(name)),
+        }
         ((digest, _),) = system.asked(name)
         rows[name]["questions"] = system.scores("rouge_l", name).shape[-1]
         rows[name]["set_sha256"] = digest
@@ -55,15 +60,16 @@ def _plain(found: Score) -> dict[str, float | None]:
 
 def table(systems: Sequence[System]) -> "RenderableType":
     """One row for each system and set, 80 columns wide."""
-    heads = "ROUGE-L\n% [95 % CI]", "± decoding\nseeds", "± training\nseeds", "exact\n%", "bits a\nbyte"
+    heads = "ROUGE-L\n% [95 % CI]", "± decoding\nseeds", "± training\nseeds", "exact\n%", "bits a\nbyte", "fit-\nted"
     made = new_table("model", "set", *heads, words=2)
     for system in systems:
         for name in system.sets:
-            bits, _ = system.bits_per_byte(name)
-            made.add_row(*_cells(system, name, system.figure("rouge_l", name)), _percent(system, name), f"{bits:.3f}")
+            cells = _cells(system, name, system.figure("rouge_l", name)), _percent(system, name)
+            bits, fitted = system.bits_per_byte(name)[0], system.fitted(name).bits_per_byte
+            made.add_row(*cells[0], cells[1], f"{bits:.3f}", number(fitted, ".3f") or "–")
         average = system.out_of_domain("rouge_l")
         if average is not None:
-            made.add_row(*_cells(system, OUT_OF_DOMAIN, average), _percent(system, *system.sets[1:]), "")
+            made.add_row(*_cells(system, OUT_OF_DOMAIN, average), _percent(system, *system.sets[1:]), "", "")
     return made
 
 
@@ -86,7 +92,8 @@ def reading(systems: Sequence[System]) -> list[str]:
         *_unseen(systems[0]),
         "± is a standard deviation of the mean over a set; – where there is one seed.",
         "Brackets: 2000 resamples of questions, for these models and samples alone.",
-        "Bits a byte: cross-entropy of the references, comparable across tokenizers.",
+        "Bits a byte: cross-entropy of the references, comparable across tokenizers; fitted: at the",
+        "temperature that each half of the references has best for the other half.",
     ]
 
 

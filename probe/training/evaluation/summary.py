@@ -9,8 +9,9 @@ import numpy as np
 from jaxtyping import Float
 
 from probe.errors import Problem, TrainingError
-from probe.stats import CONFIDENCE, RESAMPLES, SEED, Estimate
+from probe.stats import CONFIDENCE, RESAMPLES, SEED, Estimate, as_float, known
 from probe.training.evaluation.evaluate import Evaluation
+from probe.training.evaluation.likelihood import Fitted
 
 Metric = Literal["rouge_l", "exact_match"]
 OUT_OF_DOMAIN = "out of domain"
@@ -69,10 +70,19 @@ class System:
 
     def bits_per_byte(self, set_: str) -> tuple[float, float]:
         """Mean and standard deviation over training seeds."""
-        values = np.array(
-            [one.bits_per_byte for run in self.runs.values() for one in run if one.questions.name == set_]
-        )
+        values = self.bits(set_)
         return float(values.mean()), deviation(values)
+
+    def fitted(self, set_: str) -> Fitted:
+        """Means over training seeds."""
+        found = [one.fitted for run in self.runs.values() for one in run if one.questions.name == set_]
+        means = [np.mean([as_float(getattr(one, part)) for one in found]) for part in ("bits_per_byte", "temperature")]
+        return Fitted(*(known(float(mean)) for mean in means))
+
+    def bits(self, set_: str, *, fitted: bool = False) -> Float[np.ndarray, " training"]:
+        """Bits per byte of each training seed, as they are or at a fitted temperature."""
+        found = [one for run in self.runs.values() for one in run if one.questions.name == set_]
+        return np.array([as_float(one.fitted.bits_per_byte) if fitted else one.bits_per_byte for one in found])
 
 
 def figure(scores: Sequence[Float[np.ndarray, "training decoding _"]]) -> Score:
@@ -97,6 +107,27 @@ def difference(system: System, other: System, metric: Metric, set_: str) -> Scor
             Problem(f"{system.name} against {other.name}", "the same seeds and questions", got, "Pair.")
         )
     return figure([100 * (first - second)])
+
+
+def bits_difference(system: System, other: System, set_: str, *, fitted: bool) -> Estimate:
+    """How many bits per byte a system needs more than another, paired by training seed, with the t interval over seeds.
+
+    Raises:
+        TrainingError: they were not evaluated with the same seeds and questions.
+    """
+    if list(system.runs) != list(other.runs) or system.asked(set_) != other.asked(set_):
+        got = f"seeds {list(system.runs)} and {list(other.runs)}"
+        raise TrainingError(
+            Problem(f"{system.name} against {other.name}", "the same seeds and questions", got, "Pair.")
+        )
+    found = system.bits(set_, fitted=fitted) - other.bits(set_, fitted=fitted)
+    mean, count = float(found.mean()), len(found)
+    if count < 2:
+        return Estimate.of(mean, math.nan, math.nan)
+    from scipy.stats import t
+
+    half = float(t.ppf((1 + CONFIDENCE) / 2, count - 1)) * deviation(found) / math.sqrt(count)
+    return Estimate(known(mean), known(mean - half), known(mean + half))
 
 
 def interval(means: Sequence[Float[np.ndarray, " _"]]) -> tuple[float, float]:

@@ -4,6 +4,7 @@ import json
 import math
 import platform
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from probe.output.documents import markdown_table
 from probe.output.tables import new_table, number, with_interval
 from probe.stats import ENOUGH_SEEDS
 from probe.training.evaluation.report import to_json
-from probe.training.evaluation.summary import System, difference
+from probe.training.evaluation.summary import System, bits_difference, difference
 from probe.training.reproduction.results import BEFORE, Results
 
 if TYPE_CHECKING:
@@ -62,15 +63,23 @@ def _top_1(results: Results, name: str) -> str:
 
 
 def _difference(results: Results, system: System) -> str:
+    paired = _paired(results, system)
+    if paired is None:
+        return ""
+    found = difference(*paired, "rouge_l", system.sets[0])
+    return with_interval(found.mean, partial(number, form="+.1f"))
+
+
+def _paired(results: Results, system: System) -> tuple[System, System] | None:
+    """A method and the baseline with the training seeds that both have; None where there is nothing to compare."""
     baseline = results.baseline
     if baseline is None or system is baseline or not results.is_method(system):
-        return ""
+        return None
     common = [seed for seed in system.runs if seed in baseline.runs]
     if not common:
-        return ""
+        return None
     ours, theirs = (System(one.name, {seed: one.runs[seed] for seed in common}) for one in (system, baseline))
-    found = difference(ours, theirs, "rouge_l", system.sets[0])
-    return with_interval(found.mean, partial(number, form="+.1f"))
+    return ours, theirs
 
 
 def headers(results: Results) -> tuple[str, ...]:
@@ -95,10 +104,60 @@ def table(results: Results) -> "RenderableType":
     return made
 
 
+BITS_HEADS = (
+    "system",
+    "bits per byte\nas is",
+    "− {against}\n[95 % CI]",
+    "fitted",
+    "− {against}\n[95 % CI]",
+    "temper-\nature",
+)
+
+
+def bits_rows(results: Results) -> list[tuple[str, ...]]:
+    """Bits per byte on the first set, as they are and at a fitted temperature, each less the baseline's by seed."""
+    found: list[tuple[str, ...]] = []
+    for system in results.systems:
+        name = system.sets[0]
+        of = system.fitted(name)
+        found.append(
+            (
+                _name(results, system),
+                f"{system.bits_per_byte(name)[0]:.4f}",
+                _bits_difference(results, system, fitted=False),
+                number(of.bits_per_byte, ".4f") or "–",
+                _bits_difference(results, system, fitted=True),
+                number(of.temperature, ".2f") or "–",
+            )
+        )
+    return found
+
+
+def _bits_difference(results: Results, system: System, *, fitted: bool) -> str:
+    paired = _paired(results, system)
+    if paired is None:
+        return ""
+    found = bits_difference(*paired, system.sets[0], fitted=fitted)
+    return with_interval(found, partial(number, form="+.4f"))
+
+
+def bits_table(results: Results) -> "RenderableType":
+    """The table of bits per byte, 80 columns wide."""
+    made = new_table(*_bits_heads(results))
+    for row in bits_rows(results):
+        made.add_row(*row)
+    return made
+
+
+def _bits_heads(results: Results) -> list[str]:
+    against = "baseline" if results.baseline is None else results.baseline.name
+    return [head.format(against=against) for head in BITS_HEADS]
+
+
 def markdown(results: Results) -> str:
-    """The same for a document."""
-    heads = [header.replace("\n", " ") for header in headers(results)]
-    return markdown_table(heads, rows(results))
+    """Both tables for a document."""
+    tables = (headers(results), rows(results)), (_bits_heads(results), bits_rows(results))
+    return "\n".join(markdown_table([head.replace("\n", " ") for head in heads], made) for heads, made in tables)
 
 
 def reading(results: Results) -> list[str]:
@@ -112,8 +171,9 @@ def reading(results: Results) -> list[str]:
         f"Recipe {recipe.name}: students begin raw, projectors begin as {recipe.objective.start};",
         f"{plan.teacher}; training seeds: {_listed(seeds)}; decoding seeds: {_listed(decoding)};",
         f"{sets}; ROUGE-L of the first, top-1 of the gold pairs.",
-        "± is a standard deviation over training seeds; brackets are 95 % over questions,",
-        "for these checkpoints and samples alone.",
+        "± is a standard deviation over training seeds; brackets are 95 % CI: of ROUGE-L over questions,",
+        "for these checkpoints and samples alone; of bits per byte over training seeds.",
+        "Fitted: at the temperature that each half of the questions has best for the other half.",
     ]
     if len(seeds) < ENOUGH_SEEDS:
         lines.append(f"Checkpoints, not methods: a claim about methods needs {ENOUGH_SEEDS} paired seeds.")
@@ -144,6 +204,12 @@ def document(results: Results) -> str:
         "bits per byte": {
             system.name: {
                 str(seed): {one.questions.name: one.bits_per_byte for one in run} for seed, run in system.runs.items()
+            }
+            for system in results.systems
+        },
+        "bits per byte, fitted": {
+            system.name: {
+                str(seed): {one.questions.name: asdict(one.fitted) for one in run} for seed, run in system.runs.items()
             }
             for system in results.systems
         },

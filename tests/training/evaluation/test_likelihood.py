@@ -12,7 +12,7 @@ from directories import save_model
 
 from probe.errors import TrainingError
 from probe.models.tokenizer import Tokenizer
-from probe.training.evaluation.likelihood import ROWS, bits_per_byte
+from probe.training.evaluation.likelihood import ROWS, bits_per_byte, fitted_bits_per_byte
 from probe.training.examples import Example
 from probe.training.recipe import Lora, StudentPart
 from probe.training.trainer.setup import load_student
@@ -178,3 +178,66 @@ def test_what_cannot_be_measured_is_refused(places: dict[str, Path]):
         bits_per_byte(model, tokenizer, [Example("Read it", "twice")], max_prompt=1, max_length=1)
     with pytest.raises(TrainingError, match="expected a prompt; got an empty one"):
         bits_per_byte(model, tokenizer, [EXAMPLES[0], Example("", "twice")], **LENGTHS)
+
+
+# At a fitted temperature
+
+
+@pytest.fixture(scope="module")
+def taught(places: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that knows a little of the examples: of random weights, the best temperature is without end."""
+    model, tokenizer = load(places["llama"])
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    torch.manual_seed(0)
+    for step in range(30):
+        example = EXAMPLES[step % 2]  # one of each half
+        ids = [*tokenizer.encode_prompt(example.prompt), *tokenizer.encode(example.output), tokenizer.eos_id]
+        model.train()(input_ids=torch.tensor([ids]), labels=torch.tensor([ids])).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    with torch.no_grad():
+        model.get_output_embeddings().weight.mul_(2.0)  # so that its best temperature is about 1
+    place = tmp_path_factory.mktemp("taught")
+    model.save_pretrained(place)
+    (place / "tokenizer.json").write_bytes((places["llama"] / "tokenizer.json").read_bytes())
+    return place
+
+
+def sharper(place: Path, factor: float) -> Any:
+    """The model of a directory with logits times a factor."""
+    model, _ = load(place)
+    with torch.no_grad():
+        model.get_output_embeddings().weight.mul_(factor)
+    return model
+
+
+@pytest.mark.parametrize("factor", [0.8, 1.0, 1.25])
+def test_a_fitted_temperature_undoes_a_factor_on_the_logits(taught: Path, factor: float) -> None:
+    tokenizer = Tokenizer.load(taught)
+    as_is = fitted_bits_per_byte(sharper(taught, 1.0), tokenizer, EXAMPLES, **LENGTHS)
+    found = fitted_bits_per_byte(sharper(taught, factor), tokenizer, EXAMPLES, **LENGTHS)
+    assert as_is.bits_per_byte is not None
+    assert as_is.temperature is not None
+    assert 0.7 < as_is.temperature < 1.5
+    assert found.bits_per_byte == pytest.approx(as_is.bits_per_byte, rel=1e-5)
+    assert found.temperature == pytest.approx(factor * as_is.temperature, rel=2e-3)
+
+
+def test_each_half_has_the_temperature_of_the_other(taught: Path) -> None:
+    tokenizer = Tokenizer.load(taught)
+    halves = EXAMPLES[0::2], EXAMPLES[1::2]
+    grid = [2 ** (k / 40) for k in range(-40, 41)]
+    models = {temperature: sharper(taught, 1 / temperature) for temperature in grid}
+    best = [min(grid, key=lambda one: plain(models[one], tokenizer, half)) for half in halves]
+    sizes = [sum(len(e.output.encode()) for e in half) for half in halves]
+    crossed = [plain(models[at], tokenizer, half) for at, half in zip(reversed(best), halves, strict=True)]
+    expected = sum(bits * size for bits, size in zip(crossed, sizes, strict=True)) / sum(sizes)
+    found = fitted_bits_per_byte(models[1.0], tokenizer, EXAMPLES, **LENGTHS)
+    assert best[0] != best[1]
+    assert found.bits_per_byte == pytest.approx(expected, rel=5e-3)
+
+
+def test_of_one_example_no_temperature_is_known(places: dict[str, Path]) -> None:
+    found = fitted_bits_per_byte(*load(places["gpt2"]), EXAMPLES[:1], **LENGTHS)
+    assert found.bits_per_byte is None
+    assert found.temperature is None

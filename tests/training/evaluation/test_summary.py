@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,19 @@ from probe.errors import TrainingError
 from probe.output.tables import number
 from probe.stats import Estimate
 from probe.training.evaluation.evaluate import Evaluation
+from probe.training.evaluation.likelihood import Fitted
 from probe.training.evaluation.questions import Question, QuestionSet
 from probe.training.evaluation.report import escape_latex, latex, reading, table, to_json
-from probe.training.evaluation.summary import OUT_OF_DOMAIN, Score, System, deviation, difference, figure, interval
+from probe.training.evaluation.summary import (
+    OUT_OF_DOMAIN,
+    Score,
+    System,
+    bits_difference,
+    deviation,
+    difference,
+    figure,
+    interval,
+)
 
 
 def set_of(name: str, count: int, prompt: str = "prompt") -> QuestionSet:
@@ -38,6 +48,7 @@ def evaluation(
         rouge_l=rouge,
         exact_match=(rouge == 1).astype(np.float64),
         bits_per_byte=bits,
+        fitted=Fitted(bits - 0.1, 1.1),
     )
 
 
@@ -328,7 +339,11 @@ def test_json_has_every_figure_and_null_where_a_number_is_not_known():
     assert cell["over_training"] is None
     assert (cell["mean"], cell["low"], cell["high"]) == (found.mean.value, found.mean.low, found.mean.high)
     assert cell["over_decoding"] == found.over_decoding
-    assert read["sets"]["dolly"]["bits_per_byte"] == {"mean": one.bits_per_byte("dolly")[0], "over_training": None}
+    assert read["sets"]["dolly"]["bits_per_byte"] == {
+        "mean": one.bits_per_byte("dolly")[0],
+        "over_training": None,
+        "fitted": asdict(one.fitted("dolly")),
+    }
     (trained,) = [document["systems"][each.name] for each in others[:1]]
     assert trained["training_seeds"] == [10, 20]
     single = json.loads(to_json([System("a", {10: [evaluation([[0.5]])]})]), parse_constant=refuse)
@@ -384,3 +399,27 @@ def test_a_set_without_words_is_told_beside_the_table() -> None:
     counted = replace(seen, rouge_unit="characters")
     assert not any("no word" in line for line in reading([System("cma", {10: [counted]})]))
     assert not any("no word" in line for line in reading(systems()[:1]))
+
+
+def test_bits_are_compared_by_training_seed_with_the_t_interval() -> None:
+    ours = System(
+        "cma",
+        {
+            n: [replace(evaluation([[0.5, 0.5]], bits=b), fitted=Fitted(b - 1, 1.2))]
+            for n, b in zip((1, 2, 3), (1.5, 1.7, 1.9), strict=True)
+        },
+    )
+    theirs = System(
+        "sft",
+        {
+            n: [replace(evaluation([[0.5, 0.5]], bits=b), fitted=Fitted(b - 1, 1.0))]
+            for n, b in zip((1, 2, 3), (1.4, 1.5, 1.6), strict=True)
+        },
+    )
+    found = bits_difference(ours, theirs, "dolly", fitted=False)
+    half = 4.30265 * 0.1 / math.sqrt(3)
+    assert list(found) == pytest.approx([0.2, 0.2 - half, 0.2 + half], rel=1e-5)
+    assert list(bits_difference(ours, theirs, "dolly", fitted=True)) == pytest.approx(list(found))
+    assert ours.fitted("dolly").temperature == pytest.approx(1.2)
+    with pytest.raises(TrainingError, match="the same seeds"):
+        bits_difference(ours, System("sft", {7: theirs.runs[1]}), "dolly", fitted=False)

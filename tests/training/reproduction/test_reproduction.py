@@ -386,8 +386,11 @@ def test_a_reproduction_makes_all_its_stages_and_a_table(place: Path, whole: tup
     table = [
         [cell.strip() for cell in line.strip("|").split("|")] for line in (out / "table.md").read_text().splitlines()
     ]
-    assert len({len(row) for row in table}) == 1
-    assert [row[0] for row in table[2:]] == [RAW_STUDENT, "teacher (raw)", "sft", "cma"]
+    table, bits = table[: table.index([""])], table[table.index([""]) + 1 :]
+    assert {len(row) for row in table} == {len(row) for row in bits} == {6}
+    assert [row[0] for row in table[2:]] == [row[0] for row in bits[2:]] == [RAW_STUDENT, "teacher (raw)", "sft", "cma"]
+    assert [bool(row[2]) for row in bits[2:]] == [bool(row[4]) for row in bits[2:]] == [False, False, False, True]
+    assert all(row[1] and row[3] and row[5] for row in bits[2:])
     cells = {row[0]: row[1:] for row in table[2:]}
     assert table[0][-1] == "− sft, ROUGE-L [95 % CI]"
     assert [bool(cells[name][-1]) for name in (RAW_STUDENT, "teacher (raw)", "sft", "cma")] == [
