@@ -53,16 +53,17 @@ def _reproduce(arguments: Namespace) -> int:
     from probe.training.reproduction.plan import Planner
     from probe.training.reproduction.report import bits_table, document, markdown, reading, stages, table
     from probe.training.reproduction.results import collect
-    from probe.training.reproduction.systems import compared
+    from probe.training.reproduction.systems import as_run, compared
     from probe.training.stages import Store
 
     methods, settings = _apart(arguments.methods or [])
     seeds = [f"reproduction.seeds={arguments.seeds}"] if arguments.seeds else []
     recipe = read_recipe(arguments.recipe, [*arguments.settings, *settings, *seeds])
+    chosen = compared(recipe, methods)
     out: Path = arguments.out or Path("runs") / f"reproduce-{recipe.name}"
     store = Store(out / "stages")
-    plan = Planner(recipe, arguments.pairs, store).plan(
-        compared(recipe, methods), list(dict.fromkeys(recipe.reproduction.seeds))
+    plan = Planner(as_run(recipe, chosen), arguments.pairs, store).plan(
+        chosen, list(dict.fromkeys(recipe.reproduction.seeds))
     )
     with store.held():
         results = collect(plan, store.run(plan.stages, _tell), store)

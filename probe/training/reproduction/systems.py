@@ -36,6 +36,17 @@ def compared(recipe: Recipe, names: Sequence[str] | None) -> list[Compared]:
     return found
 
 
+def as_run(recipe: Recipe, methods: Sequence[Compared]) -> Recipe:
+    """The recipe with every variant in full and the methods that are compared: what is to be recorded.
+
+    A variant holds what it was given alone, and its other keys would be written down with defaults of their own.
+    """
+    part = recipe.reproduction
+    variants = {name: _objective(recipe, name, ()) for name in part.variants}
+    names = [one.name for one in methods]
+    return recipe.model_copy(update={"reproduction": part.model_copy(update={"variants": variants, "methods": names})})
+
+
 def _objective(recipe: Recipe, name: str, every: Sequence[str]) -> ObjectivePart:
     if name in recipe.reproduction.variants:
         variant = recipe.reproduction.variants[name]

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, get_args
 import pytest
 from directories import TEXTS
 from places import ROOT
-from trainer_runs import content, environment, save_pair, write_recipe
+from trainer_runs import assert_same_bits, content, environment, save_pair, write_recipe
 
 from probe.chunks import content_mask
 from probe.cli.reproduce import main
@@ -435,6 +435,38 @@ def test_results_hold_every_figure_stage_and_version(place: Path, whole: tuple[P
     top = [read["probes"]["cma"][seed]["figures"]["cma"]["top-1"]["value"] for seed in ("1", "2")]
     line = next(line for line in (file.parent / "out" / "table.md").read_text().splitlines() if "| cma |" in line)
     assert f"{100 * sum(top) / 2:.1f}±" in line
+
+
+def test_what_is_recorded_is_what_ran(place: Path, tmp_path: Path, reproduce: Reproduce):
+    """Variants and methods as they ran; a recipe rebuilt from the record trains the same weights."""
+    variants = {"mild": {"kd_rate": 0.1}, "uld": {"skew": 0.2}}
+    file = recipe_file(place, tmp_path / "a.toml", variants, objective={"method": "cma-ga", "temperature": 3.0})
+    assert reproduce(file, "--seeds", "1", "--methods", "mild").code == 0
+    recorded = json.loads((tmp_path / "out" / "results.json").read_text())["recipe"]
+    found = recorded["reproduction"]["variants"]["mild"]
+    assert (found["method"], found["kq_hidden"], found["temperature"], found["kd_rate"]) == ("cma-ga", 8, 3.0, 0.1)
+    assert recorded["reproduction"]["variants"]["uld"]["method"] == "uld"
+    assert recorded["reproduction"]["methods"] == ["mild"]
+    again = write_record(tmp_path / "again" / "a.toml", recorded)
+    assert reproduce(again).code == 0
+    trained = [next((d / "out" / "stages").glob("train-mild-1-*/checkpoint-2")) for d in (tmp_path, again.parent)]
+    assert_same_bits(*trained)
+
+
+def write_record(file: Path, recorded: Mapping[str, Any]) -> Path:
+    """A recorded recipe as a file, whose tables hold tables."""
+
+    def lines(table: Mapping[str, Any], prefix: str) -> Iterator[str]:
+        plain = {key: value for key, value in table.items() if value is not None and not isinstance(value, dict)}
+        yield from (f"{key} = {json.dumps(value)}" for key, value in plain.items())
+        for key, value in table.items():
+            if isinstance(value, dict):
+                yield f"[{prefix}{json.dumps(key)}]"
+                yield from lines(value, f"{prefix}{json.dumps(key)}.")
+
+    file.parent.mkdir(parents=True)
+    file.write_text("\n".join(lines(recorded, "")) + "\n")
+    return file
 
 
 def test_seeds_differ_and_methods_too(whole: tuple[Path, Done]):
