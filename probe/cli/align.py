@@ -20,13 +20,26 @@ if TYPE_CHECKING:
     from probe.report.values import ProbeReport
 
 
-SECTIONS = ("method", "phenomenon", "token", "reading", "length", "mass", "aligner", "backward", "triple")
+SECTIONS = (
+    "method",
+    "phenomenon",
+    "token",
+    "reading",
+    "length",
+    "mass",
+    "aligner",
+    "backward",
+    "triple",
+    "comparison",
+    "all",
+)
 """A copy of the names in probe.report.tables: importing that module would make --help slow."""
 
 EXAMPLES = """examples:
   probe-align --pairs alignments/gold.tsv
   probe-align --pairs alignments/gold.tsv --checkpoint smollm2-gemma3-projectors
-  probe-align --pairs alignments/gold.tsv --by aligner --by mass --methods lexical,bigram
+  probe-align --pairs alignments/gold.tsv --by all --explain
+  probe-align --pairs alignments/gold.tsv --by token --against diagonal
   probe-align --pairs alignments/gold.tsv --maps align.jsonl
   probe-align --pairs alignments/gold.tsv --functional --refit-on responses.txt
   probe-align --pairs alignments/gold.tsv --checkpoint demo-cma-step-100 --checkpoint demo-cma-step-200
@@ -65,8 +78,14 @@ def parser() -> ArgumentParser:
         action="append",
         choices=SECTIONS,
         metavar="SECTION",
-        help=f"print only this table: {', '.join(SECTIONS)}; may be repeated",
+        help=f"print this table instead of the overview: {', '.join(SECTIONS)}; may be repeated",
     )
+    parser.add_argument(
+        "--against",
+        metavar="METHOD",
+        help="in the tables by phenomenon, token and length: the difference to this method, with its 95 %% CI",
+    )
+    parser.add_argument("--explain", action="store_true", help="also print what every name and figure means")
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="write all results, to load them again; .json.gz compresses"
     )
@@ -114,7 +133,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _align(arguments: Namespace) -> None:
-    from probe.cli.align_outputs import compare, explain, print_compared, print_page, write
+    from probe.cli.align_outputs import compare, print_found, write
     from probe.gold.pairs import read_pairs
 
     labels = labels_of(arguments)
@@ -126,15 +145,10 @@ def _align(arguments: Namespace) -> None:
     compared = compare(reports, labels, every_two=arguments.json is not None)
     write(arguments, scored, compared)
     console = new_console()
-    # Seeds and steps share one table, so the page of each checkpoint is printed only on request.
-    in_one_table = len(scored) > 1 and (any(labels.values()) or compared.steps)
-    if not in_one_table or arguments.by or arguments.functional is not None:
-        for one in scored.values():
-            print_page(console, one.report, arguments.by)
-            if one.opened is not None:
-                _print_functional(console, arguments, one.opened, gold)
-        explain(console, list(reports.values()), arguments.by)
-    print_compared(console, reports, labels, compared)
+    print_found(console, arguments, reports, compared)
+    for one in scored.values():
+        if one.opened is not None:
+            _print_functional(console, arguments, one.opened, gold)
 
 
 def _scored(arguments: Namespace, names: Sequence[str], gold: "GoldFile") -> "Iterator[tuple[str, Scored]]":

@@ -1,7 +1,7 @@
 """What ``probe-align`` compares, prints, draws and writes."""
 
 from argparse import Namespace
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,39 +50,77 @@ def compare(reports: "Reports", labels: "Labels", *, every_two: bool) -> "Compar
     return Compared(compare_all(reports) if every_two or not steps else (), steps)
 
 
-def print_page(console: "Console", report: "ProbeReport", by: Sequence[str] | None) -> None:
-    """Print what was probed, and the sections that the user asked for."""
-    from probe.report.tables import DEFAULT_SECTIONS, SECTIONS, heading
+def print_found(console: "Console", arguments: Namespace, reports: "Reports", compared: "Compared") -> None:
+    """Print what was probed, then the tables that were asked for or else the overview, and last the verdict."""
+    from probe.report.tables import GROUPED, SECTIONS, against_table, heading, reading
 
-    console.print("\n".join(heading(report)), soft_wrap=True)  # do not break paths, so that they can be copied
-    for name in by or DEFAULT_SECTIONS:
-        console.print(SECTIONS[name](report))
+    sections = list(SECTIONS) if "all" in (arguments.by or ()) else arguments.by or []
+    compared_by = "comparison" in sections or "all" in (arguments.by or ())
+    tables = [name for name in sections if name in SECTIONS]
+    if tables:
+        for report in reports.values():
+            console.print("\n".join(heading(report)), soft_wrap=True)  # do not break paths, so that they can be copied
+            for name in tables:
+                against = arguments.against if name in GROUPED else None
+                console.print(against_table(report, name, against) if against else SECTIONS[name](report))
+    if not sections:
+        _print_overview(console, reports, compared)
+    if compared_by:
+        _print_comparisons(console, compared)
+    if arguments.explain:
+        console.print("\n".join(reading(list(reports.values()), tables)))
+    _print_verdict(console, reports, compared)
 
 
-def explain(console: "Console", reports: "Sequence[ProbeReport]", by: Sequence[str] | None) -> None:
-    """Print how to read the tables, once for all reports."""
-    from probe.report.tables import DEFAULT_SECTIONS, reading
+def _print_overview(console: "Console", reports: "Reports", compared: "Compared") -> None:
+    """Print the one table: of steps, of methods over seeds, or of checkpoints between floors and ceilings."""
+    from probe.report import method_comparison, steps
+    from probe.report.overview import overview, together
+    from probe.report.tables import heading
 
-    console.print("\n".join(reading(reports, by or DEFAULT_SECTIONS)))
+    groups = together(reports)
+    for group in groups:
+        for line in heading(*group.values()) if len(group) == 1 else heading(next(iter(group.values())))[1:]:
+            console.print(line, soft_wrap=True)
+        if not compared.steps and not compared.methods:
+            console.print(overview(group, console.width))
+    if compared.steps:
+        console.print(steps.table(compared.steps))
+    for one in compared.methods:
+        console.print(f"first: {one.first}, second: {one.second}")
+        console.print(method_comparison.table(one))
 
 
-def print_compared(console: "Console", reports: "Reports", labels: "Labels", compared: "Compared") -> None:
-    """Print one table for the steps of a run, and one table for every two other checkpoints or methods."""
+def _print_comparisons(console: "Console", compared: "Compared") -> None:
+    """Print every figure of every two checkpoints or methods, and how to read them."""
     from probe.report import comparison, method_comparison, steps
 
     if compared.steps:
         console.print(steps.table(compared.steps))
         console.print("\n".join(steps.reading(compared.steps)))
-        return
     for two in compared.comparisons:
         console.print(comparison.table(two))
         console.print("\n".join(comparison.reading(two)))
     for two in compared.methods:
         console.print(method_comparison.table(two))
         console.print("\n".join(method_comparison.reading(two)))
-    kind, count = ("methods", len({*labels.values()})) if any(labels.values()) else ("checkpoints", len(reports))
-    if apart := count * (count - 1) // 2 - len(compared.comparisons) - len(compared.methods):
-        console.print(f"{apart} pairs of {kind} share no sentence and are not compared.")
+
+
+def _print_verdict(console: "Console", reports: "Reports", compared: "Compared") -> None:
+    from probe.report.comparison import MANY
+    from probe.report.verdict import verdict, verdict_of_several
+
+    count = len(reports)
+    if count == 1:
+        lines = verdict(*reports.values())
+    else:
+        lines = verdict_of_several(reports, compared.comparisons, compared.methods, compared.steps)
+    console.print(lines[0], style="bold")
+    for line in lines[1:]:
+        console.print(line)
+    alone = count * (count - 1) // 2 - len(compared.comparisons)
+    if alone and count <= MANY and not compared.methods and not compared.steps:
+        console.print(f"{alone} pairs of checkpoints share no sentence and are not compared.")
 
 
 def write(arguments: Namespace, scored: Mapping[str, Scored], compared: "Compared") -> None:

@@ -56,7 +56,9 @@ def given_maps(path: Path, gold: GoldFile, gold_path: Path) -> GivenMaps:
     if not maps:
         remedy = "Make maps of the sentences of this file, with the same tokens."
         raise PairsError(Problem(str(path), f"the tokens of a row of {gold_path.name}", "only other tokens", remedy))
-    return GivenMaps(path.stem, tuple((file.name, file_sha256(file)) for file in files), maps)
+    return GivenMaps(
+        path.name if path.is_dir() else path.stem, tuple((file.name, file_sha256(file)) for file in files), maps
+    )
 
 
 def _maps(path: Path, files: Sequence[Path], gold: GoldFile) -> dict[str, AttentionMap]:

@@ -32,9 +32,6 @@ NARROW = {"entropy": "en-\ntropy\n0–1", "distance": "dis-\ntance\nchars"}
 """The same where there is little room."""
 IN_PERCENT = ("top-1", "attention mass", "F1", "AER", "EOS top-1")
 
-DEFAULT_SECTIONS = ("method", "phenomenon", "token", "mass", "triple")
-"""What is printed where nothing is asked for."""
-
 READINGS_NOTES = (
     "overlap: top-1 against tokens that share a byte, instead of gold; then both on",
     "the rows where gold and overlap differ.",
@@ -68,7 +65,7 @@ def heading(report: ProbeReport) -> list[str]:
     ]
 
 
-def reading(reports: Sequence[ProbeReport], by: Sequence[str] = DEFAULT_SECTIONS) -> list[str]:
+def reading(reports: Sequence[ProbeReport], by: Sequence[str] = ()) -> list[str]:
     """How to read these sections of these reports, and where to look next."""
     methods = dict.fromkeys(name for report in reports for name in report.methods)
     told = READINGS_NOTES if "reading" in by else []
@@ -82,8 +79,6 @@ def reading(reports: Sequence[ProbeReport], by: Sequence[str] = DEFAULT_SECTIONS
         "",
         f"95 % CI: {RESAMPLES} resamples of sentences, seed {SEED}. One checkpoint is not a method.",
         f"A sentence may show several phenomena. Fewer than {FEW} sentences have no 95 % CI.",
-        'Next: probe-heatmap "a sentence" --checkpoint NAME --out map.pdf draws it,',
-        "--json FILE keeps everything, probe-models lists checkpoints.",
     ]
 
 
@@ -182,6 +177,28 @@ SECTIONS: Mapping[str, Callable[[ProbeReport], "RenderableType"]] = {
     "triple": _triples,
 }
 """What `probe-align --by` can ask for."""
+
+
+GROUPED = {"phenomenon": "sentences", "length": "sentences", "token": "in\nsentences"}
+"""Sections that can be set against one method (`probe-align --against`), and what their groups are counted in."""
+
+
+def against_table(report: ProbeReport, section: str, method: str) -> "RenderableType":
+    """Top-1 of the probed method and of another by group, and their paired difference.
+
+    Raises:
+        MapError: the method was not scored.
+    """
+    differences, m = report.against(section, method), report.methods.index(method)
+    first, k = _short_name(report.methods[0]), SLICE_METRICS.index("top-1")
+    heads = GROUPED[section], "tokens", f"{first}\ntop-1, %", f"{method}\ntop-1, %", f"{first} − it\npoints [95 % CI]"
+    table = new_table(section, *heads)
+    for one in report.groups(section):
+        if one.name in differences:
+            values = (percent(one.figures.value[place, k]) for place in (0, m))
+            difference = with_interval(differences[one.name], points)
+            table.add_row(one.name, str(one.sentences), str(one.rows), *values, difference)
+    return table
 
 
 def _groups(title: str, unit: str, report: ProbeReport, groups: Sequence[Group]) -> "Table":

@@ -1,16 +1,18 @@
 """What an alignment probe found: counts per sentence and method, from which every figure and interval follows."""
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from probe.aligners.links import ALIGNERS
+from probe.errors import MapError, Problem
 from probe.gold.rows import PHENOMENA
 from probe.report.triples import Mark, TripleScores, score_triples
 from probe.scoring.scores import COUNTS, link_metrics, metrics, slice_metrics
-from probe.scoring.truth import SLICES
+from probe.scoring.truth import KINDS, SLICES
 from probe.stats import Estimate, Estimates, Statistic, estimates, paired_difference
 
 BESIDE = ("lexical", "diagonal", "bigram")
@@ -175,6 +177,37 @@ class ProbeReport:
         sizes = zip(SLICES, sentences.tolist(), rows.sum(axis=0).astype(int).tolist(), strict=True)
         return tuple(Group(*size, found[:, k]) for k, size in enumerate(sizes) if size[-1])
 
+    def groups(self, section: str) -> tuple[Group, ...]:
+        """The groups of the section ``phenomenon``, ``length`` or ``token``."""
+        if section == "token":
+            return tuple(one for one in self.by_slice if one.name in KINDS)
+        return self.by_length if section == "length" else self.by_phenomenon
+
+    def against(self, section: str, method: str) -> dict[str, Estimate]:
+        """By group of a section, top-1 of the first method minus that of another, on sentences that have the group.
+
+        Raises:
+            MapError: the method was not scored.
+        """
+        if method not in self.methods:
+            remedy = f"Choose one of {', '.join(self.methods)}."
+            raise MapError(Problem(method, "a method of this report", "none of that name", remedy))
+        m = self.methods.index(method)
+        found: dict[str, Estimate] = {}
+        for one in self.groups(section):
+            counts, statistic = self._counts_of(section, one.name)
+            found[one.name] = paired_difference(counts[:, m], counts[:, 0], partial(_first_metric, statistic)).at()
+        return found
+
+    def _counts_of(self, section: str, group: str) -> tuple[Float[np.ndarray, "sentences methods counts"], Statistic]:
+        if section == "token":
+            counts = self.slices[:, :, SLICES.index(group)]
+            return counts[counts[:, 0, 0] > 0], slice_metrics
+        if section == "length":
+            low, high = LENGTHS[group]
+            return self.counts[[low <= length <= high for length in self.lengths]], metrics
+        return self.counts[[group in tags for tags in self.phenomena]], metrics
+
     @cached_property
     def targets_minus_inputs(self) -> Estimate:
         """Top-1 by target minus top-1 by input, on the rows where the readings differ, first method.
@@ -206,6 +239,10 @@ class ProbeReport:
         shown = [self.methods[0], *(name for name in BESIDE if name in self.methods)]
         places = [self.methods.index(name) for name in shown]
         return score_triples(self.triples, shown, self.counts[:, places])
+
+
+def _first_metric(statistic: Statistic, summed: Float[np.ndarray, "*batch counts"]) -> Any:
+    return statistic(summed)[..., 0]
 
 
 def shares_of_rows(summed: Float[np.ndarray, "*batch counts"]) -> Float[np.ndarray, "*batch shares"]:

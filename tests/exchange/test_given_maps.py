@@ -41,6 +41,15 @@ def test_a_map_and_a_directory_of_maps(tmp_path: Path):
     assert (report.methods, len(report.sentences), report.other_sentences) == (("1", "uniform"), 1, 4)
 
 
+def test_names_with_a_dot_stay_whole(tmp_path: Path):
+    for name in ("cma-diag0.1", "cma-diag0.2"):
+        (tmp_path / name).mkdir()
+        random_map(FILE.rows[0], 1).save(tmp_path / name / "a.npz")
+    (tmp_path / "it0.5.pharaoh").write_text(written(FILE.rows, PHARAOH)[""])
+    given = [given_maps(tmp_path / name, FILE, GOLD).name for name in ("cma-diag0.1", "cma-diag0.2", "it0.5.pharaoh")]
+    assert given == ["cma-diag0.1", "cma-diag0.2", "it0.5"]
+
+
 @pytest.mark.parametrize(
     ("format_", "name"), [("align-jsonl", "x.jsonl"), ("pharaoh", "x.pharaoh"), ("naacl", "x.naacl")]
 )

@@ -133,9 +133,9 @@ def test_labels_are_compared_as_methods_and_pages_are_left_out(tmp_path: Path, c
     named = ["cma=demo-cma-step-100", "ga=demo-cma-ga", "cma=demo-cma", "ga=demo-cla"]
     options = [part for name in named for part in ("--checkpoint", name)]
     assert main(["--pairs", str(GOLD), *options, "--methods", "uniform", "--json", str(tmp_path / "all.json")]) == 0
-    out = capsys.readouterr().out
-    assert "2 pairs of checkpoints" in out
-    assert "This compares checkpoints" in out
+    out = " ".join(capsys.readouterr().out.split())
+    assert "over 2 pairs of trainings" in out
+    assert "These are checkpoints, not methods" in out
     assert "phenomenon" not in out
     (found,) = json.loads((tmp_path / "all.json").read_text())["methods"]
     assert found["first_checkpoints"] == ["demo-cma-step-100", "demo-cma"]

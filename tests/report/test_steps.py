@@ -121,4 +121,4 @@ def test_the_command_prints_steps_in_place_of_every_two(tmp_path: Path, capsys: 
     assert main(["--pairs", str(GOLD), "--checkpoint", "demo-cma", "--checkpoint", "demo-cla", *options]) == 0
     out = capsys.readouterr().out
     assert "since last step" not in out
-    assert "second − first" in out
+    assert "points below demo-cma, p" in out

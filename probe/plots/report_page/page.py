@@ -17,6 +17,7 @@ from probe.plots.report_page.compared import Compared, compared_section
 from probe.plots.report_page.tables import Node, element, groups_table, markup, mass_table, methods_table, triples_table
 from probe.report.tables import heading
 from probe.report.values import Origin, ProbeReport
+from probe.report.verdict import verdict
 from probe.scoring.scores import METRICS, metrics, worst_first
 from probe.scoring.truth import KINDS
 from probe.stats import FEW, RESAMPLES, SEED
@@ -93,6 +94,7 @@ def _section(report: ProbeReport, drawn: Sequence[tuple[GoldRow, AttentionMap]],
     return element(
         "section",
         element("h2", title),
+        _verdict(report),
         *(element("p", line, class_="lines") for line in lines),
         _provenance(report.origin),
         element("h3", "Methods"),
@@ -113,6 +115,11 @@ def _section(report: ProbeReport, drawn: Sequence[tuple[GoldRow, AttentionMap]],
         class_="report",
         id=f"report-{number}",
     )
+
+
+def _verdict(report: ProbeReport) -> Node:
+    lead, *rest = verdict(report)
+    return element("p", element("strong", lead), " ", " ".join(rest), class_="verdict")
 
 
 def _triples(report: ProbeReport) -> list[Node]:

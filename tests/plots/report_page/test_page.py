@@ -28,6 +28,7 @@ from probe.report.method_comparison import compare_methods
 from probe.report.steps import Step
 from probe.report.triples import KINDS, Mark
 from probe.report.values import ProbeReport
+from probe.report.verdict import verdict
 from probe.scoring.scores import METRICS, metrics
 from probe.stats import Estimate, as_float
 
@@ -178,6 +179,13 @@ def test_largest_weights_are_those_before_rounding():
 
     drawn = report_page._map(row, map_)
     assert (drawn["weights"], drawn["largest"]) == ([[500, 500], [500, 500]], [[0], [0, 1]])
+
+
+def test_the_verdict_stands_first(page: str, probed: Probed):
+    (lead, *rest) = verdict(probed.report)
+    assert f'<p class="verdict"><strong>{lead}</strong>' in page
+    assert all(sentence in page for sentence in rest)
+    assert page.index(lead) < page.index("<table")
 
 
 def test_provenance(page: str, probed: Probed):

@@ -1,0 +1,169 @@
+"""What the figures say, in a few sentences: does this attention align, against what, and where does it fail?
+
+Two figures are called different only where the 95 % CI of their paired difference leaves out zero.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from probe.output.tables import interval, percent, with_interval
+from probe.report.comparison import Comparison, highest
+from probe.report.method_comparison import MethodComparison
+from probe.report.steps import Step
+from probe.report.values import ProbeReport
+from probe.scoring.scores import METRICS, SLICE_METRICS
+from probe.scoring.truth import KINDS
+from probe.stats import ENOUGH_SEEDS, FEW, Estimate
+
+FLOORS, BASELINES, CEILINGS = ("random", "uniform"), ("diagonal", "lexical"), ("target-only", "bigram")
+NAMES = {
+    "random": "an untrained query",
+    "uniform": "equal weights",
+    "diagonal": "position alone",
+    "lexical": "equal spelling",
+    "target-only": "the best of target tokens",
+    "bigram": "the best of any query",
+}
+"""The methods in words that need no legend."""
+TOP_1 = METRICS.index("top-1")
+SHOWN = 3
+"""Checkpoints that are compared in a sentence each; more are counted."""
+
+Side = Literal["above", "below", "not distinguishable from", "unknown"]
+
+
+def side(difference: Estimate) -> Side:
+    """Where a figure lies, given what it has more than another one."""
+    if difference.low is None or difference.high is None:
+        return "unknown"
+    if difference.low > 0:
+        return "above"
+    return "below" if difference.high < 0 else "not distinguishable from"
+
+
+def verdict(report: ProbeReport) -> list[str]:
+    """Three or four sentences on one checkpoint, the main one first."""
+    name, own = report.checkpoint, report.intervals.at(0, TOP_1)
+    if own.low is None:
+        count = len(report.sentences)
+        few = f"{count} sentence{'' if count == 1 else 's'} are too few to tell: a 95 % CI takes {FEW}."
+        return [f"{name}: {few}", f"Top-1 is {percent(own.value)} % here."]
+    sides: dict[str, Side] = {
+        method: side(report.differences.at(m, TOP_1)) for m, method in enumerate(report.methods) if m
+    }
+    return [
+        f"{name} {_lead(sides)}",
+        _against(report, own, sides),
+        *_ceiling(report),
+        *_weakest(report),
+    ]
+
+
+def _lead(sides: Mapping[str, Side]) -> str:
+    """The answer: chance, rules without training, or better than both."""
+    floors, baselines = ([sides[one] for one in group if one in sides] for group in (FLOORS, BASELINES))
+    if any(one != "above" for one in floors):
+        return "does not align: it is no better than chance."
+    if not baselines:
+        return "aligns better than chance."
+    if all(one == "above" for one in baselines):
+        return "aligns better than position or spelling alone."
+    if all(one == "below" for one in baselines):
+        return "aligns better than chance, but worse than position or spelling alone, without training."
+    return "aligns better than chance, but no better than a rule without training."
+
+
+def _against(report: ProbeReport, own: Estimate, sides: Mapping[str, Side]) -> str:
+    parts: list[str] = []
+    order: tuple[Side, ...] = ("above", "not distinguishable from", "below")
+    for where in order:
+        names = [name for name in (*FLOORS, *BASELINES) if sides.get(name) == where]
+        if names:
+            values = (percent(report.intervals.value[report.methods.index(name), TOP_1]) for name in names)
+            named = [f"{NAMES[name]} ({value})" for name, value in zip(names, values, strict=True)]
+            parts.append(f"{where} {' and '.join([part for part in (', '.join(named[:-1]), named[-1]) if part])}")
+    return f"Top-1 is {_in_percent(own)}" + (f": {'; '.join(parts)}." if parts else ".")
+
+
+def _in_percent(estimate: Estimate) -> str:
+    ends = "" if estimate.low is None else f" {interval(estimate, percent)}"
+    return f"{percent(estimate.value)} %{ends}"
+
+
+def _ceiling(report: ProbeReport) -> list[str]:
+    if "bigram" not in report.methods:
+        return []
+    m = report.methods.index("bigram")
+    lost = report.differences.at(m, TOP_1)
+    below = Estimate(*(None if one is None else -one for one in (lost.value, lost.high, lost.low)))
+    of = f"{NAMES['bigram']} ({percent(report.intervals.value[m, TOP_1])})"
+    return [f"It is {with_interval(below, percent)} points below {of}."]
+
+
+def _weakest(report: ProbeReport) -> list[str]:
+    k = SLICE_METRICS.index("top-1")
+    kinds = {one.name: one.figures.at(0, k) for one in report.by_slice if one.name in KINDS}
+    known = {name: one for name, one in kinds.items() if one.low is not None and one.value is not None}
+    if not known:
+        return []
+    name = min(known, key=lambda kind: known[kind].value or 0.0)
+    return [f"Weakest kind of token: {name}, {_in_percent(known[name])}."]
+
+
+def verdict_of_several(
+    reports: Mapping[str, ProbeReport],
+    comparisons: Sequence[Comparison],
+    methods: Sequence[MethodComparison],
+    steps: Sequence[Step],
+) -> list[str]:
+    """Who is better, by how much, and how sure that is; then the verdict on the best one."""
+    if methods:
+        return [_of_methods(one) for one in methods]
+    best = highest(reports)
+    told = verdict(reports[best])
+    if steps:
+        return [*_of_steps(steps), *told]
+    against = [one for one in comparisons if best in (one.first, one.second)]
+    lines = [_of_two(one, best) for one in against[:SHOWN]]
+    if more := len(against) - SHOWN:
+        lines += [f"{more} more are in the table above."] if more > 0 else []
+    return [f"Highest top-1: {best}.", *lines, *told]
+
+
+def _of_two(comparison: Comparison, best: str) -> str:
+    (found,) = (one for one in comparison.figures if one.figure == "top-1")
+    other = comparison.second if comparison.first == best else comparison.first
+    sign = 1 if comparison.second == best else -1
+    low, high = (None if end is None else sign * end for end in (found.difference.low, found.difference.high))
+    value = None if found.difference.value is None else sign * found.difference.value
+    more = Estimate(value, *((low, high) if sign > 0 else (high, low)))
+    p = "" if found.p is None else f", p {'< .001' if found.p < 0.001 else f'= {found.p:.3f}'.replace('0.', '.')}"
+    where = side(more)
+    if where == "unknown":
+        return f"{other} is {percent(more.value)} points below {best}, on too few sentences to tell."
+    size = f"{with_interval(more, percent)} points below"
+    if where == "above":
+        return f"{other} is {size} {best}{p}."
+    return f"{other} is not distinguishable from {best}: {size}{p}."
+
+
+def _of_steps(steps: Sequence[Step]) -> list[str]:
+    first, last = steps[0], steps[-1]
+    return [
+        f"Top-1 goes from {_in_percent(first.top_1)} at step {first.steps} "
+        f"to {_in_percent(last.top_1)} at step {last.steps}."
+    ]
+
+
+def _of_methods(comparison: MethodComparison) -> str:
+    (found,) = (one for one in comparison.figures if one.figure == "top-1")
+    where = side(found.difference)
+    size = f"top-1 {with_interval(found.difference, lambda value: percent(value, '+.1f'))} points"
+    seeds = comparison.seeds
+    over = f"over {seeds} pair{'' if seeds == 1 else 's'} of trainings, higher in {found.higher} of {seeds}"
+    line = f"{comparison.second} is {where} {comparison.first}: {size} {over}."
+    if where == "unknown":
+        line = f"{comparison.second} against {comparison.first}: {size} {over}; too few sentences for a 95 % CI."
+    if seeds < ENOUGH_SEEDS:
+        line += f" These are checkpoints, not methods: a claim on methods takes {ENOUGH_SEEDS} seeds."
+    return line
