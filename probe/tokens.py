@@ -8,10 +8,10 @@ segment. Everything else is an error.
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 from probe.errors import Problem, TokenError
 
@@ -125,15 +125,43 @@ def _spans_of_exact(text: bytes, pieces: Sequence[str]) -> list[tuple[int, int]]
     """Spans if the pieces spell ``text``, perhaps after the dummy space that SentencePiece puts in front; else None."""
     for decode in (byte_level_bytes, sentencepiece_bytes):
         chunks = [decode(piece) for piece in pieces]
-        spelled = b"".join(chunks)
-        if spelled not in (text, b" " + text):
+        if b"".join(chunks) not in (text, b" " + text):
+            chunks = _with_added(text, pieces, decode)
+        if chunks is None:
             continue
+        spelled = b"".join(chunks)
         position = len(text) - len(spelled)
         spans: list[tuple[int, int]] = []
         for chunk in chunks:
             spans.append((max(position, 0), max(position + len(chunk), 0)))
             position += len(chunk)
         return spans
+    return None
+
+
+def _with_added(text: bytes, pieces: Sequence[str], decode: Callable[[str], bytes]) -> list[bytes] | None:
+    """The bytes of each piece where some are added tokens, which are stored as plain text: ``Zürich``, not ``ZÃ¼rich``.
+
+    Which of two readings a piece has shows from the text alone, at the place that the pieces before it have reached.
+    """
+    for spelled in (text, b" " + text):
+        # By each place that the pieces so far may have reached, the last chunk on the way and all before it.
+        ways: dict[int, Any] = {0: None}
+        for piece in pieces:
+            readings = dict.fromkeys((decode(piece), piece.encode()))
+            ways = {
+                place + len(chunk): (chunk, way)
+                for place, way in ways.items()
+                for chunk in readings
+                if spelled.startswith(chunk, place)
+            }
+        if len(spelled) in ways:
+            chunks: list[bytes] = []
+            way = ways[len(spelled)]
+            while way is not None:
+                chunk, way = way
+                chunks.append(chunk)
+            return chunks[::-1]
     return None
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from probe.errors import CheckpointError, Problem, ProjectorError
 from probe.output.files import replacing_directory
+from probe.output.reading import Wanted, read_json
 from probe.projectors import QUERY, Projector
 
 FORMAT = 1
@@ -179,10 +180,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
                 "Name a checkpoint directory or a bundled name.",
             )
         )
-    try:
-        manifest: Any = json.loads(file.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CheckpointError(Problem(str(file), "JSON", str(error), "Restore the file.")) from error
+    manifest = read_json(file, Wanted("JSON", "Restore the file.", CheckpointError))
     version = manifest.get("format") if isinstance(manifest, dict) else None
     if version != FORMAT:
         raise CheckpointError(

@@ -1,15 +1,15 @@
 """Where the files of a model come from: a local directory, the hub, or the base model of an adapter."""
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from probe.errors import Problem, TableError
-from probe.models.table_files import TABLE_NAMES, damaged
+from probe.models.table_files import DAMAGED, TABLE_NAMES
 from probe.models.table_foreign import tensor_names
+from probe.output.reading import Wanted, read_object
 
 ADAPTER = "adapter_config.json"
 """The file of a directory of LoRA weights that names their base model."""
@@ -159,7 +159,7 @@ def _changes_table(adapter: Mapping[str, Any]) -> bool:
 
 
 def _holds_table(names: set[str]) -> bool:
-    leaves = {name.split(".")[-2] for name in TABLE_NAMES}
+    leaves = {name.split(".")[-2] for name in TABLE_NAMES} - {"w"}  # of CTRL, whose layers may be called so as well
     return any(leaves & set(name.split(".")) for name in names)
 
 
@@ -169,10 +169,4 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         TableError: it is not JSON, or not an object.
     """
-    try:
-        read = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise damaged(path, "JSON", str(error)) from error
-    if not isinstance(read, dict):
-        raise damaged(path, "a JSON object", type(read).__name__)
-    return cast(dict[str, Any], read)
+    return read_object(path, Wanted("a JSON object", DAMAGED, TableError))

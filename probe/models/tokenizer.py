@@ -6,7 +6,6 @@ They are no part of the vocabulary, and are switched off here, in one place.
 """
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,6 +15,8 @@ from typing import Any
 from probe.errors import CheckpointError, Problem
 from probe.models import encodings
 from probe.models.encodings import Encoding
+from probe.models.table_files import DAMAGED
+from probe.output.reading import Wanted, read_object
 from probe.tokens import TokenizedText
 
 FILE = "tokenizer.json"
@@ -162,4 +163,5 @@ class Tokenizer:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    """The settings in a file beside the tokenizer; none where there is no file."""
+    return read_object(path, Wanted("a JSON object", DAMAGED, CheckpointError)) if path.is_file() else {}

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from probe.checkpoints.dskd import MAX_LENGTH, MAX_PROMPT
 from probe.errors import Problem, TrainingError
+from probe.output.reading import Wanted, parse_json, read_text, reason
 from probe.training.criteria.settings import METHODS, ChunkSide, CriticName, DivergenceName, Method, Needs, Objective
 
 SHIPPED = Path(__file__).parent / "recipes"
@@ -252,12 +253,13 @@ def read_recipe_of_run(file: Path) -> Recipe:
     Raises:
         TrainingError: the file is none.
     """
+    wanted = Wanted("the recipe of a run", "Name a checkpoint of a run, or a model directory.", TrainingError)
+    text = read_text(file, wanted)
+    parse_json(text, file, wanted)  # pydantic's own reader takes numbers of any length
     try:
-        return Recipe.model_validate_json(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:  # pydantic's error is a ValueError
-        got = str(error).splitlines()[0]
-        remedy = "Name a checkpoint of a run, or a model directory."
-        raise TrainingError(Problem(str(file), "the recipe of a run", got, remedy)) from error
+        return Recipe.model_validate_json(text)
+    except ValidationError as error:
+        raise wanted.refusal(file, str(error).splitlines()[0]) from error
 
 
 def read_recipe(named: str, overrides: Sequence[str] = ()) -> Recipe:
@@ -271,10 +273,8 @@ def read_recipe(named: str, overrides: Sequence[str] = ()) -> Recipe:
     if not path.is_file():
         shipped = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.toml")))
         raise TrainingError(Problem(named, f"a recipe file, or one of: {shipped}", "neither", "Check the spelling."))
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise TrainingError(Problem(str(path), "TOML", str(error), "Mend the line.")) from error
+    wanted = Wanted("TOML in UTF-8", "Mend the line.", TrainingError)
+    content = _toml(read_text(path, wanted), path, wanted)
     for override in overrides:
         _set(content, override)
     # Whoever sets one of the two lengths on the command line means it instead of the recipe's other one.
@@ -288,6 +288,13 @@ def read_recipe(named: str, overrides: Sequence[str] = ()) -> Recipe:
         return Recipe.model_validate_json(json.dumps(content))
     except ValidationError as error:
         raise TrainingError(*(_problem(path.name, each) for each in error.errors())) from error
+
+
+def _toml(text: str, path: Path, wanted: Wanted) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # tomllib's own error is a ValueError
+        raise wanted.refusal(path, reason(error).partition(";")[0]) from error
 
 
 def _set(content: dict[str, Any], override: str) -> None:
@@ -304,6 +311,9 @@ def _set(content: dict[str, Any], override: str) -> None:
         found: Any = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         found = value
+    except (ValueError, RecursionError) as error:
+        got = reason(error).partition(";")[0]
+        raise TrainingError(Problem(f"{override[:40]}…", "a value of TOML", got, "Write a shorter one.")) from error
     # TOML knows dates; here, one is a name that looks like it.
     part[last] = found if isinstance(found, str | int | float | list | dict) else value
 

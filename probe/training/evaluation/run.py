@@ -9,6 +9,7 @@ from typing import Any
 
 from probe.errors import Problem, TrainingError
 from probe.output.files import replacing_file
+from probe.output.reading import Wanted, read_text
 from probe.training.data.rows import read_rows
 from probe.training.evaluation.evaluate import Evaluation, evaluate, read_evaluation
 from probe.training.evaluation.questions import QuestionSet, held_out, read_sets
@@ -145,4 +146,5 @@ def evaluation_stage(
 def read_result(store: Store, stage: Stage, questions: QuestionSet) -> Evaluation:
     """What an evaluation stage left."""
     path = store.place(stage) / RESULT
-    return read_evaluation(path.read_text(encoding="utf-8"), questions, str(path))
+    text = read_text(path, Wanted("an evaluation", "Delete it to evaluate again.", TrainingError))
+    return read_evaluation(text, questions, str(path))

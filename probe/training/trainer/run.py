@@ -11,6 +11,7 @@ from transformers import TrainerCallback, TrainingArguments
 
 from probe.errors import Problem, TrainingError
 from probe.output.files import replacing_file
+from probe.output.reading import Wanted, read_object
 from probe.training.evaluation.generate import generate
 from probe.training.evaluation.likelihood import bits_per_byte
 from probe.training.evaluation.respond import generation_settings
@@ -108,7 +109,7 @@ def _remember(recipe: Recipe, run: Path, *, is_main: bool) -> None:
     file = run / RECIPE
     content = recipe.model_dump(mode="json")
     if file.is_file():
-        stored = json.loads(file.read_text(encoding="utf-8"))
+        stored = read_object(file, Wanted("the recipe of a run", "Name an empty directory.", TrainingError))
         if stored != content:
             changed = sorted(_differences(content, stored))
             remedy = "Name an empty directory, or give that run's settings to go on with it."
