@@ -98,10 +98,19 @@ def sentencepiece_bytes(piece: str) -> bytes:
     return bytes([int(byte[1], 16)]) if byte else piece.replace("▁", " ").encode()
 
 
-def _spans(text: str, pieces: Sequence[str]) -> list[tuple[int, int]]:
+def check_characters(text: str, *pieces: str) -> None:
+    """Refuse halves of characters, which no encoding has and no tokenizer takes.
+
+    Raises:
+        TokenError: there is one.
+    """
     if lone := re.search(r"[\ud800-\udfff]", "".join([text, *pieces])):
         got = f"half of a surrogate pair, U+{ord(lone[0]):X}"
         raise TokenError(Problem(repr(text), "characters that UTF-8 can encode", got, "Write the whole character."))
+
+
+def _spans(text: str, pieces: Sequence[str]) -> list[tuple[int, int]]:
+    check_characters(text, *pieces)
     forms: tuple[NormalForm | None, ...] = (None, "NFC", "NFKC")
     for form in forms:
         # A form that does not change the text has been tried already.

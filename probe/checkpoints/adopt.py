@@ -137,8 +137,22 @@ def read_projector_file(path: Path) -> dict[str, np.ndarray]:
         kinds = sorted({type(value).__name__ for value in loaded.values()}) if isinstance(loaded, Mapping) else []
         got = type(loaded).__name__ + (f" of {', '.join(kinds)}" if kinds else "")
         raise CheckpointError(Problem(str(path), "a flat dict of tensors", got, remedy))
-    # Parameters come out of `named_parameters()`: detach them.
-    return {str(key): value.detach().float().numpy() for key, value in cast(Mapping[str, Any], loaded).items()}
+    return {str(key): _plain(value, f"{path}: {key}") for key, value in cast(Mapping[str, Any], loaded).items()}
+
+
+def _plain(tensor: Any, where: str) -> np.ndarray:
+    """The values of a tensor of numbers.
+
+    Raises:
+        CheckpointError: it is sparse, quantised, complex or without values.
+    """
+    import torch
+
+    if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_meta or not tensor.is_floating_point():
+        got = f"{tensor.dtype} in the layout {tensor.layout}, on {tensor.device}".replace("torch.", "")
+        remedy = "Save it in full: tensor.to_dense() or tensor.dequantize()."
+        raise CheckpointError(Problem(where, "a dense tensor of floating-point numbers", got, remedy))
+    return tensor.detach().float().numpy()  # parameters come out of `named_parameters()`: detach them
 
 
 def student_source(directory: Path, arguments: Mapping[str, Any]) -> str:

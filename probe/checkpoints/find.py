@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from probe.checkpoints.checkpoint import MANIFEST, TENSORS, Checkpoint, is_ours, load_checkpoint
+from probe.checkpoints.checkpoint import TENSORS, Checkpoint, load_checkpoint
+from probe.checkpoints.manifest import MANIFEST, is_ours
 from probe.checkpoints.opened import OpenCheckpoint, open_checkpoint
 from probe.errors import CheckpointError, Problem
 from probe.models.sources import BUNDLED, bundled_dir, bundled_names

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from probe import __version__
-from probe.cli.streams import give_up_stdout, is_lost, show_everywhere, warnings_after
+from probe.cli.streams import give_up_stdout, is_closed, show_everywhere, warnings_after
 from probe.errors import CheckpointError, ProbeError, Problem
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def run(
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         with warnings_after():
-            if is_lost():
+            if is_closed():
                 raise OSError(errno.EBADF, "a closed one")
             code = body(arguments) or 0
             sys.stdout.flush()
@@ -80,10 +80,8 @@ def _failed(error: OSError) -> Problem:
     if error.filename is not None:
         remedy = "Check its name, its permissions and the room on its disk."
         return Problem(str(error.filename), "a file or directory to use", got, remedy)
-    if is_lost():
-        give_up_stdout()
-        return Problem("standard output", "a place to write to", got, "Send it elsewhere, or to /dev/null.")
-    return Problem("a file", "a file to use", got, "Check permissions, and the room on the disk.")
+    give_up_stdout()  # files that are written have names, and `probe.output.files` tells them
+    return Problem("standard output", "a place to write to", got, "Send it elsewhere, or to /dev/null.")
 
 
 def _scale(text: str) -> float:

@@ -43,15 +43,10 @@ def show_everywhere() -> None:
             reconfigure(errors=_HANDLER)
 
 
-def is_lost() -> bool:
-    """Whether standard output is closed or cannot take what was printed."""
-    if sys.stdout is None or getattr(sys.stdout, "closed", False):
-        return True
-    try:
-        sys.stdout.flush()
-    except OSError:
-        return True
-    return False
+def is_closed() -> bool:
+    """Whether there is no standard output: what a command finds would be lost, after all its work."""
+    out: Any = sys.stdout
+    return out is None or bool(getattr(out, "closed", False))
 
 
 def give_up_stdout() -> None:

@@ -17,7 +17,7 @@ from probe.models import encodings
 from probe.models.encodings import Encoding
 from probe.models.table_files import DAMAGED
 from probe.output.reading import Wanted, read_object
-from probe.tokens import TokenizedText
+from probe.tokens import TokenizedText, check_characters
 
 FILE = "tokenizer.json"
 QWEN_EOS_ID = 151643
@@ -81,12 +81,16 @@ class Tokenizer:
         if isinstance(named, dict):  # older files have the whole AddedToken
             named = named.get("content")
         id_ = (
-            self.backend.token_to_id(named) if named else _json(self.path.with_name("config.json")).get("eos_token_id")
+            self.backend.token_to_id(str(named))
+            if named
+            else _json(self.path.with_name("config.json")).get("eos_token_id")
         )
-        id_ = id_[0] if isinstance(id_, list) else id_
-        if id_ is None:
+        id_ = id_[0] if isinstance(id_, list) and id_ else id_
+        if id_ is None or type(id_) is not int:
             remedy = "Add eos_token_id to the config.json in the same directory."
-            raise CheckpointError(Problem(str(self.path), "an end-of-sequence token", "none", remedy))
+            raise CheckpointError(
+                Problem(str(self.path), "an end-of-sequence token", "none" if id_ is None else repr(id_), remedy)
+            )
         return id_
 
     @property
@@ -97,6 +101,7 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Ids of a text, without special tokens."""
+        check_characters(text)
         return list(self.backend.encode(text, add_special_tokens=False).ids)
 
     def encode_prompt(self, text: str) -> list[int]:
@@ -124,6 +129,8 @@ class Tokenizer:
 
     def pieces(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
         """Pieces of several texts, without special tokens. What was cut once with this file is remembered on disk."""
+        for text in texts:
+            check_characters(text)
         # Once the vocabulary is in memory, cutting is faster than looking up.
         found = None if "backend" in self.__dict__ else encodings.read(self.path, texts)
         if found is None:

@@ -17,9 +17,10 @@ from safetensors.numpy import load_file, save_file
 from safetensors.torch import load_file as load_torch
 from safetensors.torch import save_file as save_torch
 
-from probe.checkpoints.checkpoint import MANIFEST, TENSORS, Checkpoint, Scales, load_checkpoint, save_checkpoint
+from probe.checkpoints.checkpoint import TENSORS, Checkpoint, Scales, load_checkpoint, save_checkpoint
 from probe.checkpoints.doctor.diagnosis import diagnose
 from probe.checkpoints.find import Overrides, find_checkpoint
+from probe.checkpoints.manifest import MANIFEST
 from probe.checkpoints.opened import OpenCheckpoint, open_checkpoint
 from probe.errors import CheckpointError, OutputError, ProbeError, ProjectorError
 from probe.maps import AttentionMap

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from probe.checkpoints.checkpoint import MANIFEST
 from probe.checkpoints.doctor.findings import Notes, Verdict
 from probe.checkpoints.dskd import ARGUMENTS, PROJECTORS, TRAINED_QUERY, run_arguments, run_batch_size, run_criterion
 from probe.checkpoints.key_scale import Batches
+from probe.checkpoints.manifest import MANIFEST
 from probe.models.table_sources import ADAPTER, read_json
 
 # The keys of args.json that are read, and their types. Other keys are not checked.

@@ -17,7 +17,8 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 
-from probe.checkpoints.checkpoint import STUDENT, Checkpoint, is_ours, load_checkpoint, write_checkpoint
+from probe.checkpoints.checkpoint import STUDENT, Checkpoint, load_checkpoint, write_checkpoint
+from probe.checkpoints.manifest import is_ours
 from probe.errors import OutputError, Problem, TrainingError
 from probe.output.files import replacing_directory
 from probe.output.reading import Wanted, read_object
