@@ -26,6 +26,7 @@ from probe.checkpoints.dskd import (
     run_arguments,
     run_batch_size,
     run_criterion,
+    wrong_arguments,
 )
 from probe.checkpoints.key_scale import Batches, simulated_key_scale
 from probe.checkpoints.open_model import OpenModel, tokenizer_of
@@ -66,6 +67,9 @@ def adopt(
     """
     directory = directory.resolve()  # "." has no name and no parent to read settings from
     arguments = run_arguments(directory)
+    if wrong := wrong_arguments(arguments):
+        expected, got = "arguments of their types", "; ".join(wrong.values())
+        raise CheckpointError(Problem(f"{directory}: {ARGUMENTS}", expected, got, f"Correct {ARGUMENTS}."))
     criterion = run_criterion(directory, arguments)
     if criterion is not None and criterion not in TRAINED_QUERY:
         raise _untrained(directory, f"criterion {criterion}, which saves an untrained, random one")
