@@ -30,7 +30,7 @@ from probe.checkpoints.dskd import (
 )
 from probe.checkpoints.key_scale import Batches, simulated_key_scale
 from probe.checkpoints.open_model import OpenModel, tokenizer_of
-from probe.errors import CheckpointError, MissingExtraError, Problem
+from probe.errors import CheckpointError, MissingExtraError, Problem, option
 from probe.models.embeddings import EmbeddingTable, open_table
 from probe.models.sources import resolve
 from probe.models.table_sources import ADAPTER, read_json
@@ -176,7 +176,9 @@ def _named(path: str | None, role: str, directory: Path) -> str:
     if path and Path(path).exists():
         return path
     got = f"{path}, which is not on this machine" if path else f"no {ARGUMENTS} that names it"
-    raise CheckpointError(Problem(str(directory), f"the directory of the {role}", got, f"Name it with --{role}."))
+    raise CheckpointError(
+        Problem(str(directory), f"the directory of the {role}", got, f"Name it with {option(f'--{role}')}.")
+    )
 
 
 def projector_structures(

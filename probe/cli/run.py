@@ -4,15 +4,15 @@ import errno
 import math
 import os
 import sys
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace, _SubParsersAction  # pyright: ignore[reportPrivateUsage]
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from probe import __version__
 from probe.cli.streams import give_up_stdout, is_closed, show_everywhere, warnings_after
-from probe.errors import CheckpointError, ProbeError, Problem
+from probe.errors import OPTIONS, CheckpointError, ProbeError, Problem
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,6 +46,7 @@ def run(
     """
     show_everywhere()
     arguments = parser.parse_intermixed_args(argv) if intermixed else parser.parse_args(argv)
+    at_hand = OPTIONS.set(_options(parser, arguments))
     # The matrices of one sentence are small: with threads, waiting would take longer than computing.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
@@ -65,7 +66,18 @@ def run(
         return _refused(parser, str(_failed(error)))
     except MemoryError:
         return _refused(parser, str(Problem("memory", "room for this input", "none left", "Use a smaller one.")))
+    finally:
+        OPTIONS.reset(at_hand)
     return 0
+
+
+def _options(parser: ArgumentParser, arguments: Namespace) -> set[str]:
+    """The options of the command, or of that of its commands which was chosen."""
+    chosen: Any = parser
+    for action in parser._actions:  # argparse has no other way to ask  # pyright: ignore[reportPrivateUsage]
+        if isinstance(action, _SubParsersAction):  # pyright: ignore[reportUnknownVariableType]
+            chosen = action.choices.get(getattr(arguments, action.dest) or "", parser)
+    return set(chosen._option_string_actions)
 
 
 def _refused(parser: ArgumentParser, message: str) -> int:

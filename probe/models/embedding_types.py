@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from probe.errors import Problem, TableError
+from probe.errors import Problem, TableError, option
 
 ROOT_WIDTH = frozenset(
     {
@@ -68,5 +68,6 @@ def embedding_scale(config: Mapping[str, Any], width: int, where: str) -> float:
         expected, got = "embeddings that are rows times a number", f"{model_type}, which normalises its rows"
         raise TableError(Problem(where, expected, got, "Score its attention as maps: --maps."))
     got = next((repr(one) for one in named if one is not None), "none")
-    remedy = "State what its embedding module multiplies rows by: --embedding-scale ROLE=1, if by nothing."
+    stated = option("--embedding-scale", "ROLE=1", python="scale=1")
+    remedy = f"State what its embedding module multiplies rows by, 1 if by nothing: {stated}."
     raise TableError(Problem(where, "a model_type whose embedding module is known", got, remedy))

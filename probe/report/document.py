@@ -151,7 +151,10 @@ def save_report(report: ProbeReport, path: str | Path) -> None:
 
 def _reports(document: Mapping[str, Any]) -> dict[str, ProbeReport]:
     several = document.get("reports", {document.get("checkpoint"): document})
-    return {name: _report(one) for name, one in several.items()}
+    found = {name: _report(one) for name, one in several.items()}
+    if not all(isinstance(name, str) for name in found):
+        raise TypeError("a checkpoint without a name")
+    return found
 
 
 def _one(document: Mapping[str, Any], where: str) -> ProbeReport:
