@@ -29,7 +29,7 @@ MOST_DIGITS = sys.get_int_max_str_digits()
 
 _CHUNK = 1 << 20
 _LONG_INTEGER = re.compile(f"[0-9]{{{MOST_DIGITS + 1},}}")
-_HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")
+_HALF_CHARACTER = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|\\u[dD][c-fC-F][0-9a-fA-F]{2}")
 _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[][{}]', re.DOTALL)
 
 
@@ -171,7 +171,7 @@ def parse_json(
         raise wanted.refusal(where, _too_deep(text))
     half = _HALF_CHARACTER.search(text)
     if half and not _is_unicode(found):
-        raise wanted.refusal(where, f"half of a surrogate pair, {half[0]}…,{_place(text, half.start())}")
+        raise wanted.refusal(where, f"half of a surrogate pair, {half[0]},{_place(text, half.start())}")
     return found
 
 

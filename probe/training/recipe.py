@@ -24,7 +24,10 @@ SHIPPED = Path(__file__).parent / "recipes"
 RECIPE = "recipe.json"
 """The file in a run and in each of its checkpoints that says what ran."""
 
-NotNegative = Field(ge=0)
+SEEDS = 1 << 32  # numpy takes no larger one
+Seed = Annotated[int, Field(ge=0, lt=SEEDS)]
+Reporter = Literal["tensorboard", "wandb", "mlflow", "comet_ml", "clearml", "codecarbon", "dvclive", "swanlab"]
+_DEVICES = r"^(auto|balanced|balanced_low_0|sequential|(cpu|cuda|mps|xpu)(:[0-9]+)?)$"
 
 
 class _Part(BaseModel):
@@ -67,7 +70,7 @@ class TeacherPart(_Part):
     expectations: bool = False
     """Keep what its predictions amount to as well: two products with its head for each target once, which saves one at
     every step, so that it pays from the third epoch on (see `probe.training.criteria.teacher_space`)."""
-    device_map: str | None = None
+    device_map: str | None = Field(default=None, pattern=_DEVICES)
     """For teachers that do not fit one device, as accelerate knows it."""
 
 
@@ -87,7 +90,7 @@ class DataPart(_Part):
     columns: ColumnsPart | None = None
     held_out: int = Field(default=0, ge=0)
     """Rows set apart for evaluation where there is no dev file."""
-    held_out_seed: int | None = Field(default=None, ge=0)
+    held_out_seed: int | None = Field(default=None, ge=0, lt=SEEDS)
     """Which rows these are; None for the seed of the run. Runs that are compared must hold out the same."""
     max_rows: int | None = Field(default=None, gt=0)
     max_prompt: int = Field(default=MAX_PROMPT, gt=0)
@@ -155,7 +158,7 @@ class TrainingPart(_Part):
     """What best means, on the dev rows. ROUGE-L is of responses sampled as in ``evaluation``, with its first seed and
     without its rule on n-grams, as published."""
     log_every: int = Field(default=10, gt=0)
-    report_to: list[str] = []
+    report_to: list[Reporter] = []
     """``tensorboard``, ``wandb``, as transformers knows them."""
     threads: int | None = Field(default=None, gt=0)
 
@@ -171,7 +174,7 @@ class EvaluationPart(_Part):
 
     sets: dict[str, str] = {}
     """Directories or files by name, the first of them in-domain; without any, the dev rows are the set."""
-    seeds: list[Annotated[int, NotNegative]] = Field(default=[10, 20, 30, 40, 50], min_length=1)
+    seeds: list[Seed] = Field(default=[10, 20, 30, 40, 50], min_length=1)
     temperature: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     no_repeat_ngram_size: int = Field(default=6, ge=0)
     max_prompt: int = Field(default=MAX_PROMPT, gt=0)
@@ -190,7 +193,7 @@ class ReproductionPart(_Part):
     """What of it is fine-tuned."""
     methods: list[str] = Field(default=["sft", "cma"], min_length=1)
     """Names of methods or of variants."""
-    seeds: list[Annotated[int, NotNegative]] = Field(default=[10, 20, 30], min_length=1)
+    seeds: list[Seed] = Field(default=[10, 20, 30], min_length=1)
     """Of training; each once."""
     variants: dict[str, ObjectivePart] = {}
     """Settings of the objective under a name; what they leave out is as in ``objective``."""
@@ -200,10 +203,10 @@ class Recipe(_Part):
     """A run, or several that differ in method and seed."""
 
     name: str
-    seed: int = Field(default=10, ge=0)
+    seed: int = Field(default=10, ge=0, lt=SEEDS)
     methods: list[Method] | None = None
     """Run each of these instead of ``objective.method``."""
-    seeds: list[int] | None = None
+    seeds: list[Seed] | None = None
     """Run each method with each of these instead of ``seed``."""
     student: StudentPart
     teacher: TeacherPart = TeacherPart()

@@ -17,7 +17,7 @@ from probe.training.evaluation.respond import Model, Shared, load_model, model_d
 from probe.training.evaluation.summary import System
 from probe.training.model_files import directory_of, files_digest
 from probe.training.recipe import RECIPE, EvaluationPart, Recipe, read_recipe_of_run
-from probe.training.stages import Stage, Store
+from probe.training.stages import Outcome, Stage, Store
 
 RESULT = "evaluation.json"
 
@@ -89,12 +89,17 @@ def evaluate_models(asked: Sequence[Asked], part: EvaluationPart, directory: Pat
             if failed:
                 where, again = f"the others are kept in {directory}", "make them again, for --out was not given"
                 remedy = f"Mend it; {where if directory else again}."
-                raise TrainingError(*(Problem(o.stage.name, "an evaluation", o.trouble or "", remedy) for o in failed))
+                raise TrainingError(*(Problem(o.stage.name, "an evaluation", _end(o), remedy) for o in failed))
             systems: dict[str, dict[int | None, Sequence[Evaluation]]] = {}
             for one in asked:
                 of_sets = [read_result(store, stages[one.source, each.name], each) for each in sets]
                 systems.setdefault(one.label, {})[one.seed] = of_sets
     return [System(label, runs) for label, runs in systems.items()]
+
+
+def _end(outcome: Outcome) -> str:
+    """What went wrong, without the full stop that follows in the message."""
+    return (outcome.trouble or "").removesuffix(".")
 
 
 def _sets_of(asked: Sequence[Asked], part: EvaluationPart) -> list[QuestionSet]:
