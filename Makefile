@@ -1,6 +1,7 @@
 # make probe      set up and run the main job on the bundled demo
 # make test       format, lint, types and tests
 # make test-all   the same, slow tests and the wheel
+# make fuzz       10,000 damaged inputs; SEED=1 draws others
 # make notebooks  run all notebooks and keep what they print
 # make figures    the paper figures, from the saved reports
 # make reports    those reports; trains the demo first, which takes an hour
@@ -12,7 +13,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: probe test test-all notebooks figures reports picture docs site format wheel clean
+.PHONY: probe test test-all fuzz notebooks figures reports picture docs site format wheel clean
 
 probe: .venv/.probe
 	$(BIN)/probe-align --pairs alignments/gold.tsv
@@ -25,6 +26,11 @@ test: .venv/.dev
 
 test-all: test wheel
 	$(BIN)/python -m pytest -m slow
+
+SEED ?= 0
+
+fuzz: .venv/.dev
+	PYTHONPATH=.:tests $(BIN)/python -m fuzz --seed $(SEED)
 
 notebooks: .venv/.dev
 	$(BIN)/jupyter nbconvert --execute --to notebook --inplace --ExecutePreprocessor.record_timing=False notebooks/*.ipynb

@@ -13,7 +13,32 @@ ProbeError                 base; commands print it and exit with code 2
 └── MissingExtraError      a package that one of the extras installs
 """
 
+from collections.abc import Collection
+from contextvars import ContextVar
 from dataclasses import dataclass
+
+OPTIONS: ContextVar[Collection[str] | None] = ContextVar("OPTIONS", default=None)
+"""The options of the command at hand; None in Python."""
+
+
+def option(name: str, value: str = "", *, command: str = "probe-align", python: str = "") -> str:
+    """How to give something here: by an option of this command, by that of another one, or by an argument in Python.
+
+    Args:
+        name: of the option, as ``--key-scale``.
+        value: to give.
+        command: one that has the option.
+        python: the argument and its value; default: as the option is called.
+
+    Example:
+        >>> option("--key-scale"), option("--base", "1")
+        ('key_scale=…', 'base=1')
+    """
+    known = OPTIONS.get()
+    if known is None:
+        return python or f"{name.removeprefix('--').replace('-', '_')}={value or '…'}"
+    given = f"{name} {value}".rstrip()
+    return given if name in known else f"{given} of {command}"
 
 
 @dataclass(frozen=True, slots=True)

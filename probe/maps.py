@@ -4,13 +4,13 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
-from zipfile import BadZipFile
 
 import numpy as np
 from jaxtyping import Float
 
 from probe.errors import MapError, Problem, TokenError
 from probe.output.files import replacing_file
+from probe.output.reading import MOST_BYTES, Wanted, opened, parse_json, reason
 from probe.tokens import EOS_DISPLAY, TokenizedText
 
 _TOLERANCE = 1e-3  # a row of 512 weights in float16 differs by much less
@@ -104,16 +104,35 @@ class AttentionMap:
         Raises:
             MapError: the file is missing or is not such a map.
         """
+        wanted = Wanted("a map saved by AttentionMap.save", "Save the map again.", MapError)
+        arrays = _arrays(Path(path), wanted)
         try:
-            # Open it here, because numpy would leave a damaged file open.
-            with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                meta = json.loads(str(arrays["meta"]))
-                student, teacher = (TokenizedText.from_pieces(meta["text"], meta[s]) for s in ("student", "teacher"))
-                return cls(meta["method"], student, teacher, arrays["weights"], arrays.get("over_student"))
-        except (OSError, EOFError, BadZipFile, ValueError, KeyError, TypeError, TokenError) as error:
-            raise MapError(
-                Problem(str(path), "a map saved by AttentionMap.save", str(error), "Save the map again.")
-            ) from error
+            meta = parse_json(str(arrays["meta"]), path, wanted)
+            student, teacher = (TokenizedText.from_pieces(meta["text"], meta[s]) for s in ("student", "teacher"))
+            weights, over_student, method = arrays["weights"], arrays.get("over_student"), meta["method"]
+        except (LookupError, TypeError, AttributeError, TokenError) as error:
+            raise wanted.refusal(path, reason(error)) from error
+        for name, values in (("weights", weights), ("over_student", over_student)):
+            if values is not None and (values.ndim != 2 or values.dtype.kind != "f"):
+                raise wanted.refusal(path, f"{name} of type {values.dtype} and shape {values.shape}")
+        if not isinstance(method, str):
+            raise wanted.refusal(path, f"a method called {method!r}")
+        return cls(method, student, teacher, weights, over_student)
+
+
+def _arrays(path: Path, wanted: Wanted) -> dict[str, np.ndarray]:
+    # Opened here, because numpy would leave a damaged file open.
+    with opened(path, wanted) as file:
+        try:
+            with np.load(file, allow_pickle=False) as stored:
+                if sum(part.file_size for part in stored.zip.infolist()) > MOST_BYTES:
+                    raise wanted.refusal(path, f"more than {MOST_BYTES >> 20} MB")
+                return {name: np.asarray(stored[name]) for name in stored}
+        except MapError:
+            raise
+        # Broad, because numpy and zipfile have no error for damaged files: they raise a dozen types.
+        except Exception as error:
+            raise wanted.refusal(path, reason(error).partition("\n")[0]) from error
 
 
 def with_eos(weights: Float[np.ndarray, "student teacher"]) -> Float[np.ndarray, "student_targets teacher_targets"]:

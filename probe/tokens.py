@@ -8,10 +8,10 @@ segment. Everything else is an error.
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 from probe.errors import Problem, TokenError
 
@@ -98,10 +98,19 @@ def sentencepiece_bytes(piece: str) -> bytes:
     return bytes([int(byte[1], 16)]) if byte else piece.replace("▁", " ").encode()
 
 
-def _spans(text: str, pieces: Sequence[str]) -> list[tuple[int, int]]:
+def check_characters(text: str, *pieces: str) -> None:
+    """Refuse halves of characters, which no encoding has and no tokenizer takes.
+
+    Raises:
+        TokenError: there is one.
+    """
     if lone := re.search(r"[\ud800-\udfff]", "".join([text, *pieces])):
         got = f"half of a surrogate pair, U+{ord(lone[0]):X}"
         raise TokenError(Problem(repr(text), "characters that UTF-8 can encode", got, "Write the whole character."))
+
+
+def _spans(text: str, pieces: Sequence[str]) -> list[tuple[int, int]]:
+    check_characters(text, *pieces)
     forms: tuple[NormalForm | None, ...] = (None, "NFC", "NFKC")
     for form in forms:
         # A form that does not change the text has been tried already.
@@ -125,15 +134,43 @@ def _spans_of_exact(text: bytes, pieces: Sequence[str]) -> list[tuple[int, int]]
     """Spans if the pieces spell ``text``, perhaps after the dummy space that SentencePiece puts in front; else None."""
     for decode in (byte_level_bytes, sentencepiece_bytes):
         chunks = [decode(piece) for piece in pieces]
-        spelled = b"".join(chunks)
-        if spelled not in (text, b" " + text):
+        if b"".join(chunks) not in (text, b" " + text):
+            chunks = _with_added(text, pieces, decode)
+        if chunks is None:
             continue
+        spelled = b"".join(chunks)
         position = len(text) - len(spelled)
         spans: list[tuple[int, int]] = []
         for chunk in chunks:
             spans.append((max(position, 0), max(position + len(chunk), 0)))
             position += len(chunk)
         return spans
+    return None
+
+
+def _with_added(text: bytes, pieces: Sequence[str], decode: Callable[[str], bytes]) -> list[bytes] | None:
+    """The bytes of each piece where some are added tokens, which are stored as plain text: ``Zürich``, not ``ZÃ¼rich``.
+
+    Which of two readings a piece has shows from the text alone, at the place that the pieces before it have reached.
+    """
+    for spelled in (text, b" " + text):
+        # By each place that the pieces so far may have reached, the last chunk on the way and all before it.
+        ways: dict[int, Any] = {0: None}
+        for piece in pieces:
+            readings = dict.fromkeys((decode(piece), piece.encode()))
+            ways = {
+                place + len(chunk): (chunk, way)
+                for place, way in ways.items()
+                for chunk in readings
+                if spelled.startswith(chunk, place)
+            }
+        if len(spelled) in ways:
+            chunks: list[bytes] = []
+            way = ways[len(spelled)]
+            while way is not None:
+                chunk, way = way
+                chunks.append(chunk)
+            return chunks[::-1]
     return None
 
 

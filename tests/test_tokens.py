@@ -319,3 +319,24 @@ def test_display_is_visible_and_on_one_line(data: st.DataObject, text: str) -> N
     labels = shown(text, data.draw(pieces_of(text)))
     assert all(label and label.isprintable() and " " not in label for label in labels)
     assert not any(unicodedata.category(label[0]).startswith("M") for label in labels)
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        ("in Zürich, façade", ["in", "Ġ", "Zürich", ",", "Ġfa", "Ã§", "ade"]),
+        ("Zürich", ["Zürich"]),
+        (" Ã é", ["Ġ", "Ã", "Ġ", "Ã", "©"]),
+        ("日本 Zürich", ["æĹ¥æľ¬", "Ġ", "Zürich"]),
+    ],
+)
+def test_added_tokens_are_plain_text_among_byte_level_pieces(text: str, pieces: list[str]):
+    tokenized = TokenizedText.from_pieces(text, pieces)
+    assert b"".join(tokenized.surface(i) for i in range(len(pieces))).decode() == text
+
+
+def test_a_tokenizer_refuses_half_a_character():
+    import probe
+
+    with pytest.raises(TokenError, match="half of a surrogate pair"):
+        probe.find_checkpoint("demo").tokenize("a\ud800b")

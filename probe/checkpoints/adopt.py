@@ -26,10 +26,11 @@ from probe.checkpoints.dskd import (
     run_arguments,
     run_batch_size,
     run_criterion,
+    wrong_arguments,
 )
 from probe.checkpoints.key_scale import Batches, simulated_key_scale
 from probe.checkpoints.open_model import OpenModel, tokenizer_of
-from probe.errors import CheckpointError, MissingExtraError, Problem
+from probe.errors import CheckpointError, MissingExtraError, Problem, option
 from probe.models.embeddings import EmbeddingTable, open_table
 from probe.models.sources import resolve
 from probe.models.table_sources import ADAPTER, read_json
@@ -66,6 +67,9 @@ def adopt(
     """
     directory = directory.resolve()  # "." has no name and no parent to read settings from
     arguments = run_arguments(directory)
+    if wrong := wrong_arguments(arguments):
+        expected, got = "arguments of their types", "; ".join(wrong.values())
+        raise CheckpointError(Problem(f"{directory}: {ARGUMENTS}", expected, got, f"Correct {ARGUMENTS}."))
     criterion = run_criterion(directory, arguments)
     if criterion is not None and criterion not in TRAINED_QUERY:
         raise _untrained(directory, f"criterion {criterion}, which saves an untrained, random one")
@@ -137,8 +141,22 @@ def read_projector_file(path: Path) -> dict[str, np.ndarray]:
         kinds = sorted({type(value).__name__ for value in loaded.values()}) if isinstance(loaded, Mapping) else []
         got = type(loaded).__name__ + (f" of {', '.join(kinds)}" if kinds else "")
         raise CheckpointError(Problem(str(path), "a flat dict of tensors", got, remedy))
-    # Parameters come out of `named_parameters()`: detach them.
-    return {str(key): value.detach().float().numpy() for key, value in cast(Mapping[str, Any], loaded).items()}
+    return {str(key): _plain(value, f"{path}: {key}") for key, value in cast(Mapping[str, Any], loaded).items()}
+
+
+def _plain(tensor: Any, where: str) -> np.ndarray:
+    """The values of a tensor of numbers.
+
+    Raises:
+        CheckpointError: it is sparse, quantised, complex or without values.
+    """
+    import torch
+
+    if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_meta or not tensor.is_floating_point():
+        got = f"{tensor.dtype} in the layout {tensor.layout}, on {tensor.device}".replace("torch.", "")
+        remedy = "Save it in full: tensor.to_dense() or tensor.dequantize()."
+        raise CheckpointError(Problem(where, "a dense tensor of floating-point numbers", got, remedy))
+    return tensor.detach().float().numpy()  # parameters come out of `named_parameters()`: detach them
 
 
 def student_source(directory: Path, arguments: Mapping[str, Any]) -> str:
@@ -158,7 +176,9 @@ def _named(path: str | None, role: str, directory: Path) -> str:
     if path and Path(path).exists():
         return path
     got = f"{path}, which is not on this machine" if path else f"no {ARGUMENTS} that names it"
-    raise CheckpointError(Problem(str(directory), f"the directory of the {role}", got, f"Name it with --{role}."))
+    raise CheckpointError(
+        Problem(str(directory), f"the directory of the {role}", got, f"Name it with {option(f'--{role}')}.")
+    )
 
 
 def projector_structures(

@@ -15,14 +15,12 @@ from typing import Any
 
 import numpy as np
 
+from probe.checkpoints.manifest import FORMAT, MANIFEST, check_record, check_types, read_manifest
 from probe.errors import CheckpointError, Problem, ProjectorError
 from probe.output.files import replacing_directory
 from probe.projectors import QUERY, Projector
 
-FORMAT = 2
-MANIFEST, TENSORS, STUDENT = "probe.json", "projectors.safetensors", "student"
-LEAST_SCALE, MOST_SCALE = 1e-3, 1e4
-"""No embedding module is known that scales its rows by less or more; the square root of a width is 256 at the most."""
+TENSORS, STUDENT = "projectors.safetensors", "student"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +117,6 @@ class Checkpoint:
         return query
 
 
-def is_ours(directory: Path) -> bool:
-    """Whether a checkpoint in our format lies there."""
-    return (directory / MANIFEST).is_file()
-
-
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read a directory in our format.
 
@@ -139,6 +132,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         ('demo', 96, 128)
     """
     manifest = read_manifest(path)
+    check_types(manifest, path / MANIFEST)
     try:
         student, teacher = _model(manifest["student"]), _model(manifest["teacher"])
         structures: dict[str, str] = manifest["projectors"]
@@ -161,36 +155,6 @@ def load_checkpoint(path: Path) -> Checkpoint:
             Problem(str(path / MANIFEST), f"the keys of format {FORMAT}", got, "Save the checkpoint again.")
         ) from error
     return checkpoint
-
-
-def read_manifest(path: Path) -> dict[str, Any]:
-    """The contents of ``probe.json``.
-
-    Raises:
-        CheckpointError: it is missing, malformed, or of another format version.
-    """
-    file = path / MANIFEST
-    if not is_ours(path):
-        raise CheckpointError(
-            Problem(
-                str(path),
-                f"a checkpoint directory with {MANIFEST}",
-                "none",
-                "Name a checkpoint directory or a bundled name.",
-            )
-        )
-    try:
-        manifest: Any = json.loads(file.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CheckpointError(Problem(str(file), "JSON", str(error), "Restore the file.")) from error
-    version = manifest.get("format") if isinstance(manifest, dict) else None
-    if version != FORMAT:
-        raise CheckpointError(
-            Problem(
-                str(file), f"format {FORMAT}", f"format {version}", "Use the version of this package that wrote it."
-            )
-        )
-    return manifest
 
 
 def load_projectors(file: Path, structures: Mapping[str, str], student: int, teacher: int) -> dict[str, Projector]:
@@ -306,30 +270,8 @@ def write_checkpoint(checkpoint: Checkpoint, directory: Path, *, dtype: type[np.
     (directory / MANIFEST).write_text(text, encoding="utf-8")
 
 
-def _check_record(record: Mapping[str, Any]) -> None:
-    """Refuse what no model can have, before anything is computed from it."""
-    for name in ("rows", "width"):
-        if not _is_number(record[name], int) or record[name] < 1:
-            raise _not_restored(record, name, "a whole number above 0")
-    for name in ("eos_id", "prompt_end_id"):
-        if not _is_number(record[name], int) or not 0 <= record[name] < record["rows"]:
-            raise _not_restored(record, name, f"a token id from 0 to {record['rows'] - 1}")
-    scale = record["embedding_scale"]
-    if not _is_number(scale, (int, float)) or not LEAST_SCALE <= scale <= MOST_SCALE:
-        raise _not_restored(record, "embedding_scale", f"a factor from {LEAST_SCALE:g} to {MOST_SCALE:g}")
-
-
-def _not_restored(record: Mapping[str, Any], name: str, expected: str) -> CheckpointError:
-    remedy = f"Restore {MANIFEST}, or save the checkpoint again."
-    return CheckpointError(Problem(f"{name} of {record['name']}", expected, repr(record[name]), remedy))
-
-
-def _is_number(value: Any, kind: Any) -> bool:
-    return isinstance(value, kind) and not isinstance(value, bool)  # which is a whole number to Python
-
-
 def _model(record: Mapping[str, Any]) -> ModelRecord:
-    _check_record(record)
+    check_record(record)
     sources = tuple(VerifiedSource(**source) for source in record["sources"])
     fields: dict[str, Any] = {**record, "sources": sources}
     return ModelRecord(**fields)

@@ -23,6 +23,19 @@ CLA, MATCHING = "dual_space_kd_with_cla", "dual_space_kd_with_cma_plus_kq_matchi
 TRAINED_QUERY = frozenset({"dual_space_kd_with_cma", "dual_space_kd_with_cross_model_attention", CLA, MATCHING})
 """Criteria that train the query projector. Others save an untrained one if their configuration enables it."""
 
+_TYPES: Mapping[str, type] = {
+    "criterion": str,
+    "model_path": str,
+    "teacher_model_path": str,
+    "teacher_model_type": str,
+    "projector_config_path": str,
+    "batch_size": int,
+    "max_length": int,
+    "do_train": bool,
+    "only_save_projector": bool,
+}
+"""The arguments that are read; any may be null."""
+
 OF_THE_RUN = frozenset({"teacher_model_path", "projector_config_path"})
 """Arguments that an evaluation takes from its run. Its other arguments are defaults or its own."""
 
@@ -44,6 +57,23 @@ def run_arguments(directory: Path) -> dict[str, Any]:
             is_training = arguments.get("do_train", True)
             return {key: value for key, value in arguments.items() if is_training or key in OF_THE_RUN}
     return {}
+
+
+def wrong_arguments(arguments: Mapping[str, Any]) -> dict[str, str]:
+    """Arguments of a wrong type, by name, and what is wrong with each."""
+    return {
+        key: f"{key}: {arguments[key]!r:.80}, which is not of type {kind.__name__}"
+        for key, kind in _TYPES.items()
+        if key in arguments and not _is(arguments[key], kind)
+    }
+
+
+def _is(value: Any, kind: type) -> bool:
+    if value is None:
+        return True
+    if kind is int:
+        return type(value) is int and 0 <= value < 1 << 31
+    return isinstance(value, kind) and "\0" not in str(value)
 
 
 def run_criterion(directory: Path, arguments: Mapping[str, Any]) -> str | None:

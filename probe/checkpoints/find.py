@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from probe.checkpoints.checkpoint import MANIFEST, TENSORS, Checkpoint, is_ours, load_checkpoint
+from probe.checkpoints.checkpoint import TENSORS, Checkpoint, load_checkpoint
+from probe.checkpoints.manifest import MANIFEST, is_ours
 from probe.checkpoints.opened import OpenCheckpoint, open_checkpoint
-from probe.errors import CheckpointError, Problem
+from probe.errors import CheckpointError, Problem, option
 from probe.models.sources import BUNDLED, bundled_dir, bundled_names
 from probe.models.table_sources import find_source
 
@@ -85,15 +86,17 @@ def _load(named: str, overrides: Overrides, texts: Sequence[str]) -> Checkpoint:
     if overrides.embedding_scales:
         given = ", ".join(f"{role}={scale:g}" for role, scale in overrides.embedding_scales.items())
         got = f"{named}, which stores {checkpoint.student.embedding_scale:g} and {checkpoint.teacher.embedding_scale:g}"
-        remedy = "Leave the option out."
-        raise CheckpointError(Problem(f"--embedding-scale {given}", "a checkpoint that stores no scale", got, remedy))
+        remedy = "Leave it out."
+        raise CheckpointError(
+            Problem(f"{option('--embedding-scale')} {given}", "a checkpoint that stores no scale", got, remedy)
+        )
     if overrides.key_scale is not None:
         raise CheckpointError(
             Problem(
-                f"--key-scale {overrides.key_scale}",
+                option("--key-scale", str(overrides.key_scale)),
                 "a checkpoint that stores no key scale",
                 f"{named}, which stores {checkpoint.scales.key:.4g}",
-                "Leave the option out.",
+                "Leave it out.",
             )
         )
     return checkpoint

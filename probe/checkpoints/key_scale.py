@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from probe.checkpoints.open_model import OpenModel
-from probe.errors import CheckpointError, Problem
+from probe.errors import CheckpointError, Problem, option
 
 SIMULATED_BATCHES = 20
 
@@ -31,9 +31,7 @@ def simulated_key_scale(teacher: OpenModel, texts: Sequence[str], batches: Batch
     """
     if not texts:
         raise CheckpointError(
-            Problem(
-                "key scale", "sentences to estimate it from", "none", "Give it with --key-scale, or name a gold file."
-            )
+            Problem("key scale", "sentences to estimate it from", "none", f"Give it with {option('--key-scale')}.")
         )
     rng = np.random.default_rng(0)
     moments = [_moments(_keys(teacher, text)[: batches.length]) for text in texts]

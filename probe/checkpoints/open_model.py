@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 
 from probe.attention import bigrams
 from probe.checkpoints.checkpoint import ModelRecord
-from probe.errors import CheckpointError, Problem
+from probe.errors import CheckpointError, Problem, option
 from probe.models.embeddings import EmbeddingTable, open_table
 from probe.models.sources import CACHE, resolve
 from probe.models.table_sources import find_source
@@ -78,7 +78,10 @@ def _available(record: ModelRecord, role: str, directory: Path) -> str:
     fetch = f"Run `probe-models fetch {cached[0]}`, or name a copy" if cached else "Name a copy"
     raise CheckpointError(
         Problem(
-            f"{role} {record.name}", f"the model in {' or '.join(names)}", "no such model", f"{fetch} with --{role}."
+            f"{role} {record.name}",
+            f"the model in {' or '.join(names)}",
+            "no such model",
+            f"{fetch} with {option(f'--{role}')}.",
         )
     )
 

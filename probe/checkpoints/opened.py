@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from probe.attention import CrossModelAttention, attention_logits, cross_model_attention
 from probe.checkpoints.checkpoint import Checkpoint
 from probe.checkpoints.open_model import OpenModel, open_model
+from probe.errors import CheckpointError, Problem
 from probe.maps import AttentionMap
 from probe.projectors import Projector, initial_tensors
 from probe.tokens import TokenizedText
@@ -82,7 +83,16 @@ class OpenCheckpoint:
         positions: tuple[Int[np.ndarray, " students"], Int[np.ndarray, " teachers"]],
     ) -> CrossModelAttention:
         """The attention of distinct pairs of tokens, copied to all positions that have them."""
-        logits = attention_logits(query, states, keys, key_scale=self.checkpoint.scales.key)
+        for side, values in ((self.student, states), (self.teacher, keys)):
+            if not np.isfinite(values).all():
+                remedy = "Training diverged, or the file is damaged: name another copy."
+                raise CheckpointError(Problem(side.source, "finite embeddings", "others", remedy))
+        with np.errstate(over="ignore", invalid="ignore"):
+            logits = attention_logits(query, states, keys, key_scale=self.checkpoint.scales.key)
+        if not np.isfinite(logits).all():
+            where = f"{self.checkpoint.path}: projector query"
+            remedy = "Training diverged: use an earlier checkpoint."
+            raise CheckpointError(Problem(where, "weights whose attention is finite", "others", remedy))
         return cross_model_attention(logits[positions[0]][:, positions[1]])
 
     def map(self, student: TokenizedText, teacher: TokenizedText) -> AttentionMap:

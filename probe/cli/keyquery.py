@@ -128,16 +128,12 @@ def _of_texts(arguments: Namespace, settings: "Settings") -> "Callable[[str, Cal
 
 def _lines(path: Path) -> list[str]:
     """The lines of a file that are not empty, split only at line feeds."""
-    from probe.errors import PairsError, Problem
+    from probe.errors import PairsError
     from probe.exchange.link_formats import lines_of
+    from probe.output.reading import Wanted, read_text
 
-    try:
-        whole = path.read_bytes().decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        got = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise PairsError(
-            Problem(str(path), "a text file in UTF-8", got, "Name a file with one sentence on each line.")
-        ) from error
+    wanted = Wanted("a text file in UTF-8", "Name a file with one sentence on each line.", PairsError)
+    whole = read_text(path, wanted)
     return [line for line in lines_of(whole) if line.strip()]
 
 

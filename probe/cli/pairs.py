@@ -210,18 +210,16 @@ def _new(arguments: Namespace) -> None:
 def _bytes(file: Path | None) -> bytes:
     """The bytes of a file, or of standard input; refuse a terminal, where a user would wait without knowing why."""
     from probe.errors import PairsError, Problem
+    from probe.output.reading import Wanted, limited, read_bytes
 
     expected = "sentences, one on each line"
+    wanted = Wanted(expected, "Correct the path.", PairsError)
     if file is None:
         if sys.stdin.isatty():
             remedy = "Name a file of sentences: probe-pairs new FILE …, or send some through a pipe."
             raise PairsError(Problem("stdin", expected, "a terminal", remedy))
-        return sys.stdin.buffer.read()
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        place = str(file.absolute())
-        raise PairsError(Problem(place, expected, error.strerror or str(error), "Correct the path.")) from error
+        return limited(sys.stdin.buffer.read, "stdin", wanted)
+    return read_bytes(file.absolute(), wanted)
 
 
 def _convert(arguments: Namespace) -> None:

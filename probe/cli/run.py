@@ -1,15 +1,18 @@
 """What all commands share: the version, and errors as one message with exit code 2."""
 
+import errno
 import math
 import os
 import sys
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace, _SubParsersAction  # pyright: ignore[reportPrivateUsage]
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from probe import __version__
-from probe.errors import CheckpointError, ProbeError, Problem
+from probe.cli.streams import give_up_stdout, is_closed, show_everywhere, warnings_after
+from probe.errors import OPTIONS, CheckpointError, ProbeError, Problem
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,19 +44,56 @@ def run(
 
     argparse itself exits with 2 on wrong usage. ``intermixed`` allows positional arguments after options.
     """
+    show_everywhere()
     arguments = parser.parse_intermixed_args(argv) if intermixed else parser.parse_args(argv)
+    at_hand = OPTIONS.set(_options(parser, arguments))
     # The matrices of one sentence are small: with threads, waiting would take longer than computing.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
-        return body(arguments) or 0
+        with warnings_after():
+            if is_closed():
+                raise OSError(errno.EBADF, "a closed one")
+            code = body(arguments) or 0
+            sys.stdout.flush()
+        return code
     except ProbeError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 2
+        return _refused(parser, str(error))
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # the program that reads the pipe, such as head, has ended
-        sys.stderr.close()
+        give_up_stdout()
+    except OSError as error:
+        return _refused(parser, str(_failed(error)))
+    except MemoryError:
+        return _refused(parser, str(Problem("memory", "room for this input", "none left", "Use a smaller one.")))
+    finally:
+        OPTIONS.reset(at_hand)
     return 0
+
+
+def _options(parser: ArgumentParser, arguments: Namespace) -> set[str]:
+    """The options of the command, or of that of its commands which was chosen."""
+    chosen: Any = parser
+    for action in parser._actions:  # argparse has no other way to ask  # pyright: ignore[reportPrivateUsage]
+        if isinstance(action, _SubParsersAction):  # pyright: ignore[reportUnknownVariableType]
+            chosen = action.choices.get(getattr(arguments, action.dest) or "", parser)
+    return set(chosen._option_string_actions)
+
+
+def _refused(parser: ArgumentParser, message: str) -> int:
+    with suppress(OSError, ValueError, AttributeError):  # standard error may be closed or full as well
+        print(f"{parser.prog}: {message}", file=sys.stderr, flush=True)
+    return 2
+
+
+def _failed(error: OSError) -> Problem:
+    """What the system refuses, whoever asked for it: a file, or standard output."""
+    got = error.strerror or str(error)
+    if error.filename is not None:
+        remedy = "Check its name, its permissions and the room on its disk."
+        return Problem(str(error.filename), "a file or directory to use", got, remedy)
+    give_up_stdout()  # files that are written have names, and `probe.output.files` tells them
+    return Problem("standard output", "a place to write to", got, "Send it elsewhere, or to /dev/null.")
 
 
 def _scale(text: str) -> float:

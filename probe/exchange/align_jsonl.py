@@ -21,6 +21,7 @@ from jaxtyping import Float
 from probe.errors import MapError, PairsError, Problem, TokenError
 from probe.gold.rows import GoldRow, Links, gold_mask, links_in
 from probe.maps import with_eos
+from probe.output.reading import Wanted, decoded, opened, parse_json
 from probe.tokens import BYTE_PIECE, TokenizedText, byte_level_bytes, sentencepiece_bytes
 
 STUDENT, TEACHER, WEIGHTS = "student", "teacher", "alignment"
@@ -46,27 +47,26 @@ def read_alignments(path: Path, most: int | None = None) -> tuple[Alignment, ...
     Raises:
         MapError: the file cannot be read, or a line is no alignment.
     """
-    try:
-        with path.open(encoding="utf-8") as file:
-            numbered = list(islice(((number, line) for number, line in enumerate(file, 1) if line.strip()), most))
-    except (OSError, UnicodeDecodeError) as error:
-        remedy = "Check the path. The released analysis script writes such a file."
-        raise MapError(Problem(str(path), "a file with one JSON object on each line", str(error), remedy)) from error
+    remedy = "Check the path. The released analysis script writes such a file."
+    wanted = Wanted("a file with one JSON object on each line", remedy, MapError)
+    with opened(path, wanted) as file:
+        numbered = list(islice(((number, line) for number, line in enumerate(file, 1) if line.strip()), most))
     if not numbered:
         raise MapError(
             Problem(str(path), "one JSON object on each line", "an empty file", "Export the alignments again.")
         )
-    return tuple(_alignment(line, f"{path}:{number}") for number, line in numbered)
+    lines = ((f"{path}:{number}", line) for number, line in numbered)
+    return tuple(_alignment(decoded(line, where, wanted), where) for where, line in lines)
 
 
 def _alignment(line: str, where: str) -> Alignment:
     expected = '{"student": [tokens], "teacher": [tokens], "alignment": [[weights]]}'
     remedy = "Write all tokens and weights, with a row for each student token."
+    read: Any = parse_json(line, where, Wanted(expected, remedy, MapError))
     try:
-        read: Any = json.loads(line)
         student, teacher = read[STUDENT], read[TEACHER]
         weights = np.asarray(read[WEIGHTS], dtype=np.float64)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
         got = f"no key {error}" if isinstance(error, KeyError) else str(error)
         raise MapError(Problem(where, expected, got, remedy)) from error
     if not all(isinstance(side, list) and all(isinstance(token, str) for token in side) for side in (student, teacher)):

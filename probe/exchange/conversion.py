@@ -42,6 +42,7 @@ from probe.gold.pairs import GoldFile
 from probe.gold.phenomena import mechanical_tags
 from probe.gold.rows import GoldRow, Links, check_pair, unexplained_links
 from probe.models.tokenizer import Tokenizer
+from probe.output.reading import Wanted, decoded, read_bytes
 from probe.tokens import TokenizedText
 
 ALIGN_JSONL, NAACL, PHARAOH, SIMALIGN = "align-jsonl", "naacl", "pharaoh", "simalign"
@@ -278,13 +279,6 @@ def _check_alignment(row: GoldRow, alignment: Alignment, where: str) -> None:
 
 
 def _read(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8")
-    except OSError as error:
-        remedy = f"FILE needs FILE{STUDENT_FILE} and FILE{TEACHER_FILE} beside it, or rows from --rows."
-        raise PairsError(
-            Problem(str(path), "a file of links or tokens", error.strerror or str(error), remedy)
-        ) from error
-    except UnicodeDecodeError as error:
-        got = f"byte 0x{error.object[error.start]:02X}"
-        raise PairsError(Problem(str(path), "UTF-8", got, "Save the file as UTF-8.")) from error
+    remedy = f"FILE needs FILE{STUDENT_FILE} and FILE{TEACHER_FILE} beside it, or rows from --rows."
+    raw = read_bytes(path, Wanted("a file of links or tokens", remedy, PairsError))
+    return decoded(raw, path, Wanted("UTF-8", "Save the file as UTF-8.", PairsError))

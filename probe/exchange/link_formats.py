@@ -12,12 +12,15 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from probe.errors import PairsError, Problem
+from probe.errors import PairsError, Problem, option
 from probe.gold.escapes import escape, unescape
 from probe.gold.rows import GoldRow, Link, Links
 
 STANDARD_BASE: Mapping[str, int] = {"pharaoh": 0, "naacl": 1, "simalign": 0}
 """The number of the first token in each format."""
+
+MOST_DIGITS = 9
+"""Of the number of a token."""
 
 _PAIR = re.compile(r"([0-9]+)([-p])([0-9]+)")
 _NAACL = re.compile(r"([0-9]+)[ \t]+([0-9]+)[ \t]+([0-9]+)(?:[ \t]+([SP]))?(?:[ \t]+[0-9.eE+-]+)?")
@@ -115,7 +118,7 @@ def parse_naacl(text: str, file: str, sentences: int) -> list[LinkLine]:
     possible: list[set[Link]] = [set() for _ in range(sentences)]
     for number, line in enumerate(lines_of(text), start=1):
         match = _NAACL.fullmatch(line.strip(" "))
-        if match is None:
+        if match is None or max(map(len, match.groups("")[:3])) > MOST_DIGITS:
             expected = "sentence, student and teacher number, and perhaps S or P, separated by spaces"
             problems.append(Problem(f"{file}:{number}", expected, repr(line[:40]), "Correct or remove the line."))
         elif not 1 <= int(match[1]) <= sentences:
@@ -151,7 +154,7 @@ def rebase(
     of_file = standard if base is None else base
     other = 1 - of_file
     fits_other = all(_outside(line.links, size, other) == [] for line, size in zip(lines, sizes, strict=True))
-    hint = f" All numbers fit if they are counted from {other}: use --base {other}." if fits_other else ""
+    hint = f" All numbers fit if they are counted from {other}: {_base(other)}." if fits_other else ""
     problems: list[Problem] = []
     for line, size in zip(lines, sizes, strict=True):
         if outside := _outside(line.links, size, of_file):
@@ -165,12 +168,17 @@ def rebase(
                 file,
                 "links counted from 0",
                 "no index 0 anywhere, as in a file that counts from 1",
-                "Use --base 1 if it does, or --base 0 if no first token has a link.",
+                f"If it does, {_base(1)}; if no first token has a link, {_base(0)}.",
             )
         )
     if problems:
         raise PairsError(*problems)
     return [Links(_moved(line.links.sure, of_file), _moved(line.links.possible, of_file)) for line in lines]
+
+
+def _base(number: int) -> str:
+    """How to say where counting starts; `probe-align --maps` cannot be told, and reads what is converted first."""
+    return f"use {option('--base', str(number), command='probe-pairs convert')}"
 
 
 def _sign_of_other_base(outside: Sequence[Link], size: tuple[int, int], base: int) -> str:
@@ -199,7 +207,7 @@ def _parse_pairs(cell: str, where: str, problems: list[Problem]) -> Links:
     kinds: dict[str, set[Link]] = {"-": set(), "p": set()}
     for item in cell.split():
         match = _PAIR.fullmatch(item)
-        if match is None:
+        if match is None or max(len(match[1]), len(match[3])) > MOST_DIGITS:
             problems.append(
                 Problem(where, "links i-j (sure) or ipj (possible)", repr(item[:40]), "Correct or remove it.")
             )

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from probe.checkpoints.checkpoint import STUDENT, Checkpoint, Scales
 from probe.checkpoints.opened import OpenCheckpoint
-from probe.errors import Problem, TrainingError
+from probe.errors import Problem, TrainingError, option
 from probe.functional.attentions import target_sets
 from probe.functional.texts import Text, cached_states, encode, texts_of
 from probe.gold.rows import GoldRow
@@ -49,7 +49,7 @@ def open_student(open_: OpenCheckpoint) -> Student:
     head = plain_head(model)
     names = [name for name, tensor in model.named_parameters() if tensor is head]
     if any(name in missing for name in names):
-        remedy = "Name the whole student with --student."
+        remedy = f"Name the whole student with {option('--student')}."
         raise TrainingError(Problem(str(directory), "the student's head", "its embedding table alone", remedy))
     recipe: Any = checkpoint.recipe.get("student")
     was_trained = isinstance(recipe, dict) and recipe.get("train", "nothing") != "nothing"  # pyright: ignore
@@ -75,7 +75,9 @@ def load_whole(directory: Path) -> Any:
     model, missing = causal_model(directory, torch.float32)
     if missing:
         got = f"no weights {', '.join(sorted(missing)[:3])}"
-        raise TrainingError(Problem(str(directory), "a whole model", got, "Name another copy with --teacher."))
+        raise TrainingError(
+            Problem(str(directory), "a whole model", got, f"Name another copy with {option('--teacher')}.")
+        )
     plain_head(model)
     return model
 

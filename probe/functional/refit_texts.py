@@ -13,6 +13,7 @@ from probe.exchange.link_formats import lines_of
 from probe.functional.report import FitSettings
 from probe.gold.rows import GoldRow, links_in
 from probe.output.provenance import file_sha256
+from probe.output.reading import Wanted, read_text
 from probe.training.examples import jsonl_rows, parsed_rows, text_of
 
 
@@ -40,13 +41,8 @@ def read_refit_texts(open_: OpenCheckpoint, path: Path, gold: Sequence[GoldRow],
         PairsError: the file cannot be read, or holds no text but those of gold rows.
         TrainingError: lines of a jsonl file are no objects or lack the field.
     """
-    try:
-        found = _outputs(path) if path.suffix == ".jsonl" else _lines(path)
-        digest = file_sha256(path)
-    except (OSError, UnicodeDecodeError) as error:
-        got = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        remedy = "Name a file with a response a line, or a .jsonl file."
-        raise PairsError(Problem(str(path), "a text file in UTF-8", got, remedy)) from error
+    found = _outputs(path) if path.suffix == ".jsonl" else _lines(path)
+    digest = file_sha256(path)
     judged = {row.text for row in gold}
     texts = [text for text in dict.fromkeys(found) if text not in judged]
     if not texts:
@@ -73,4 +69,6 @@ def _outputs(path: Path) -> list[str]:
 
 
 def _lines(path: Path) -> list[str]:
-    return [line for line in lines_of(path.read_bytes().decode("utf-8")) if line.strip()]
+    remedy = "Name a file with a response a line, or a .jsonl file."
+    whole = read_text(path, Wanted("a text file in UTF-8", remedy, PairsError))
+    return [line for line in lines_of(whole) if line.strip()]

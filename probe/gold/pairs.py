@@ -17,6 +17,7 @@ from pathlib import Path
 from probe.errors import PairsError, Problem
 from probe.gold.rows import COLUMNS, GoldRow, format_row, parse_row
 from probe.output.files import replacing_file
+from probe.output.reading import Wanted, read_bytes
 
 _DECLARED = re.compile(r"tokenizer (\S+): vocabulary sha256 ([0-9a-f]{64})")
 
@@ -110,15 +111,8 @@ def declared_vocabularies(gold: GoldFile) -> dict[str, str]:
 
 
 def _read_lines(path: Path) -> list[str]:
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        remedy = (
-            "Correct the path."
-            if path.is_absolute()
-            else "Correct the path, or change to the directory where it starts."
-        )
-        raise PairsError(Problem(str(path.absolute()), "a gold file", error.strerror or str(error), remedy)) from error
+    start = "" if path.is_absolute() else ", or change to the directory where it starts"
+    raw = read_bytes(path.absolute(), Wanted("a gold file", f"Correct the path{start}.", PairsError))
     lines: list[str] = []
     problems: list[Problem] = []
     for number, line in enumerate(raw.split(b"\n"), start=1):

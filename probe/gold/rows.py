@@ -36,6 +36,7 @@ PHENOMENA = (
 
 Link = tuple[int, int]
 _PAIR = re.compile(r"[^~\s]+~[^~\s]+")
+_LONGEST_LINK = 2 * 9 + 1
 _LINK = re.compile(r"(0|[1-9][0-9]*)([-p])(0|[1-9][0-9]*)")
 
 
@@ -203,12 +204,9 @@ def _parse_links(cell: str, where: str, problems: list[Problem]) -> tuple[frozen
     kinds: dict[str, set[Link]] = {"-": set(), "p": set()}
     for item in cell.split(" ") if cell else []:
         match = _LINK.fullmatch(item)
-        if match is None:
-            problems.append(
-                Problem(
-                    where, "links i-j (sure) or ipj (possible), counted from zero", repr(item), "Correct or remove it."
-                )
-            )
+        if match is None or len(item) > _LONGEST_LINK:
+            expected = "links i-j (sure) or ipj (possible), counted from zero"
+            problems.append(Problem(where, expected, repr(item[:40]), "Correct or remove it."))
             continue
         link = int(match[1]), int(match[3])
         if link in kinds["-"] | kinds["p"]:

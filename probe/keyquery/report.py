@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from probe.keyquery.differences import Difference, differences, on_same_sentences
 from probe.keyquery.values import Analysis, CloudFacts, Intervention, MatchedFacts, Measurement, Plane, Settings
 from probe.output.documents import parsed, read_document
+from probe.output.typed import check_types
 from probe.stats import Estimate
 
 SCHEMA = 3
@@ -65,13 +66,15 @@ class KeyQueryReport:
 
     @classmethod
     def _of_document(cls, document: Mapping[str, Any]) -> "KeyQueryReport":
-        return cls(
+        report = cls(
             document["source"],
             document["source_sha256"],
             _read(Settings, document["settings"]),
             tuple(document["versions"].items()),
             tuple(_analysis(analysis) for analysis in document["analyses"]),
         )
+        check_types(report)
+        return report
 
 
 def _analysis(document: Mapping[str, Any]) -> Analysis:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from probe.errors import Problem, TableError
+from probe.errors import Problem, TableError, option
 
 ROOT_WIDTH = frozenset(
     {
@@ -52,9 +52,10 @@ def embedding_scale(config: Mapping[str, Any], width: int, where: str) -> float:
     Raises:
         TableError: the type is missing, normalises its rows, or is not known.
     """
-    text: Mapping[str, Any] = config.get("text_config") or config
+    inner = config.get("text_config")
+    text: Mapping[str, Any] = inner if isinstance(inner, dict) and inner else config
     named: list[Any] = [text.get("model_type"), config.get("model_type")]
-    model_type = next((str(one) for one in named if one in KNOWN), "")
+    model_type = next((one for one in named if isinstance(one, str) and one in KNOWN), "")
     if model_type in PLAIN:
         return 1.0
     if model_type in ROOT_WIDTH_IF_ASKED:
@@ -63,10 +64,14 @@ def embedding_scale(config: Mapping[str, Any], width: int, where: str) -> float:
         return math.sqrt(width)
     if model_type in OWN_FACTOR:
         key, default = OWN_FACTOR[model_type]
-        return float(text.get(key, default))
+        factor = text.get(key, default)
+        if type(factor) not in (int, float) or not 0 < factor < 1e6:
+            raise TableError(Problem(where, f"a number above 0 as {key}", repr(factor)[:80], "Restore the file."))
+        return float(factor)
     if model_type in NORMALISED:
         expected, got = "embeddings that are rows times a number", f"{model_type}, which normalises its rows"
         raise TableError(Problem(where, expected, got, "Score its attention as maps: --maps."))
     got = next((repr(one) for one in named if one is not None), "none")
-    remedy = "State what its embedding module multiplies rows by: --embedding-scale ROLE=1, if by nothing."
+    stated = option("--embedding-scale", "ROLE=1", python="scale=1")
+    remedy = f"State what its embedding module multiplies rows by, 1 if by nothing: {stated}."
     raise TableError(Problem(where, "a model_type whose embedding module is known", got, remedy))

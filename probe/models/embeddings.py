@@ -16,7 +16,7 @@ from probe.models.digests import remembered
 from probe.models.embedding_types import embedding_scale
 from probe.models.table_files import StoredTable, find_table, read_safetensors
 from probe.models.table_foreign import read_gguf, read_torch
-from probe.models.table_sources import ADAPTER, Download, Source, base_model, find_source, read_json
+from probe.models.table_sources import ADAPTER, Download, Source, base_model, find_source, read_json, weight_map
 
 _CONFIG = "config.json"
 
@@ -155,7 +155,7 @@ def _find_weights(files: Source) -> StoredTable | None:
         if (whole := files.fetch(name)) is not None:
             return read(whole)
         if (index := files.fetch(f"{name}.index.json")) is not None:
-            shards: dict[str, str] = read_json(index).get("weight_map", {})
+            shards = weight_map(index)
             shard = shards[find_table(shards, index)]
             if (path := files.fetch(shard)) is None:
                 raise files.missing(f"the file {shard} that {index.name} names")

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from probe.errors import OutputError
 from probe.models.sources import cache_dir
 from probe.output.files import replacing_file
+from probe.output.reading import Wanted, read_json
 
 SMALLEST = 1 << 20
 """Smaller tokenizer files, in bytes, are read faster than a cache."""
@@ -38,10 +39,10 @@ def read(tokenizer: Path, texts: Sequence[str]) -> list[Encoding] | None:
     if not _worthwhile(tokenizer, texts):
         return None
     try:
-        found = json.loads(_path(tokenizer, texts).read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # not there, not readable, or damaged
+        found = read_json(_path(tokenizer, texts), Wanted("encodings", "Delete the file.", OutputError))
+        return [Encoding(tuple(pieces), tuple(ids)) for pieces, ids in found]
+    except (OutputError, TypeError, ValueError):  # not there, not readable, or damaged
         return None
-    return [Encoding(tuple(pieces), tuple(ids)) for pieces, ids in found]
 
 
 def write(tokenizer: Path, texts: Sequence[str], encodings: Sequence[Encoding]) -> None:

@@ -4,17 +4,17 @@ Models can be larger than the memory, but probing needs only a few dozen rows. S
 are read and converted to float32.
 """
 
-import json
 import mmap
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from probe.errors import Problem, TableError
+from probe.output.reading import Wanted, decoded, opened, parse_json
 
 Ids = Int[np.ndarray, " tokens"]
 Rows = Float[np.ndarray, "tokens width"]
@@ -30,11 +30,34 @@ TABLE_NAMES = (
     "embed_in.weight",
     "model.language_model.embed_tokens.weight",  # multimodal Gemma 3, as transformers 5 writes it
     "language_model.model.embed_tokens.weight",  # the same, as it lies on the hub
+    "language_model.embed_tokens.weight",
+    "model.text_model.embed_tokens.weight",  # Idefics 2 and 3, SmolVLM
+    "text_model.embed_tokens.weight",
+    "biogpt.embed_tokens.weight",
+    "transformer.word_embeddings.weight",  # Falcon, BLOOM
+    "word_embeddings.weight",
+    "model.embeddings.tok_embeddings.weight",  # ModernBERT as a decoder
+    "embeddings.tok_embeddings.weight",
+    "gpt_neox_japanese.embed_in.weight",
+    "transformer.tokens_embed.weight",  # GPT
+    "tokens_embed.weight",
+    "backbone.embeddings.weight",  # Mamba, Falcon-Mamba, xLSTM, Nemotron-H on the hub
+    "backbone.embedding.weight",  # Mamba, as its authors wrote it
+    "model.embeddings.weight",  # Nemotron-H, as transformers 5 writes it
+    "rwkv.embeddings.weight",
+    "embeddings.weight",
+    "transformer.w.weight",  # CTRL
+    "transformer.word_embedding.weight",  # XLNet
+    "transformer.embeddings.weight",  # XLM
+    "cpmant.input_embedding.weight",
 )
 """Names of the input embedding by architecture, with and without the prefix of a model with a head."""
 
 _MANY = 1024
 """Rows in a row are read ahead from this number on."""
+
+DAMAGED = "Download or save the file again. It may be an unfinished download or a git-lfs pointer."
+"""What to do about a file that does not have the format of its name."""
 
 # numpy has no bfloat16: its bits, which `gather` widens.
 _SAFETENSORS_DTYPES = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}
@@ -63,7 +86,7 @@ def find_table(names: Iterable[str], where: Path) -> str:
     raise TableError(
         Problem(
             str(where),
-            f"an embedding table under one of the names {', '.join(TABLE_NAMES)}",
+            f"an embedding table under a known name, such as {', '.join(TABLE_NAMES[:3])}",
             f"{len(present)} tensors, among them {', '.join(sorted(present)[:5])}" if present else "no tensor",
             "Name a causal language model of a known architecture, saved with save_pretrained.",
         )
@@ -109,19 +132,31 @@ def read_safetensors(path: Path) -> StoredTable:
 
 def read_header(path: Path) -> tuple[dict[str, Any], int]:
     """The header of a safetensors file by tensor name, and the offset of its data."""
-    try:
-        with path.open("rb") as file:
-            size = int.from_bytes(file.read(8), "little")
-            if size > path.stat().st_size - 8:
-                raise ValueError(f"a header of {size} bytes in a file of {path.stat().st_size}")
-            header = json.loads(file.read(size))
-    except ValueError as error:
-        raise damaged(path, "a safetensors header", str(error)) from error
+    wanted = Wanted("a safetensors header", DAMAGED, TableError)
+    with opened(path, wanted) as file:
+        size, whole = int.from_bytes(file.read(8), "little"), path.stat().st_size
+        if size > whole - 8:
+            raise wanted.refusal(path, f"a header of {size} bytes in a file of {whole}")
+        raw = file.read(size)
+    header: Any = parse_json(decoded(raw, path, wanted), path, wanted)
     if not isinstance(header, dict):
-        raise damaged(path, "a safetensors header", type(header).__name__)
-    tensors = cast(dict[str, Any], header)
+        raise wanted.refusal(path, type(header).__name__)
+    tensors: dict[str, Any] = {**header}
     tensors.pop("__metadata__", None)
+    for name, entry in tensors.items():
+        if not _is_entry(entry):
+            raise wanted.refusal(path, f"tensor {name} with {str(entry)[:80]}")
     return tensors, 8 + size
+
+
+def _is_entry(entry: Any) -> bool:
+    """Whether a tensor has a type, a shape, and a place in the data."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("dtype"), str):
+        return False
+    shape, place = entry.get("shape"), entry.get("data_offsets")
+    if not isinstance(shape, list) or not isinstance(place, list) or len(place) != 2:
+        return False
+    return all(type(number) is int and 0 <= number < 1 << 63 for number in [*shape, *place])
 
 
 def matrix_shape(path: Path, name: str, shape: Iterable[int]) -> tuple[int, int]:
@@ -152,5 +187,4 @@ def wrong_type(path: Path, name: str, kind: str) -> TableError:
 
 def damaged(path: Path, expected: str, got: str) -> TableError:
     """The error for a file that does not have the format of its name."""
-    remedy = "Download or save the file again. It may be an unfinished download or a git-lfs pointer."
-    return TableError(Problem(str(path), expected, got, remedy))
+    return TableError(Problem(str(path), expected, got, DAMAGED))

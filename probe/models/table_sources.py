@@ -1,15 +1,15 @@
 """Where the files of a model come from: a local directory, the hub, or the base model of an adapter."""
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from probe.errors import Problem, TableError
-from probe.models.table_files import TABLE_NAMES, damaged
+from probe.models.table_files import DAMAGED, TABLE_NAMES, damaged
 from probe.models.table_foreign import tensor_names
+from probe.output.reading import Wanted, read_object
 
 ADAPTER = "adapter_config.json"
 """The file of a directory of LoRA weights that names their base model."""
@@ -137,10 +137,11 @@ def base_model(files: Source, adapter: Path, download: Download | None) -> Sourc
                 "Merge it first: model.merge_and_unload().save_pretrained(…), and name that directory.",
             )
         )
-    base = config.get("base_model_name_or_path") or ""
-    return find_source(
-        base, where=f"{adapter}: base_model_name_or_path", revision=config.get("revision"), download=download
-    )
+    base, revision = config.get("base_model_name_or_path") or "", config.get("revision")
+    for key, value in (("base_model_name_or_path", base), ("revision", revision)):
+        if not isinstance(value, str | None):
+            raise damaged(adapter, f"a text as {key}", repr(value)[:80])
+    return find_source(base, where=f"{adapter}: base_model_name_or_path", revision=revision, download=download)
 
 
 def _changes_table(adapter: Mapping[str, Any]) -> bool:
@@ -150,17 +151,34 @@ def _changes_table(adapter: Mapping[str, Any]) -> bool:
         return True
     for key in ("target_modules", "modules_to_save"):
         targets = adapter.get(key) or []
+        if not isinstance(targets, str | list):
+            raise damaged(Path(ADAPTER), f"names of modules as {key}", repr(targets)[:80])
         if isinstance(targets, str):
-            if any(re.fullmatch(targets, module) for module in modules):
-                return True
+            try:
+                if any(re.fullmatch(targets, module) for module in modules):
+                    return True
+            except re.error as error:
+                raise damaged(Path(ADAPTER), f"a pattern as {key}", str(error)) from error
         elif any(f".{module}".endswith(f".{target}") for module in modules for target in targets):
             return True
     return False
 
 
 def _holds_table(names: set[str]) -> bool:
-    leaves = {name.split(".")[-2] for name in TABLE_NAMES}
+    leaves = {name.split(".")[-2] for name in TABLE_NAMES} - {"w"}  # of CTRL, whose layers may be called so as well
     return any(leaves & set(name.split(".")) for name in names)
+
+
+def weight_map(index: Path) -> dict[str, str]:
+    """The file of each tensor of a model in several.
+
+    Raises:
+        TableError: the index does not say it.
+    """
+    shards: Any = read_json(index).get("weight_map", {})
+    if not isinstance(shards, dict) or not all(isinstance(name, str) for name in shards.values()):
+        raise damaged(index, "a weight_map of file names", repr(shards)[:80])
+    return shards
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -169,10 +187,4 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         TableError: it is not JSON, or not an object.
     """
-    try:
-        read = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise damaged(path, "JSON", str(error)) from error
-    if not isinstance(read, dict):
-        raise damaged(path, "a JSON object", type(read).__name__)
-    return cast(dict[str, Any], read)
+    return read_object(path, Wanted("a JSON object", DAMAGED, TableError))

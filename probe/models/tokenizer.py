@@ -6,7 +6,6 @@ They are no part of the vocabulary, and are switched off here, in one place.
 """
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,7 +16,9 @@ from probe.errors import CheckpointError, Problem
 from probe.models import encodings
 from probe.models.digests import remembered
 from probe.models.encodings import Encoding
-from probe.tokens import TokenizedText
+from probe.models.table_files import DAMAGED
+from probe.output.reading import Wanted, read_object
+from probe.tokens import TokenizedText, check_characters
 
 FILE = "tokenizer.json"
 QWEN_EOS_ID = 151643
@@ -81,12 +82,16 @@ class Tokenizer:
         if isinstance(named, dict):  # older files have the whole AddedToken
             named = named.get("content")
         id_ = (
-            self.backend.token_to_id(named) if named else _json(self.path.with_name("config.json")).get("eos_token_id")
+            self.backend.token_to_id(str(named))
+            if named
+            else _json(self.path.with_name("config.json")).get("eos_token_id")
         )
-        id_ = id_[0] if isinstance(id_, list) else id_
-        if id_ is None:
+        id_ = id_[0] if isinstance(id_, list) and id_ else id_
+        if id_ is None or type(id_) is not int:
             remedy = "Add eos_token_id to the config.json in the same directory."
-            raise CheckpointError(Problem(str(self.path), "an end-of-sequence token", "none", remedy))
+            raise CheckpointError(
+                Problem(str(self.path), "an end-of-sequence token", "none" if id_ is None else repr(id_), remedy)
+            )
         return id_
 
     @property
@@ -97,6 +102,7 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Ids of a text, without special tokens."""
+        check_characters(text)
         return list(self.backend.encode(text, add_special_tokens=False).ids)
 
     def encode_prompt(self, text: str) -> list[int]:
@@ -124,6 +130,8 @@ class Tokenizer:
 
     def pieces(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
         """Pieces of several texts, without special tokens. What was cut once with this file is remembered on disk."""
+        for text in texts:
+            check_characters(text)
         # Once the vocabulary is in memory, cutting is faster than looking up.
         found = None if "backend" in self.__dict__ else encodings.read(self.path, texts)
         if found is None:
@@ -166,4 +174,5 @@ class Tokenizer:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    """The settings in a file beside the tokenizer; none where there is no file."""
+    return read_object(path, Wanted("a JSON object", DAMAGED, CheckpointError)) if path.is_file() else {}

@@ -1,13 +1,14 @@
 """How results are written into documents: figures that may not exist, text that is no command, JSON to be read back."""
 
 import gzip
-import json
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeVar
 
 from probe.errors import Problem, ReportError
+from probe.output.reading import Wanted, decoded, limited, parse_json, read_bytes, reason
 from probe.stats import known
 
 
@@ -49,17 +50,14 @@ def parsed(text: str, where: str, what: str, schema: int, build: Callable[[Any],
     Raises:
         ReportError: it is no JSON, of another schema version, or has other keys.
     """
-    try:
-        document: Any = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ReportError(Problem(where, f"{what} in JSON", str(error), "Write it again.")) from error
+    document: Any = parse_json(text, where, Wanted(f"{what} in JSON", "Write it again.", ReportError), constants=False)
     found = document.get("schema") if isinstance(document, dict) else None
     if found != schema:
         remedy = "Read it with the version that wrote it, or write it again."
         raise ReportError(Problem(where, f"{what} of schema {schema}", f"schema {found}", remedy))
     try:
         return build(document)
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         got = f"none called {error}" if isinstance(error, KeyError) else str(error)
         raise ReportError(Problem(where, f"the keys of schema {schema}", got, "Write it again.")) from error
 
@@ -76,10 +74,15 @@ def read_document(path: str | Path, what: str) -> str:
     Raises:
         ReportError: it cannot be read.
     """
-    path = Path(path)
+    path, wanted = Path(path), Wanted(what, "Name a file of --json.", ReportError)
+    raw = read_bytes(path, wanted)
+    return decoded(_unpacked(raw, path, wanted) if path.suffix == ".gz" else raw, path, wanted)
+
+
+def _unpacked(raw: bytes, path: Path, wanted: Wanted) -> bytes:
+    """What stands under gzip. A small file may stand for terabytes, so no more is taken than can be held."""
     try:
-        raw = path.read_bytes()
-        return (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode()
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        got = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise ReportError(Problem(str(path), what, got, "Name a file of --json.")) from error
+        with gzip.GzipFile(fileobj=BytesIO(raw)) as file:
+            return limited(file.read, path, wanted)
+    except (OSError, EOFError, zlib.error) as error:
+        raise wanted.refusal(path, reason(error)) from error

@@ -18,9 +18,10 @@ WIDTH = 80
 def new_table(*heads: str, words: int = 1) -> "Table":
     """A table under these heads; the first columns hold ``words``, which wrap, and the others numbers, which do not."""
     from rich import box
-    from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
+    from probe.output.fitting import FittingTable
+
+    table = FittingTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
     for number, head in enumerate(heads):
         if number < words:
             table.add_column(head, overflow="fold")

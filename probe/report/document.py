@@ -1,6 +1,7 @@
 """A report as JSON: all figures with their 95 % CI to be read, all counts to be loaded again."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -13,6 +14,7 @@ from probe.aligners.links import ALIGNERS
 from probe.errors import Problem, ReportError
 from probe.output.documents import packed, parsed, read_document
 from probe.output.files import replacing_file
+from probe.output.typed import check_types
 from probe.report.triples import KINDS, Mark
 from probe.report.values import Group, Origin, ProbeReport
 from probe.scoring.destinations import DESTINATIONS
@@ -149,7 +151,10 @@ def save_report(report: ProbeReport, path: str | Path) -> None:
 
 def _reports(document: Mapping[str, Any]) -> dict[str, ProbeReport]:
     several = document.get("reports", {document.get("checkpoint"): document})
-    return {name: _report(one) for name, one in several.items()}
+    found = {name: _report(one) for name, one in several.items()}
+    if not all(isinstance(name, str) for name in found):
+        raise TypeError("a checkpoint without a name")
+    return found
 
 
 def _one(document: Mapping[str, Any], where: str) -> ProbeReport:
@@ -173,7 +178,7 @@ def _report(document: Mapping[str, Any]) -> ProbeReport:
     pairs |= {k: tuple((name, value) for name, value in origin[k]) for k in ("tables", "versions")}
     pairs["random_seeds"] = tuple(origin["random_seeds"])
     known: dict[str, Any] = {field.name: origin[field.name] for field in fields(Origin)} | pairs
-    return ProbeReport(
+    report = ProbeReport(
         origin=Origin(**known),
         sentences=tuple(line["id"] for line in lines),
         other_sentences=document["other_sentences"],
@@ -183,6 +188,10 @@ def _report(document: Mapping[str, Any]) -> ProbeReport:
         methods=methods,
         **arrays,
     )
+    check_types(report)
+    if len(set(report.methods)) < len(methods) or len(set(report.sentences)) < len(lines):
+        raise ValueError("a method or a sentence twice")
+    return report
 
 
 def _sentences(report: ProbeReport) -> list[dict[str, Any]]:
@@ -208,7 +217,13 @@ def _compact(values: Float[np.ndarray, "..."]) -> dict[str, list[Any]]:
 
 def _array(compact: Mapping[str, Any], shape: tuple[int, ...]) -> Float[np.ndarray, "..."]:
     flat = np.zeros(int(np.prod(shape)))
-    flat[np.array(compact["at"], dtype=np.int64)] = [np.nan if v is None else v for v in compact["value"]]
+    places, values = compact["at"], [np.nan if v is None else v for v in compact["value"]]
+    # A negative place would count from the end, and one value be written everywhere.
+    if len(places) != len(values) or not all(type(at) is int and 0 <= at < flat.size for at in places):
+        raise ValueError(f"counts at {places!r:.60}")
+    if not all((type(value) in (int, float) and abs(value) < math.inf) or value is np.nan for value in values):
+        raise ValueError(f"counts {values!r:.60}")
+    flat[np.array(places, dtype=np.int64)] = values
     return flat.reshape(shape)
 
 

@@ -19,6 +19,7 @@ from jaxtyping import Int
 from probe.checkpoints.dskd import MAX_LENGTH, MAX_PROMPT
 from probe.errors import Problem, TrainingError
 from probe.models.tokenizer import Tokenizer
+from probe.output.reading import Wanted, decoded, opened, parse_json
 
 Parsed = TypeVar("Parsed")
 Row = tuple[str, Any]
@@ -93,13 +94,14 @@ def parsed_rows(rows: Iterable[Row], parse: Callable[[str, Any], Parsed | Proble
 
 def jsonl_rows(path: Path) -> Iterator[Row]:
     """What each line of a jsonl file holds."""
-    with path.open("rb") as lines:
+    wanted = Wanted("a JSON object", "Write one object a line.", TrainingError)
+    with opened(path, wanted) as lines:
         for number, line in enumerate(lines, start=1):
             where = f"{path.name}:{number}"
             try:
-                yield where, json.loads(line.decode())
-            except ValueError as error:  # not JSON, or not UTF-8
-                yield where, Problem(where, "a JSON object", str(error), "Write one object a line.")
+                yield where, parse_json(decoded(line, where, wanted), where, wanted)
+            except TrainingError as error:
+                yield where, error.problems[0]
 
 
 def prompt_and_output(where: str, row: Any) -> Example | Problem:

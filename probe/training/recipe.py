@@ -17,13 +17,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from probe.checkpoints.dskd import MAX_LENGTH, MAX_PROMPT
 from probe.errors import Problem, TrainingError
+from probe.output.reading import Wanted, parse_json, read_text, reason
 from probe.training.criteria.settings import METHODS, ChunkSide, CriticName, DivergenceName, Method, Needs, Objective
 
 SHIPPED = Path(__file__).parent / "recipes"
 RECIPE = "recipe.json"
 """The file in a run and in each of its checkpoints that says what ran."""
 
-NotNegative = Field(ge=0)
+SEEDS = 1 << 32  # numpy takes no larger one
+Seed = Annotated[int, Field(ge=0, lt=SEEDS)]
+Reporter = Literal["tensorboard", "wandb", "mlflow", "comet_ml", "clearml", "codecarbon", "dvclive", "swanlab"]
+_DEVICES = r"^(auto|balanced|balanced_low_0|sequential|(cpu|cuda|mps|xpu)(:[0-9]+)?)$"
 
 
 class _Part(BaseModel):
@@ -66,7 +70,7 @@ class TeacherPart(_Part):
     expectations: bool = False
     """Keep what its predictions amount to as well: two products with its head for each target once, which saves one at
     every step, so that it pays from the third epoch on (see `probe.training.criteria.teacher_space`)."""
-    device_map: str | None = None
+    device_map: str | None = Field(default=None, pattern=_DEVICES)
     """For teachers that do not fit one device, as accelerate knows it."""
 
 
@@ -86,7 +90,7 @@ class DataPart(_Part):
     columns: ColumnsPart | None = None
     held_out: int = Field(default=0, ge=0)
     """Rows set apart for evaluation where there is no dev file."""
-    held_out_seed: int | None = Field(default=None, ge=0)
+    held_out_seed: int | None = Field(default=None, ge=0, lt=SEEDS)
     """Which rows these are; None for the seed of the run. Runs that are compared must hold out the same."""
     max_rows: int | None = Field(default=None, gt=0)
     max_prompt: int = Field(default=MAX_PROMPT, gt=0)
@@ -154,7 +158,7 @@ class TrainingPart(_Part):
     """What best means, on the dev rows. ROUGE-L is of responses sampled as in ``evaluation``, with its first seed and
     without its rule on n-grams, as published."""
     log_every: int = Field(default=10, gt=0)
-    report_to: list[str] = []
+    report_to: list[Reporter] = []
     """``tensorboard``, ``wandb``, as transformers knows them."""
     threads: int | None = Field(default=None, gt=0)
 
@@ -170,7 +174,7 @@ class EvaluationPart(_Part):
 
     sets: dict[str, str] = {}
     """Directories or files by name, the first of them in-domain; without any, the dev rows are the set."""
-    seeds: list[Annotated[int, NotNegative]] = Field(default=[10, 20, 30, 40, 50], min_length=1)
+    seeds: list[Seed] = Field(default=[10, 20, 30, 40, 50], min_length=1)
     temperature: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     no_repeat_ngram_size: int = Field(default=6, ge=0)
     max_prompt: int = Field(default=MAX_PROMPT, gt=0)
@@ -191,7 +195,7 @@ class ReproductionPart(_Part):
     """What of it is fine-tuned."""
     methods: list[str] = Field(default=["sft", "cma"], min_length=1)
     """Names of methods or of variants."""
-    seeds: list[Annotated[int, NotNegative]] = Field(default=[10, 20, 30], min_length=1)
+    seeds: list[Seed] = Field(default=[10, 20, 30], min_length=1)
     """Of training; each once."""
     variants: dict[str, ObjectivePart] = {}
     """Settings of the objective under a name; what they leave out is as in ``objective``."""
@@ -201,10 +205,10 @@ class Recipe(_Part):
     """A run, or several that differ in method and seed."""
 
     name: str
-    seed: int = Field(default=10, ge=0)
+    seed: int = Field(default=10, ge=0, lt=SEEDS)
     methods: list[Method] | None = None
     """Run each of these instead of ``objective.method``."""
-    seeds: list[int] | None = None
+    seeds: list[Seed] | None = None
     """Run each method with each of these instead of ``seed``."""
     student: StudentPart
     teacher: TeacherPart = TeacherPart()
@@ -254,12 +258,13 @@ def read_recipe_of_run(file: Path) -> Recipe:
     Raises:
         TrainingError: the file is none.
     """
+    wanted = Wanted("the recipe of a run", "Name a checkpoint of a run, or a model directory.", TrainingError)
+    text = read_text(file, wanted)
+    parse_json(text, file, wanted)  # pydantic's own reader takes numbers of any length
     try:
-        return Recipe.model_validate_json(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:  # pydantic's error is a ValueError
-        got = str(error).splitlines()[0]
-        remedy = "Name a checkpoint of a run, or a model directory."
-        raise TrainingError(Problem(str(file), "the recipe of a run", got, remedy)) from error
+        return Recipe.model_validate_json(text)
+    except ValidationError as error:
+        raise wanted.refusal(file, str(error).splitlines()[0]) from error
 
 
 def read_recipe(named: str, overrides: Sequence[str] = ()) -> Recipe:
@@ -273,10 +278,8 @@ def read_recipe(named: str, overrides: Sequence[str] = ()) -> Recipe:
     if not path.is_file():
         shipped = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.toml")))
         raise TrainingError(Problem(named, f"a recipe file, or one of: {shipped}", "neither", "Check the spelling."))
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise TrainingError(Problem(str(path), "TOML", str(error), "Mend the line.")) from error
+    wanted = Wanted("TOML in UTF-8", "Mend the line.", TrainingError)
+    content = _toml(read_text(path, wanted), path, wanted)
     for override in overrides:
         _set(content, override)
     # Whoever sets one of the two lengths on the command line means it instead of the recipe's other one.
@@ -290,6 +293,13 @@ def read_recipe(named: str, overrides: Sequence[str] = ()) -> Recipe:
         return Recipe.model_validate_json(json.dumps(content))
     except ValidationError as error:
         raise TrainingError(*(_problem(path.name, each) for each in error.errors())) from error
+
+
+def _toml(text: str, path: Path, wanted: Wanted) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # tomllib's own error is a ValueError
+        raise wanted.refusal(path, reason(error).partition(";")[0]) from error
 
 
 def _set(content: dict[str, Any], override: str) -> None:
@@ -306,6 +316,9 @@ def _set(content: dict[str, Any], override: str) -> None:
         found: Any = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         found = value
+    except (ValueError, RecursionError) as error:
+        got = reason(error).partition(";")[0]
+        raise TrainingError(Problem(f"{override[:40]}…", "a value of TOML", got, "Write a shorter one.")) from error
     # TOML knows dates; here, one is a name that looks like it.
     part[last] = found if isinstance(found, str | int | float | list | dict) else value
 

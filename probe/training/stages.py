@@ -23,6 +23,7 @@ from filelock import FileLock, Timeout
 from probe import __version__
 from probe.errors import OutputError, ProbeError, Problem, TrainingError
 from probe.output.files import replacing_file
+from probe.output.reading import Wanted, read_object
 
 NOTE, TROUBLE, LOCK = "stage.json", "failure.txt", ".lock"
 State = Literal["made", "kept", "failed", "not reached"]
@@ -109,8 +110,8 @@ class Store:
         place = self.place(stage)
         note = place / NOTE
         if note.is_file():
-            stored = json.loads(note.read_text(encoding="utf-8"))
-            return Outcome(stage, "kept", stored["finished"], stored["seconds"])
+            stored = read_object(note, Wanted("the note of a finished stage", f"Delete {place}.", TrainingError))
+            return Outcome(stage, "kept", stored.get("finished"), stored.get("seconds"))
         place.mkdir(exist_ok=True)
         (place / TROUBLE).unlink(missing_ok=True)
         began = time.monotonic()

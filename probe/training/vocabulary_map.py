@@ -35,6 +35,7 @@ from probe.errors import CheckpointError, ProbeError, Problem, TrainingError
 from probe.models.table_sources import read_json
 from probe.models.tokenizer import Tokenizer
 from probe.output.files import replacing_file
+from probe.output.reading import Wanted, parse_json, read_text
 from probe.tokens import BYTE_PIECE, byte_level_bytes, byte_of_char, sentencepiece_bytes
 from probe.training.terminal import require_train
 
@@ -162,11 +163,9 @@ def read_vocabulary_map(path: Path, *, teacher_rows: int, student_rows: int) -> 
     expected = f"a JSON object of teacher ids below {teacher_rows} and student ids below {student_rows}"
     if not path.is_file():
         raise TrainingError(Problem(str(path), expected, "no such file", remedy))
-    try:
-        # As pairs, for of two values for one teacher token an object would hide the first.
-        pairs: Any = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_Pairs)
-    except ValueError as error:
-        raise TrainingError(Problem(str(path), expected, f"no JSON: {error}", remedy)) from error
+    wanted = Wanted(expected, remedy, TrainingError)
+    # As pairs, for of two values for one teacher token an object would hide the first.
+    pairs: Any = parse_json(read_text(path, wanted), path, wanted, pairs=_Pairs)
     if not isinstance(pairs, _Pairs):
         raise TrainingError(Problem(str(path), expected, f"a {type(pairs).__name__}", remedy))
     student_ids = np.full(teacher_rows, -1, dtype=np.int64)

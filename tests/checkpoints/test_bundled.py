@@ -8,8 +8,9 @@ from places import GOLD
 from safetensors import safe_open
 
 from probe.alignment.align import align_pairs
-from probe.checkpoints.checkpoint import MANIFEST, TENSORS, load_checkpoint
+from probe.checkpoints.checkpoint import TENSORS, load_checkpoint
 from probe.checkpoints.find import find_checkpoint
+from probe.checkpoints.manifest import MANIFEST
 from probe.checkpoints.open_model import open_model
 from probe.gold.pairs import declared_vocabularies, read_pairs
 from probe.models.sources import BUNDLED, CACHE, bundled_dir, bundled_names

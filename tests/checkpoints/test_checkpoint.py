@@ -17,9 +17,10 @@ from safetensors.numpy import load_file, save_file
 from safetensors.torch import load_file as load_torch
 from safetensors.torch import save_file as save_torch
 
-from probe.checkpoints.checkpoint import MANIFEST, TENSORS, Checkpoint, Scales, load_checkpoint, save_checkpoint
+from probe.checkpoints.checkpoint import TENSORS, Checkpoint, Scales, load_checkpoint, save_checkpoint
 from probe.checkpoints.doctor.diagnosis import diagnose
 from probe.checkpoints.find import Overrides, find_checkpoint
+from probe.checkpoints.manifest import MANIFEST
 from probe.checkpoints.opened import OpenCheckpoint, open_checkpoint
 from probe.errors import CheckpointError, OutputError, ProbeError, ProjectorError
 from probe.maps import AttentionMap
@@ -360,8 +361,8 @@ def test_moved_models_are_found_where_the_user_says(tmp_path: Path) -> None:
         (tmp_path / role).rename(tmp_path / f"moved-{role}")
     text = message(path)
     assert str(tmp_path / "student") in text
-    assert "--student" in text
-    assert "--teacher" in message(path, student=str(tmp_path / "moved-student"))
+    assert "student=…" in text
+    assert "teacher=…" in message(path, student=str(tmp_path / "moved-student"))
     moved = {role: str(tmp_path / f"moved-{role}") for role in ("student", "teacher")}
     np.testing.assert_array_equal(attention(opened(path, **moved)).weights, before.weights)
 
@@ -414,7 +415,7 @@ def test_no_source_says_how_to_fetch(tmp_path: Path) -> None:
     text = message(built.path)
     assert "the model in /nowhere/teacher or cache:smollm2-gemma3/teacher; got no such model" in text
     assert "probe-models fetch smollm2-gemma3" in text
-    assert "--teacher" in text
+    assert "teacher=…" in text
 
 
 def test_one_of_several_verified_tables_is_enough(tmp_path: Path) -> None:
@@ -569,7 +570,7 @@ def test_a_directory_that_is_neither(tmp_path: Path) -> None:
 def test_a_stored_key_scale_cannot_be_overridden(tmp_path: Path) -> None:
     for name in (str(saved(tmp_path)), "demo"):
         text = message(name, key_scale=0.25)
-        assert "--key-scale 0.25" in text
+        assert "key_scale=0.25" in text
         assert f"{name}, which stores " in text
 
 

@@ -89,5 +89,5 @@ def test_a_text_longer_than_the_batch_is_cut(tmp_path: Path) -> None:
 
 def test_no_texts(tmp_path: Path) -> None:
     save_model("llama", tmp_path)
-    with pytest.raises(CheckpointError, match="--key-scale"):
+    with pytest.raises(CheckpointError, match="key_scale="):
         simulated_key_scale(teacher(tmp_path), [], Batches(1, 64))

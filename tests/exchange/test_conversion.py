@@ -212,7 +212,7 @@ def test_a_one_based_file_read_as_zero_based_is_named():
     first, second = caught.value.problems
     assert (first.where, first.expected) == ("links:1", "numbers from 0 to 1 and to 1")
     assert "2-1, 2-2: an index equal to the number of tokens, as in a file that counts from 1" in first.got
-    assert "use --base 1" in first.remedy
+    assert "use base=1" in first.remedy
     assert second.where == "links:3"
     assert rebase(parsed(one_based), "links", SIZES, 1, 0) == links(ROWS)
 
@@ -238,7 +238,7 @@ def test_a_zero_based_file_read_as_one_based_is_named():
     first, _ = caught.value.problems
     assert first.where == "wpt, sentence 1"
     assert "0-0, 1-0: an index 0, as in a file that counts from 0 or has links to nothing" in first.got
-    assert "use --base 0" in first.remedy
+    assert "use base=0" in first.remedy
     assert rebase(zero_based, "wpt", SIZES, 0, 1) == links(ROWS)
 
 
@@ -247,7 +247,7 @@ def test_numbers_that_fit_no_base():
         rebase(parsed("0-2\n\n0-0\n"), "links", SIZES, None, 0)
     (problem,) = caught.value.problems
     assert "0-2" in problem.got
-    assert "--base" not in problem.remedy
+    assert "base=" not in problem.remedy
 
 
 # Reading what others write

@@ -118,6 +118,6 @@ def test_the_configuration_decides_where_it_may(model_type: str, asked: bool):
 def test_a_type_on_no_list_is_refused_and_can_be_told(tmp_path: Path):
     save_file({"model.embed_tokens.weight": torch.ones(4, 16)}, tmp_path / "model.safetensors")
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "next-year"}))
-    with pytest.raises(TableError, match=r"got 'next-year'.*--embedding-scale"):
+    with pytest.raises(TableError, match=r"got 'next-year'.*scale=1"):
         open_table(tmp_path)
     assert open_table(tmp_path, scale=3.0).scale == 3.0

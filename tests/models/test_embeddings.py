@@ -300,9 +300,9 @@ def test_tables_of_the_wrong_type_or_shape(tmp_path: Path) -> None:
 
 
 def test_unknown_tensor_names_are_listed(tmp_path: Path) -> None:
-    text = message(write_table(tmp_path, torch.ones(4, 2), "word_embeddings.weight"))
-    assert "word_embeddings.weight" in text
-    assert "gpt_neox.embed_in.weight" in text
+    text = message(write_table(tmp_path, torch.ones(4, 2), "other_embeddings.weight"))
+    assert "other_embeddings.weight" in text
+    assert "transformer.wte.weight" in text
 
 
 def test_missing_files(tmp_path: Path) -> None:
@@ -560,3 +560,60 @@ def test_shapes_are_checked(tmp_path: Path) -> None:
     table: EmbeddingTable = open_table(write_table(tmp_path, torch.ones(4, 2)))
     with pytest.raises(TypeError, match="ids"):
         table.take(np.array([[0, 1]]))
+
+
+# Names of the table
+
+
+def _mamba(kind: type[transformers.PretrainedConfig]) -> transformers.PretrainedConfig:
+    return kind(vocab_size=ROWS, hidden_size=WIDTH, num_hidden_layers=1, state_size=4, num_heads=4, head_dim=16)
+
+
+OTHERS = {
+    "falcon": transformers.FalconConfig(vocab_size=ROWS, hidden_size=WIDTH, num_hidden_layers=1, num_attention_heads=2),
+    "bloom": transformers.BloomConfig(vocab_size=ROWS, hidden_size=WIDTH, n_layer=1, n_head=2),
+    "mamba": transformers.MambaConfig(vocab_size=ROWS, hidden_size=WIDTH, num_hidden_layers=1, state_size=4),
+    "falcon_mamba": transformers.FalconMambaConfig(vocab_size=ROWS, hidden_size=WIDTH, num_hidden_layers=1),
+    "mamba2": _mamba(transformers.Mamba2Config),
+    "nemotron_h": transformers.NemotronHConfig(
+        **(COMMON | {"num_hidden_layers": 2}), head_dim=16, layers_block_type=["attention", "mlp"]
+    ),
+    "modernbert-decoder": transformers.ModernBertDecoderConfig(**COMMON),
+    "biogpt": transformers.BioGptConfig(**COMMON),
+    "gpt_neox_japanese": transformers.GPTNeoXJapaneseConfig(**COMMON),
+    "openai-gpt": transformers.OpenAIGPTConfig(vocab_size=ROWS, n_embd=WIDTH, n_layer=1, n_head=2, n_positions=16),
+}
+IDEFICS = {
+    "text_config": {**COMMON, "model_type": "llama"},
+    "vision_config": {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "image_size": 8,
+        "patch_size": 4,
+    },
+    "pad_token_id": 0,
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_tables_under_other_names_are_found(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = transformers.AutoModelForCausalLM.from_config(deepcopy(OTHERS[name]))
+    table = open_table(saved(model, tmp_path))
+    np.testing.assert_allclose(table.take(IDS), module_rows(model), rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["Idefics2", "Idefics3"])
+def test_tables_of_idefics_are_found(kind: str, tmp_path: Path) -> None:
+    config = getattr(transformers, f"{kind}Config")(**deepcopy(IDEFICS))
+    model = getattr(transformers, f"{kind}ForConditionalGeneration")(config)
+    table = open_table(saved(model, tmp_path))
+    np.testing.assert_array_equal(table.take(IDS), module_rows(model))
+
+
+def test_the_table_of_the_first_idefics_is_found(tmp_path: Path) -> None:
+    write_table(tmp_path, torch.ones(4, 2))
+    (tmp_path / "config.json").write_text('{"model_type": "idefics"}')
+    assert open_table(tmp_path).rows == 4

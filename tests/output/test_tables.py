@@ -1,5 +1,6 @@
 """Tables on a terminal, and their cells."""
 
+import io
 import math
 
 import pytest
@@ -37,3 +38,17 @@ def test_cells():
     assert [digits(value) for value in (None, 0.0, 1e-5, 0.1234, 123.4, 1234.5)] == [
         *("–", "0", "1.0e-05", "0.123", "123", "1234"),
     ]
+
+
+@pytest.mark.parametrize("width", [20, 30, 40, 60, 200])
+def test_a_narrow_terminal_drops_columns_and_cuts_no_digit(width: int):
+    table = new_table("method", *(f"figure {n}" for n in range(6)))
+    table.add_row("a long name of a method", *(f"{n}.12345" for n in range(6)))
+    out = io.StringIO()
+    Console(file=out, width=width).print(table)
+    text = out.getvalue()
+    assert "…" not in text
+    shown = [n for n in range(6) if f"{n}.12345" in text]
+    assert shown == list(range(len(shown)))
+    assert ("No room for" in text) == (len(shown) < 6) == (width < 100)
+    assert all(len(line) <= width for line in text.splitlines())

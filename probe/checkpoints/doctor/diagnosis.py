@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from probe.checkpoints.checkpoint import MANIFEST, TENSORS, Checkpoint, ModelRecord, is_ours, load_checkpoint
+from probe.checkpoints.checkpoint import TENSORS, Checkpoint, ModelRecord, load_checkpoint
 from probe.checkpoints.doctor.directory import (
     Epoch,
     choose,
@@ -32,6 +32,7 @@ from probe.checkpoints.doctor.student import examine_student
 from probe.checkpoints.doctor.teacher import examine_teacher
 from probe.checkpoints.dskd import PROJECTORS
 from probe.checkpoints.find import bundled_checkpoint
+from probe.checkpoints.manifest import MANIFEST, is_ours
 from probe.checkpoints.open_model import OpenModel, open_model
 from probe.errors import CheckpointError, Problem
 from probe.models.embeddings import EmbeddingTable

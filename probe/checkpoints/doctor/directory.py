@@ -6,24 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from probe.checkpoints.checkpoint import MANIFEST
 from probe.checkpoints.doctor.findings import Notes, Verdict
-from probe.checkpoints.dskd import ARGUMENTS, PROJECTORS, TRAINED_QUERY, run_arguments, run_batch_size, run_criterion
+from probe.checkpoints.dskd import (
+    ARGUMENTS,
+    PROJECTORS,
+    TRAINED_QUERY,
+    run_arguments,
+    run_batch_size,
+    run_criterion,
+    wrong_arguments,
+)
 from probe.checkpoints.key_scale import Batches
+from probe.checkpoints.manifest import MANIFEST
 from probe.models.table_sources import ADAPTER, read_json
-
-# The keys of args.json that are read, and their types. Other keys are not checked.
-_ARGUMENT_TYPES: dict[str, type] = {
-    "criterion": str,
-    "model_path": str,
-    "teacher_model_path": str,
-    "teacher_model_type": str,
-    "projector_config_path": str,
-    "batch_size": int,
-    "max_length": int,
-    "do_train": bool,
-    "only_save_projector": bool,
-}
 
 
 def examine_arguments(epoch: Path, notes: Notes) -> dict[str, Any]:
@@ -31,12 +26,7 @@ def examine_arguments(epoch: Path, notes: Notes) -> dict[str, Any]:
     arguments = notes.attempt("arguments", lambda: run_arguments(epoch))
     if arguments is None:
         return {}
-    strange = {
-        key: f"{key}: {arguments[key]!r}, which is not of type {kind.__name__}"
-        for key in arguments
-        if (kind := _ARGUMENT_TYPES.get(key)) and not isinstance(arguments[key], kind | None)
-    }
-    if strange:
+    if strange := wrong_arguments(arguments):
         notes.add("arguments", Verdict.PROBLEM, *strange.values(), remedy=f"Correct {ARGUMENTS}.")
     _note_writer(epoch, notes)
     return {key: value for key, value in arguments.items() if key not in strange}

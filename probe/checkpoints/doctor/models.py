@@ -12,7 +12,7 @@ from probe.errors import CheckpointError, ProbeError, Problem
 from probe.models.embeddings import EmbeddingTable, open_table
 from probe.models.sources import resolve
 from probe.models.table_files import damaged, find_table, read_header
-from probe.models.table_sources import ADAPTER, Download, Source, base_model, find_source, read_json
+from probe.models.table_sources import ADAPTER, Download, Source, base_model, find_source, read_json, weight_map
 from probe.models.tokenizer import Tokenizer
 
 
@@ -56,7 +56,7 @@ def _weights_file(files: Source) -> Path | None:
         if (whole := files.fetch(name)) is not None:
             return whole
         if (index := files.fetch(f"{name}.index.json")) is not None:
-            shards: dict[str, str] = read_json(index)["weight_map"]
+            shards = weight_map(index)
             return files.fetch(shards[find_table(shards, index)])
     return None
 

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from probe.checkpoints.checkpoint import MANIFEST, STUDENT, TENSORS, Checkpoint, ModelRecord
+from probe.checkpoints.checkpoint import STUDENT, TENSORS, Checkpoint, ModelRecord
 from probe.checkpoints.dskd import ARGUMENTS, CONFIG, NOTES, PROJECTORS, TOKENIZER, as_json
 from probe.checkpoints.export.translation import recipe_part
+from probe.checkpoints.manifest import MANIFEST
 from probe.checkpoints.open_model import OpenModel, open_model
 from probe.errors import CheckpointError, Problem
 from probe.models.sources import resolve

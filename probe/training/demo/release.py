@@ -18,14 +18,8 @@ from typing import Any
 import numpy as np
 
 from probe.alignment.fitting import fitting_rows
-from probe.checkpoints.checkpoint import (
-    MANIFEST,
-    TENSORS,
-    ModelRecord,
-    VerifiedSource,
-    load_checkpoint,
-    save_checkpoint,
-)
+from probe.checkpoints.checkpoint import TENSORS, ModelRecord, VerifiedSource, load_checkpoint, save_checkpoint
+from probe.checkpoints.manifest import MANIFEST
 from probe.checkpoints.opened import open_checkpoint
 from probe.errors import ProbeError
 from probe.gold.pairs import read_pairs

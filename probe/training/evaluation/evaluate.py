@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from probe.errors import Problem, TrainingError
+from probe.output.reading import Wanted, parse_json
 from probe.training.evaluation.generate import generate
 from probe.training.evaluation.likelihood import Fitted, bits_per_byte, fitted_bits_per_byte
 from probe.training.evaluation.questions import QuestionSet
@@ -66,7 +67,10 @@ def read_evaluation(text: str, questions: QuestionSet, where: str) -> Evaluation
     Raises:
         TrainingError: it is of another set, or of another version of this package.
     """
-    document: Any = json.loads(text)
+    wanted = Wanted("an evaluation in JSON", "Delete it to evaluate again.", TrainingError)
+    document: Any = parse_json(text, where, wanted)
+    if not isinstance(document, dict):
+        raise wanted.refusal(where, type(document).__name__)
     if document.get("schema") != SCHEMA or document.get("set_sha256") != questions.digest():
         expected = f"an evaluation on {questions.name}, schema {SCHEMA}"
         got = f"one on {document.get('set')}, schema {document.get('schema')}"

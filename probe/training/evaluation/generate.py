@@ -26,7 +26,7 @@ from rich.progress import track
 from torch import Tensor
 
 from probe.checkpoints.dskd import MAX_LENGTH, MAX_PROMPT
-from probe.errors import Problem, TrainingError
+from probe.errors import OPTIONS, Problem, TrainingError
 from probe.models.tokenizer import Tokenizer
 
 
@@ -136,8 +136,15 @@ class GumbelNoise:
 def _check_positions(model: Any, settings: GenerationSettings) -> None:
     positions = getattr(model.config, "max_position_embeddings", None)  # models without a limit do not name one
     if positions is not None and positions < settings.max_length:
-        remedy = "Lower max_length, and max_prompt with it."
-        raise TrainingError(Problem("max_length", f"at most {positions} tokens", str(settings.max_length), remedy))
+        length, prompt = map(_given, ("max_length", "max_prompt"))
+        remedy = f"Lower it to {positions}, and {prompt} to {positions // 2}."
+        raise TrainingError(Problem(length, f"at most {positions} tokens", str(settings.max_length), remedy))
+
+
+def _given(name: str) -> str:
+    """A length as the command at hand is given it: by an option, or by a key of a recipe."""
+    option = f"--{name.replace('_', '-')}"
+    return option if option in (OPTIONS.get() or ()) else name
 
 
 def _encode(tokenizer: Tokenizer, row: int, prompt: str, settings: GenerationSettings) -> list[int]:

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from probe.checkpoints.checkpoint import STUDENT, is_ours, load_checkpoint
+from probe.checkpoints.checkpoint import STUDENT, load_checkpoint
+from probe.checkpoints.manifest import is_ours
 from probe.errors import Problem, TrainingError
 from probe.models.tokenizer import FILE, Tokenizer
 from probe.training.criteria.views import plain_head

@@ -9,6 +9,7 @@ from typing import Any
 
 from probe.errors import Problem, TrainingError
 from probe.output.files import replacing_file
+from probe.output.reading import Wanted, read_text
 from probe.training.data.rows import read_rows
 from probe.training.evaluation.evaluate import Evaluation, evaluate, read_evaluation
 from probe.training.evaluation.questions import QuestionSet, held_out, read_sets
@@ -16,7 +17,7 @@ from probe.training.evaluation.respond import Model, Shared, load_model, model_d
 from probe.training.evaluation.summary import System
 from probe.training.model_files import directory_of, files_digest
 from probe.training.recipe import RECIPE, EvaluationPart, Recipe, read_recipe_of_run
-from probe.training.stages import Stage, Store
+from probe.training.stages import Outcome, Stage, Store
 
 RESULT = "evaluation.json"
 
@@ -88,12 +89,17 @@ def evaluate_models(asked: Sequence[Asked], part: EvaluationPart, directory: Pat
             if failed:
                 where, again = f"the others are kept in {directory}", "make them again, for --out was not given"
                 remedy = f"Mend it; {where if directory else again}."
-                raise TrainingError(*(Problem(o.stage.name, "an evaluation", o.trouble or "", remedy) for o in failed))
+                raise TrainingError(*(Problem(o.stage.name, "an evaluation", _end(o), remedy) for o in failed))
             systems: dict[str, dict[int | None, Sequence[Evaluation]]] = {}
             for one in asked:
                 of_sets = [read_result(store, stages[one.source, each.name], each) for each in sets]
                 systems.setdefault(one.label, {})[one.seed] = of_sets
     return [System(label, runs) for label, runs in systems.items()]
+
+
+def _end(outcome: Outcome) -> str:
+    """What went wrong, without the full stop that follows in the message."""
+    return (outcome.trouble or "").removesuffix(".")
 
 
 def _sets_of(asked: Sequence[Asked], part: EvaluationPart) -> list[QuestionSet]:
@@ -145,4 +151,5 @@ def evaluation_stage(
 def read_result(store: Store, stage: Stage, questions: QuestionSet) -> Evaluation:
     """What an evaluation stage left."""
     path = store.place(stage) / RESULT
-    return read_evaluation(path.read_text(encoding="utf-8"), questions, str(path))
+    text = read_text(path, Wanted("an evaluation", "Delete it to evaluate again.", TrainingError))
+    return read_evaluation(text, questions, str(path))

@@ -10,6 +10,7 @@ import torch
 
 from probe.errors import Problem, TrainingError
 from probe.output.files import replacing_file
+from probe.output.reading import Wanted, parse_json, read_text
 
 STATE, LOG = "state.pt", "log.jsonl"
 
@@ -55,6 +56,8 @@ class Progress:
     def _forget_steps_from(self, step: int) -> None:
         """Drop what was logged after the state was saved: those steps will run again."""
         log = self.directory / LOG
-        rows = log.read_text(encoding="utf-8").splitlines(keepends=True)
+        wanted = Wanted("lines of a log", f"Delete {log.parent} to begin again.", TrainingError)
+        rows = read_text(log, wanted).splitlines(keepends=True)
+        kept = [row for row in rows if parse_json(row, log, wanted)["step"] < step]
         with replacing_file(log) as temporary:
-            temporary.write_text("".join(row for row in rows if json.loads(row)["step"] < step), encoding="utf-8")
+            temporary.write_text("".join(kept), encoding="utf-8")

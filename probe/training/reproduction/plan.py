@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from probe.alignment.align import align_pairs
-from probe.checkpoints.checkpoint import MANIFEST, STUDENT, TENSORS
+from probe.checkpoints.checkpoint import STUDENT, TENSORS
 from probe.checkpoints.find import find_checkpoint
+from probe.checkpoints.manifest import MANIFEST
 from probe.errors import Problem, TrainingError
 from probe.gold.pairs import read_pairs
 from probe.models.table_sources import ADAPTER

@@ -1,12 +1,13 @@
 """What a reproduction found: systems with their evaluations and what the probe says of their attention."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from probe.errors import TrainingError
+from probe.output.reading import Wanted, read_object
 from probe.training.evaluation.evaluate import Evaluation
 from probe.training.evaluation.run import read_result
 from probe.training.evaluation.summary import System, deviation
@@ -83,4 +84,5 @@ def _evaluations(plan: Plan, trial: Trial, store: Store) -> list[Evaluation]:
 
 
 def _report(stage: Stage, store: Store) -> Mapping[str, Any]:
-    return json.loads((store.place(stage) / REPORT).read_text(encoding="utf-8"))
+    place = store.place(stage)
+    return read_object(place / REPORT, Wanted("a report of the probe", f"Delete {place}.", TrainingError))

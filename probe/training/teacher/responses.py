@@ -17,6 +17,7 @@ import torch
 from probe.errors import OutputError, Problem, TrainingError
 from probe.models.tokenizer import Tokenizer
 from probe.output.files import replacing_file
+from probe.output.reading import Wanted, decoded, parse_json, read_object
 from probe.training.data.corpus import Split, read_corpus
 from probe.training.evaluation.generate import GenerationSettings, generate_rows
 from probe.training.examples import Example, digest
@@ -124,7 +125,8 @@ class _Files:
             remedy = "Name an empty directory: that file may be the data itself."
             raise TrainingError(Problem(str(made), "no such file yet", "one that no run says it made", remedy))
         if made:
-            stored = json.loads(self.made_by.read_text(encoding="utf-8"))
+            remedy = "Name an empty directory."
+            stored = read_object(self.made_by, Wanted("the settings of a run", remedy, TrainingError))
             differ = [name for name in {**stored, **settings} if stored.get(name) != settings.get(name)]
             if differ:
                 expected, got = ({name: side.get(name) for name in differ} for side in (settings, stored))
@@ -181,7 +183,8 @@ class _Files:
 
 def _response(line: bytes) -> tuple[Any, Any]:
     try:
-        read = json.loads(line)
+        wanted = Wanted("a response", "", TrainingError)
+        read = parse_json(decoded(line, "a line", wanted), "a line", wanted)
         return read["row"], read["output"]
-    except (ValueError, KeyError, TypeError):
+    except (TrainingError, LookupError, TypeError):
         return None, None

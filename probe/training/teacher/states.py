@@ -28,12 +28,14 @@ from torch import Tensor
 from probe.checkpoints.checkpoint import Scales
 from probe.errors import OutputError, Problem, TrainingError
 from probe.output.files import replacing_file
+from probe.output.reading import Wanted, read_object
 from probe.training.examples import Encoded
 
 BATCH = 8
 NOTE_EVERY = 16
 """Blocks between two notes of how far a pass is."""
 
+_KEY = Wanted("what a cache belongs to", "Delete the file.", TrainingError)
 Fill = Callable[[Any, Sequence[int]], None]
 
 
@@ -136,7 +138,7 @@ def _pass(
     with FileLock(path.with_suffix(".lock")):
         key_file = path.with_suffix(".json")
         if path.is_file() and key_file.is_file():
-            _check(path, key, json.loads(key_file.read_text(encoding="utf-8")))
+            _check(path, key, read_object(key_file, _KEY))
         else:
             _make(path, key, shape, blocks, fill, title)
         return np.load(path, mmap_mode="r")
@@ -149,7 +151,7 @@ def _make(
     note = partial.with_suffix(".json")
     done = 0
     if partial.is_file() and note.is_file():
-        stored = json.loads(note.read_text(encoding="utf-8"))
+        stored = read_object(note, _KEY)
         done = stored.pop("done")
         _check(partial, key, stored)
     if not done:

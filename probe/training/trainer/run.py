@@ -3,14 +3,16 @@
 import json
 import os
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import TrainerCallback, TrainingArguments
 
-from probe.errors import Problem, TrainingError
+from probe.errors import MissingExtraError, Problem, TrainingError
 from probe.output.files import replacing_file
+from probe.output.reading import Wanted, read_object
 from probe.training.evaluation.generate import generate
 from probe.training.evaluation.likelihood import bits_per_byte
 from probe.training.evaluation.respond import generation_settings
@@ -69,6 +71,10 @@ def training_arguments(recipe: Recipe, run: Path) -> TrainingArguments:
         TrainingError: the batch cannot be cut evenly.
     """
     part = recipe.training
+    for package in part.report_to:
+        if find_spec(package) is None:
+            remedy = f"Run: pip install {package}, or leave it out."
+            raise MissingExtraError(Problem("training.report_to", f"the package {package}", "none", remedy))
     processes = int(os.environ.get("WORLD_SIZE", "1"))  # as accelerate and torchrun set it
     share = part.batch_size // processes
     micro = min(part.micro_batch_size or share, share)
@@ -95,7 +101,7 @@ def training_arguments(recipe: Recipe, run: Path) -> TrainingArguments:
         logging_nan_inf_filter=False,
         save_strategy="steps" if save_every else "epoch",
         save_steps=save_every or 500,
-        report_to=part.report_to or "none",
+        report_to=list(part.report_to) or "none",
         remove_unused_columns=False,
         disable_tqdm=True,
         dataloader_pin_memory=False,
@@ -108,7 +114,7 @@ def _remember(recipe: Recipe, run: Path, *, is_main: bool) -> None:
     file = run / RECIPE
     content = recipe.model_dump(mode="json")
     if file.is_file():
-        stored = json.loads(file.read_text(encoding="utf-8"))
+        stored = read_object(file, Wanted("the recipe of a run", "Name an empty directory.", TrainingError))
         if stored != content:
             changed = sorted(_differences(content, stored))
             remedy = "Name an empty directory, or give that run's settings to go on with it."

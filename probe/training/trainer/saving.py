@@ -13,13 +13,15 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple
 
 import torch
 
-from probe.checkpoints.checkpoint import STUDENT, Checkpoint, is_ours, load_checkpoint, write_checkpoint
+from probe.checkpoints.checkpoint import STUDENT, Checkpoint, load_checkpoint, write_checkpoint
+from probe.checkpoints.manifest import is_ours
 from probe.errors import OutputError, Problem, TrainingError
 from probe.output.files import replacing_directory
+from probe.output.reading import Wanted, read_object
 from probe.training.recipe import RECIPE
 from probe.training.trainer.distiller import Distiller
 
@@ -107,7 +109,8 @@ def newest_complete(run: Path) -> Found:
 
 def is_done(checkpoint: Path) -> bool:
     """Whether the run had no further step to take."""
-    state = json.loads((checkpoint / TRAINER_STATE).read_text(encoding="utf-8"))
+    wanted = Wanted("the steps of a run", f"Delete {checkpoint}.", TrainingError)
+    state = read_object(checkpoint / TRAINER_STATE, wanted)
     return state["global_step"] >= state["max_steps"]
 
 
@@ -119,12 +122,10 @@ def checkpoints(run: Path) -> list[Path]:
 
 def _what_is_wrong(path: Path) -> str | None:
     try:
-        sizes: Any = json.loads((path / FILES).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        sizes = None
-    if not isinstance(sizes, dict):
+        sizes = read_object(path / FILES, Wanted("sizes", "", TrainingError))
+    except TrainingError:
         return f"no readable {FILES}"
-    for name, size in cast(dict[str, int], sizes).items():
+    for name, size in sizes.items():
         file = path / name
         if not file.is_file():
             return f"{name} is missing"
@@ -224,8 +225,8 @@ class Saver:
 
 def _score_of(path: Path, name: str) -> float | None:
     try:
-        score = float(json.loads((path / METRICS).read_text(encoding="utf-8"))[name])
-    except (OSError, ValueError, KeyError, TypeError):
+        score = float(read_object(path / METRICS, Wanted("scores", "", TrainingError))[name])
+    except (TrainingError, ValueError, KeyError, TypeError):
         return None
     return score if math.isfinite(score) else None
 
