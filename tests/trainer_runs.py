@@ -87,7 +87,9 @@ def recipe_of(place: Path, file: Path, **parts: Mapping[str, Any]) -> Recipe:
 
 
 def environment(**more: str) -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(TESTS), **more}
+    # The code beside these tests is what is tested, wherever the package was installed from.
+    places = os.pathsep.join([str(TESTS), str(TESTS.parent)])
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": places, **more}
 
 
 def command(recipe: Path, out: Path) -> list[str]:

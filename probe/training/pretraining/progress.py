@@ -1,6 +1,7 @@
 """What a run leaves behind while it trains: a log of every step, and a state from which it goes on after a kill."""
 
 import json
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,7 @@ class Progress:
         """
         path = self.directory / STATE
         if not path.is_file():
+            self._forget_steps_from(0)  # of a run that was stopped before it saved anything
             return 0
         state = torch.load(path, weights_only=True)
         if state["settings"] != self.settings:
@@ -55,6 +57,16 @@ class Progress:
     def _forget_steps_from(self, step: int) -> None:
         """Drop what was logged after the state was saved: those steps will run again."""
         log = self.directory / LOG
+        if not log.is_file():
+            return
         rows = log.read_text(encoding="utf-8").splitlines(keepends=True)
         with replacing_file(log) as temporary:
-            temporary.write_text("".join(row for row in rows if json.loads(row)["step"] < step), encoding="utf-8")
+            temporary.write_text("".join(row for row in rows if _step(row) < step), encoding="utf-8")
+
+
+def _step(row: str) -> float:
+    """The step of a line; one that the run was stopped in is of none that is kept."""
+    try:
+        return float(json.loads(row)["step"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf

@@ -111,6 +111,11 @@ def is_done(checkpoint: Path) -> bool:
     return state["global_step"] >= state["max_steps"]
 
 
+def step_of(checkpoint: Path) -> int:
+    """Steps taken, by its name."""
+    return int(checkpoint.name.removeprefix("checkpoint-"))
+
+
 def checkpoints(run: Path) -> list[Path]:
     """Checkpoints of a run, oldest first."""
     found = [(int(match[1]), path) for path in run.glob("checkpoint-*") if (match := _NAME.fullmatch(path.name))]

@@ -292,6 +292,23 @@ def test_a_loss_that_is_not_finite_stops_the_run(place: Path, tmp_path: Path):
         pretrain(inputs, PretrainSettings(steps=2), tmp_path)
 
 
+def test_the_log_of_a_run_that_was_stopped_at_any_time_has_every_step_once(place: Path, tmp_path: Path):
+    """Stopped before its first saved state, or within a line."""
+    inputs, settings = inputs_of(place), PretrainSettings(steps=6, batch_size=4, save_every=4)
+    (tmp_path / "a").mkdir()
+    log = tmp_path / "a" / "log.jsonl"
+    log.write_text('{"step": 0, "t2s_ce": 1.0}\n{"step": 1, "t2')
+    pretrain(inputs, settings, tmp_path / "a")
+    assert [json.loads(line)["step"] for line in log.read_text().splitlines()] == list(range(6))
+    (tmp_path / "b").mkdir()
+    log = tmp_path / "b" / "log.jsonl"
+    pretrain(inputs, settings, tmp_path / "b")
+    with log.open("a") as more:
+        more.write('{"step": 6, "t2')
+    pretrain(inputs, settings, tmp_path / "b")
+    assert [json.loads(line)["step"] for line in log.read_text().splitlines()] == list(range(6))
+
+
 def test_a_killed_run_goes_on_to_the_same_bits(place: Path, tmp_path: Path):
     arguments = [sys.executable, "-m", "probe.training", "--name", "tiny", "--train", str(place / "train.jsonl")]
     arguments += ["--student", str(place / "student"), "--teacher", str(place / "teacher"), "--prompt", PROMPT]

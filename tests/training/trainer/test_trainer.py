@@ -311,6 +311,37 @@ def parts_of_run(kind: str) -> dict[str, dict[str, Any]]:
             return {"objective": {"method": "cma-ga"}, "training": training | {"micro_batch_size": 2}}
 
 
+def shown(log: str) -> list[str]:
+    """What lines of progress say, without what depends on the clock."""
+    return [line.rsplit(", ", 2)[0] for line in log.splitlines() if line.startswith("step ")]
+
+
+def history(checkpoint: Path) -> list[dict[str, float]]:
+    return json.loads((checkpoint / "trainer_state.json").read_text())["log_history"]
+
+
+@pytest.mark.parametrize("every", [1, 5, 10])
+def test_a_resumed_log_is_that_of_a_run_that_was_never_stopped(place: Path, server: Server, tmp_path: Path, every: int):
+    """Averages are of the steps since the last line, also of those that were taken before the run was stopped."""
+    training = {"steps": 22, "save_every": 4, "log_every": every, "micro_batch_size": 2}
+    parts = {"objective": {"method": "cma-ga"}, "training": training}
+    recipe = write_recipe(tmp_path / "a.toml", content(place, **parts))
+    whole = server.run(recipe, tmp_path / "whole")
+    going = server.start(recipe, tmp_path / "run")
+    assert going.kill_when(lambda: (tmp_path / "run" / "checkpoint-12").is_dir())
+    last = newest_complete(tmp_path / "run").path
+    assert last is not None
+    resumed = server.run(recipe, tmp_path / "run")
+    assert shown(resumed.log) == [line for line in shown(whole.log) if step_of(line) > int(last.name[11:])]
+    ours, theirs = (history(tmp_path / name / "checkpoint-22") for name in ("run", "whole"))
+    assert ours == theirs
+    assert len(ours) == 22 // every
+
+
+def step_of(line: str) -> int:
+    return int(line.removeprefix("step ").partition("/")[0])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["steps", "epochs", "lora", "body"])
 def test_a_run_killed_at_random_steps_and_while_saving_ends_with_the_same_bits(
