@@ -38,8 +38,11 @@ def read(tokenizer: Path, texts: Sequence[str]) -> list[Encoding] | None:
     if not _worthwhile(tokenizer, texts):
         return None
     try:
-        found = json.loads(_path(tokenizer, texts).read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # not there, not readable, or damaged
+        digest, _, stored = _path(tokenizer, texts).read_text(encoding="utf-8").partition("\n")
+        if digest != _digest(stored):
+            return None
+        found = json.loads(stored)
+    except (OSError, ValueError):  # not there, or not readable
         return None
     return [Encoding(tuple(pieces), tuple(ids)) for pieces, ids in found]
 
@@ -53,7 +56,13 @@ def write(tokenizer: Path, texts: Sequence[str], encodings: Sequence[Encoding]) 
     with suppress(OutputError, OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing_file(path) as temporary:
-            temporary.write_text(json.dumps(encodings), encoding="utf-8")
+            stored = json.dumps(encodings)
+            temporary.write_text(f"{_digest(stored)}\n{stored}", encoding="utf-8")
+
+
+def _digest(stored: str) -> str:
+    """What stands in front of stored encodings: a changed byte in them would be another token."""
+    return hashlib.sha256(stored.encode()).hexdigest()
 
 
 def _worthwhile(tokenizer: Path, texts: Sequence[str]) -> bool:

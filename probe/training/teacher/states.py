@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -27,10 +27,14 @@ from torch import Tensor
 
 from probe.checkpoints.checkpoint import Scales
 from probe.errors import OutputError, Problem, TrainingError
+from probe.models.digests import remembered
 from probe.output.files import replacing_file
+from probe.output.provenance import file_sha256
 from probe.training.examples import Encoded
 
 BATCH = 8
+SHA256 = "sha256"
+"""Under which an array's digest stands beside its key."""
 NOTE_EVERY = 16
 """Blocks between two notes of how far a pass is."""
 
@@ -60,6 +64,8 @@ def teacher_states(teacher: Any, identity: str, examples: Sequence[Encoded], pat
         identity: names the teacher's weights; part of the key under which the cache is valid.
         examples: what to run it on.
         path: a ``.npy`` file; its key is stored beside it.
+
+    A file that is not as it was written, cut for one, is made again.
 
     Raises:
         TrainingError: the cache belongs to another teacher or to other data.
@@ -134,12 +140,31 @@ def _pass(
 ) -> Float[np.ndarray, "positions width"]:
     """Read an array, or make it; of several runs that want the same one, the first makes it and the others wait."""
     with FileLock(path.with_suffix(".lock")):
-        key_file = path.with_suffix(".json")
-        if path.is_file() and key_file.is_file():
-            _check(path, key, json.loads(key_file.read_text(encoding="utf-8")))
-        else:
+        stored = _note(path.with_suffix(".json"))
+        if path.is_file() and stored is not None:
+            sha256 = stored.pop(SHA256, None)
+            _check(path, key, stored)
+            if sha256 != _sha256(path):
+                stored = None
+        if path.is_file() and stored is None:
+            print(f"{path}: not as it was written; made again", file=sys.stderr)
+            path.unlink()
+        if not path.is_file():
             _make(path, key, shape, blocks, fill, title)
         return np.load(path, mmap_mode="r")
+
+
+def _sha256(path: Path) -> str:
+    return remembered(path, "file", lambda: file_sha256(path))
+
+
+def _note(path: Path) -> dict[str, Any] | None:
+    """What is noted of an array; None where nothing is, or nothing that can be read."""
+    try:
+        read: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return cast(dict[str, Any], read) if isinstance(read, dict) else None
 
 
 def _make(
@@ -147,10 +172,11 @@ def _make(
 ) -> None:
     partial = path.with_suffix(".partial.npy")
     note = partial.with_suffix(".json")
+    stored = _note(note)
     done = 0
-    if partial.is_file() and note.is_file():
-        stored = json.loads(note.read_text(encoding="utf-8"))
-        done = stored.pop("done")
+    if stored is not None and _has_shape(partial, shape):
+        done = int(stored.pop("done", 0))
+        stored.pop(SHA256, None)
         _check(partial, key, stored)
     if not done:
         note.unlink(missing_ok=True)  # of an earlier pass
@@ -162,9 +188,17 @@ def _make(
                 array.flush()
                 _write_json(note, key | {"done": number + 1})
     array.flush()
-    _write_json(path.with_suffix(".json"), key)
+    _write_json(path.with_suffix(".json"), key | {SHA256: file_sha256(partial)})
     partial.replace(path)
     note.unlink(missing_ok=True)
+
+
+def _has_shape(path: Path, shape: tuple[int, int]) -> bool:
+    """Whether a file holds an array of this shape, whole: mapped for writing, a cut one would be filled with zeros."""
+    try:
+        return np.load(path, mmap_mode="r").shape == shape
+    except (OSError, ValueError, EOFError):
+        return False
 
 
 def _open(path: Path, mode: Literal["r+", "w+"], shape: tuple[int, int]) -> Any:

@@ -1,7 +1,8 @@
 """Checkpoints of a run: whole or not there, checked against a list of files, few.
 
 ``checkpoint-N`` holds our checkpoint (``probe.json``, ``projectors.safetensors``, ``student/`` where it is trained), so
-that it can be probed as it is, and what a resume needs beside it. ``files.json`` lists every file with its size.
+that it can be probed as it is, and what a resume needs beside it. ``files.json`` lists every file with its size,
+``sha256.json`` with its digest, which is compared before a run goes on.
 """
 
 import json
@@ -12,6 +13,7 @@ import shutil
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
@@ -19,11 +21,14 @@ import torch
 
 from probe.checkpoints.checkpoint import STUDENT, Checkpoint, is_ours, load_checkpoint, write_checkpoint
 from probe.errors import OutputError, Problem, TrainingError
+from probe.models.digests import remembered
 from probe.output.files import replacing_directory
+from probe.output.provenance import file_sha256
 from probe.training.recipe import RECIPE
 from probe.training.trainer.distiller import Distiller
 
-FILES, METRICS, NETWORKS = "files.json", "metrics.json", "networks.safetensors"
+FILES, DIGESTS = "files.json", "sha256.json"
+METRICS, NETWORKS = "metrics.json", "networks.safetensors"
 TRAINER_STATE = "trainer_state.json"
 PARTIAL, PROJECTORS = ".partial", "projectors"
 BITS, ROUGE = "bits_per_byte", "rouge_l"
@@ -68,7 +73,9 @@ def _is_about_space(error: Exception) -> bool:
 
 def _finish(place: Path) -> None:
     sizes = {str(file.relative_to(place)): file.stat().st_size for file in _files(place)}
-    (place / FILES).write_text(json.dumps(sizes, indent=2) + "\n", encoding="utf-8")
+    digests = {name: file_sha256(place / name) for name in sizes}
+    for list_, content in ((FILES, sizes), (DIGESTS, digests)):
+        (place / list_).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     for file in [*_files(place), *(folder for folder in place.rglob("*") if folder.is_dir()), place]:
         _sync(file)
 
@@ -98,7 +105,7 @@ def newest_complete(run: Path) -> Found:
         shutil.rmtree(remains, ignore_errors=True)
     skipped: list[str] = []
     for path in reversed(checkpoints(run)):
-        wrong = _what_is_wrong(path)
+        wrong = _what_is_wrong(path) or _what_was_changed(path)
         if wrong is None:
             return Found(path, tuple(skipped))
         skipped.append(f"{path.name}: {wrong}")
@@ -135,6 +142,22 @@ def _what_is_wrong(path: Path) -> str | None:
             return f"{name} is missing"
         if file.stat().st_size != size:
             return f"{name} has {file.stat().st_size} bytes, not {size}"
+    return None
+
+
+def _what_was_changed(path: Path) -> str | None:
+    """What is not as it was written; of a checkpoint of an earlier version, which has no digests, nothing is known."""
+    try:
+        digests: Any = json.loads((path / DIGESTS).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError):
+        digests = None
+    if not isinstance(digests, dict):
+        return f"no readable {DIGESTS}"
+    for name, digest in cast(dict[str, str], digests).items():
+        if remembered(path / name, "file", partial(file_sha256, path / name)) != digest:
+            return f"{name} is not as it was written"
     return None
 
 
