@@ -2,10 +2,12 @@
 
 import errno
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
 
 from probe.errors import OutputError, Problem
@@ -62,6 +64,30 @@ def replacing_directory(path: Path) -> Generator[Path]:
             shutil.rmtree(old, ignore_errors=True)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+_LEFT = re.compile(r"\.(?P<name>.+?)\.[a-z0-9_]{8}(?P<old>\.old)?(?:\.[^.]+)?")
+"""Temporary names of `replacing_file` and `replacing_directory`."""
+
+
+def sweep(directory: Path, *patterns: str) -> None:
+    """Remove what killed writes of names like these left beside them.
+
+    Call it only where no other process writes these names, as under a lock. An older directory that was renamed, but
+    not replaced yet, returns to its place.
+    """
+    found = sorted(directory.iterdir()) if directory.is_dir() else []
+    for path in found:
+        match = _LEFT.fullmatch(path.name)
+        if match is None or not any(fnmatch(match["name"], pattern) for pattern in patterns):
+            continue
+        target = path.with_name(match["name"])
+        if match["old"] and not target.exists():
+            path.replace(target)
+        elif path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def check_place(path: Path) -> None:

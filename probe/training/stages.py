@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 
 from probe import __version__
 from probe.errors import OutputError, ProbeError, Problem, TrainingError
-from probe.output.files import replacing_file
+from probe.output.files import replacing_file, sweep
 
 NOTE, TROUBLE, LOCK = "stage.json", "failure.txt", ".lock"
 State = Literal["made", "kept", "failed", "not reached"]
@@ -112,6 +112,7 @@ class Store:
             stored = json.loads(note.read_text(encoding="utf-8"))
             return Outcome(stage, "kept", stored["finished"], stored["seconds"])
         place.mkdir(exist_ok=True)
+        sweep(place, "*")  # the directory is the store's own, and held
         (place / TROUBLE).unlink(missing_ok=True)
         began = time.monotonic()
         try:

@@ -28,7 +28,7 @@ from torch import Tensor
 from probe.checkpoints.checkpoint import Scales
 from probe.errors import OutputError, Problem, TrainingError
 from probe.models.digests import remembered
-from probe.output.files import replacing_file
+from probe.output.files import replacing_file, sweep
 from probe.output.provenance import file_sha256
 from probe.training.examples import Encoded
 
@@ -140,6 +140,7 @@ def _pass(
 ) -> Float[np.ndarray, "positions width"]:
     """Read an array, or make it; of several runs that want the same one, the first makes it and the others wait."""
     with FileLock(path.with_suffix(".lock")):
+        sweep(path.parent, path.with_suffix(".json").name, path.with_suffix(".partial.json").name)
         stored = _note(path.with_suffix(".json"))
         if path.is_file() and stored is not None:
             sha256 = stored.pop(SHA256, None)

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -388,6 +389,53 @@ def test_a_run_killed_between_every_two_files_ends_with_the_same_bits(place: Pat
     assert last.name == whole.name
     assert_same_bits(whole, last)
     assert same_optimizer(whole, last)
+
+
+def test_ctrl_c_says_how_to_go_on_and_from_which_step(place: Path, server: Server, tmp_path: Path):
+    recipe = write_recipe(tmp_path / "a.toml", content(place, training={"steps": 5000, "save_every": 4}))
+    run = tmp_path / "run"
+    ended = server.start(recipe, run).signal_when(lambda: "step 1/" in log_of(server), signal.SIGINT)
+    assert ended.code == 130, ended.log
+    assert ended.log.splitlines()[-1] == "probe-train: stopped; the same command begins again: nothing was saved yet"
+    ended = server.start(recipe, run).signal_when(lambda: (run / "checkpoint-4").is_dir(), signal.SIGINT)
+    assert ended.code == 130, ended.log
+    last = newest_complete(run).path
+    assert last is not None
+    line = f"probe-train: stopped; the same command goes on from step {last.name[11:]}"
+    assert ended.log.splitlines()[-1] == line
+    assert "Traceback" not in ended.log
+
+
+def log_of(server: Server) -> str:
+    log = server.scratch / "log"
+    return log.read_text() if log.is_file() else ""
+
+
+def test_a_second_run_into_the_same_directory_is_refused(
+    place: Path, server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    recipe = write_recipe(tmp_path / "a.toml", content(place, training={"steps": 5000, "save_every": 1}))
+    going = server.start(recipe, tmp_path / "run")
+    while not (tmp_path / "run" / "checkpoint-1").is_dir():
+        time.sleep(0.01)
+    said = messages(capsys, str(recipe), "--out", str(tmp_path / "run"))
+    assert going.kill_when(lambda: True), going.end().log
+    assert f"{tmp_path / 'run'}: expected one run at a time; got another at work. Wait for it" in said
+
+
+def test_what_a_kill_left_beside_the_projectors_is_swept(place: Path, server: Server, tmp_path: Path):
+    parts = {"training": {"steps": 6, "save_projectors_every": 1, "save_every": 3}}
+    recipe, run = write_recipe(tmp_path / "a.toml", content(place, **parts)), tmp_path / "run"
+    killed = 0
+    for _ in range(4):
+        killed += server.start(recipe, run).kill_when(lambda: any((run / "projectors").glob(".step-*")))
+    assert killed
+    others = [run / "projectors" / name for name in (".notes", ".mine.abcdefgh")]
+    for other in others:
+        other.mkdir()
+    (run / ".recipe.json.abcd_123.json").write_text("{")
+    server.train(recipe, run)
+    assert leftovers(run) == sorted(other.name for other in others)
 
 
 def test_clipped_gradients_of_a_critic_are_the_same_bits_in_every_run(place: Path, server: Server, tmp_path: Path):
