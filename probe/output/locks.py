@@ -12,8 +12,12 @@ LOCK = "run.lock"
 
 
 @contextmanager
-def held(directory: Path) -> Generator[None]:
+def held(directory: Path, *, remedy: str = "Name another path, or make room.") -> Generator[None]:
     """Keep other processes out of a directory, which is made if there is none; its lock file stays there.
+
+    Args:
+        directory: whose writers all do so.
+        remedy: what to do where it cannot be written to.
 
     Raises:
         OutputError: another process is at work in it, or it cannot be written to.
@@ -26,11 +30,11 @@ def held(directory: Path) -> Generator[None]:
         directory.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout as error:
-        remedy = "Wait for it, or name another directory."
-        raise OutputError(Problem(where, "one run at a time", "another at work", remedy)) from error
+        wait = "Wait for it, or name another directory."
+        raise OutputError(Problem(where, "one run at a time", "another at work", wait)) from error
     except OSError as error:
         got = error.strerror or str(error)
-        raise OutputError(Problem(where, "a directory to write to", got, "Name another path, or make room.")) from error
+        raise OutputError(Problem(where, "a directory to write to", got, remedy)) from error
     try:
         yield
     finally:
