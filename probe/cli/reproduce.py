@@ -47,7 +47,7 @@ def _reproduce(arguments: Namespace) -> int:
 
     require_train()
     quiet_transformers()
-    from probe.output.files import replacing_file, sweep
+    from probe.output.files import check_directory, replacing_file, sweep
     from probe.training.evaluation.report import latex
     from probe.training.recipe import read_recipe
     from probe.training.reproduction.plan import Planner
@@ -61,6 +61,7 @@ def _reproduce(arguments: Namespace) -> int:
     recipe = read_recipe(arguments.recipe, [*arguments.settings, *settings, *seeds])
     chosen = compared(recipe, methods)
     out: Path = arguments.out or Path("runs") / f"reproduce-{recipe.name}"
+    check_directory(out)
     store = Store(out / "stages")
     plan = Planner(as_run(recipe, chosen), arguments.pairs, store).plan(
         chosen, list(dict.fromkeys(recipe.reproduction.seeds))

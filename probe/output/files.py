@@ -96,10 +96,41 @@ def check_place(path: Path) -> None:
     Raises:
         OutputError: the directory is missing or cannot be written to.
     """
+    expected, remedy = "a place to write to", "Name another path."
     if path.is_dir():
-        raise OutputError(Problem(str(path), "a place to write to", "a directory", "Name another path."))
-    with _writable(path), tempfile.TemporaryFile(dir=path.resolve().parent):
-        pass
+        raise OutputError(Problem(str(path), expected, "a directory", remedy))
+    with _writable(path):
+        if path.exists() and not path.is_file():  # a device, for one, which no file may replace
+            raise OutputError(Problem(str(path), expected, "neither a file nor a free name", remedy))
+        with tempfile.TemporaryFile(dir=path.resolve().parent):
+            pass
+
+
+def check_free(path: Path) -> None:
+    """Check that a file can be written where none is: what is there may hold somebody's work.
+
+    Raises:
+        OutputError: there is a file, or none can be written.
+    """
+    if path.is_file():
+        remedy = "Name another path, or write over it with --force."
+        raise OutputError(Problem(str(path), "a free name", "a file", remedy))
+    check_place(path)
+
+
+def check_directory(path: Path, *, remedy: str = "Name another path, or make room.") -> None:
+    """Make a directory if there is none, and check that files can be written in it, before long work.
+
+    Raises:
+        OutputError: one of these fails.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        got = "a file" if path.is_file() else error.strerror or str(error)
+        raise OutputError(Problem(str(path), "a place to write to", got, remedy)) from error
 
 
 @contextmanager
