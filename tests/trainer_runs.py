@@ -87,7 +87,9 @@ def recipe_of(place: Path, file: Path, **parts: Mapping[str, Any]) -> Recipe:
 
 
 def environment(**more: str) -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(TESTS), **more}
+    # The code beside these tests is what is tested, wherever the package was installed from.
+    places = os.pathsep.join([str(TESTS), str(TESTS.parent)])
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": places, **more}
 
 
 def command(recipe: Path, out: Path) -> list[str]:
@@ -114,12 +116,16 @@ class Run:
 
     def kill_when(self, condition: Callable[[], bool]) -> bool:
         """Kill it once the condition is true; whether it was still going on."""
+        return self.signal_when(condition, signal.SIGKILL).code == -signal.SIGKILL
+
+    def signal_when(self, condition: Callable[[], bool], number: signal.Signals) -> Ended:
+        """Send it a signal once the condition is true, and wait for it."""
         deadline = time.monotonic() + 120
         while not condition() and time.monotonic() < deadline and not self.server.has_line():
             time.sleep(0.0005)
         with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
-        return self.end().code == -signal.SIGKILL
+            os.kill(self.pid, number)
+        return self.end()
 
 
 class Server:

@@ -55,18 +55,21 @@ def check_functional(arguments: Namespace) -> None:
 
 
 def check_outputs(arguments: Namespace) -> None:
-    """Check that each output file can be written, and that no two are the same.
+    """Check that each output can be written, and that no two are the same.
 
     Raises:
         OutputError: one of these does not hold.
     """
-    from probe.output.files import check_place
+    from probe.output.files import check_directory, check_place
 
     functional = Path(arguments.functional) if arguments.functional else None
     asked = arguments.json, arguments.csv, arguments.latex, arguments.markdown, arguments.html, functional
     outputs = [path for path in asked if path]
     for path in outputs:
         check_place(path)
+    for directory in (arguments.heatmaps, arguments.save_maps):
+        if directory is not None:
+            check_directory(directory)
     if len(set(outputs)) < len(outputs):
         raise OutputError(
             Problem("outputs", "a different file for each output", "one file twice", "Name different files.")

@@ -154,8 +154,10 @@ def _save_maps(scored: Scored, directory: Path) -> None:
     """Save every map as CHECKPOINT/ID.npz."""
     from urllib.parse import quote
 
+    from probe.output.files import check_directory
+
     place = directory / quote(scored.report.checkpoint, safe=" ")
-    place.mkdir(exist_ok=True)
+    check_directory(place)
     for row, map_ in scored.drawn:
         map_.save(place / f"{quote(row.id, safe=' ')}.npz")
 

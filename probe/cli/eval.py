@@ -72,12 +72,14 @@ def _evaluate(arguments: Namespace) -> None:
     require_train()
     quiet_transformers()
     from probe.output.documents import packed
-    from probe.output.files import check_place, replacing_file
+    from probe.output.files import check_directory, check_place, replacing_file
     from probe.training.evaluation.report import latex, reading, table, to_json
 
     for path in (arguments.json, arguments.latex):
         if path is not None:
             check_place(path)
+    if arguments.out is not None:
+        check_directory(arguments.out)
     systems = _systems(arguments, _settings(arguments))
     for path, write in ((arguments.json, to_json), (arguments.latex, latex)):
         if path is not None:

@@ -137,11 +137,13 @@ def _check_text(text: str | None, others: list[str]) -> None:
 def _check(arguments: Namespace) -> None:
     """Refuse options that do not fit together, before anything is computed."""
     from probe.errors import CheckpointError, OutputError, PairsError, Problem
+    from probe.output.files import check_place
     from probe.plots.saving import SUFFIXES, check_suffix
     from probe.plots.style import venue_width
 
     suffix = arguments.out.suffix
     check_suffix(arguments.out, (*SUFFIXES, ".html"))
+    check_place(arguments.out)
     given = {
         "--venue": arguments.venue is not None,
         "--marginals": arguments.marginals,

@@ -78,9 +78,11 @@ def _analyse(arguments: Namespace) -> None:
     from probe.keyquery.tables import sections
     from probe.keyquery.values import Settings
     from probe.output.documents import packed
-    from probe.output.files import replacing_file
+    from probe.output.files import check_place, replacing_file
     from probe.output.provenance import file_sha256, versions
 
+    if arguments.json:
+        check_place(arguments.json)
     path: Path = arguments.pairs or arguments.texts
     settings = Settings(components=arguments.components, seed=arguments.seed)
     one = _of_gold(arguments, settings) if arguments.pairs else _of_texts(arguments, settings)

@@ -67,8 +67,13 @@ def _list(_: Namespace) -> None:
 def _fetch(arguments: Namespace) -> None:
     from probe.models.fetch import fetch
 
-    for line in fetch(arguments.name):
-        print(line, flush=True)
+    try:
+        for line in fetch(arguments.name):
+            print(line, flush=True)
+    except KeyboardInterrupt:
+        stopped = "stopped; the same command goes on, and keeps what was downloaded"
+        print(f"\nprobe-models: {stopped}", file=sys.stderr)
+        raise
 
 
 def _doctor(arguments: Namespace) -> None:

@@ -86,6 +86,11 @@ def _add_new(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--prefix", metavar="ID", default="row-", help="first part of the ids; default row-")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write here; default: standard output")
+    _add_force(parser)
+
+
+def _add_force(parser: ArgumentParser) -> None:
+    parser.add_argument("--force", action="store_true", help="write over a file that is there")
 
 
 def _add_convert(parser: ArgumentParser) -> None:
@@ -98,6 +103,7 @@ def _add_convert(parser: ArgumentParser) -> None:
     way.add_argument("--to", choices=FORMATS, help="format to write")
     way.add_argument("--from", choices=FORMATS, dest="from_", help="format to read")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write here; default: only links, to standard output")
+    _add_force(parser)
     parser.add_argument("--rows", type=Path, metavar="FILE", help="with --from: gold file whose links are replaced")
     parser.add_argument("--pair", metavar="NAME~NAME", help="with --from and without --rows: names of both tokenizers")
     parser.add_argument(
@@ -196,6 +202,7 @@ def _new(arguments: Namespace) -> None:
     from probe.gold.pairs import format_pairs
     from probe.gold.rows import check_pair
 
+    _check_out(arguments, ("",))
     sources: tuple[str, str] = arguments.student, arguments.teacher
     pair = pair_name(*sources) if arguments.pair is None else arguments.pair
     check_pair(pair, "--pair")
@@ -205,6 +212,19 @@ def _new(arguments: Namespace) -> None:
     rows = draft_rows(sentences, where, student, teacher, pair, arguments.prefix)
     comments = draft_comments(pair, (student, sources[0]), (teacher, sources[1]))
     _write({"": format_pairs(rows, comments)}, arguments.out)
+    if (out := arguments.out) is not None:
+        print(f"{out}: {len(rows)} rows. Correct the proposed links, then run: probe-pairs check {out}")
+
+
+def _check_out(arguments: Namespace, ends: Sequence[str]) -> None:
+    """Try the files of --out, by the ends of their names, before work begins; what is there stays without --force."""
+    from probe.output.files import check_free, check_place
+
+    out: Path | None = arguments.out
+    if out is None:
+        return
+    for end in ends:
+        (check_place if arguments.force else check_free)(out.with_name(out.name + end))
 
 
 def _bytes(file: Path | None) -> bytes:
@@ -226,6 +246,8 @@ def _convert(arguments: Namespace) -> None:
     from probe.gold.pairs import format_pairs, read_pairs
 
     _check_usage(arguments)
+    has_tokens = arguments.to and arguments.to != "align-jsonl"
+    _check_out(arguments, ("", ".student", ".teacher") if has_tokens else ("",))
     if arguments.to:
         _to(read_pairs(arguments.file), arguments)
         return

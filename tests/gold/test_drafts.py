@@ -57,7 +57,8 @@ def test_a_draft_passes_the_check(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     file = tmp_path / "draft.tsv"
     texts = [row.text for row in read_pairs(GOLD).rows if row.pair == "demo~demo-teacher"]
     stdin = "\n".join(text.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t") for text in texts).encode()
-    assert new(monkeypatch, capsys, stdin, "--pair", "demo~demo-teacher", "--out", str(file)) == (0, "", "")
+    said = f"{file}: {len(texts)} rows. Correct the proposed links, then run: probe-pairs check {file}\n"
+    assert new(monkeypatch, capsys, stdin, "--pair", "demo~demo-teacher", "--out", str(file)) == (0, said, "")
     assert [row.text for row in read_pairs(file).rows] == texts
     assert main(["check", str(file), *MODELS]) == 0, capsys.readouterr().out
     assert capsys.readouterr().out.endswith(f"{len(texts)} rows, clean\n")

@@ -122,3 +122,12 @@ def test_a_damaged_memory_is_forgotten(damage: bytes, directory: Path, cache: Pa
 def test_a_directory_without_a_tokenizer(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"tokenizer\.json; got none.*save_pretrained"):
         Tokenizer.load(tmp_path)
+
+
+def test_what_was_changed_in_the_cache_is_not_believed(directory: Path, cache: Path) -> None:
+    cut, _ = pieces(directory)
+    (file,) = cache.iterdir()
+    for wrong in (file.read_text().replace('"c"', '"d"'), "[[1]]", "{}"):
+        file.write_text(wrong)
+        assert pieces(directory) == (cut, True)
+        assert pieces(directory) == (cut, False)  # written again

@@ -4,6 +4,7 @@ import hashlib
 import json
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import gguf
@@ -169,3 +170,85 @@ def test_pinned_digests_are_digests():
         for model in models.values():
             digests = [model.sha256, *(wheel.sha256 for wheel in model.wheels)]
             assert all(len(digest) == 64 and int(digest, 16) for digest in digests)
+
+
+@pytest.fixture
+def tiny_pair(packages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A pair whose student can be fetched; the place where it comes to lie."""
+    write_gguf(tmp_path / "tiny.gguf")
+    model = in_two_parts(packages, (tmp_path / "tiny.gguf").read_bytes())
+    monkeypatch.setattr(fetching, "PAIRS", {"tiny": {"student": model}})
+    monkeypatch.setenv("PROBE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "tiny"
+
+
+def cut(weights: Path) -> None:
+    weights.write_bytes(weights.read_bytes()[:-100])
+
+
+def change(weights: Path) -> None:
+    content = bytearray(weights.read_bytes())
+    content[-8:-4] = b"abcd"
+    weights.write_bytes(content)
+
+
+def lose_tokenizer(weights: Path) -> None:
+    weights.with_name("tokenizer.json").unlink()
+
+
+@pytest.mark.parametrize("damage", [lambda weights: weights.write_bytes(b""), cut, change, lose_tokenizer])
+def test_a_damaged_model_in_the_cache_is_converted_again(tiny_pair: Path, damage: Callable[[Path], None]):
+    list(fetching.fetch("tiny"))
+    weights = tiny_pair / "student" / "model.safetensors"
+    whole = weights.read_bytes()
+    assert len(list(fetching.fetch("tiny"))) == 1  # it is there
+    damage(weights)
+    lines = list(fetching.fetch("tiny"))
+    assert lines[0] == f"student: {tiny_pair / 'student'} is damaged, and made again"
+    assert weights.read_bytes() == whole
+    assert is_complete(tiny_pair / "student")
+
+
+def test_a_model_of_an_earlier_version_is_checked_by_its_header(tiny_pair: Path):
+    """Nothing was noted of its files; one that is whole stays."""
+    list(fetching.fetch("tiny"))
+    (tiny_pair / "student" / "sha256.json").unlink()
+    assert len(list(fetching.fetch("tiny"))) == 1
+    cut(tiny_pair / "student" / "model.safetensors")
+    assert not is_complete(tiny_pair / "student")
+    assert len(list(fetching.fetch("tiny"))) > 1
+
+
+def test_of_two_that_fetch_at_once_the_second_is_told(tiny_pair: Path, capsys: pytest.CaptureFixture[str]):
+    first = fetching.fetch("tiny")
+    next(first)
+    assert main(["fetch", "tiny"]) == 2
+    assert "expected one run at a time; got another at work. Wait for it" in capsys.readouterr().err
+    list(first)
+    assert main(["fetch", "tiny"]) == 0
+
+
+def test_what_a_killed_fetch_left_is_swept(tiny_pair: Path):
+    for name in ("tmpabcd1234", ".student.abcdefgh", "wheels/tmp_bcd1234"):
+        (tiny_pair / name).mkdir(parents=True)
+        (tiny_pair / name / "some").touch()
+    mine = tiny_pair / "notes"
+    mine.mkdir()
+    list(fetching.fetch("tiny"))
+    assert sorted(path.name for path in tiny_pair.iterdir()) == ["notes", "run.lock", "student"]
+    (tiny_pair / "wheels").mkdir()  # killed after the conversion, before the wheels were removed
+    (tiny_pair / "wheels" / "tiny.whl").touch()
+    list(fetching.fetch("tiny"))
+    assert sorted(path.name for path in tiny_pair.iterdir()) == ["notes", "run.lock", "student"]
+
+
+def test_ctrl_c_in_a_fetch_says_how_to_go_on(
+    tiny_pair: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fetching, "convert", interrupt)
+    assert main(["fetch", "tiny"]) == 130
+    assert "stopped; the same command goes on, and keeps what was downloaded" in capsys.readouterr().err
+    assert len(list((tiny_pair / "wheels").glob("*.whl"))) == 2

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from probe.errors import OutputError, ProbeError
-from probe.output.files import replacing_directory, replacing_file
+from probe.output.files import replacing_directory, replacing_file, sweep
 
 Replacing = Callable[[Path], AbstractContextManager[Path]]
 BOTH = pytest.mark.parametrize("replacing", [replacing_file, replacing_directory])
@@ -176,3 +176,18 @@ def test_an_error_of_our_own_passes_through(tmp_path: Path) -> None:
 def test_the_suffix_is_kept_for_libraries_that_look_at_it(tmp_path: Path) -> None:
     with replacing_file(tmp_path / "map.npz") as temporary:
         assert temporary.suffix == ".npz"
+
+
+def test_leftovers_of_killed_writes_are_swept_and_nothing_else(tmp_path: Path) -> None:
+    for name in (".a.json.abcdefgh.json", ".step-3.q_1abc23", ".step-4.abcdefgh", ".step-4.abcdefgh.old"):
+        fill(tmp_path / name, name) if name.startswith(".a") else (tmp_path / name).mkdir()
+    (tmp_path / "step-4").mkdir()
+    (tmp_path / ".step-5.abcdefgh.old").mkdir()  # killed between the two renames
+    fill(tmp_path / ".step-5.abcdefgh.old", "old")
+    others = [".a.json", ".b.json.abcdefgh.json", ".step-3.ABCDEFGH", "step-3.abcdefgh"]
+    for name in others:
+        (tmp_path / name).touch()
+    sweep(tmp_path, "a.json", "step-*")
+    assert names(tmp_path) == sorted([*others, "step-4", "step-5"])
+    assert content(tmp_path / "step-5") == "old"
+    sweep(tmp_path / "none", "a.json")

@@ -1,6 +1,7 @@
 """What a run leaves behind while it trains: a log of every step, and a state from which it goes on after a kill."""
 
 import json
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from probe.output.files import replacing_file
 from probe.output.reading import Wanted, parse_json, read_text
 
 STATE, LOG = "state.pt", "log.jsonl"
+
+_LINES = Wanted("lines of a log", "Delete the directory to begin again.", TrainingError)
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class Progress:
         """
         path = self.directory / STATE
         if not path.is_file():
+            self._forget_steps_from(0)  # of a run that was stopped before it saved anything
             return 0
         state = torch.load(path, weights_only=True)
         if state["settings"] != self.settings:
@@ -56,8 +60,16 @@ class Progress:
     def _forget_steps_from(self, step: int) -> None:
         """Drop what was logged after the state was saved: those steps will run again."""
         log = self.directory / LOG
-        wanted = Wanted("lines of a log", f"Delete {log.parent} to begin again.", TrainingError)
-        rows = read_text(log, wanted).splitlines(keepends=True)
-        kept = [row for row in rows if parse_json(row, log, wanted)["step"] < step]
+        if not log.is_file():
+            return
+        rows = read_text(log, _LINES).splitlines(keepends=True)
         with replacing_file(log) as temporary:
-            temporary.write_text("".join(kept), encoding="utf-8")
+            temporary.write_text("".join(row for row in rows if _step(row, log) < step), encoding="utf-8")
+
+
+def _step(row: str, log: Path) -> float:
+    """The step of a line; one that the run was stopped in is of none that is kept."""
+    try:
+        return float(parse_json(row, log, _LINES)["step"])
+    except (TrainingError, KeyError, TypeError, ValueError):
+        return math.inf

@@ -1,6 +1,7 @@
 """One run of projector pre-training, from two model directories and a jsonl file to a checkpoint directory."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,10 +13,13 @@ from torch import Tensor
 from probe.checkpoints.checkpoint import Checkpoint, ModelRecord, save_checkpoint
 from probe.errors import Problem, TrainingError
 from probe.models.tokenizer import Tokenizer
+from probe.output.files import sweep
+from probe.output.locks import held
 from probe.training.criteria.projectors import Projectors
 from probe.training.examples import Encoded, digest, read_examples, tokenize
 from probe.training.model_files import directory_of, record_of
 from probe.training.pretraining.loop import PretrainInputs, PretrainSettings, pretrain, pretrain_steps
+from probe.training.pretraining.progress import LOG, STATE
 from probe.training.teacher.states import TeacherStates, estimate_scales, teacher_states
 
 CHECKPOINT, PROJECTORS, STATES = "checkpoint", "projectors", "teacher_states.npy"
@@ -38,10 +42,12 @@ def run_pretraining(run: PretrainRun, directory: Path) -> Path:
     Raises:
         TrainingError: data or a saved state cannot be used, or student and teacher share their tokenizer.
         TableError, CheckpointError: a model cannot be read.
+        OutputError: another process trains there, or the directory cannot be written to.
     """
-    frozen = _freeze(run, directory)
-    projectors = pretrain(frozen.inputs, run.settings, directory)
-    return _save(frozen, projectors, run.settings.steps, directory / CHECKPOINT).path
+    with _alone(directory):
+        frozen = _freeze(run, directory)
+        projectors = pretrain(frozen.inputs, run.settings, directory)
+        return _save(frozen, projectors, run.settings.steps, directory / CHECKPOINT).path
 
 
 def pretraining(run: PretrainRun, directory: Path, *, every: int) -> Iterator[Checkpoint]:
@@ -56,10 +62,20 @@ def pretraining(run: PretrainRun, directory: Path, *, every: int) -> Iterator[Ch
     """
     if every < 1:
         raise TrainingError(Problem("every", "at least one step", str(every), "Raise it."))
-    frozen = _freeze(run, directory)
-    for step, projectors in pretrain_steps(frozen.inputs, run.settings, directory, every=every):
-        place = CHECKPOINT if step == run.settings.steps else f"{PROJECTORS}/step-{step}"
-        yield _save(frozen, projectors, step, directory / place)
+    with _alone(directory):
+        frozen = _freeze(run, directory)
+        for step, projectors in pretrain_steps(frozen.inputs, run.settings, directory, every=every):
+            place = CHECKPOINT if step == run.settings.steps else f"{PROJECTORS}/step-{step}"
+            yield _save(frozen, projectors, step, directory / place)
+
+
+@contextmanager
+def _alone(directory: Path) -> Generator[None]:
+    """Keep other processes out, and take away what a killed one left."""
+    with held(directory):
+        sweep(directory, STATE, LOG, CHECKPOINT, Path(STATES).with_suffix(".json").name)
+        sweep(directory / PROJECTORS, "step-*")
+        yield
 
 
 class _Frozen(NamedTuple):
@@ -73,7 +89,6 @@ class _Frozen(NamedTuple):
 
 
 def _freeze(run: PretrainRun, directory: Path) -> _Frozen:
-    directory.mkdir(parents=True, exist_ok=True)
     student, teacher = (Tokenizer.load(directory_of(source)) for source in (run.student, run.teacher))
     if student.vocabulary_sha256() == teacher.vocabulary_sha256():
         raise TrainingError(

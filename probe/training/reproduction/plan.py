@@ -1,6 +1,7 @@
 """The stages of a reproduction: what is trained, evaluated and probed, and what each needs."""
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
@@ -28,7 +29,7 @@ from probe.training.reproduction.systems import RAW_STUDENT, Compared
 from probe.training.stages import Stage, Store
 from probe.training.teacher.teacher import teacher_source
 from probe.training.trainer.run import train
-from probe.training.trainer.saving import newest_complete
+from probe.training.trainer.saving import newest_complete, step_of
 from probe.training.trainer.start import start_directory
 from probe.training.vocabulary_map import Vocabulary, vocabulary_map
 
@@ -237,6 +238,7 @@ class Planner:
         if mapped is not None:
             path = {"vocabulary_map": str(self.store.place(mapped) / MAP)}
             recipe = recipe.model_copy(update={"objective": recipe.objective.model_copy(update=path)})
+        _forget_steps(place)
         with (place / LOG).open("a", encoding="utf-8") as log:
             train(recipe, place, lambda line: print(line, file=log, flush=True))
 
@@ -262,6 +264,22 @@ class Planner:
         if training is not None:
             return model_directory(str(self._checkpoint(training)))
         return model_directory(str(source))
+
+
+def _forget_steps(place: Path) -> None:
+    """Drop lines of steps behind the last checkpoint: those steps will run again."""
+    log = place / LOG
+    if not log.is_file():
+        return
+    last = newest_complete(place).path
+    done = 0 if last is None else step_of(last)
+    kept: list[str] = []
+    for line in log.read_text(encoding="utf-8").splitlines(keepends=True):
+        step = re.match(r"step ([0-9]+)/", line)
+        if line.endswith("\n") and (step is None or int(step[1]) <= done):
+            kept.append(line)
+    with replacing_file(log) as temporary:
+        temporary.write_text("".join(kept), encoding="utf-8")
 
 
 def _model_digest(source: str) -> str:

@@ -16,7 +16,8 @@ import torch
 
 from probe.errors import OutputError, Problem, TrainingError
 from probe.models.tokenizer import Tokenizer
-from probe.output.files import replacing_file
+from probe.output.files import replacing_file, sweep
+from probe.output.locks import LOCK, held
 from probe.output.reading import Wanted, decoded, parse_json, read_object
 from probe.training.data.corpus import Split, read_corpus
 from probe.training.evaluation.generate import GenerationSettings, generate_rows
@@ -55,8 +56,17 @@ def write_responses(run: ResponseRun, directory: Path) -> Written:
     Raises:
         TrainingError: data, teacher or settings cannot be used, or the directory holds the work of others.
         CheckpointError: the teacher's tokenizer cannot be read.
-        OutputError: the directory cannot be written to.
+        OutputError: the directory cannot be written to, or another process writes there.
     """
+    with held(directory):
+        sweep(directory, f"{run.split}.*")
+        try:
+            return _write(run, directory)
+        finally:
+            (directory / LOCK).unlink(missing_ok=True)  # the directory holds data alone
+
+
+def _write(run: ResponseRun, directory: Path) -> Written:
     examples = read_corpus(run.data, run.split)
     place = directory_of(run.teacher)
     tokenizer = Tokenizer.load(place)

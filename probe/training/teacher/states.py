@@ -27,15 +27,19 @@ from torch import Tensor
 
 from probe.checkpoints.checkpoint import Scales
 from probe.errors import OutputError, Problem, TrainingError
-from probe.output.files import replacing_file
+from probe.models.digests import remembered
+from probe.output.files import replacing_file, sweep
+from probe.output.provenance import file_sha256
 from probe.output.reading import Wanted, read_object
 from probe.training.examples import Encoded
 
 BATCH = 8
+SHA256 = "sha256"
+"""Under which an array's digest stands beside its key."""
 NOTE_EVERY = 16
 """Blocks between two notes of how far a pass is."""
 
-_KEY = Wanted("what a cache belongs to", "Delete the file.", TrainingError)
+_NOTE = Wanted("what a cache belongs to", "Delete the file.", TrainingError)
 Fill = Callable[[Any, Sequence[int]], None]
 
 
@@ -62,6 +66,8 @@ def teacher_states(teacher: Any, identity: str, examples: Sequence[Encoded], pat
         identity: names the teacher's weights; part of the key under which the cache is valid.
         examples: what to run it on.
         path: a ``.npy`` file; its key is stored beside it.
+
+    A file that is not as it was written, cut for one, is made again.
 
     Raises:
         TrainingError: the cache belongs to another teacher or to other data.
@@ -136,12 +142,31 @@ def _pass(
 ) -> Float[np.ndarray, "positions width"]:
     """Read an array, or make it; of several runs that want the same one, the first makes it and the others wait."""
     with FileLock(path.with_suffix(".lock")):
-        key_file = path.with_suffix(".json")
-        if path.is_file() and key_file.is_file():
-            _check(path, key, read_object(key_file, _KEY))
-        else:
+        sweep(path.parent, path.with_suffix(".json").name, path.with_suffix(".partial.json").name)
+        stored = _note(path.with_suffix(".json"))
+        if path.is_file() and stored is not None:
+            sha256 = stored.pop(SHA256, None)
+            _check(path, key, stored)
+            if sha256 != _sha256(path):
+                stored = None
+        if path.is_file() and stored is None:
+            print(f"{path}: not as it was written; made again", file=sys.stderr)
+            path.unlink()
+        if not path.is_file():
             _make(path, key, shape, blocks, fill, title)
         return np.load(path, mmap_mode="r")
+
+
+def _sha256(path: Path) -> str:
+    return remembered(path, "file", lambda: file_sha256(path))
+
+
+def _note(path: Path) -> dict[str, Any] | None:
+    """What is noted of an array; None where nothing is, or nothing that can be read."""
+    try:
+        return read_object(path, _NOTE)
+    except TrainingError:
+        return None
 
 
 def _make(
@@ -149,10 +174,11 @@ def _make(
 ) -> None:
     partial = path.with_suffix(".partial.npy")
     note = partial.with_suffix(".json")
+    stored = _note(note)
     done = 0
-    if partial.is_file() and note.is_file():
-        stored = read_object(note, _KEY)
-        done = stored.pop("done")
+    if stored is not None and _has_shape(partial, shape):
+        done = int(stored.pop("done", 0))
+        stored.pop(SHA256, None)
         _check(partial, key, stored)
     if not done:
         note.unlink(missing_ok=True)  # of an earlier pass
@@ -164,9 +190,17 @@ def _make(
                 array.flush()
                 _write_json(note, key | {"done": number + 1})
     array.flush()
-    _write_json(path.with_suffix(".json"), key)
+    _write_json(path.with_suffix(".json"), key | {SHA256: file_sha256(partial)})
     partial.replace(path)
     note.unlink(missing_ok=True)
+
+
+def _has_shape(path: Path, shape: tuple[int, int]) -> bool:
+    """Whether a file holds an array of this shape, whole: mapped for writing, a cut one would be filled with zeros."""
+    try:
+        return np.load(path, mmap_mode="r").shape == shape
+    except (OSError, ValueError, EOFError):
+        return False
 
 
 def _open(path: Path, mode: Literal["r+", "w+"], shape: tuple[int, int]) -> Any:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from probe.errors import Problem, TrainingError
 from probe.models.sources import cache_dir
+from probe.output.files import check_directory
 from probe.training.criteria.views import (
     Positions,
     View,
@@ -108,7 +109,7 @@ def freeze_teacher(recipe: Recipe, cut: Cut) -> Frozen:
         return Frozen(Teacher(embeddings, head, model), None, None)
     identity = weights_digest(model.named_parameters(), SAMPLED, with_precision=True)
     folder = cache_dir() / "states" / token_digest(cut.train)[:16]
-    folder.mkdir(parents=True, exist_ok=True)
+    check_directory(folder, remedy="Set PROBE_CACHE to another directory.")
     stem = identity[:16]
     states = teacher_states(model.get_decoder(), identity, cut.train, folder / f"{stem}.npy")
     expected = None

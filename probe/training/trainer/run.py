@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import torch
 from transformers import TrainerCallback, TrainingArguments
 
 from probe.errors import MissingExtraError, Problem, TrainingError
-from probe.output.files import replacing_file
+from probe.output.files import replacing_file, sweep
+from probe.output.locks import held
 from probe.output.reading import Wanted, read_object
 from probe.training.evaluation.generate import generate
 from probe.training.evaluation.likelihood import bits_per_byte
@@ -21,7 +23,7 @@ from probe.training.recipe import RECIPE, Recipe
 from probe.training.trainer.batches import Collate, GlobalBatches
 from probe.training.trainer.console import Console
 from probe.training.trainer.distiller import Distiller
-from probe.training.trainer.saving import BITS, ROUGE, Saver, is_done, newest_complete
+from probe.training.trainer.saving import BITS, PROJECTORS, ROUGE, Saver, is_done, newest_complete
 from probe.training.trainer.setup import Prepared, prepare
 from probe.training.trainer.trainer import DistillationTrainer, unwrapped
 
@@ -41,12 +43,21 @@ def train(recipe: Recipe, run: Path, say: Callable[[str], None] = tell) -> Path:
 
     Raises:
         TrainingError: the directory belongs to another recipe, or something does not fit (see `prepare`).
-        OutputError: a checkpoint cannot be written.
+        OutputError: another process trains there, or a checkpoint cannot be written.
     """
     if recipe.training.threads is not None:
         torch.set_num_threads(recipe.training.threads)
     arguments = training_arguments(recipe, run)
+    # The others of several processes belong to the main one, and write nothing before it does.
+    with held(run) if arguments.process_index == 0 else nullcontext():
+        return _train(recipe, run, arguments, say)
+
+
+def _train(recipe: Recipe, run: Path, arguments: TrainingArguments, say: Callable[[str], None]) -> Path:
     is_main = arguments.process_index == 0
+    if is_main:
+        sweep(run, RECIPE)
+        sweep(run / PROJECTORS, "step-*")
     _remember(recipe, run, is_main=is_main)
     found = newest_complete(run)
     if is_main:
@@ -120,9 +131,6 @@ def _remember(recipe: Recipe, run: Path, *, is_main: bool) -> None:
             remedy = "Name an empty directory, or give that run's settings to go on with it."
             raise TrainingError(Problem(str(run), "a run of this recipe", f"other {', '.join(changed)}", remedy))
     elif is_main:
-        if run.exists() and not run.is_dir():
-            raise TrainingError(Problem(str(run), "a directory", "a file", "Name another place."))
-        run.mkdir(parents=True, exist_ok=True)
         with replacing_file(file) as temporary:
             temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 

@@ -1,7 +1,8 @@
 """Checkpoints of a run: whole or not there, checked against a list of files, few.
 
 ``checkpoint-N`` holds our checkpoint (``probe.json``, ``projectors.safetensors``, ``student/`` where it is trained), so
-that it can be probed as it is, and what a resume needs beside it. ``files.json`` lists every file with its size.
+that it can be probed as it is, and what a resume needs beside it. ``files.json`` lists every file with its size,
+``sha256.json`` with its digest, which is compared before a run goes on.
 """
 
 import json
@@ -12,6 +13,7 @@ import shutil
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -20,12 +22,15 @@ import torch
 from probe.checkpoints.checkpoint import STUDENT, Checkpoint, load_checkpoint, write_checkpoint
 from probe.checkpoints.manifest import is_ours
 from probe.errors import OutputError, Problem, TrainingError
+from probe.models.digests import remembered
 from probe.output.files import replacing_directory
+from probe.output.provenance import file_sha256
 from probe.output.reading import Wanted, read_object
 from probe.training.recipe import RECIPE
 from probe.training.trainer.distiller import Distiller
 
-FILES, METRICS, NETWORKS = "files.json", "metrics.json", "networks.safetensors"
+FILES, DIGESTS = "files.json", "sha256.json"
+METRICS, NETWORKS = "metrics.json", "networks.safetensors"
 TRAINER_STATE = "trainer_state.json"
 PARTIAL, PROJECTORS = ".partial", "projectors"
 BITS, ROUGE = "bits_per_byte", "rouge_l"
@@ -70,7 +75,9 @@ def _is_about_space(error: Exception) -> bool:
 
 def _finish(place: Path) -> None:
     sizes = {str(file.relative_to(place)): file.stat().st_size for file in _files(place)}
-    (place / FILES).write_text(json.dumps(sizes, indent=2) + "\n", encoding="utf-8")
+    digests = {name: file_sha256(place / name) for name in sizes}
+    for list_, content in ((FILES, sizes), (DIGESTS, digests)):
+        (place / list_).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     for file in [*_files(place), *(folder for folder in place.rglob("*") if folder.is_dir()), place]:
         _sync(file)
 
@@ -100,7 +107,7 @@ def newest_complete(run: Path) -> Found:
         shutil.rmtree(remains, ignore_errors=True)
     skipped: list[str] = []
     for path in reversed(checkpoints(run)):
-        wrong = _what_is_wrong(path)
+        wrong = _what_is_wrong(path) or _what_was_changed(path)
         if wrong is None:
             return Found(path, tuple(skipped))
         skipped.append(f"{path.name}: {wrong}")
@@ -112,6 +119,11 @@ def is_done(checkpoint: Path) -> bool:
     wanted = Wanted("the steps of a run", f"Delete {checkpoint}.", TrainingError)
     state = read_object(checkpoint / TRAINER_STATE, wanted)
     return state["global_step"] >= state["max_steps"]
+
+
+def step_of(checkpoint: Path) -> int:
+    """Steps taken, by its name."""
+    return int(checkpoint.name.removeprefix("checkpoint-"))
 
 
 def checkpoints(run: Path) -> list[Path]:
@@ -131,6 +143,20 @@ def _what_is_wrong(path: Path) -> str | None:
             return f"{name} is missing"
         if file.stat().st_size != size:
             return f"{name} has {file.stat().st_size} bytes, not {size}"
+    return None
+
+
+def _what_was_changed(path: Path) -> str | None:
+    """What is not as it was written; of a checkpoint of an earlier version, which has no digests, nothing is known."""
+    if not (path / DIGESTS).is_file():
+        return None
+    try:
+        digests = read_object(path / DIGESTS, Wanted("digests of files", "Delete the checkpoint.", OutputError))
+    except OutputError:
+        return f"no readable {DIGESTS}"
+    for name, digest in digests.items():
+        if remembered(path / name, "file", partial(file_sha256, path / name)) != digest:
+            return f"{name} is not as it was written"
     return None
 
 

@@ -28,6 +28,17 @@ class EpochOrder(TrainerCallback):
         self.sampler.epoch = int(state.epoch or 0)
 
 
+class _Averages(TrainerCallback):
+    """Go on with the averages of the checkpoint that a run goes on from; transformers begins them anew."""
+
+    def __init__(self, trainer: "DistillationTrainer") -> None:
+        self.trainer = trainer
+
+    def on_train_begin(self, args: TrainingArguments, state: Any, control: Any, **_: Any) -> None:
+        """See the class."""
+        self.trainer.restore_averages()
+
+
 class DistillationTrainer(Trainer):
     """A `Trainer` for a `Distiller`.
 
@@ -52,6 +63,7 @@ class DistillationTrainer(Trainer):
             callbacks=[EpochOrder(sampler)],
         )
         self.remove_callback(PrinterCallback)
+        self.add_callback(_Averages(self))
         self.part, self.sampler, self.saver = part, sampler, saver
         # The loss is divided by global counts already, so that accumulation must not divide it again.
         self.model_accepts_loss_kwargs = True
@@ -60,6 +72,7 @@ class DistillationTrainer(Trainer):
         """Student targets of all processes since the run was started."""
         self._parts: dict[str, Tensor] = {}
         self._steps_logged = 0
+        self._averages: dict[str, Any] | None = None
         self._saved = -1
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
@@ -142,13 +155,41 @@ class DistillationTrainer(Trainer):
                 self.saver.save(unwrapped(model), self.state.global_step, place)
             self._save_optimizer_and_scheduler(str(place))
             self._save_rng_state(str(place))
+            self._save_averages(place)
             if self.args.should_save:
                 self.state.save_to_json(str(place / TRAINER_STATE))
         if self.args.should_save:
             self.saver.rotate(run)
 
+    def _save_averages(self, place: Path) -> None:
+        """Sums since the last line of the log, of this process, so that a resumed run writes the same lines."""
+        sums = {
+            "parts": self._parts,
+            "steps_logged": self._steps_logged,
+            "loss": self._tr_loss,
+            "loss_logged": self._globalstep_last_logged,
+        }
+        torch.save(sums, place / _averages_name(self.args))
+
+    def restore_averages(self) -> None:
+        """Those of the checkpoint that the run goes on from; a run that begins has none."""
+        # A checkpoint of an earlier version has no such file: its averages begin with the steps to come.
+        self._steps_logged = self.state.global_step
+        if self._averages is not None:
+            self._parts, self._steps_logged = self._averages["parts"], self._averages["steps_logged"]
+            self._tr_loss = self._averages["loss"]
+            self._globalstep_last_logged = self._averages["loss_logged"]
+
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        self.saver.load(unwrapped(self.model if model is None else model), Path(resume_from_checkpoint))
+        place = Path(resume_from_checkpoint)
+        self.saver.load(unwrapped(self.model if model is None else model), place)
+        sums = place / _averages_name(self.args)
+        if sums.is_file():
+            self._averages = torch.load(sums, map_location=self.args.device, weights_only=True)
+
+
+def _averages_name(arguments: TrainingArguments) -> str:
+    return f"averages-{arguments.process_index}.pt"
 
 
 def unwrapped(model: Any) -> Distiller:

@@ -16,8 +16,9 @@ from safetensors.numpy import load_file
 
 from probe.checkpoints.checkpoint import Scales, load_checkpoint
 from probe.checkpoints.opened import open_checkpoint
-from probe.errors import TrainingError
+from probe.errors import OutputError, TrainingError
 from probe.models.tokenizer import Tokenizer
+from probe.training.__main__ import main
 from probe.training.criteria.projectors import Projectors
 from probe.training.criteria.vocabulary import Workspace
 from probe.training.examples import Encoded, Example, batches, read_examples, tokenize
@@ -292,6 +293,23 @@ def test_a_loss_that_is_not_finite_stops_the_run(place: Path, tmp_path: Path):
         pretrain(inputs, PretrainSettings(steps=2), tmp_path)
 
 
+def test_the_log_of_a_run_that_was_stopped_at_any_time_has_every_step_once(place: Path, tmp_path: Path):
+    """Stopped before its first saved state, or within a line."""
+    inputs, settings = inputs_of(place), PretrainSettings(steps=6, batch_size=4, save_every=4)
+    (tmp_path / "a").mkdir()
+    log = tmp_path / "a" / "log.jsonl"
+    log.write_text('{"step": 0, "t2s_ce": 1.0}\n{"step": 1, "t2')
+    pretrain(inputs, settings, tmp_path / "a")
+    assert [json.loads(line)["step"] for line in log.read_text().splitlines()] == list(range(6))
+    (tmp_path / "b").mkdir()
+    log = tmp_path / "b" / "log.jsonl"
+    pretrain(inputs, settings, tmp_path / "b")
+    with log.open("a") as more:
+        more.write('{"step": 6, "t2')
+    pretrain(inputs, settings, tmp_path / "b")
+    assert [json.loads(line)["step"] for line in log.read_text().splitlines()] == list(range(6))
+
+
 def test_a_killed_run_goes_on_to_the_same_bits(place: Path, tmp_path: Path):
     arguments = [sys.executable, "-m", "probe.training", "--name", "tiny", "--train", str(place / "train.jsonl")]
     arguments += ["--student", str(place / "student"), "--teacher", str(place / "teacher"), "--prompt", PROMPT]
@@ -322,3 +340,29 @@ def test_a_killed_run_goes_on_to_the_same_bits(place: Path, tmp_path: Path):
         np.testing.assert_array_equal(first[key], second[key])
     steps = [json.loads(line)["step"] for line in log.read_text().splitlines()]
     assert steps == list(range(2500))
+
+
+def test_one_run_at_a_time_and_leftovers_are_swept(place: Path, tmp_path: Path):
+    run = tmp_path / "run"
+    steps = pretraining(run_of(place), run, every=6)
+    next(steps)
+    with pytest.raises(OutputError, match="one run at a time; got another at work"):
+        run_pretraining(run_of(place), run)
+    steps.close()
+    for name in (".state.pt.abcdefgh.pt", "projectors/.step-6.abcdefgh", ".checkpoint.abcdefgh"):
+        (run / name).mkdir(parents=True)
+    run_pretraining(run_of(place), run)
+    assert not list(run.rglob(".*"))
+
+
+def test_ctrl_c_says_how_to_go_on(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    argv = ["training", "--name", "tiny", "--train", str(place / "train.jsonl"), "--out", str(tmp_path / "run")]
+    argv += [word for side in ("student", "teacher") for word in (f"--{side}", str(place / side))]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", argv)
+        patch.setattr("probe.training.pretraining.run.pretrain", interrupt)
+        assert main() == 130
+    assert "stopped; the same command goes on" in capsys.readouterr().err

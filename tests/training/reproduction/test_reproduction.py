@@ -688,3 +688,14 @@ def test_a_killed_reproduction_goes_on_to_the_same_table(
     assert states == ["kept"] * len(before) + ["made"] * (len(states) - len(before))
     for name in ("table.md", "table.tex"):
         assert (tmp_path / "out" / name).read_bytes() == (whole[0].parent / "out" / name).read_bytes()
+
+
+def test_a_training_that_goes_on_logs_every_step_once(copy: Path, reproduce: Reproduce):
+    """A line of a step behind the last checkpoint is of one that is taken again."""
+    (training,) = (copy.parent / "out" / "stages").glob("train-cma-1-*")
+    before = (training / "log.txt").read_text().splitlines()
+    (training / NOTE).unlink()
+    shutil.rmtree(training / "checkpoint-2")
+    assert reproduce(copy).code == 0
+    steps = [line.partition(":")[0] for line in (training / "log.txt").read_text().splitlines() if "step " in line[:5]]
+    assert steps == [line.partition(":")[0] for line in before if "step " in line[:5]]

@@ -199,6 +199,14 @@ def test_a_damaged_checkpoint_is_skipped_and_named(tmp_path: Path, damage):
     assert found.skipped == (f"checkpoint-3: {reasons[1]}", f"checkpoint-2: {reasons[0]}")
 
 
+def test_a_checkpoint_with_other_bytes_of_the_same_size_is_skipped_and_named(tmp_path: Path):
+    for step in (1, 2):
+        write(tmp_path, step)
+    (tmp_path / "checkpoint-2" / "student" / "model").write_text("weighty")
+    found = newest_complete(tmp_path)
+    assert found == (tmp_path / "checkpoint-1", ("checkpoint-2: student/model is not as it was written",))
+
+
 def test_other_things_in_the_directory_are_no_checkpoints(tmp_path: Path):
     write(tmp_path, 4)
     for name in ("checkpoint-x", "checkpoint-7.old", "checkpoint-", "my-checkpoint-9"):

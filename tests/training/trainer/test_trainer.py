@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -311,6 +312,37 @@ def parts_of_run(kind: str) -> dict[str, dict[str, Any]]:
             return {"objective": {"method": "cma-ga"}, "training": training | {"micro_batch_size": 2}}
 
 
+def shown(log: str) -> list[str]:
+    """What lines of progress say, without what depends on the clock."""
+    return [line.rsplit(", ", 2)[0] for line in log.splitlines() if line.startswith("step ")]
+
+
+def history(checkpoint: Path) -> list[dict[str, float]]:
+    return json.loads((checkpoint / "trainer_state.json").read_text())["log_history"]
+
+
+@pytest.mark.parametrize("every", [1, 5, 10])
+def test_a_resumed_log_is_that_of_a_run_that_was_never_stopped(place: Path, server: Server, tmp_path: Path, every: int):
+    """Averages are of the steps since the last line, also of those that were taken before the run was stopped."""
+    training = {"steps": 22, "save_every": 4, "log_every": every, "micro_batch_size": 2}
+    parts = {"objective": {"method": "cma-ga"}, "training": training}
+    recipe = write_recipe(tmp_path / "a.toml", content(place, **parts))
+    whole = server.run(recipe, tmp_path / "whole")
+    going = server.start(recipe, tmp_path / "run")
+    assert going.kill_when(lambda: (tmp_path / "run" / "checkpoint-12").is_dir())
+    last = newest_complete(tmp_path / "run").path
+    assert last is not None
+    resumed = server.run(recipe, tmp_path / "run")
+    assert shown(resumed.log) == [line for line in shown(whole.log) if step_of(line) > int(last.name[11:])]
+    ours, theirs = (history(tmp_path / name / "checkpoint-22") for name in ("run", "whole"))
+    assert ours == theirs
+    assert len(ours) == 22 // every
+
+
+def step_of(line: str) -> int:
+    return int(line.removeprefix("step ").partition("/")[0])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["steps", "epochs", "lora", "body"])
 def test_a_run_killed_at_random_steps_and_while_saving_ends_with_the_same_bits(
@@ -357,6 +389,53 @@ def test_a_run_killed_between_every_two_files_ends_with_the_same_bits(place: Pat
     assert last.name == whole.name
     assert_same_bits(whole, last)
     assert same_optimizer(whole, last)
+
+
+def test_ctrl_c_says_how_to_go_on_and_from_which_step(place: Path, server: Server, tmp_path: Path):
+    recipe = write_recipe(tmp_path / "a.toml", content(place, training={"steps": 5000, "save_every": 4}))
+    run = tmp_path / "run"
+    ended = server.start(recipe, run).signal_when(lambda: "step 1/" in log_of(server), signal.SIGINT)
+    assert ended.code == 130, ended.log
+    assert ended.log.splitlines()[-1] == "probe-train: stopped; the same command begins again: nothing was saved yet"
+    ended = server.start(recipe, run).signal_when(lambda: (run / "checkpoint-4").is_dir(), signal.SIGINT)
+    assert ended.code == 130, ended.log
+    last = newest_complete(run).path
+    assert last is not None
+    line = f"probe-train: stopped; the same command goes on from step {last.name[11:]}"
+    assert ended.log.splitlines()[-1] == line
+    assert "Traceback" not in ended.log
+
+
+def log_of(server: Server) -> str:
+    log = server.scratch / "log"
+    return log.read_text() if log.is_file() else ""
+
+
+def test_a_second_run_into_the_same_directory_is_refused(
+    place: Path, server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    recipe = write_recipe(tmp_path / "a.toml", content(place, training={"steps": 5000, "save_every": 1}))
+    going = server.start(recipe, tmp_path / "run")
+    while not (tmp_path / "run" / "checkpoint-1").is_dir():
+        time.sleep(0.01)
+    said = messages(capsys, str(recipe), "--out", str(tmp_path / "run"))
+    assert going.kill_when(lambda: True), going.end().log
+    assert f"{tmp_path / 'run'}: expected one run at a time; got another at work. Wait for it" in said
+
+
+def test_what_a_kill_left_beside_the_projectors_is_swept(place: Path, server: Server, tmp_path: Path):
+    parts = {"training": {"steps": 6, "save_projectors_every": 1, "save_every": 3}}
+    recipe, run = write_recipe(tmp_path / "a.toml", content(place, **parts)), tmp_path / "run"
+    killed = 0
+    for _ in range(4):
+        killed += server.start(recipe, run).kill_when(lambda: any((run / "projectors").glob(".step-*")))
+    assert killed
+    others = [run / "projectors" / name for name in (".notes", ".mine.abcdefgh")]
+    for other in others:
+        other.mkdir()
+    (run / ".recipe.json.abcd_123.json").write_text("{")
+    server.train(recipe, run)
+    assert leftovers(run) == sorted(other.name for other in others)
 
 
 def test_clipped_gradients_of_a_critic_are_the_same_bits_in_every_run(place: Path, server: Server, tmp_path: Path):

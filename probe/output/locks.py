@@ -1,0 +1,41 @@
+"""One process at a time in a directory. The system gives a lock back when its process ends, however that ends."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from probe.errors import OutputError, Problem
+
+LOCK = "run.lock"
+
+
+@contextmanager
+def held(directory: Path, *, remedy: str = "Name another path, or make room.") -> Generator[None]:
+    """Keep other processes out of a directory, which is made if there is none; its lock file stays there.
+
+    Args:
+        directory: whose writers all do so.
+        remedy: what to do where it cannot be written to.
+
+    Raises:
+        OutputError: another process is at work in it, or it cannot be written to.
+    """
+    where = str(directory)
+    if directory.exists() and not directory.is_dir():
+        raise OutputError(Problem(where, "a directory", "a file", "Name another place."))
+    lock = FileLock(directory / LOCK, timeout=0)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout as error:
+        wait = "Wait for it, or name another directory."
+        raise OutputError(Problem(where, "one run at a time", "another at work", wait)) from error
+    except OSError as error:
+        got = error.strerror or str(error)
+        raise OutputError(Problem(where, "a directory to write to", got, remedy)) from error
+    try:
+        yield
+    finally:
+        lock.release()
