@@ -57,7 +57,10 @@ class Tokenizer:
 
         try:
             read = tokenizers.Tokenizer.from_file(str(self.path))
-        except Exception as error:  # the library raises bare Exception for malformed files
+        # The library raises bare Exception for malformed files, and for some of them panics, which is no Exception.
+        except BaseException as error:
+            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+                raise
             raise CheckpointError(
                 Problem(
                     str(self.path), "a tokenizer that the tokenizers library can read", str(error), "Save it again."

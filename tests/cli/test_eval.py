@@ -242,7 +242,7 @@ def test_an_interrupted_evaluation_keeps_what_was_done(
         (["a=student", "a=sibling", "--set", "dolly"], "label a: expected models of different training seeds; got two"),
         (["one/last", "other/last"], "expected the same held-out rows of all runs; got different ones. Name the sets"),
         (["student", "--set", "dolly", "--max-length", "24"], "max_length: expected more than max_prompt, 24; got 24"),
-        (["student", "--set", "dolly", "--max-length", "65"], "max_length: expected at most 64 tokens; got 65"),
+        (["student", "--set", "dolly", "--max-length", "65"], "--max-length: expected at most 64 tokens; got 65"),
         (["student", "--set", "dolly", "--batch-size", "0"], "batch_size: expected greater than 0; got 0"),
         (["student", "--set", "dolly", "--temperature", "nan"], "temperature: expected a finite number"),
         (["student", "--set", "dolly", "--seeds", "-1"], "seeds.0: expected greater than or equal to 0; got -1"),

@@ -91,3 +91,16 @@ def test_special_tokens_inside_of_a_text_are_refused(saved: Any, monkeypatch: py
     tokenizer.__dict__["backend"] = Interleaving()
     with pytest.raises(CheckpointError, match="before or behind a text"):
         tokenizer.encode_prompt(TEXT)
+
+
+def test_a_file_at_which_the_library_panics_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    class PanicException(BaseException):
+        pass
+
+    def panic(path: str) -> None:
+        raise PanicException("range end index out of range")
+
+    (tmp_path / "tokenizer.json").write_text("{}")
+    monkeypatch.setattr("tokenizers.Tokenizer.from_file", panic)
+    with pytest.raises(CheckpointError, match="range end index"):
+        Tokenizer.load(tmp_path).encode("a")
