@@ -221,7 +221,9 @@ def _check_out(arguments: Namespace, ends: Sequence[str]) -> None:
     from probe.output.files import check_free, check_place
 
     out: Path | None = arguments.out
-    for end in ends if out is not None else ():
+    if out is None:
+        return
+    for end in ends:
         (check_place if arguments.force else check_free)(out.with_name(out.name + end))
 
 
