@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import tokenizers
 from directories import byte_level_bpe, save_tokenizer
+from places import ROOT
 from tokenizers.processors import TemplateProcessing
 
 from probe.errors import CheckpointError
@@ -91,3 +92,10 @@ def test_special_tokens_inside_of_a_text_are_refused(saved: Any, monkeypatch: py
     tokenizer.__dict__["backend"] = Interleaving()
     with pytest.raises(CheckpointError, match="before or behind a text"):
         tokenizer.encode_prompt(TEXT)
+
+
+def test_there_is_one_door_to_the_library():
+    """What a file may carry of past calls is switched off in one place."""
+    package = ROOT / "probe"
+    opening = [path for path in package.rglob("*.py") if "Tokenizer.from_file(" in path.read_text(encoding="utf-8")]
+    assert opening == [package / "models" / "tokenizer.py"]
