@@ -152,10 +152,13 @@ class Server:
 
     def start(self, recipe: Path, out: Path, *settings: str, **options: Any) -> Run:
         """Start a run; see `trainer_server` for ``options``."""
+        return self.begin([str(recipe), *settings, "--out", str(out)], **options)
+
+    def begin(self, argv: Sequence[str], **options: Any) -> Run:
+        """Start any command; see `trainer_server` for ``options``."""
         assert self.process.stdin is not None
         log = self.scratch / "log"
-        argv = [str(recipe), *settings, "--out", str(out)]
-        self.process.stdin.write(json.dumps({"argv": argv, "log": str(log), **options}) + "\n")
+        self.process.stdin.write(json.dumps({"argv": list(argv), "log": str(log), **options}) + "\n")
         self.process.stdin.flush()
         return Run(self, int(self.line()), log)
 

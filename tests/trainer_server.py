@@ -6,7 +6,8 @@ A request is ``{"argv": [...], "log": path}``, and what is wanted of:
   with ``gone`` has disappeared: between two files, wherever that is;
 - ``limit``: no file that it writes can grow beyond so many bytes;
 - ``renames``: a file that takes the new name of everything that is renamed;
-- ``cache``: PROBE_CACHE.
+- ``cache``: PROBE_CACHE;
+- ``command``: another one than train: ``reproduce``, ``pretrain``, or ``fetch``, which knows the ``pairs`` alone.
 
 A second line with the child's code follows when it has ended.
 """
@@ -23,8 +24,13 @@ import torch
 import transformers
 from transformers import AutoModelForCausalLM, Trainer  # noqa: F401
 
+import probe.training.__main__ as pretraining
+import probe.training.pretraining.run
 import probe.training.trainer.run  # noqa: F401
+from probe.cli import models, reproduce
 from probe.cli.train import main
+from probe.models import fetch as fetching
+from probe.models.fetch import Model, Wheel
 
 
 def die_at_change(watch: str, count: int, *, gone: bool) -> None:
@@ -73,7 +79,23 @@ def child(request: dict[str, Any]) -> int:
     if "kill_at" in request:
         Path(request["watch"]).mkdir(parents=True, exist_ok=True)
         die_at_change(request["watch"], request["kill_at"], gone=request.get("gone", False))
-    return main(request["argv"])
+    return start(request)
+
+
+def start(request: dict[str, Any]) -> int:
+    match request.get("command", "train"):
+        case "reproduce":
+            return reproduce.main(request["argv"])
+        case "pretrain":
+            sys.argv = ["pretrain", *request["argv"]]
+            return pretraining.main()
+        case "fetch":
+            for name, roles in request["pairs"].items():
+                models_of = {role: Model(m[0], tuple(Wheel(*w) for w in m[1]), m[2], m[3]) for role, m in roles.items()}
+                fetching.PAIRS = {name: models_of}
+            return models.main(request["argv"])
+        case _:
+            return main(request["argv"])
 
 
 def serve() -> None:

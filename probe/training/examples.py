@@ -9,7 +9,7 @@ trained to have. Attention is not touched by this, for it sees the response and 
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -32,6 +32,8 @@ class Example:
 
     prompt: str
     output: str
+    where: str = field(default="", compare=False)
+    """Its place in the file, as ``train.jsonl:7``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +75,15 @@ def read_examples(path: Path) -> list[Example]:
     return parsed_rows(jsonl_rows(path), prompt_and_output)
 
 
-def parsed_rows(rows: Iterable[Row], parse: Callable[[str, Any], Parsed | Problem]) -> list[Parsed]:
+def parsed_rows(
+    rows: Iterable[Row], parse: Callable[[str, Any], Parsed | Problem], skipped: list[Problem] | None = None
+) -> list[Parsed]:
     """What the rows of a file hold; ``parse`` is given where a row stands and what was read there.
+
+    Args:
+        rows: of the file.
+        parse: makes the value of a row.
+        skipped: takes what is wrong with rows that are left out; None where no row may be.
 
     Raises:
         TrainingError: rows cannot be used; all of them are listed.
@@ -87,7 +96,9 @@ def parsed_rows(rows: Iterable[Row], parse: Callable[[str, Any], Parsed | Proble
             problems.append(parsed)
         else:
             found.append(parsed)
-    if problems:
+    if skipped is not None:
+        skipped += problems
+    elif problems:
         raise TrainingError(*problems)
     return found
 
@@ -109,7 +120,7 @@ def prompt_and_output(where: str, row: Any) -> Example | Problem:
     prompt, output = text_of(where, row, "prompt"), text_of(where, row, "output")
     if isinstance(prompt, Problem):
         return prompt
-    return output if isinstance(output, Problem) else Example(prompt, output)
+    return output if isinstance(output, Problem) else Example(prompt, output, where)
 
 
 def text_of(where: str, row: Any, field: str, *, may_be_empty: bool = False) -> str | Problem:

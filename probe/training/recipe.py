@@ -95,7 +95,8 @@ class DataPart(_Part):
     max_rows: int | None = Field(default=None, gt=0)
     max_prompt: int = Field(default=MAX_PROMPT, gt=0)
     max_length: int = Field(default=MAX_LENGTH, gt=1)
-
+    skip_bad_rows: bool = False
+    """Leave out rows that cannot be used, and say which; without it, they are refused."""
     prompt: str | None = None
     """The template whose last token is the first input of a probe; None for the published one."""
 

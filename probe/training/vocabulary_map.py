@@ -31,7 +31,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from probe.errors import CheckpointError, ProbeError, Problem, TrainingError
+from probe.errors import ProbeError, Problem, TrainingError
 from probe.models.table_sources import read_json
 from probe.models.tokenizer import Tokenizer
 from probe.output.files import replacing_file
@@ -67,7 +67,7 @@ class Vocabulary:
             TableError: a configuration file beside it is not JSON.
         """
         tokenizer = Tokenizer.load(directory)
-        backend = _backend(tokenizer.path)
+        backend = tokenizer.backend
         own: dict[int, str] = {id_: piece for piece, id_ in backend.get_vocab(with_added_tokens=False).items()}
         added: dict[int, Any] = backend.get_added_tokens_decoder()
         pieces = own | {id_: token.content for id_, token in added.items()}
@@ -191,16 +191,6 @@ def _is_id(key: str, rows: int) -> bool:
 
 
 # Vocabularies
-
-
-def _backend(path: Path) -> Any:
-    import tokenizers
-
-    try:
-        return tokenizers.Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises bare Exception for malformed files
-        expected = "a tokenizer the tokenizers library can read"
-        raise CheckpointError(Problem(str(path), expected, str(error), "Save it again.")) from error
 
 
 def _bos_id(directory: Path, backend: Any) -> int | None:

@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Literal
 
 from probe.errors import PairsError, Problem
+from probe.gold.drafts import WHITE_SPACE_NOTE, with_reason
+from probe.gold.half_rule import half_rule_links
 from probe.gold.pairs import format_pairs, read_pairs
 from probe.gold.rows import PHENOMENA, GoldRow, Link, format_row, parse_row
 from probe.output.files import replacing_file
 from probe.output.provenance import file_sha256
+from probe.widgets.unsaved import draft_of, keep, kept
 
 Kind = Literal["sure", "possible"]
 KINDS: tuple[Kind, ...] = ("sure", "possible")
@@ -76,6 +79,11 @@ def open_annotation(path: str | Path, *, row: str | None = None, suggest: bool =
         remedy = "Make some from your sentences: probe-pairs new."
         raise PairsError(Problem(str(path), "rows to annotate", "none", remedy))
     state = Annotation(path, digest or "", gold.comments, gold.rows, gold.rows, suggest=suggest)
+    if drafts := kept(path, gold.rows):
+        rows = tuple(drafts.get(one.id, one) for one in gold.rows)
+        are = "row is a draft" if len(drafts) == 1 else "rows are drafts"
+        message = f"{len(drafts)} {are}: {', '.join(drafts)}. Mend what is found below the grid, and save."
+        state = replace(state, rows=rows, message=message)
     return state if row is None else jump(state, row)
 
 
@@ -179,24 +187,50 @@ def jump(state: Annotation, id_: str) -> Annotation:
 
 
 def save(state: Annotation) -> Annotation:
-    """Write all rows to the file.
+    """Write the rows to the file. Those that would break its format are kept beside it, as drafts.
+
+    Notes that follow from the half rule are written by the way.
 
     Raises:
-        PairsError: the file has changed since it was read, or a changed row would break the format.
+        PairsError: the file has changed since it was read.
         OutputError: the place cannot be written to.
     """
-    changed = state.changed
-    if not changed:
+    if not state.changed:
         return replace(state, message=f"Nothing to save: {state.path.name} has all changes.")
-    if problems := [problem for row in state.rows if row.id in changed for problem in format_problems(row)]:
-        raise PairsError(*problems)
-    text = format_pairs(state.rows, state.comments, str(state.path)).encode()
+    rows = tuple(row if row == old else _with_note(row) for row, old in zip(state.rows, state.saved, strict=True))
+    state = replace(state, rows=rows)
+    problems = {row.id: list(format_problems(row)) for row in rows if row.id in state.changed}
+    drafts = {id_: found for id_, found in problems.items() if found}
+    _check_unchanged(state)
+    keep(state.path, [row for row in rows if row.id in problems], drafts)
+    done = _write(state, frozenset(drafts)) if len(drafts) < len(problems) else state
+    if not drafts:
+        return done
+    are = "This row is a draft" if len(drafts) == 1 else "These rows are drafts"
+    wrong = "\n".join(str(problem) for found in drafts.values() for problem in found)
+    message = f"{done.message}\n{wrong}\n{are} in {draft_of(state.path).name} until mended and saved."
+    return replace(done, message=message.lstrip(), refused=True)
+
+
+def _write(state: Annotation, drafts: frozenset[str]) -> Annotation:
+    """Write all rows but drafts, which stay in the file as they were."""
+    both = zip(state.rows, state.saved, strict=True)
+    rows = tuple(old if row.id in drafts else row for row, old in both)
+    changed = [id_ for id_ in state.changed if id_ not in drafts]
+    text = format_pairs(rows, state.comments, str(state.path)).encode()
     with replacing_file(state.path) as temporary:
         temporary.write_bytes(text)
         _check_unchanged(state)  # as late as possible: the file is replaced directly after this
     some = ", ".join(changed[:5]) + (f" and {len(changed) - 5} more" if len(changed) > 5 else "")
-    message = f"Saved {state.path.name}: {some} changed; {len(state.rows)} rows in total."
-    return replace(state, digest=hashlib.sha256(text).hexdigest(), saved=state.rows, message=message)
+    message = f"Saved {state.path.name}: {some} changed; {len(rows)} rows in total."
+    return replace(state, digest=hashlib.sha256(text).hexdigest(), saved=rows, message=message)
+
+
+def _with_note(row: GoldRow) -> GoldRow:
+    """The row with its note on sure links of white space, where the half rule has them too; others need a reason."""
+    by_rule = row.sure & half_rule_links(row.student, row.teacher).sure
+    named = with_reason(replace(row, sure=by_rule, possible=frozenset()), WHITE_SPACE_NOTE)
+    return replace(row, note=named.note)
 
 
 def format_problems(row: GoldRow) -> Iterator[Problem]:

@@ -316,7 +316,7 @@ def test_lora_students(base: str, verdict: Verdict, text: str, tmp_path: Path) -
     assert f"LoRA adapter of rank 2 on {base}" in says(found, "student")
     assert text in says(found, "student")
     if verdict is not OK:
-        assert "--student" in says(found, "student")
+        assert "student=" in says(found, "student")
         named = diagnose(str(run), student=str(here))
         assert verdicts(named)["student"] == UNVERIFIED
 

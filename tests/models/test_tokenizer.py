@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import tokenizers
 from directories import byte_level_bpe, save_tokenizer
+from places import ROOT
 from tokenizers.processors import TemplateProcessing
 
 from probe.errors import CheckpointError
@@ -104,3 +105,10 @@ def test_a_file_at_which_the_library_panics_is_refused(monkeypatch: pytest.Monke
     monkeypatch.setattr("tokenizers.Tokenizer.from_file", panic)
     with pytest.raises(CheckpointError, match="range end index"):
         Tokenizer.load(tmp_path).encode("a")
+
+
+def test_there_is_one_door_to_the_library():
+    """What a file may carry of past calls is switched off in one place."""
+    package = ROOT / "probe"
+    opening = [path for path in package.rglob("*.py") if "Tokenizer.from_file(" in path.read_text(encoding="utf-8")]
+    assert opening == [package / "models" / "tokenizer.py"]

@@ -106,6 +106,53 @@ def test_links_that_need_a_note_keep_the_file_from_being_written(state: Annotati
     assert probe.read_pairs(path).rows == named.rows
 
 
+def test_good_rows_are_saved_and_a_bad_one_is_kept_as_a_draft_and_named(state: Annotation, path: Path):
+    bad = press(state, (0, 4), "sure")
+    both = press(jump(bad, "r-2"), (1, 1), "sure")
+    done = answer(both, {"do": "save"})
+    assert done.refused
+    assert "Saved gold.tsv: r-2 changed" in done.message
+    assert "r-1: expected sure links" in done.message
+    assert f"{path.name}.draft.json" in done.message
+    first, second = probe.read_pairs(path).rows
+    assert (first.sure, second.sure) == ({(0, 0)}, {(0, 0), (1, 1)})
+    assert done.changed == ("r-1",)
+    again = open_annotation(path)  # as after the notebook was closed
+    assert again.rows == done.rows
+    assert again.changed == ("r-1",)
+    assert "1 row is a draft: r-1" in again.message
+    mended = answer(set_note(again, "0-4 stands for a test."), {"do": "save"})
+    assert not mended.refused, mended.message
+    assert probe.read_pairs(path).rows == mended.rows
+    assert [file.name for file in path.parent.iterdir()] == ["gold.tsv"]
+
+
+@pytest.mark.parametrize("draft", ["", "[]", '{"r-9": {}}', '{"r-1": {"sure": [[9, 9]]}}', '{"r-1": {"sure": 3}}'])
+def test_a_draft_that_does_not_fit_is_left_alone(path: Path, draft: str):
+    file = path.with_name(f"{path.name}.draft.json")
+    file.write_text(draft)
+    opened = open_annotation(path)
+    assert not opened.changed
+    assert save(press(opened, (1, 1), "sure")).saved[0].sure == {(0, 0), (1, 1)}
+    assert file.read_text() == draft
+
+
+def test_a_note_that_follows_from_a_rule_is_written_by_the_tool(tmp_path: Path):
+    """The sure link of white space is the half rule's own; rule 6 wants it named."""
+    text = "a\n b"
+    sides = [
+        probe.TokenizedText.from_pieces(text, pieces)
+        for pieces in (["a", "\u010a", "\u0120b"], ["a", "\u010a", "\u0120", "b"])
+    ]
+    blank = GoldRow("r-1", "a~b", *sides, frozenset(), frozenset(), (), "mine.")
+    probe.write_pairs(tmp_path / "gold.tsv", [blank])
+    state = press(open_annotation(tmp_path / "gold.tsv"), (1, 1), "sure")
+    done = answer(state, {"do": "save"})
+    assert not done.refused, done.message
+    assert done.row.note == "mine. Sure on white space, which is all that these pieces carry: 1-1."
+    assert probe.read_pairs(tmp_path / "gold.tsv").rows == done.rows
+
+
 def test_without_suggestions_nothing_tells_what_the_half_rule_would_link(state: Annotation):
     assert view(state)["suggested"]["1,1"] == "sure"
     assert problems(state)

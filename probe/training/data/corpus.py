@@ -60,6 +60,7 @@ def read_corpus(
     template: Template = PUBLISHED,
     *,
     download: Download | None = None,
+    skipped: list[Problem] | None = None,
 ) -> list[Example]:
     """Rows of one split.
 
@@ -70,6 +71,7 @@ def read_corpus(
         columns: what the columns are called; None for the fields ``prompt`` and ``output``.
         template: makes the prompt, where ``columns`` are given.
         download: replaces `huggingface_hub.hf_hub_download`.
+        skipped: takes what is wrong with rows that are left out; None where no row may be.
 
     Raises:
         TrainingError: there is no such source, split or row, or rows cannot be used; all bad rows are listed.
@@ -77,7 +79,7 @@ def read_corpus(
     """
     path = _locate(source, split, download)
     parse = prompt_and_output if columns is None else partial(_templated, columns=columns, template=template)
-    examples = parsed_rows(_rows(path), parse)
+    examples = parsed_rows(_rows(path), parse, skipped)
     if not examples:
         raise TrainingError(Problem(str(path), "at least one row", "none", "Name a file with training rows."))
     return examples
@@ -107,7 +109,7 @@ def _templated(where: str, row: Any, columns: ColumnMap, template: Template) -> 
     for text in (instruction, input_, response):
         if isinstance(text, Problem):
             return text
-    return Example(template.prompt(str(instruction), str(input_)), str(response))
+    return Example(template.prompt(str(instruction), str(input_)), str(response), where)
 
 
 # Files

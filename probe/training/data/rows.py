@@ -1,12 +1,14 @@
 """The rows that a recipe names, for training and held out, and the same in the tokens of one model."""
 
 import random
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from probe.errors import Problem, TrainingError
+from probe.errors import Problem, TokenError, TrainingError
 from probe.models.tokenizer import Tokenizer
+from probe.tokens import TokenizedText
 from probe.training.data.corpus import ColumnMap, hold_out, read_corpus
 from probe.training.examples import Cut, Example, tokenize
 from probe.training.model_files import directory_of
@@ -22,13 +24,13 @@ class SplitRows(NamedTuple):
     dev: list[Example]
 
 
-def read_rows(part: DataPart, seed: int) -> SplitRows:
-    """Rows of a recipe's data part.
+def read_rows(part: DataPart, seed: int, skipped: list[Problem] | None = None) -> SplitRows:
+    """Rows of a recipe's data part; ``skipped`` takes what is wrong with those that it lets be left out.
 
     Raises:
         TrainingError: they cannot be read, or there are none.
     """
-    found = _docstrings(part) if part.source == DOCSTRINGS else _corpus(part, seed)
+    found = _docstrings(part) if part.source == DOCSTRINGS else _corpus(part, seed, skipped)
     if not found.train:
         raise TrainingError(Problem(part.source, "rows to train on", "none", "Add rows, or hold out fewer."))
     return found._replace(train=found.train[: part.max_rows])
@@ -49,14 +51,46 @@ def _docstrings(part: DataPart) -> SplitRows:
     return SplitRows(rows[part.held_out :], rows[: part.held_out])
 
 
-def _corpus(part: DataPart, seed: int) -> SplitRows:
+def _corpus(part: DataPart, seed: int, skipped: list[Problem] | None) -> SplitRows:
+    bad = None if not part.skip_bad_rows else [] if skipped is None else skipped
     columns = None if part.columns is None else ColumnMap(**part.columns.model_dump())
-    rows = read_corpus(part.source, "train", columns)
+    rows = read_corpus(part.source, "train", columns, skipped=bad)
     if (Path(part.source) / "dev.jsonl").is_file():
-        return SplitRows(rows, read_corpus(part.source, "dev", columns))
+        return SplitRows(rows, read_corpus(part.source, "dev", columns, skipped=bad))
     if not part.held_out:
         return SplitRows(rows, [])
     return SplitRows(*hold_out(rows, part.held_out, seed if part.held_out_seed is None else part.held_out_seed))
+
+
+def linkable_rows(recipe: Recipe, sources: Sequence[str], rows: SplitRows, skipped: list[Problem]) -> SplitRows:
+    """The rows without training rows whose responses a tokenizer does not spell, which no method of links can use.
+
+    Args:
+        recipe: its method says whether that matters, its data part whether such rows may be left out.
+        sources: the models.
+        rows: all rows.
+        skipped: takes what is wrong with rows that are left out.
+
+    Raises:
+        TrainingError: there are such rows, and none may be left out; all of them are listed.
+    """
+    if recipe.objective.needs.links is None:
+        return rows
+    wrong: dict[int, Problem] = {}
+    for tokenizer in [Tokenizer.load(directory_of(source)) for source in sources]:
+        pieces = tokenizer.pieces([row.output for row in rows.train])
+        for number, (row, cut) in enumerate(zip(rows.train, pieces, strict=True)):
+            try:
+                TokenizedText.from_pieces(row.output, cut)
+            except TokenError as error:
+                remedy = "Mend the row, or leave such rows out: data.skip_bad_rows=true."
+                where = row.where or f"training row {number + 1}"
+                got = error.problems[0].got[:60]
+                wrong[number] = Problem(where, "a response that both tokenizers spell byte for byte", got, remedy)
+    if wrong and not recipe.data.skip_bad_rows:
+        raise TrainingError(*wrong.values())
+    skipped += wrong.values()
+    return rows._replace(train=[row for number, row in enumerate(rows.train) if number not in wrong])
 
 
 def cut_rows(recipe: Recipe, source: str, rows: SplitRows) -> Cut:

@@ -155,10 +155,7 @@ def _encode(tokenizer: Tokenizer, row: int, prompt: str, settings: GenerationSet
 
 
 def _decoder(tokenizer: Tokenizer) -> Callable[[Sequence[int]], str]:
-    import tokenizers
-
-    backend = tokenizers.Tokenizer.from_file(str(tokenizer.path))
-    return lambda ids: backend.decode(list(ids), skip_special_tokens=True)
+    return lambda ids: tokenizer.backend.decode(list(ids), skip_special_tokens=True)
 
 
 def _respond(

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,18 +14,20 @@ from transformers import TrainerCallback, TrainingArguments
 from probe.errors import MissingExtraError, Problem, TrainingError
 from probe.output.files import replacing_file, sweep
 from probe.output.locks import held
-from probe.output.reading import Wanted, read_object
 from probe.training.evaluation.generate import generate
 from probe.training.evaluation.likelihood import bits_per_byte
 from probe.training.evaluation.respond import generation_settings
 from probe.training.evaluation.rouge import score
-from probe.training.recipe import RECIPE, Recipe
+from probe.training.recipe import RECIPE, Recipe, read_recipe_of_run
 from probe.training.trainer.batches import Collate, GlobalBatches
 from probe.training.trainer.console import Console
 from probe.training.trainer.distiller import Distiller
 from probe.training.trainer.saving import BITS, PROJECTORS, ROUGE, Saver, is_done, newest_complete
 from probe.training.trainer.setup import Prepared, prepare
 from probe.training.trainer.trainer import DistillationTrainer, unwrapped
+
+NAMED = 5
+"""Bad rows that are named; the others are counted."""
 
 
 def tell(line: str) -> None:
@@ -67,7 +69,10 @@ def _train(recipe: Recipe, run: Path, arguments: TrainingArguments, say: Callabl
         return found.path
     if is_main and found.path is not None:
         say(f"going on from {found.path.name}")
-    trainer = trainer_of(prepare(recipe, arguments.main_process_first(desc="teacher states")), arguments, say)
+    prepared = prepare(recipe, arguments.main_process_first(desc="teacher states"))
+    if is_main and prepared.skipped:
+        say(_left_out(prepared.skipped))
+    trainer = trainer_of(prepared, arguments, say)
     trainer.train(resume_from_checkpoint=None if found.path is None else str(found.path))
     last = newest_complete(run).path
     if last is None:
@@ -125,7 +130,8 @@ def _remember(recipe: Recipe, run: Path, *, is_main: bool) -> None:
     file = run / RECIPE
     content = recipe.model_dump(mode="json")
     if file.is_file():
-        stored = read_object(file, Wanted("the recipe of a run", "Name an empty directory.", TrainingError))
+        # Read as a recipe, for a run of an earlier version has not all keys; they have their defaults.
+        stored = read_recipe_of_run(file).model_dump(mode="json")
         if stored != content:
             changed = sorted(_differences(content, stored))
             remedy = "Name an empty directory, or give that run's settings to go on with it."
@@ -133,6 +139,13 @@ def _remember(recipe: Recipe, run: Path, *, is_main: bool) -> None:
     elif is_main:
         with replacing_file(file) as temporary:
             temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _left_out(skipped: Sequence[Problem]) -> str:
+    """How many rows are not trained on, and where the first of them stand."""
+    named = ", ".join(problem.where for problem in skipped[:NAMED])
+    more = f" and {len(skipped) - NAMED} more" if len(skipped) > NAMED else ""
+    return f"left out {len(skipped)} bad row{'' if len(skipped) == 1 else 's'}: {named}{more}"
 
 
 def _differences(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "") -> list[str]:

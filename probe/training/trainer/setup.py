@@ -15,7 +15,7 @@ from probe.models.embeddings import open_table
 from probe.models.tokenizer import Tokenizer
 from probe.training.criteria.links import links_of
 from probe.training.criteria.views import plain_head
-from probe.training.data.rows import cut_rows, read_rows
+from probe.training.data.rows import cut_rows, linkable_rows, read_rows
 from probe.training.examples import Cut, Example, digest
 from probe.training.model_files import directory_of, record_of
 from probe.training.recipe import ObjectivePart, Recipe, StudentPart
@@ -43,6 +43,8 @@ class Prepared:
     """What checkpoints record; in reference mode every batch has its own, and these are an estimate."""
     tokenizer_files: tuple[Path, ...]
     data_sha256: str
+    skipped: tuple[Problem, ...] = ()
+    """What is wrong with rows that are left out."""
 
     def describe(self, distiller: Distiller, step: int, place: Path) -> Checkpoint | None:
         """The checkpoint of a step; where the embedding table is trained, it is the one in ``place``."""
@@ -82,7 +84,10 @@ def prepare(recipe: Recipe, main_first: AbstractContextManager[None] | None = No
         TrainingError: data, models or the recipe do not fit each other.
         TableError, CheckpointError: a model or a checkpoint cannot be read.
     """
-    rows = read_rows(recipe.data, recipe.seed)
+    skipped: list[Problem] = []
+    rows = read_rows(recipe.data, recipe.seed, skipped)
+    if recipe.objective.needs.teacher:
+        rows = linkable_rows(recipe, (recipe.student.source, teacher_source(recipe)), rows, skipped)
     student = cut_rows(recipe, recipe.student.source, rows)
     needs_teacher = recipe.objective.needs.teacher
     teacher = cut_rows(recipe, teacher_source(recipe), rows) if needs_teacher else None
@@ -123,6 +128,7 @@ def prepare(recipe: Recipe, main_first: AbstractContextManager[None] | None = No
             file for name in TOKENIZER_FILES if (file := student.tokenizer.path.with_name(name)).is_file()
         ),
         data_sha256=digest(rows.train),
+        skipped=tuple(skipped),
     )
 
 

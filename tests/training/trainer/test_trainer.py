@@ -482,6 +482,55 @@ def test_damaged_checkpoints_are_skipped_and_named(place: Path, server: Server, 
     assert_same_bits(whole, run / "checkpoint-5")
 
 
+# Rows that no method of links can use
+
+
+def unspelled(place: Path, directory: Path) -> dict[str, Any]:
+    """Rows of which the second has a mark of SentencePiece in its text, which no piece spells."""
+    write_rows(directory, 12)
+    lines = (directory / "train.jsonl").read_text().splitlines()
+    lines[1] = json.dumps({"prompt": "a", "output": "see ▁ here"})
+    (directory / "train.jsonl").write_text("\n".join(lines) + "\n")
+    return {"source": str(directory)}
+
+
+@pytest.mark.parametrize("method", ["cla", "clp", "eta"])
+def test_a_row_that_cannot_be_linked_is_named_when_data_are_read(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], method: Method
+):
+    parts = parts_of(place, method) | {"data": unspelled(place, tmp_path / "data")}
+    recipe = write_recipe(tmp_path / "a.toml", content(place, **parts))
+    said = messages(capsys, str(recipe), "--out", str(tmp_path / "r"))
+    assert "train.jsonl:2: expected a response that both tokenizers spell" in said
+    assert "data.skip_bad_rows=true" in said
+    assert main([str(recipe), "data.skip_bad_rows=true", "--out", str(tmp_path / "s")]) == 0
+    assert "left out 1 bad row: train.jsonl:2" in capsys.readouterr().out
+
+
+def test_other_methods_train_on_such_rows_and_any_bad_row_can_be_left_out(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    data = unspelled(place, tmp_path / "data")
+    recipe = write_recipe(tmp_path / "a.toml", content(place, data=data))
+    assert main([str(recipe), "--out", str(tmp_path / "r")]) == 0
+    file = tmp_path / "data" / "train.jsonl"
+    file.write_text(file.read_text() + '{"prompt": "a"}\nno JSON\n')
+    assert "train.jsonl:13: expected the field output" in (
+        said := capsys.readouterr().err + messages(capsys, str(recipe), "--out", str(tmp_path / "s"))
+    ), said
+    assert main([str(recipe), "data.skip_bad_rows=true", "--out", str(tmp_path / "t")]) == 0
+    assert "left out 2 bad rows: train.jsonl:13, train.jsonl:14" in capsys.readouterr().out
+
+
+def test_a_key_that_a_recipe_of_before_did_not_have_is_no_other_recipe(place: Path, server: Server, tmp_path: Path):
+    recipe = write_recipe(tmp_path / "a.toml", content(place, training={"steps": 2}))
+    last = server.train(recipe, tmp_path / "run")
+    stored = json.loads((tmp_path / "run" / "recipe.json").read_text())
+    del stored["data"]["skip_bad_rows"]
+    (tmp_path / "run" / "recipe.json").write_text(json.dumps(stored))
+    assert server.train(recipe, tmp_path / "run") == last
+
+
 # What of the student is trained
 
 
