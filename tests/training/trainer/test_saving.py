@@ -420,7 +420,7 @@ def test_on_a_full_disk_a_run_stops_with_one_message_and_goes_on_with_more_room(
     (message,) = messages(first)
     assert "room for a checkpoint" in message
     assert "Traceback" not in first
-    assert (tmp_path / "files").read_text().split() == ["checkpoint-1", "recipe.json"]
+    assert (tmp_path / "files").read_text().split() == ["checkpoint-1", "recipe.json", "run.lock"]
     assert "going on from checkpoint-1" in (tmp_path / "second").read_text()
     whole = subprocess.run(command(recipe, tmp_path / "whole"), env=environment(), capture_output=True, check=True)
     assert_same_bits(Path(whole.stdout.decode().splitlines()[-1]), tmp_path / "checkpoint-3")
