@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from probe.alignment.fitting import fitting_rows
+from probe.alignment.fitting import Scorable, scorable
 from probe.alignment.methods import (
     RANDOM_SEEDS,
     MapsOf,
@@ -20,9 +20,10 @@ from probe.exchange.given_maps import GivenMaps
 from probe.gold.pairs import GoldFile
 from probe.gold.rows import GoldRow
 from probe.maps import AttentionMap
+from probe.models.sources import bundled_gold
 from probe.output.provenance import checkpoint_files, file_sha256, versions
 from probe.report.triples import mark_of
-from probe.report.values import Origin, ProbeReport
+from probe.report.values import BY_RULE, Origin, ProbeReport
 from probe.scoring.scores import COUNTS, Scores, count, score
 from probe.scoring.sharpness import common_power
 from probe.scoring.truth import Truth
@@ -37,6 +38,9 @@ def align_pairs(
 ) -> ProbeReport:
     """Score the attention of a checkpoint, its ablations and floors, and the references on the rows that fit it.
 
+    Where no row has the tokens of its tokenizers, the texts of the file are cut by them and linked by rule
+    (`probe.gold.rules`).
+
     Args:
         open_: the checkpoint.
         gold: annotated rows; those of other tokenizers are counted and left out.
@@ -45,7 +49,7 @@ def align_pairs(
         command: for the record.
 
     Raises:
-        PairsError: no row fits, or a row claims these tokenizers but has other tokens than they produce.
+        PairsError: a row claims these tokenizers but has other tokens than they produce, or no text can be linked.
         MapError: a method is not known.
 
     Example:
@@ -59,8 +63,15 @@ def align_pairs(
         >>> len(report.sentences), report.other_sentences
         (6, 54)
     """
-    others = chosen_references(methods)
-    rows = fitting_rows(open_, gold, path)
+    return align_rows(open_, scorable(open_, gold, path), path, methods, command)
+
+
+def align_rows(
+    open_: OpenCheckpoint, found: Scorable, path: Path, methods: Sequence[str] | None = None, command: str = ""
+) -> ProbeReport:
+    """The same on given rows; ``path`` is the file that their texts are from."""
+    others, rows = chosen_references(methods), found.rows
+    named = "bundled gold.tsv" if path == bundled_gold() else str(path)
     own = checkpoint_maps(open_, rows, methods)
     checkpoint = open_.checkpoint
     models = (checkpoint.student, checkpoint.teacher)
@@ -75,9 +86,11 @@ def align_pairs(
         files=checkpoint_files(checkpoint.path),
         tables=tuple((source.source, source.sha256) for model in models for source in model.sources[:1]),
         random_seeds=RANDOM_SEEDS if own.untrained else (),
-        **_record(path, command),
+        gold=f"{named}{BY_RULE}" if found.by_rule else named,
+        gold_sha256=found.sha256(path),
+        **_record(command),
     )
-    return _report(origin, rows, len(gold.rows) - len(rows), lambda row: own(row) | others(row))
+    return _report(origin, rows, found.others, lambda row: own(row) | others(row))
 
 
 def align_maps(
@@ -97,15 +110,17 @@ def align_maps(
         files=given.files,
         tables=(),
         random_seeds=(),
-        **_record(path, command),
+        gold=str(path),
+        gold_sha256=file_sha256(path),
+        **_record(command),
     )
     return _report(
         origin, rows, len(gold.rows) - len(rows), lambda row: {given.name: [given.maps[row.id]]} | others(row)
     )
 
 
-def _record(path: Path, command: str) -> dict[str, Any]:
-    return {"gold": str(path), "gold_sha256": file_sha256(path), "versions": versions(PACKAGES), "command": command}
+def _record(command: str) -> dict[str, Any]:
+    return {"versions": versions(PACKAGES), "command": command}
 
 
 def _report(origin: Origin, rows: Sequence[GoldRow], other_rows: int, maps_of: MapsOf) -> ProbeReport:

@@ -1,15 +1,19 @@
-"""Which gold rows are for which checkpoints: those whose tokens are the same."""
+"""Which rows a checkpoint is scored on: gold rows with the tokens of its tokenizers, else texts that rules link."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from probe.checkpoints.find import Overrides, find_checkpoint
 from probe.checkpoints.open_model import OpenModel
 from probe.checkpoints.opened import OpenCheckpoint
 from probe.errors import PairsError, Problem
-from probe.gold.pairs import GoldFile, declared_vocabularies
+from probe.gold.by_rule import rows_by_rule
+from probe.gold.pairs import GoldFile, declared_vocabularies, format_pairs
 from probe.gold.rows import GoldRow
 from probe.maps import AttentionMap
+from probe.output.provenance import file_sha256
 
 
 def fitting_rows(open_: OpenCheckpoint, gold: GoldFile, path: Path) -> list[GoldRow]:
@@ -27,6 +31,21 @@ def fitting_rows(open_: OpenCheckpoint, gold: GoldFile, path: Path) -> list[Gold
         >>> len(rows), len(gold.rows)
         (43, 394)
     """
+    rows = _fitting(open_, gold, path)
+    if not rows:
+        records = open_.checkpoint.student, open_.checkpoint.teacher
+        raise PairsError(
+            Problem(
+                path.name,
+                f"rows tokenised as {records[0].name} and {records[1].name} do it",
+                f"rows for {', '.join(sorted({row.pair for row in gold.rows})) or 'nothing'}",
+                "Name a checkpoint of one of those pairs, or annotate rows for this one.",
+            )
+        )
+    return rows
+
+
+def _fitting(open_: OpenCheckpoint, gold: GoldFile, path: Path) -> list[GoldRow]:
     student = open_.student.produces([row.student for row in gold.rows])
     teacher = open_.teacher.produces([row.teacher for row in gold.rows])
     records = open_.checkpoint.student, open_.checkpoint.teacher
@@ -44,17 +63,48 @@ def fitting_rows(open_: OpenCheckpoint, gold: GoldFile, path: Path) -> list[Gold
                 problems.append(_foreign_tokens(row, where, text.pieces, model))
     if problems:
         raise PairsError(*problems)
-    rows = [row for row, *fits in zip(gold.rows, student, teacher, strict=True) if all(fits)]
-    if not rows:
-        raise PairsError(
-            Problem(
-                path.name,
-                f"rows tokenised as {records[0].name} and {records[1].name} do it",
-                f"rows for {', '.join(sorted({row.pair for row in gold.rows})) or 'nothing'}",
-                "Name a checkpoint of one of those pairs, or annotate rows for this one.",
-            )
-        )
-    return rows
+    return [row for row, *fits in zip(gold.rows, student, teacher, strict=True) if all(fits)]
+
+
+@dataclass(frozen=True)
+class Scorable:
+    """Rows for a checkpoint, and how they were linked."""
+
+    rows: tuple[GoldRow, ...]
+    others: int
+    """Rows of the file for other tokenizers, or texts that a tokenizer does not spell."""
+    by_rule: bool
+
+    def sha256(self, path: Path) -> str:
+        """That of the gold file; of rows linked by rule, that of the rows: they are others for other tokenizers."""
+        if not self.by_rule:
+            return file_sha256(path)
+        return hashlib.sha256("".join(format_pairs(self.rows, ())).encode()).hexdigest()
+
+
+def scorable(open_: OpenCheckpoint, gold: GoldFile, path: Path) -> Scorable:
+    """The rows of a gold file that fit; where it has none for these tokenizers, its texts, linked by rule.
+
+    Raises:
+        PairsError: a row is declared for these very vocabularies but has other tokens, or nothing can be linked.
+    """
+    rows = _fitting(open_, gold, path)
+    if rows:
+        return Scorable(tuple(rows), len(gold.rows) - len(rows), by_rule=False)
+    texts = {row.text: row.id for row in reversed(gold.rows)}
+    return scorable_texts(open_, {id_: text for text, id_ in reversed(texts.items())})
+
+
+def scorable_texts(open_: OpenCheckpoint, texts: Mapping[str, str]) -> Scorable:
+    """Texts, given by id, cut by the tokenizers of the checkpoint and linked by rule.
+
+    Raises:
+        PairsError: a tokenizer spells none of the texts.
+    """
+    records = open_.checkpoint.student, open_.checkpoint.teacher
+    names = [record.name.replace("~", "-").replace(" ", "-") for record in records]
+    found = rows_by_rule(texts, open_.student.tokenizer, open_.teacher.tokenizer, "~".join(names))
+    return Scorable(found.rows, found.left_out, by_rule=True)
 
 
 def maps_of_text(

@@ -3,21 +3,23 @@
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from probe.cli.align_checks import check_functional, check_outputs, labels_of
 from probe.cli.run import add_checkpoints, new_console, overrides, run, with_version
+from probe.errors import PairsError, Problem
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from probe.alignment.fitting import Scorable
     from probe.checkpoints.opened import OpenCheckpoint
     from probe.cli.align_outputs import Drawable, Scored
     from probe.gold.pairs import GoldFile
     from probe.gold.rows import GoldRow
     from probe.maps import AttentionMap
-    from probe.report.values import ProbeReport
 
 
 SECTIONS = (
@@ -36,8 +38,9 @@ SECTIONS = (
 """A copy of the names in probe.report.tables: importing that module would make --help slow."""
 
 EXAMPLES = """examples:
-  probe-align --pairs alignments/gold.tsv
-  probe-align --pairs alignments/gold.tsv --checkpoint smollm2-gemma3-projectors
+  probe-align
+  probe-align --checkpoint smollm2-gemma3-projectors
+  probe-align --checkpoint outputs/RUN/epoch20_step7140 --teacher models/Mistral-7B --texts responses.txt
   probe-align --pairs alignments/gold.tsv --by all --explain
   probe-align --pairs alignments/gold.tsv --by token --against diagonal
   probe-align --pairs alignments/gold.tsv --maps align.jsonl
@@ -56,7 +59,20 @@ def parser() -> ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--pairs", type=Path, required=True, metavar="FILE", help="gold file (.tsv)")
+    texts = parser.add_mutually_exclusive_group()
+    texts.add_argument(
+        "--pairs",
+        type=Path,
+        metavar="FILE",
+        help="gold file (.tsv); default: the bundled one. Of tokenizers that it has no rows for, its texts are linked "
+        "by rule",
+    )
+    texts.add_argument(
+        "--texts",
+        type=Path,
+        metavar="FILE",
+        help="texts of your own, to be linked by rule: one a line, or the field output of a .jsonl file",
+    )
     add_checkpoints(parser, labels=True)
     parser.add_argument(
         "--maps",
@@ -132,15 +148,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run(parser(), _align, argv)
 
 
+@dataclass(frozen=True)
+class _Source:
+    """Where rows are from, and how a checkpoint gets its own."""
+
+    path: Path
+    texts: list[str]
+    rows_of: "Callable[[OpenCheckpoint], Scorable]"
+    gold: "GoldFile | None"
+    """None of plain texts, which rules link."""
+
+
 def _align(arguments: Namespace) -> None:
     from probe.cli.align_outputs import compare, print_found, write
-    from probe.gold.pairs import read_pairs
 
     labels = labels_of(arguments)
     check_functional(arguments)
     check_outputs(arguments)
-    gold = read_pairs(arguments.pairs)
-    scored = dict(_scored(arguments, list(labels), gold))
+    source = _texts(arguments.texts) if arguments.texts else _gold(arguments.pairs)
+    scored = dict(_scored(arguments, list(labels), source))
     reports = {name: one.report for name, one in scored.items()}
     compared = compare(reports, labels, every_two=arguments.json is not None)
     write(arguments, scored, compared)
@@ -148,44 +174,65 @@ def _align(arguments: Namespace) -> None:
     print_found(console, arguments, reports, compared)
     for one in scored.values():
         if one.opened is not None:
-            _print_functional(console, arguments, one.opened, gold)
+            _print_functional(console, arguments, one.opened, source)
 
 
-def _scored(arguments: Namespace, names: Sequence[str], gold: "GoldFile") -> "Iterator[tuple[str, Scored]]":
+def _gold(path: Path | None) -> _Source:
+    from probe.alignment.fitting import scorable
+    from probe.gold.pairs import read_pairs
+    from probe.models.sources import bundled_gold
+
+    named = path or bundled_gold()
+    gold = read_pairs(named)
+    return _Source(named, [row.text for row in gold.rows], lambda opened: scorable(opened, gold, named), gold)
+
+
+def _texts(path: Path) -> _Source:
+    from probe.alignment.fitting import scorable_texts
+    from probe.gold.by_rule import read_texts
+
+    texts = read_texts(path)
+    return _Source(path, list(texts.values()), lambda opened: scorable_texts(opened, texts), None)
+
+
+def _scored(arguments: Namespace, names: Sequence[str], source: _Source) -> "Iterator[tuple[str, Scored]]":
     """Score each checkpoint and each file of maps, by name; the demo if none is named."""
     import shlex
 
-    from probe.alignment.align import align_maps, align_pairs
+    from probe.alignment.align import align_maps, align_rows
     from probe.checkpoints.find import find_checkpoint
     from probe.cli.align_outputs import Scored
     from probe.exchange.given_maps import given_maps
 
-    def drawn(report: "ProbeReport", map_of: "Callable[[GoldRow], AttentionMap]") -> "tuple[Drawable, ...]":
+    def drawn(rows: "Sequence[GoldRow]", map_of: "Callable[[GoldRow], AttentionMap]") -> "tuple[Drawable, ...]":
         if not (arguments.heatmaps or arguments.html or arguments.save_maps):
             return ()
-        ids = set(report.sentences)
-        return tuple((row, map_of(row)) for row in gold.rows if row.id in ids)
+        return tuple((row, map_of(row)) for row in sorted(rows, key=lambda row: row.id))
 
     command = shlex.join(["probe-align", *(sys.argv[1:] if sys.argv[0].endswith("probe-align") else [])])
     given = overrides(arguments)
     for name in names or ([] if arguments.maps else ["demo"]):
-        opened = find_checkpoint(name, given, [row.text for row in gold.rows])
-        report = align_pairs(opened, gold, arguments.pairs, arguments.methods, command)
-        shown = drawn(report, lambda row, opened=opened: opened.map(row.student, row.teacher))
+        opened = find_checkpoint(name, given, source.texts)
+        found = source.rows_of(opened)
+        report = align_rows(opened, found, source.path, arguments.methods, command)
+        shown = drawn(found.rows, lambda row, opened=opened: opened.map(row.student, row.teacher))
         # Two embedding tables may take a gigabyte, so keep them only for the functional probe.
         yield name, Scored(report, shown, None if arguments.functional is None else opened)
     for path in arguments.maps:
-        maps = given_maps(path, gold, arguments.pairs)
-        report = align_maps(maps, gold, arguments.pairs, arguments.methods, command)
-        yield str(path), Scored(report, drawn(report, lambda row, maps=maps: maps.maps[row.id]))
+        if source.gold is None:
+            remedy = "Name a gold file with --pairs."
+            raise PairsError(Problem("--maps", "gold rows for these maps", "--texts", remedy))
+        maps = given_maps(path, source.gold, source.path)
+        report = align_maps(maps, source.gold, source.path, arguments.methods, command)
+        rows = [row for row in source.gold.rows if row.id in maps.maps]
+        yield str(path), Scored(report, drawn(rows, lambda row, maps=maps: maps.maps[row.id]))
 
 
-def _print_functional(console: "Console", arguments: Namespace, opened: "OpenCheckpoint", gold: "GoldFile") -> None:
-    from probe.alignment.fitting import fitting_rows
+def _print_functional(console: "Console", arguments: Namespace, opened: "OpenCheckpoint", source: _Source) -> None:
     from probe.functional.command import print_functional
 
-    rows = fitting_rows(opened, gold, arguments.pairs)
-    print_functional(console, opened, rows, arguments.pairs, arguments.functional, arguments.refit_on)
+    rows = list(source.rows_of(opened).rows)
+    print_functional(console, opened, rows, source.path, arguments.functional, arguments.refit_on)
 
 
 def _directory(text: str) -> Path:

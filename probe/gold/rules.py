@@ -1,7 +1,8 @@
-"""All rules of alignments/README.md that decide a link, as code: they make the links of any text for any two tokenizers.
+"""All rules of alignments/README.md that decide a link, as code, for any text and any two tokenizers.
 
-They are the half rule (rules 1, 2, 4, 5, 7, 8, 9 and 11 follow from it) and three exceptions to it. A test holds them to
-every link of alignments/gold.tsv. So links by rule are right where the guidelines are, and hold no judgement beyond them.
+They are the half rule (rules 1, 2, 4, 5, 7, 8, 9 and 11 follow from it) and three exceptions to it. A test holds them
+to every link of alignments/gold.tsv. So links by rule are right where the guidelines are, and hold no judgement beyond
+them.
 """
 
 import numpy as np

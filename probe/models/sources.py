@@ -14,6 +14,11 @@ def bundled_dir() -> Path:
     return Path(__file__).parent.parent / "bundled"
 
 
+def bundled_gold() -> Path:
+    """The gold file that ships with the package."""
+    return bundled_dir() / "gold.tsv"
+
+
 def bundled_names() -> list[str]:
     """Names of the checkpoints that ship with the package."""
     return sorted(path.parent.name for path in bundled_dir().glob("*/probe.json"))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from probe.output.tables import new_table, noted, number, percent, points, with_interval
 from probe.report.triples import table as triples_table
-from probe.report.values import BESIDE, Group, ProbeReport
+from probe.report.values import BESIDE, BY_RULE, Group, ProbeReport
 from probe.scoring.references import NOTES
 from probe.scoring.scores import LINK_METRICS, METRICS, SLICE_METRICS
 from probe.scoring.truth import KINDS, READINGS
@@ -50,7 +50,8 @@ def heading(report: ProbeReport) -> list[str]:
     """What was probed, on which rows, at which scale."""
     origin = report.origin
     steps = f", {origin.steps} steps" if origin.steps is not None else ""
-    others = f" ({report.other_sentences} more are for other tokenizers)" if report.other_sentences else ""
+    why = "cannot be placed" if origin.gold.endswith(BY_RULE) else "are for other tokenizers"
+    others = f" ({report.other_sentences} more {why})" if report.other_sentences else ""
     plural = "s" if len(report.sentences) > 1 else ""
     few = len(report.sentences) < FEW
     key = dict(origin.scales).get("key")

@@ -18,6 +18,9 @@ from probe.stats import Estimate, Estimates, Statistic, estimates, paired_differ
 BESIDE = ("lexical", "diagonal", "bigram")
 """What figures of the probed method are shown beside, where there is room for few."""
 
+BY_RULE = ", linked by rule"
+"""Stands behind the name of texts that no annotator linked."""
+
 LENGTHS = {"1 to 10 tokens": (1, 10), "11 to 20": (11, 20), "21 to 40": (21, 40), "more than 40": (41, 10**9)}
 """Sentences by their student tokens."""
 
