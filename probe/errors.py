@@ -13,6 +13,7 @@ ProbeError                 base; commands print it and exit with code 2
 └── MissingExtraError      a package that one of the extras installs
 """
 
+import unicodedata
 from collections.abc import Collection
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -109,3 +110,8 @@ class TrainingError(ProbeError):
 
 class MissingExtraError(ProbeError):
     """A package is missing that one of the extras installs."""
+
+
+def visible(text: str) -> str:
+    """Text without control characters but line breaks and tabs: a terminal would obey them."""
+    return "".join(c if c in "\n\t" or unicodedata.category(c) != "Cc" else f"⟨U+{ord(c):04X}⟩" for c in text)

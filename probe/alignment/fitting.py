@@ -1,7 +1,7 @@
 """Which rows a checkpoint is scored on: gold rows with the tokens of its tokenizers, else texts that rules link."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from probe.gold.pairs import GoldFile, declared_vocabularies, format_pairs
 from probe.gold.rows import GoldRow
 from probe.maps import AttentionMap
 from probe.output.provenance import file_sha256
+from probe.tokens import TokenizedText
 
 
 def fitting_rows(open_: OpenCheckpoint, gold: GoldFile, path: Path) -> list[GoldRow]:
@@ -108,9 +109,16 @@ def scorable_texts(open_: OpenCheckpoint, texts: Mapping[str, str]) -> Scorable:
 
 
 def maps_of_text(
-    text: str, names: Sequence[str], overrides: Overrides, rows: Sequence[GoldRow], gold: GoldRow | None
+    text: str,
+    names: Sequence[str],
+    overrides: Overrides,
+    rows: Sequence[GoldRow],
+    gold: GoldRow | None,
+    check: Callable[[TokenizedText, TokenizedText], object],
 ) -> tuple[dict[str, AttentionMap], GoldRow | None]:
     """The maps of a sentence by checkpoint, by name, and its gold row: the given one, else the first of these tokens.
+
+    ``check`` sees the tokens before any attention is computed, and may refuse them.
 
     Raises:
         PairsError: the given row is of other tokens than a checkpoint's.
@@ -120,6 +128,7 @@ def maps_of_text(
     for named in names:
         opened = find_checkpoint(named, overrides, [text])
         sides = opened.tokenize(text)
+        check(*sides)
         if gold is None:
             gold = next((row for row in rows if (row.student, row.teacher) == sides), None)
         elif given and (gold.student, gold.teacher) != sides:

@@ -4,6 +4,7 @@ import re
 import sys
 from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,6 +101,7 @@ def _window(text: str) -> "Window":
 def _heatmap(arguments: Namespace) -> None:
     from probe.alignment.fitting import maps_of_text
     from probe.gold.pairs import read_pairs
+    from probe.plots.heatmaps.panels import visible
 
     _check_text(arguments.text, arguments.others)
     _check(arguments)
@@ -107,7 +109,8 @@ def _heatmap(arguments: Namespace) -> None:
     gold = _row(rows, arguments) if arguments.row is not None else None
     given = overrides(arguments)
     text = gold.text if gold else _readable(arguments.text)
-    maps, gold = maps_of_text(text, arguments.checkpoint or ["demo"], given, rows, gold)
+    check = partial(visible, window=arguments.window)
+    maps, gold = maps_of_text(text, arguments.checkpoint or ["demo"], given, rows, gold, check)
     options: dict[str, Any] = {"gold": gold, "difference": arguments.difference}
     common: dict[str, Any] = {"scale": arguments.scale or "linear", "window": arguments.window, "dark": arguments.dark}
     if arguments.out.suffix == ".html":

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from probe import __version__
 from probe.cli.streams import give_up_stdout, is_closed, show_everywhere, warnings_after
-from probe.errors import OPTIONS, CheckpointError, ProbeError, Problem
+from probe.errors import OPTIONS, CheckpointError, ProbeError, Problem, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,7 +30,13 @@ def new_console() -> "Console":
     """The console of a command: it adds no colours, and does not read brackets as markup."""
     from rich.console import Console
 
-    return Console(highlight=False, markup=False)
+    class Plain(Console):
+        """Names and ids come from files: what a terminal would obey is shown by its code."""
+
+        def render_str(self, text: str, **options: Any) -> Any:
+            return super().render_str(visible(text), **options)
+
+    return Plain(highlight=False, markup=False)
 
 
 def run(
@@ -82,7 +88,7 @@ def _options(parser: ArgumentParser, arguments: Namespace) -> set[str]:
 
 def _refused(parser: ArgumentParser, message: str) -> int:
     with suppress(OSError, ValueError, AttributeError):  # standard error may be closed or full as well
-        print(f"{parser.prog}: {message}", file=sys.stderr, flush=True)
+        print(visible(f"{parser.prog}: {message}"), file=sys.stderr, flush=True)
     return 2
 
 

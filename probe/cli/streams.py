@@ -57,13 +57,18 @@ def give_up_stdout() -> None:
         os.close(nowhere)
 
 
+FOR_DEVELOPERS = (DeprecationWarning, PendingDeprecationWarning, FutureWarning)
+"""What a library tells those who call it; whoever runs a command can do nothing about it."""
+
+
 @contextmanager
 def warnings_after() -> Generator[None]:
     """Hold warnings of libraries back until the end, a line each; where a message says what is wrong, drop them."""
     told: dict[str, None] = {}
 
     def hold(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-        told[f"{category.__name__}: {str(message).strip().partition(chr(10))[0]}"] = None
+        if not issubclass(category, FOR_DEVELOPERS):
+            told[f"{category.__name__}: {str(message).strip().partition(chr(10))[0]}"] = None
 
     with warnings.catch_warnings():
         warnings.showwarning = hold

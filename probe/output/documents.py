@@ -7,16 +7,22 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeVar
 
-from probe.errors import Problem, ReportError
+from probe.errors import Problem, ReportError, visible
 from probe.output.reading import Wanted, decoded, limited, parse_json, read_bytes, reason
 from probe.stats import known
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """The lines of a table: the first column to the left, the others, which are numbers, to the right."""
-    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
-    # A bar would end the cell, though it stand in a name.
-    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+    lines = [[*map(escape_markdown, line)] for line in (header, *rows)]
+    lines.insert(1, ["---", *["---:"] * (len(header) - 1)])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def escape_markdown(text: str) -> str:
+    """Text in which no character is markup or ends a cell of a table; control characters are shown by their codes."""
+    marks = "".join(f"\\{c}" if c in "\\`*_<>|" else c for c in text)
+    return visible(marks).replace("](", "]\\(").replace("\n", " ")
 
 
 T = TypeVar("T")

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from probe.errors import MissingExtraError, Problem
-from probe.output.documents import escape_latex, markdown_table
+from probe.output.documents import escape_latex, escape_markdown, markdown_table
 from probe.output.tables import number, percent, with_interval
 from probe.report.tables import IN_PERCENT
 from probe.report.values import ProbeReport
@@ -121,7 +121,8 @@ def to_markdown(reports: Mapping[str, ProbeReport]) -> str:
     parts: list[str] = []
     for name, report in reports.items():
         rows = [(method, *_paper_cells(report, m)) for m, method in enumerate(report.methods)]
-        parts.append(f"**{name}**: {report.origin.pair}, {len(report.sentences)} sentences, {report.rows} tokens\n")
+        title = f"**{escape_markdown(name)}**: {escape_markdown(report.origin.pair)}"
+        parts.append(f"{title}, {len(report.sentences)} sentences, {report.rows} tokens\n")
         parts.append(markdown_table(("method", *PAPER_METRICS), rows))
         rows = [
             (one.name, str(one.sentences), str(one.rows), with_interval(one.figures.at(0, 0), percent) or "–")

@@ -336,7 +336,7 @@ def test_projectors_trained_alone(tmp_path: Path) -> None:
     run = dskd_run(tmp_path, arguments=arguments, save_student=lambda directory: None)
     found = diagnose(str(run))
     assert (found.kind, found.problems) == ("an epoch of DSKD: projectors and no student", ("student",))
-    assert "--student" in says(found, "student")
+    assert "student=" in says(found, "student")
     assert verdicts(found)["projectors"] == OK  # the widths are those of the shapes
     save_model("gpt2", tmp_path / "model_hub/gpt2/gpt2-base")
     assert verdicts(diagnose(str(run)))["student"] == OK

@@ -16,7 +16,9 @@ from rich.console import Console
 from probe.alignment.align import align_pairs
 from probe.checkpoints.find import find_checkpoint
 from probe.cli.align import main
+from probe.cli.run import new_console
 from probe.gold.pairs import GoldFile, read_pairs, write_pairs
+from probe.output.tables import new_table
 from probe.report.forms import figures, frame, to_csv, to_latex, to_markdown
 from probe.report.tables import SECTIONS
 from probe.report.values import ProbeReport
@@ -154,3 +156,26 @@ def test_a_figure_that_is_undefined_is_a_dash(report: ProbeReport):
     for text in (to_latex({"x": odd}), to_markdown({"x": odd})):
         assert "nan" not in text
         assert "–" in text
+
+
+def test_markdown_takes_no_name_for_markup(report: ProbeReport):
+    named = "*a* <b>_c_ [d](e) |f|\x1b[31m"
+    origin = replace(report.origin, pair=named)
+    text = to_markdown({named: replace(report, origin=origin, methods=(named, *report.methods[1:]))})
+    assert "\x1b" not in text
+    assert text.count(r"\*a\* \<b\>\_c\_ [d]\(e) \|f\|⟨U+001B⟩[31m") == 4
+    tables = [line for line in text.splitlines() if line.startswith("|")]
+    assert {len(re.split(r"(?<!\\)\|", line)) for line in tables} == {8, 6}
+
+
+def test_a_terminal_obeys_no_name(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    console = new_console()
+    console.print("a\x1b[31mb\rc\td")
+    table = new_table("name", "n")
+    table.add_row("x\x1b]0;title\x07", "1")
+    console.print(table)
+    assert main(["--pairs", str(tmp_path / "no\x1b[31m.tsv")]) == 2
+    out, err = capsys.readouterr()
+    assert not set("\x1b\r\x07") & set(out + err)
+    assert "⟨U+001B⟩[31m" in out
+    assert "⟨U+001B⟩[31m" in err

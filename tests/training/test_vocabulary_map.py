@@ -331,7 +331,7 @@ def test_help_needs_none_of_the_packages_of_training():
 @pytest.mark.parametrize(
     ("content", "got"),
     [
-        ("", "no JSON"),
+        ("", "Expecting value"),
         ("[1, 2]", "a list"),
         ('"text"', "a str"),
         ('{"5": 0}', "'5': 0"),

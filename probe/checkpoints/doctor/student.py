@@ -8,7 +8,7 @@ from typing import Any
 from probe.checkpoints.adopt import student_source
 from probe.checkpoints.doctor.findings import STUDENT, Notes, Verdict
 from probe.checkpoints.doctor.models import Seen, note_model, see
-from probe.errors import ProbeError
+from probe.errors import ProbeError, option
 from probe.models.table_sources import ADAPTER, Download, Hub, find_source, read_json
 
 
@@ -45,8 +45,8 @@ def _examine_adapter(source: str, adapter: Path, width: int | None, notes: Notes
     missing = _missing(base, cached)
     if missing is not None:
         remedy = (
-            "An adapter does not change the embeddings, so a copy of the base model is enough: name it with --student, "
-            f"or write its path into {ADAPTER}."
+            "An adapter does not change the embeddings, so a copy of the base model is enough: name it with "
+            f"{option('--student')}, or write its path into {ADAPTER}."
         )
         notes.add(STUDENT, missing[0], said, missing[1], remedy=remedy)
         return None

@@ -92,12 +92,7 @@ def picture(
     """
     _check(maps, gold, difference)
     map_ = next(iter(maps.values()))
-    rows, columns = _ranges(map_, window)
-    if max(len(rows), len(columns)) > LARGEST:
-        got = f"{len(rows)} × {len(columns)}"
-        raise MapError(
-            Problem("heatmap", f"at most {LARGEST} tokens on each side", got, "Draw a window of the sentence.")
-        )
+    rows, columns = visible(map_.student, map_.teacher, window)
     ties = repeats(map_.student, map_.teacher)
     panels = tuple(_panel(name, m, rows, columns) for name, m in maps.items())
     return Picture(
@@ -131,14 +126,29 @@ def _check(maps: Mapping[str, AttentionMap], gold: GoldRow | None, difference: b
         raise MapError(Problem("heatmap", f"gold links of {first.student.text!r}", f"those of {gold.text!r}", remedy))
 
 
-def _ranges(map_: AttentionMap, window: Window | None) -> tuple[range, range]:
-    sizes = map_.weights.shape
+def visible(student: TokenizedText, teacher: TokenizedText, window: Window | None) -> tuple[range, range]:
+    """The rows and columns that a picture of a sentence shows; needs no map, so that it can be asked beforehand.
+
+    Raises:
+        MapError: they are too many, or the window lies outside of the sentence.
+    """
+    rows, columns = _ranges(student, teacher, window)
+    if max(len(rows), len(columns)) > LARGEST:
+        got = f"{len(rows)} × {len(columns)}"
+        raise MapError(
+            Problem("heatmap", f"at most {LARGEST} tokens on each side", got, "Draw a window of the sentence.")
+        )
+    return rows, columns
+
+
+def _ranges(student: TokenizedText, teacher: TokenizedText, window: Window | None) -> tuple[range, range]:
+    sizes = len(student.tokens) + 1, len(teacher.tokens) + 1
     if window is None:
         return range(sizes[0]), range(sizes[1])
     rows = _range(window.rows, sizes[0], "student")
     if window.columns is not None:
         return rows, _range(window.columns, sizes[1], "teacher")
-    shared = np.pad(overlap_mask(map_.student, map_.teacher), (0, 1))
+    shared = np.pad(overlap_mask(student, teacher), (0, 1))
     shared[-1, -1] = True  # both ends of sequence belong together
     touched = np.flatnonzero(shared[rows.start : rows.stop].any(axis=0))
     if not len(touched):

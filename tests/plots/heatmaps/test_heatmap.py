@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from places import ROOT
 
+from probe.cli.heatmap import main
 from probe.errors import MapError, OutputError
 from probe.gold.rows import GoldRow
 from probe.maps import AttentionMap
@@ -365,3 +366,14 @@ def test_the_frame_of_a_chunk_on_the_border_is_whole_and_of_one_beyond_the_windo
         if shown[::-1][y - 1 : y + 2, x - 1 : x + 2].min() < 0.75:
             drawn.add(side)
     assert drawn == sides
+
+
+def test_a_text_too_long_to_draw_is_refused_before_its_attention_is_computed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    def computed(*_: object) -> None:
+        raise AssertionError("computed")
+
+    monkeypatch.setattr("probe.checkpoints.opened.OpenCheckpoint.map", computed)
+    assert main(["Return the path. " * 200, "--out", str(tmp_path / "a.pdf")]) == 2
+    assert "at most 512 tokens on each side" in capsys.readouterr().err

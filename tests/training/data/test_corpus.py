@@ -167,7 +167,7 @@ def test_all_bad_rows_are_listed_with_file_and_line(tmp_path: Path):
     lines = [line for bad in BAD for line in (bad, good)]
     (tmp_path / "train.jsonl").write_bytes("\n".join(lines).encode() + b'\n{"instruction": "\xff"}\n')
     found = problems(str(tmp_path), "train", DOLLY)
-    expected = [*BAD.values(), "expected a JSON object; got 'utf-8' codec can't decode"]
+    expected = [*BAD.values(), "expected a JSON object; got byte 0xFF at line 1, column 18, which is not UTF-8"]
     assert len(found) == len(expected)
     for number, (problem, part) in enumerate(zip(found, expected, strict=True)):
         assert problem.startswith(f"train.jsonl:{2 * number + 1}: ")

@@ -485,20 +485,25 @@ def test_damaged_checkpoints_are_skipped_and_named(place: Path, server: Server, 
 # Rows that no method of links can use
 
 
-def unspelled(place: Path, directory: Path) -> dict[str, Any]:
-    """Rows of which the second has a mark of SentencePiece in its text, which no piece spells."""
+def unspelled(place: Path, directory: Path) -> dict[str, dict[str, Any]]:
+    """A student that drops accents, and rows of which the second has one, which its tokens do not spell."""
     write_rows(directory, 12)
     lines = (directory / "train.jsonl").read_text().splitlines()
-    lines[1] = json.dumps({"prompt": "a", "output": "see ▁ here"})
+    lines[1] = json.dumps({"prompt": "a", "output": "a naïve menu"})
     (directory / "train.jsonl").write_text("\n".join(lines) + "\n")
-    return {"source": str(directory)}
+    student = directory.with_name("plain-student")
+    shutil.copytree(place / "student", student)
+    tokenizer = json.loads((student / "tokenizer.json").read_text(encoding="utf-8"))
+    tokenizer["normalizer"] = {"type": "Sequence", "normalizers": [{"type": "NFD"}, {"type": "StripAccents"}]}
+    (student / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
+    return {"data": {"source": str(directory)}, "student": {"source": str(student)}}
 
 
 @pytest.mark.parametrize("method", ["cla", "clp", "eta"])
 def test_a_row_that_cannot_be_linked_is_named_when_data_are_read(
     place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], method: Method
 ):
-    parts = parts_of(place, method) | {"data": unspelled(place, tmp_path / "data")}
+    parts = parts_of(place, method) | unspelled(place, tmp_path / "data")
     recipe = write_recipe(tmp_path / "a.toml", content(place, **parts))
     said = messages(capsys, str(recipe), "--out", str(tmp_path / "r"))
     assert "train.jsonl:2: expected a response that both tokenizers spell" in said
@@ -510,8 +515,7 @@ def test_a_row_that_cannot_be_linked_is_named_when_data_are_read(
 def test_other_methods_train_on_such_rows_and_any_bad_row_can_be_left_out(
     place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    data = unspelled(place, tmp_path / "data")
-    recipe = write_recipe(tmp_path / "a.toml", content(place, data=data))
+    recipe = write_recipe(tmp_path / "a.toml", content(place, **unspelled(place, tmp_path / "data")))
     assert main([str(recipe), "--out", str(tmp_path / "r")]) == 0
     file = tmp_path / "data" / "train.jsonl"
     file.write_text(file.read_text() + '{"prompt": "a"}\nno JSON\n')
