@@ -488,9 +488,10 @@ def test_damaged_checkpoints_are_skipped_and_named(place: Path, server: Server, 
 def unspelled(place: Path, directory: Path) -> dict[str, dict[str, Any]]:
     """A student that drops accents, and rows of which the second has one, which its tokens do not spell."""
     write_rows(directory, 12)
-    lines = (directory / "train.jsonl").read_text().splitlines()
-    lines[1] = json.dumps({"prompt": "a", "output": "a naïve menu"})
-    (directory / "train.jsonl").write_text("\n".join(lines) + "\n")
+    rows = [json.loads(line) for line in (directory / "train.jsonl").read_text().splitlines()]
+    plain = [{key: value.encode("ascii", "ignore").decode() for key, value in row.items()} for row in rows]
+    plain[1] = {"prompt": "a", "output": "a naïve menu"}
+    (directory / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in plain))
     student = directory.with_name("plain-student")
     shutil.copytree(place / "student", student)
     tokenizer = json.loads((student / "tokenizer.json").read_text(encoding="utf-8"))
