@@ -66,10 +66,7 @@ def adopt(
         MissingExtraError: torch, which reads ``projector.pt``, is not installed.
     """
     directory = directory.resolve()  # "." has no name and no parent to read settings from
-    arguments = run_arguments(directory)
-    if wrong := wrong_arguments(arguments):
-        expected, got = "arguments of their types", "; ".join(wrong.values())
-        raise CheckpointError(Problem(f"{directory}: {ARGUMENTS}", expected, got, f"Correct {ARGUMENTS}."))
+    arguments = _arguments(directory)
     criterion = run_criterion(directory, arguments)
     if criterion is not None and criterion not in TRAINED_QUERY:
         raise _untrained(directory, f"criterion {criterion}, which saves an untrained, random one")
@@ -102,6 +99,14 @@ def adopt(
         prompt=PROMPT,
         projectors=projectors,
     )
+
+
+def _arguments(directory: Path) -> Mapping[str, Any]:
+    arguments = run_arguments(directory)
+    if wrong := wrong_arguments(arguments):
+        expected, got = "arguments of their types", "; ".join(wrong.values())
+        raise CheckpointError(Problem(f"{directory}: {ARGUMENTS}", expected, got, f"Correct {ARGUMENTS}."))
+    return arguments
 
 
 def _method(criterion: str | None, arguments: Mapping[str, Any]) -> str:

@@ -102,6 +102,11 @@ def parser() -> ArgumentParser:
         help="in the tables by phenomenon, token and length: the difference to this method, with its 95 %% CI",
     )
     parser.add_argument("--explain", action="store_true", help="also print what every name and figure means")
+    _add_outputs(parser)
+    return with_version(parser)
+
+
+def _add_outputs(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="write all results, to load them again; .json.gz compresses"
     )
@@ -140,7 +145,6 @@ def parser() -> ArgumentParser:
         help="with --functional: fit t2s again for each attention on these responses; FILE has one on each line, "
         "or is a .jsonl file with the key output",
     )
-    return with_version(parser)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
