@@ -53,7 +53,7 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def pictured(path: Path) -> Path:
-    """Where a copy of a notebook lies whose widgets are pictures, for no kernel runs behind a page."""
+    """Where a copy of a notebook lies whose widgets are pictures, because no kernel runs behind a page."""
     notebook = json.loads(path.read_text(encoding="utf-8"))
     for cell in notebook["cells"]:
         for output in cell.get("outputs", []):

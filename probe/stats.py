@@ -225,7 +225,7 @@ def permutation_p(
     both = np.concatenate([first, second])
 
     def difference(ours: np.ndarray, theirs: np.ndarray, axis: int = -1) -> np.ndarray:
-        # Indices rather than counts are permuted, for a sentence has many counts.
+        # Indices rather than counts are permuted, because a sentence has many counts.
         return np.asarray(statistic(both[ours].sum(axis=-2)) - statistic(both[theirs].sum(axis=-2)))
 
     found = permutation_test(

@@ -165,7 +165,7 @@ def _method(axes: Any, number: int, points: list[Point], recipe: str) -> None:
 
 
 def _references(axes: Any, found: Progress) -> None:
-    """Lines; a reference far above all points is written at the top instead, for it would press them together."""
+    """Lines; a reference far above all points is written at the top instead: it would press them together."""
     top = 1.6 * 100 * max(one.high for one in found.probed)
     axes.set_ylim(0, top)
     for name, value in found.references.items():

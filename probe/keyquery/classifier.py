@@ -25,7 +25,7 @@ def held_out_auc(
     """Area under the ROC curve on held-out groups, and its 95 % CI from a bootstrap over groups.
 
     Lopez-Paz & Oquab 2017, with the area (probability that a point of x scores above a point of y) in place of
-    accuracy, for it needs no threshold: .5 where nothing tells the samples apart. A group, such as a sentence, is never
+    accuracy: it needs no threshold: .5 where nothing tells the samples apart. A group, such as a sentence, is never
     on both sides of a split. Points are compared within a fold alone, for scores of two classifiers have no common
     zero. The interval holds the fitted classifiers fixed.
 

@@ -75,7 +75,7 @@ def match_transport(
         q ↦ mean_k + (q - mean_q) Σ_q^-½ (Σ_q^½ Σ_k Σ_q^½)^½ Σ_q^-½
 
     Dowson & Landau 1982, by `ot.gaussian.bures_wasserstein_mapping`. CORAL is one of many maps that make covariances
-    equal, for a rotation of the whitened queries is left open; this one closes it without asking which query is whose.
+    equal: a rotation of the whitened queries is left open; this one closes it without asking which query is whose.
     """
     from ot.gaussian import bures_wasserstein_mapping
 

@@ -57,7 +57,7 @@ class Comparison:
     sentences: int
     figures: tuple[Difference, ...]
     phenomena: tuple[Difference, ...]
-    """Top-1 on the sentences with each tag; untested, for there are many and they overlap."""
+    """Top-1 on the sentences with each tag; untested, because there are many and they overlap."""
 
 
 def compare_all(reports: Mapping[str, ProbeReport]) -> list[Comparison]:

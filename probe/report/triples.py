@@ -1,6 +1,6 @@
-"""Minimal triples: one sentence in which a word comes again after the same token, after another, and not at all.
+"""Minimal triples: one sentence in which a word is repeated after the same token, after another, and not at all.
 
-A key is a pair of neighbouring tokens without position. So a word that comes again after the same token has the same
+A key is a pair of neighbouring tokens without position. So a word that is repeated after the same token has the same
 key twice, and cross-model attention cannot tell which one is meant; after another token it can. Everything else in the
 three sentences is equal, so that their differences are those of the repeat. A row says what it is at the beginning of
 its note: ``triple T07 same.``, ``triple T07 other.``, ``triple T07 synonym.``

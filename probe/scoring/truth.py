@@ -72,7 +72,7 @@ class Truth:
 
     @cached_property
     def sure(self) -> Links:
-        """Sure links; end of sequence has none here, for it is scored apart."""
+        """Sure links; end of sequence has none here, because it is scored apart."""
         return _with_eos(self.row, self.row.sure)
 
     @cached_property

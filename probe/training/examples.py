@@ -3,7 +3,7 @@
 A file is jsonl with the fields ``prompt`` (already templated) and ``output`` (a string, or a list of which the first is
 used). Prompt and response are tokenised apart, as in DSKD: ids are prompt[:256] + response + EOS, cut at 512. Unlike
 DSKD, the prompt carries the special tokens of its model: without BOS, Gemma's hidden states are not those it was
-trained to have. Attention is not touched by this, for it sees the response and the last prompt token alone.
+trained to have. Attention is not touched by this: it sees the response and the last prompt token alone.
 """
 
 import hashlib

@@ -7,7 +7,7 @@ the student's: counted as one each, they would be equally far from every single 
 
 Of several student tokens at the smallest distance, the one with the lowest id is taken: the file that DSKD ships is
 of this rule. At distance 0 the one that is spelled the same goes first. Where a SentencePiece vocabulary has both
-``A`` and ``<0x41>``, the latter is left to tokens spelled like it, for no text is ever cut into it.
+``A`` and ``<0x41>``, the latter is left to tokens spelled like it, because no text is ever cut into it.
 
 Special tokens have no meaning in their letters, so they are mapped by what they do: EOS to EOS, and BOS to BOS. All
 others are left out, and nothing else is ever mapped to a special token.

@@ -13,7 +13,7 @@ plans π by softmax of n(q_i) · n(k_j) over either axis:
 Critics raise CT; query projector and navigators lower it, by reversed gradients.
 
 Networks that are ``trained`` see response positions alone, and L_kq joins the loss after token normalisation.
-``released`` is what the published code does: the networks stay at their random start, for they are in no optimizer;
+``released`` is what the published code does: the networks stay at their random start, because they are in no optimizer;
 queries stand where keys should and the other way round; means run over all positions, padding included, and are
 divided by the number of targets once more. ``norm-only`` has no network: it matches the length of queries to that of
 keys.

@@ -1,4 +1,4 @@
-"""KL(teacher ‖ s2t) in the teacher's space, the dearest term of the objective where the teacher's vocabulary is large.
+"""KL(teacher ‖ s2t) in the teacher's space, the most expensive term where the teacher's vocabulary is large.
 
     KL_j = Σ_v p_jv (ln p_jv - ln q_jv),  p_j = softmax(head h_j / T),  q_j = softmax(head u_j / T)
 

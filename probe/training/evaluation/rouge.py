@@ -4,7 +4,7 @@ Exact match compares texts without case, ASCII punctuation and extra white space
 f-measure of the longest common subsequence of stemmed words. Either takes the best of a prediction's references, and
 the figure of a corpus is the mean over predictions.
 
-What the figures do not see is kept, for they are to be compared with published ones:
+What the figures do not see is kept, because they are to be compared with published ones:
 
 - The tokenizer of rouge-score knows a-z and 0-9 alone. Chinese text scores ROUGE-L 0 even where exact match is 100, and
   "café" is the word "caf". With the unit ``characters``, which is not the published figure, all text counts.

@@ -131,7 +131,7 @@ def bits_difference(system: System, other: System, set_: str, *, fitted: bool) -
 
 
 def interval(means: Sequence[Float[np.ndarray, " _"]]) -> tuple[float, float]:
-    """Percentile bounds of the mean over sets, questions being drawn anew within each. NaN where a set has one only."""
+    """Percentile interval of the mean over sets; questions are drawn anew within each. NaN where a set has one."""
     from scipy.stats import bootstrap
 
     if any(len(one) < 2 for one in means):

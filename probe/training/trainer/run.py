@@ -130,7 +130,7 @@ def _remember(recipe: Recipe, run: Path, *, is_main: bool) -> None:
     file = run / RECIPE
     content = recipe.model_dump(mode="json")
     if file.is_file():
-        # Read as a recipe, for a run of an earlier version has not all keys; they have their defaults.
+        # Read as a recipe, because a run of an earlier version has not all keys; they have their defaults.
         stored = read_recipe_of_run(file).model_dump(mode="json")
         if stored != content:
             changed = sorted(_differences(content, stored))

@@ -42,7 +42,7 @@ def whole_directory(target: Path, *, is_main: bool, wait: Callable[[], None]) ->
     """A place that several processes fill; the main one renames it to ``target`` once all are done.
 
     Raises:
-        OutputError: it cannot be written to, for one because the disk is full.
+        OutputError: it cannot be written to, for example because the disk is full.
     """
     place = target.with_name(f".{target.name}{PARTIAL}")
     try:
