@@ -103,7 +103,7 @@ def scorable_texts(open_: OpenCheckpoint, texts: Mapping[str, str]) -> Scorable:
         PairsError: a tokenizer spells none of the texts.
     """
     records = open_.checkpoint.student, open_.checkpoint.teacher
-    names = [record.name.replace("~", "-").replace(" ", "-") for record in records]
+    names = [record.name.rstrip("/").split("/")[-1].replace("~", "-").replace(" ", "-") for record in records]
     found = rows_by_rule(texts, open_.student.tokenizer, open_.teacher.tokenizer, "~".join(names))
     return Scorable(found.rows, found.left_out, by_rule=True)
 
