@@ -33,6 +33,10 @@ class Estimate:
         """An estimate of three floats, any of which may be NaN."""
         return cls(known(value), known(low), known(high))
 
+    def __neg__(self) -> "Estimate":
+        """That of the difference the other way round."""
+        return Estimate(*(None if end is None else -end for end in (self.value, self.high, self.low)))
+
     def __iter__(self) -> Iterator[float | None]:
         """The figure and both ends of its interval."""
         return iter((self.value, self.low, self.high))

@@ -92,19 +92,22 @@ def scorable(open_: OpenCheckpoint, gold: GoldFile, path: Path) -> Scorable:
     rows = _fitting(open_, gold, path)
     if rows:
         return Scorable(tuple(rows), len(gold.rows) - len(rows), by_rule=False)
-    texts = {row.text: row.id for row in reversed(gold.rows)}
-    return scorable_texts(open_, {id_: text for text, id_ in reversed(texts.items())})
+    return scorable_texts(open_, {row.id: row.text for row in gold.rows})
 
 
 def scorable_texts(open_: OpenCheckpoint, texts: Mapping[str, str]) -> Scorable:
-    """Texts, given by id, cut by the tokenizers of the checkpoint and linked by rule.
+    """Texts, given by id, each once, cut by the tokenizers of the checkpoint and linked by rule.
 
     Raises:
         PairsError: a tokenizer spells none of the texts.
     """
     records = open_.checkpoint.student, open_.checkpoint.teacher
     names = [record.name.rstrip("/").split("/")[-1].replace("~", "-").replace(" ", "-") for record in records]
-    found = rows_by_rule(texts, open_.student.tokenizer, open_.teacher.tokenizer, "~".join(names))
+    first: dict[str, str] = {}
+    for id_, text in texts.items():
+        first.setdefault(text, id_)
+    once = {id_: text for text, id_ in first.items()}
+    found = rows_by_rule(once, open_.student.tokenizer, open_.teacher.tokenizer, "~".join(names))
     return Scorable(found.rows, found.left_out, by_rule=True)
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from probe.cli.align_checks import check_functional, check_outputs, labels_of
 from probe.cli.run import add_checkpoints, new_console, overrides, run, with_version
-from probe.errors import PairsError, Problem
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -99,7 +98,7 @@ def parser() -> ArgumentParser:
     parser.add_argument(
         "--against",
         metavar="METHOD",
-        help="in the tables by phenomenon, token and length: the difference to this method, with its 95 %% CI",
+        help="print the tables by phenomenon, token and length with the difference to this method and its 95 %% CI",
     )
     parser.add_argument("--explain", action="store_true", help="also print what every name and figure means")
     _add_outputs(parser)
@@ -159,8 +158,8 @@ class _Source:
     path: Path
     texts: list[str]
     rows_of: "Callable[[OpenCheckpoint], Scorable]"
-    gold: "GoldFile | None"
-    """None of plain texts, which rules link."""
+    gold: "GoldFile"
+    """Without rows where the texts are plain, to be linked by rule."""
 
 
 def _align(arguments: Namespace) -> None:
@@ -194,9 +193,10 @@ def _gold(path: Path | None) -> _Source:
 def _texts(path: Path) -> _Source:
     from probe.alignment.fitting import scorable_texts
     from probe.gold.by_rule import read_texts
+    from probe.gold.pairs import GoldFile
 
     texts = read_texts(path)
-    return _Source(path, list(texts.values()), lambda opened: scorable_texts(opened, texts), None)
+    return _Source(path, list(texts.values()), lambda opened: scorable_texts(opened, texts), GoldFile((), ()))
 
 
 def _scored(arguments: Namespace, names: Sequence[str], source: _Source) -> "Iterator[tuple[str, Scored]]":
@@ -223,9 +223,6 @@ def _scored(arguments: Namespace, names: Sequence[str], source: _Source) -> "Ite
         # Two embedding tables may take a gigabyte, so keep them only for the functional probe.
         yield name, Scored(report, shown, None if arguments.functional is None else opened)
     for path in arguments.maps:
-        if source.gold is None:
-            remedy = "Name a gold file with --pairs."
-            raise PairsError(Problem("--maps", "gold rows for these maps", "--texts", remedy))
         maps = given_maps(path, source.gold, source.path)
         report = align_maps(maps, source.gold, source.path, arguments.methods, command)
         rows = [row for row in source.gold.rows if row.id in maps.maps]

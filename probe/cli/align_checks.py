@@ -15,6 +15,9 @@ def labels_of(arguments: Namespace) -> dict[str, str | None]:
     """
     asked = [named(argument) for argument in arguments.checkpoint or []]
     names = [name for _, name in asked]
+    if arguments.texts and arguments.maps:
+        remedy = "Name a gold file with --pairs."
+        raise PairsError(Problem("--maps", "gold rows for these maps", "--texts", remedy))
     if len({*names, *map(str, arguments.maps)}) < len(names) + len(arguments.maps):
         raise CheckpointError(Problem("--checkpoint", "different checkpoints", "the same one twice", "Name each once."))
     labels = {name: label for label, name in asked}

@@ -54,18 +54,17 @@ def print_found(console: "Console", arguments: Namespace, reports: "Reports", co
     """Print what was probed, then the tables that were asked for or else the overview, and last the verdict."""
     from probe.report.tables import GROUPED, SECTIONS, against_table, heading, reading
 
-    sections = list(SECTIONS) if "all" in (arguments.by or ()) else arguments.by or []
-    compared_by = "comparison" in sections or "all" in (arguments.by or ())
-    tables = [name for name in sections if name in SECTIONS]
+    asked = arguments.by or (list(GROUPED) if arguments.against else [])
+    tables = [name for name in SECTIONS if name in asked or "all" in asked]
     if tables:
         for report in reports.values():
             console.print("\n".join(heading(report)), soft_wrap=True)  # do not break paths, so that they can be copied
             for name in tables:
                 against = arguments.against if name in GROUPED else None
                 console.print(against_table(report, name, against) if against else SECTIONS[name](report))
-    if not sections:
+    if not asked:
         _print_overview(console, reports, compared)
-    if compared_by:
+    if "comparison" in asked or "all" in asked:
         _print_comparisons(console, compared)
     if arguments.explain:
         console.print("\n".join(reading(list(reports.values()), tables)))
@@ -75,7 +74,8 @@ def print_found(console: "Console", arguments: Namespace, reports: "Reports", co
 def _print_overview(console: "Console", reports: "Reports", compared: "Compared") -> None:
     """Print the one table: of steps, of methods over seeds, or of checkpoints between floors and ceilings."""
     from probe.report import method_comparison, steps
-    from probe.report.overview import overview, together
+    from probe.report.comparison import together
+    from probe.report.overview import overview
     from probe.report.tables import heading
 
     groups = together(reports)
@@ -83,7 +83,7 @@ def _print_overview(console: "Console", reports: "Reports", compared: "Compared"
         for line in heading(*group.values()) if len(group) == 1 else heading(next(iter(group.values())))[1:]:
             console.print(line, soft_wrap=True)
         if not compared.steps and not compared.methods:
-            console.print(overview(group, console.width))
+            console.print(overview(group))
     if compared.steps:
         console.print(steps.table(compared.steps))
     for one in compared.methods:
@@ -107,20 +107,18 @@ def _print_comparisons(console: "Console", compared: "Compared") -> None:
 
 
 def _print_verdict(console: "Console", reports: "Reports", compared: "Compared") -> None:
-    from probe.report.comparison import MANY
+    from probe.report.comparison import together
     from probe.report.verdict import verdict, verdict_of_several
 
-    count = len(reports)
-    if count == 1:
-        lines = verdict(*reports.values())
-    else:
-        lines = verdict_of_several(reports, compared.comparisons, compared.methods, compared.steps)
-    console.print(lines[0], style="bold")
-    for line in lines[1:]:
-        console.print(line)
-    alone = count * (count - 1) // 2 - len(compared.comparisons)
-    if alone and count <= MANY and not compared.methods and not compared.steps:
-        console.print(f"{alone} pairs of checkpoints share no sentence and are not compared.")
+    groups = [dict(reports)] if compared.methods or compared.steps else together(reports)
+    for group in groups:
+        found = compared.comparisons, compared.methods, compared.steps
+        lead, *rest = verdict(*group.values()) if len(group) == 1 else verdict_of_several(group, *found)
+        console.print(lead, style="bold")
+        for line in rest:
+            console.print(line)
+    if len(groups) > 1:
+        console.print("Checkpoints of other sentences are not compared.")
 
 
 def write(arguments: Namespace, scored: Mapping[str, Scored], compared: "Compared") -> None:

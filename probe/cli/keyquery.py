@@ -117,26 +117,16 @@ def _of_gold(arguments: Namespace, settings: "Settings") -> "Callable[[str, Call
 
 def _of_texts(arguments: Namespace, settings: "Settings") -> "Callable[[str, Callable[[str], None]], Analysis]":
     from probe.checkpoints.find import find_checkpoint
+    from probe.gold.by_rule import read_texts
     from probe.keyquery.analyse import analyse_sentences
 
-    texts = _lines(arguments.texts)
+    texts = list(read_texts(arguments.texts).values())
     given = overrides(arguments)
 
     def one(name: str, progress: Callable[[str], None]) -> "Analysis":
         return analyse_sentences(find_checkpoint(name, given, texts), texts, settings, progress)
 
     return one
-
-
-def _lines(path: Path) -> list[str]:
-    """The lines of a file that are not empty, split only at line feeds."""
-    from probe.errors import PairsError
-    from probe.exchange.link_formats import lines_of
-    from probe.output.reading import Wanted, read_text
-
-    wanted = Wanted("a text file in UTF-8", "Name a file with one sentence on each line.", PairsError)
-    whole = read_text(path, wanted)
-    return [line for line in lines_of(whole) if line.strip()]
 
 
 if __name__ == "__main__":

@@ -9,12 +9,10 @@ import numpy as np
 from probe.checkpoints.opened import OpenCheckpoint
 from probe.chunks import overlap_mask
 from probe.errors import PairsError, Problem
-from probe.exchange.link_formats import lines_of
 from probe.functional.report import FitSettings
+from probe.gold.by_rule import read_texts
 from probe.gold.rows import GoldRow, links_in
 from probe.output.provenance import file_sha256
-from probe.output.reading import Wanted, read_text
-from probe.training.examples import jsonl_rows, parsed_rows, text_of
 
 
 @dataclass(frozen=True)
@@ -39,9 +37,8 @@ def read_refit_texts(open_: OpenCheckpoint, path: Path, gold: Sequence[GoldRow],
 
     Raises:
         PairsError: the file cannot be read, or holds no text but those of gold rows.
-        TrainingError: lines of a jsonl file are no objects or lack the field.
     """
-    found = _outputs(path) if path.suffix == ".jsonl" else _lines(path)
+    found = list(read_texts(path).values())
     digest = file_sha256(path)
     judged = {row.text for row in gold}
     texts = [text for text in dict.fromkeys(found) if text not in judged]
@@ -59,16 +56,3 @@ def _silver(open_: OpenCheckpoint, path: Path, number: int, text: str) -> GoldRo
     links = links_in(overlap_mask(student, teacher))
     pair = f"{open_.checkpoint.student.name}~{open_.checkpoint.teacher.name}"
     return GoldRow(f"{path.name}-{number + 1}", pair, student, teacher, links, frozenset(), (), "")
-
-
-def _outputs(path: Path) -> list[str]:
-    def output(where: str, row: object) -> str | Problem:
-        return text_of(where, row, "output")
-
-    return parsed_rows(jsonl_rows(path), output)
-
-
-def _lines(path: Path) -> list[str]:
-    remedy = "Name a file with a response a line, or a .jsonl file."
-    whole = read_text(path, Wanted("a text file in UTF-8", remedy, PairsError))
-    return [line for line in lines_of(whole) if line.strip()]

@@ -51,22 +51,17 @@ def rows_by_rule(texts: Mapping[str, str], student: Tokenizer, teacher: Tokenize
 
 
 def read_texts(path: Path) -> dict[str, str]:
-    """Texts of a file by id, each once: one a line, or the field ``output`` of a ``.jsonl`` file.
+    """Texts of a file by id: one a line, or the field ``output`` of a ``.jsonl`` file. Empty ones are passed over.
 
     Raises:
         PairsError: the file cannot be read, a line has no such field, or there is no text.
     """
     wanted = Wanted("texts in UTF-8, one a line or in a .jsonl file", "Name another file.", PairsError)
-    lines = [line.removesuffix("\r") for line in read_text(path, wanted).split("\n")]
     found: dict[str, str] = {}
-    seen: set[str] = set()
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        text = _output(line, f"{path}:{number}", wanted) if path.suffix == ".jsonl" else line
-        if text.strip() and text not in seen:
-            found[f"{path.name}-{number}"] = text
-            seen.add(text)
+    for number, line in enumerate(read_text(path, wanted).split("\n"), start=1):
+        if line.strip():
+            text = _output(line, f"{path}:{number}", wanted) if path.suffix == ".jsonl" else line.removesuffix("\r")
+            found |= {f"{path.name}-{number}": text} if text.strip() else {}
     if not found:
         raise wanted.refusal(path, "none")
     return found

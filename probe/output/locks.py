@@ -7,6 +7,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from probe.errors import OutputError, Problem
+from probe.output.files import check_directory
 
 LOCK = "run.lock"
 
@@ -22,19 +23,13 @@ def held(directory: Path, *, remedy: str = "Name another path, or make room.") -
     Raises:
         OutputError: another process is at work in it, or it cannot be written to.
     """
-    where = str(directory)
-    if directory.exists() and not directory.is_dir():
-        raise OutputError(Problem(where, "a directory", "a file", "Name another place."))
+    check_directory(directory, remedy=remedy)  # first: where no file can be made, a lock would seem to be taken
     lock = FileLock(directory / LOCK, timeout=0)
     try:
-        directory.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout as error:
         wait = "Wait for it, or name another directory."
-        raise OutputError(Problem(where, "one run at a time", "another at work", wait)) from error
-    except OSError as error:
-        got = error.strerror or str(error)
-        raise OutputError(Problem(where, "a directory to write to", got, remedy)) from error
+        raise OutputError(Problem(str(directory), "one run at a time", "another at work", wait)) from error
     try:
         yield
     finally:

@@ -86,6 +86,14 @@ def compare_all(reports: Mapping[str, ProbeReport]) -> list[Comparison]:
     ]
 
 
+def together(reports: Mapping[str, ProbeReport]) -> list[dict[str, ProbeReport]]:
+    """Reports of the same sentences of the same gold file, which can be compared and share one table."""
+    found: dict[tuple[str, ...], dict[str, ProbeReport]] = {}
+    for name, report in reports.items():
+        found.setdefault((report.origin.gold_sha256, *report.sentences), {})[name] = report
+    return list(found.values())
+
+
 def highest(reports: Mapping[str, ProbeReport]) -> str:
     """The name of the report with the highest top-1."""
     return max(reports, key=lambda name: reports[name].intervals.value[0, METRICS.index("top-1")])

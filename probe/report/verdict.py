@@ -81,7 +81,7 @@ def _against(report: ProbeReport, own: Estimate, sides: Mapping[str, Side]) -> s
         if names:
             values = (percent(report.intervals.value[report.methods.index(name), TOP_1]) for name in names)
             named = [f"{NAMES[name]} ({value})" for name, value in zip(names, values, strict=True)]
-            parts.append(f"{where} {' and '.join([part for part in (', '.join(named[:-1]), named[-1]) if part])}")
+            parts.append(f"{where} {' and '.join(part for part in (', '.join(named[:-1]), named[-1]) if part)}")
     return f"Top-1 is {_in_percent(own)}" + (f": {'; '.join(parts)}." if parts else ".")
 
 
@@ -94,10 +94,8 @@ def _ceiling(report: ProbeReport) -> list[str]:
     if "bigram" not in report.methods:
         return []
     m = report.methods.index("bigram")
-    lost = report.differences.at(m, TOP_1)
-    below = Estimate(*(None if one is None else -one for one in (lost.value, lost.high, lost.low)))
     of = f"{NAMES['bigram']} ({percent(report.intervals.value[m, TOP_1])})"
-    return [f"It is {with_interval(below, percent)} points below {of}."]
+    return [f"It is {with_interval(-report.differences.at(m, TOP_1), percent)} points below {of}."]
 
 
 def _weakest(report: ProbeReport) -> list[str]:
@@ -116,27 +114,28 @@ def verdict_of_several(
     methods: Sequence[MethodComparison],
     steps: Sequence[Step],
 ) -> list[str]:
-    """Who is better, by how much, and how sure that is; then the verdict on the best one."""
+    """Who is better, by how much, and how sure that is; then the verdict on the best one.
+
+    All reports are of the same sentences, but for methods, which are compared on those that all have.
+    """
     if methods:
         return [_of_methods(one) for one in methods]
     best = highest(reports)
     told = verdict(reports[best])
     if steps:
         return [*_of_steps(steps), *told]
-    against = [one for one in comparisons if best in (one.first, one.second)]
+    pairs = [{best, name} for name in reports if name != best]
+    against = [one for one in comparisons if {one.first, one.second} in pairs]
     lines = [_of_two(one, best) for one in against[:SHOWN]]
-    if more := len(against) - SHOWN:
-        lines += [f"{more} more are in the table above."] if more > 0 else []
+    if len(against) > SHOWN:
+        lines.append(f"{len(against) - SHOWN} more are in the table above.")
     return [f"Highest top-1: {best}.", *lines, *told]
 
 
 def _of_two(comparison: Comparison, best: str) -> str:
     (found,) = (one for one in comparison.figures if one.figure == "top-1")
     other = comparison.second if comparison.first == best else comparison.first
-    sign = 1 if comparison.second == best else -1
-    low, high = (None if end is None else sign * end for end in (found.difference.low, found.difference.high))
-    value = None if found.difference.value is None else sign * found.difference.value
-    more = Estimate(value, *((low, high) if sign > 0 else (high, low)))
+    more = found.difference if comparison.second == best else -found.difference
     p = "" if found.p is None else f", p {'< .001' if found.p < 0.001 else f'= {found.p:.3f}'.replace('0.', '.')}"
     where = side(more)
     if where == "unknown":

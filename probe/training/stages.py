@@ -11,21 +11,20 @@ import re
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from filelock import FileLock, Timeout
-
 from probe import __version__
-from probe.errors import OutputError, ProbeError, Problem, TrainingError
+from probe.errors import ProbeError, TrainingError
 from probe.output.files import replacing_file, sweep
+from probe.output.locks import held
 from probe.output.reading import Wanted, read_object
 
-NOTE, TROUBLE, LOCK = "stage.json", "failure.txt", ".lock"
+NOTE, TROUBLE = "stage.json", "failure.txt"
 State = Literal["made", "kept", "failed", "not reached"]
 
 
@@ -73,26 +72,13 @@ class Store:
         made = next(self.directory.glob(f"*-{stage.digest[:12]}"), None)
         return made or self.directory / f"{re.sub('[^a-z0-9]+', '-', stage.name.lower())[:80]}-{stage.digest[:12]}"
 
-    @contextmanager
-    def held(self) -> Any:
+    def held(self) -> AbstractContextManager[None]:
         """Keep other processes out.
 
         Raises:
-            TrainingError: another one is at work here.
-            OutputError: there can be no such directory.
+            OutputError: another one is at work here, or there can be no such directory.
         """
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            (self.directory / LOCK).touch()
-        except OSError as error:
-            got = error.strerror or str(error)
-            raise OutputError(Problem(str(self.directory), "a place to write to", got, "Name another.")) from error
-        try:
-            with FileLock(self.directory / LOCK, timeout=0):
-                yield
-        except Timeout as error:
-            remedy = "Wait for it, or name another directory."
-            raise TrainingError(Problem(str(self.directory), "one run at a time", "another at work", remedy)) from error
+        return held(self.directory, remedy="Name another.")
 
     def run(self, stages: Sequence[Stage], say: Callable[[Outcome], None]) -> list[Outcome]:
         """Make all stages, in order, that are not there; every stage stands after those it needs."""

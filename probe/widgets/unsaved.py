@@ -4,11 +4,12 @@ import json
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from probe.errors import OutputError, Problem
 from probe.gold.rows import PHENOMENA, GoldRow
 from probe.output.files import replacing_file
+from probe.output.reading import Wanted, read_object
 
 END = ".draft.json"
 
@@ -57,10 +58,9 @@ def _read(file: Path) -> dict[str, Any] | None:
     if not file.exists():
         return {}
     try:
-        read: Any = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        return read_object(file, Wanted("drafts of rows", "Move it elsewhere.", OutputError))
+    except OutputError:
         return None
-    return cast(dict[str, Any], read) if isinstance(read, dict) else None
 
 
 def kept(path: Path, rows: Sequence[GoldRow]) -> dict[str, GoldRow]:

@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM
 
 from probe.cli.eval import main
 from probe.errors import TrainingError
+from probe.output.locks import LOCK
 from probe.training.evaluation.rouge import score
 from probe.training.evaluation.summary import OUT_OF_DOMAIN
 from probe.training.recipe import read_recipe
@@ -153,7 +154,7 @@ def test_temperature_0_is_greedy(place: Path, tmp_path: Path, run: Run):
 
 
 def stamps(directory: Path) -> dict[str, tuple[int, int]]:
-    found = (file for file in directory.rglob("*") if file.is_file() and file.name != ".lock")
+    found = (file for file in directory.rglob("*") if file.is_file() and file.name != LOCK)
     return {str(f.relative_to(directory)): (f.stat().st_mtime_ns, f.stat().st_ino) for f in found}
 
 

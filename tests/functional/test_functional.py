@@ -200,7 +200,7 @@ def test_texts_to_refit_on_are_none_that_it_is_judged_on(tmp_path: Path):
         ("gone.txt", None, "No such file"),
         ("gone.jsonl", None, "No such file"),
         ("bytes.txt", b"\xff\xfe", "UTF-8"),
-        ("empty.txt", b"\n \n", "texts that are not in the gold file"),
+        ("empty.txt", b"\n \n", "expected texts in UTF-8, one a line"),
         ("rows.jsonl", b'{"prompt": "x"}\n', "the field output"),
     ],
 )

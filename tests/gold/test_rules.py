@@ -83,11 +83,11 @@ def test_a_tokenizer_that_changes_texts_is_refused_with_the_reason(tmp_path: Pat
 @pytest.mark.parametrize(
     ("name", "content", "texts"),
     [
-        ("a.txt", "one\n\ntwo\r\none\n", ["one", "two"]),
+        ("a.txt", "one\n\ntwo\r\none\n", ["one", "two", "one"]),
         ("a.jsonl", '{"output": "one"}\n{"output": "two\\nlines"}\n', ["one", "two\nlines"]),
     ],
 )
-def test_texts_are_read_once_each(name: str, content: str, texts: list[str], tmp_path: Path):
+def test_texts_are_lines_or_outputs(name: str, content: str, texts: list[str], tmp_path: Path):
     (tmp_path / name).write_bytes(content.encode())
     assert list(read_texts(tmp_path / name).values()) == texts
 
@@ -125,7 +125,7 @@ def test_other_tokenizers_are_probed_by_rule(tmp_path: Path, capsys: pytest.Capt
     assert main(["--checkpoint", run, "--methods", "lexical,diagonal", "--key-scale", "0.1"]) == 0
     out = capsys.readouterr().out
     assert "bundled gold.tsv, linked by rule: " in out
-    (tmp_path / "texts.txt").write_text("\n".join(TEXTS.values()), encoding="utf-8")
+    (tmp_path / "texts.txt").write_text("\n".join([*TEXTS.values(), TEXTS["a"]]), encoding="utf-8")
     page = tmp_path / "page.html"
     options = ["--texts", str(tmp_path / "texts.txt"), "--key-scale", "0.1", "--html", str(page)]
     assert main(["--checkpoint", run, *options, "--methods", "lexical"]) == 0

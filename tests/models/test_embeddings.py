@@ -63,16 +63,17 @@ CONFIGS = {
         **COMMON, q_lora_rank=8, kv_lora_rank=8, qk_nope_head_dim=8, qk_rope_head_dim=8, v_head_dim=8
     ),
 }
+VISION = {
+    "hidden_size": 16,
+    "intermediate_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "image_size": 8,
+    "patch_size": 4,
+}
 CONFIGS["gemma3_multimodal"] = transformers.Gemma3Config(
     text_config=GEMMA,
-    vision_config={
-        "hidden_size": 16,
-        "intermediate_size": 16,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "image_size": 8,
-        "patch_size": 4,
-    },
+    vision_config=VISION,
     mm_tokens_per_image=4,
 )
 SCALED = {"gemma", "gemma2", "gemma3", "gemma3_multimodal", "xglm", "minicpm3"}
@@ -585,14 +586,7 @@ OTHERS = {
 }
 IDEFICS = {
     "text_config": {**COMMON, "model_type": "llama"},
-    "vision_config": {
-        "hidden_size": 16,
-        "intermediate_size": 16,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "image_size": 8,
-        "patch_size": 4,
-    },
+    "vision_config": VISION,
     "pad_token_id": 0,
 }
 

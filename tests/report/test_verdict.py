@@ -1,6 +1,7 @@
 """What is printed first: the sentences follow from the figures and their intervals, and the table fits the terminal."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from places import GOLD
@@ -10,14 +11,15 @@ from probe.alignment.align import align_pairs
 from probe.checkpoints.find import find_checkpoint
 from probe.cli.align import main
 from probe.errors import MapError
-from probe.gold.pairs import read_pairs
-from probe.report.comparison import MANY, compare_all
+from probe.gold.pairs import read_pairs, write_pairs
+from probe.report.comparison import MANY, compare_all, together
 from probe.report.method_comparison import MethodComparison, MethodDifference
-from probe.report.overview import overview, together
+from probe.report.overview import overview
 from probe.report.steps import Step
 from probe.report.tables import GROUPED, against_table
 from probe.report.values import ProbeReport
 from probe.report.verdict import side, verdict, verdict_of_several
+from probe.scoring.references import uniform
 from probe.scoring.scores import COUNTS, SLICE_METRICS
 from probe.scoring.truth import SLICES
 from probe.stats import Estimate
@@ -129,14 +131,14 @@ def test_a_run_is_told_from_its_first_step_to_its_last(report: ProbeReport):
 def test_narrow_terminals_lose_columns_and_no_digit(report: ProbeReport, width: int):
     console = Console(width=width)
     with console.capture() as capture:
-        console.print(overview({"demo": report}, width))
+        console.print(overview({"demo": report}))
     lines = capture.get().splitlines()
     assert max(map(len, map(str.rstrip, lines))) <= width
     assert "…" not in capture.get()
     assert any("43.3 [36.8, 50.4]" in line for line in lines)
     titles = [line.strip() for line in lines if line.strip() in ("floors", "baselines", "attention", "ceilings")]
     assert titles == ["floors", "baselines", "attention", "ceilings"]
-    assert ("+39.5" in capture.get()) == (width == 80)
+    assert ("+39.5" in capture.get()) == (width >= 60)
 
 
 def test_reports_of_other_sentences_have_tables_of_their_own(report: ProbeReport):
@@ -185,11 +187,30 @@ def test_the_command_fits_forty_lines_and_ends_with_the_verdict(
     assert lines[-1].startswith("Weakest kind of token")
 
 
+def test_checkpoints_of_other_sentences_have_a_verdict_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    rows = [row for row in read_pairs(GOLD).rows if row.pair.startswith("demo~")]
+    write_pairs(tmp_path / "some.tsv", rows[:20], read_pairs(GOLD).comments)
+    maps = tmp_path / "maps"
+    maps.mkdir()
+    for row in rows[:15]:
+        uniform(row).save(maps / f"{row.id}.npz")
+    names = ["--checkpoint", "demo", "--maps", str(maps)]
+    assert main(["--pairs", str(tmp_path / "some.tsv"), *names, "--methods", "uniform"]) == 0
+    out = capsys.readouterr().out
+    assert "demo aligns better than chance." in out
+    assert "maps does not align" in out
+    assert "Highest top-1" not in out
+    assert out.rstrip().endswith("Checkpoints of other sentences are not compared.")
+
+
 def test_sections_are_printed_on_demand(capsys: pytest.CaptureFixture[str]):
     assert main(["--pairs", str(GOLD), "--by", "token", "--against", "diagonal"]) == 0
     out = capsys.readouterr().out
     assert "cma − it" in out
     assert "floors" not in out
+    assert main(["--pairs", str(GOLD), "--against", "diagonal"]) == 0
+    out = capsys.readouterr().out
+    assert out.count("cma − it") == len(GROUPED)
     assert main(["--pairs", str(GOLD), "--by", "all", "--explain", "--methods", "lexical"]) == 0
     out = capsys.readouterr().out
     assert all(title in out for title in ("phenomenon", "hard links", "backward", "mass, %"))

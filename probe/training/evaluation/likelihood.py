@@ -64,13 +64,9 @@ def bits_per_byte(
     Raises:
         TrainingError: a prompt is empty, or none leaves room for a response.
     """
-    encoded = [tokenize(example, tokenizer, max_prompt=max_prompt, max_length=max_length) for example in examples]
-    size = sum(_spelt(e.output, one, tokenizer) for e, one in zip(examples, encoded, strict=True))
-    if not size:
-        got = f"prompts that fill max_length = {max_length}"
-        raise TrainingError(Problem("bits per byte", "room for a response", got, "Raise max_length."))
+    encoded, size = _cut(tokenizer, examples, max_prompt, max_length)
     workspace, nats = Workspace(), 0.0
-    for seen in _views(model, [one for one in encoded if len(one.targets)]):
+    for seen in _views(model, encoded):
         nats += vocabulary_losses(seen.flat_states, seen.head, seen.targets, workspace).nll.item()
     return nats / math.log(2) / size
 
@@ -87,17 +83,27 @@ def fitted_bits_per_byte(
     """`bits_per_byte` at a temperature that every second example fits for the others.
 
     Raises:
-        TrainingError: a prompt is empty.
+        TrainingError: a prompt is empty, or none leaves room for a response.
     """
-    encoded = [tokenize(example, tokenizer, max_prompt=max_prompt, max_length=max_length) for example in examples]
-    sizes = [_spelt(e.output, one, tokenizer) for e, one in zip(examples, encoded, strict=True)]
-    nats = np.stack([_nats(model, [one for one in encoded[half::2] if len(one.targets)]) for half in range(2)])
-    total = sum(sizes)
-    if not all(nats[:, 0]):
+    encoded, size = _cut(tokenizer, examples, max_prompt, max_length)
+    if len(encoded) < 2:
         return Fitted()
+    nats = np.stack([_nats(model, encoded[half::2]) for half in range(2)])
     chosen = [_best(nats[1 - half]) for half in range(2)]
     found = sum(float(_curve(nats[half])(at)) for half, at in enumerate(chosen))
-    return Fitted(found / math.log(2) / total, float(np.exp(np.mean(chosen))))
+    return Fitted(found / math.log(2) / size, float(np.exp(np.mean(chosen))))
+
+
+def _cut(
+    tokenizer: Tokenizer, examples: Sequence[Example], max_prompt: int, max_length: int
+) -> tuple[list[Encoded], int]:
+    """Examples that leave room for a response, in tokens, and the bytes that all of these responses' tokens spell."""
+    encoded = [tokenize(example, tokenizer, max_prompt=max_prompt, max_length=max_length) for example in examples]
+    size = sum(_spelt(e.output, one, tokenizer) for e, one in zip(examples, encoded, strict=True))
+    if not size:
+        got = f"prompts that fill max_length = {max_length}"
+        raise TrainingError(Problem("bits per byte", "room for a response", got, "Raise max_length."))
+    return [one for one in encoded if len(one.targets)], size
 
 
 def _nats(model: Any, encoded: Sequence[Encoded]) -> Float[np.ndarray, " temperatures"]:

@@ -13,6 +13,7 @@ import pytest
 from trainer_runs import environment
 
 from probe.errors import OutputError, Problem, TrainingError
+from probe.output.locks import LOCK
 from probe.training.stages import NOTE, TROUBLE, Outcome, Stage, Store
 
 
@@ -63,7 +64,7 @@ def run(store: Store, stages: list[Stage]) -> dict[str, str]:
 
 def files(directory: Path) -> dict[str, tuple[bytes, int, int]]:
     """Content, time and number of each file but the lock."""
-    found = (file for file in directory.rglob("*") if file.is_file() and file.name != ".lock")
+    found = (file for file in directory.rglob("*") if file.is_file() and file.name != LOCK)
     return {str(f.relative_to(directory)): (f.read_bytes(), f.stat().st_mtime_ns, f.stat().st_ino) for f in found}
 
 
@@ -226,7 +227,7 @@ def test_a_second_run_in_the_same_directory_is_refused(works: Works, store: Stor
     other = Store(store.directory)
     with store.held():
         with (
-            pytest.raises(TrainingError, match=r"expected one run at a time; got another at work.*another directory"),
+            pytest.raises(OutputError, match=r"expected one run at a time; got another at work.*another directory"),
             other.held(),
         ):
             raise AssertionError("two are in")
@@ -246,7 +247,7 @@ def test_another_process_is_refused_and_a_killed_one_leaves_no_lock(works: Works
     assert other.stdout is not None
     assert other.stdout.readline() == "in\n"
     try:
-        with pytest.raises(TrainingError, match="another at work"), store.held():
+        with pytest.raises(OutputError, match="another at work"), store.held():
             raise AssertionError("two are in")
     finally:
         other.kill()

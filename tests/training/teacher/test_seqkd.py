@@ -231,7 +231,7 @@ def test_a_directory_without_a_model_and_a_place_that_is_a_file_are_refused(
     assert "a causal language model" in capsys.readouterr().err
     (tmp_path / "file").touch()
     assert seqkd(monkeypatch, *arguments(place, tmp_path / "file" / "out")) == 2
-    assert "a directory to write to" in capsys.readouterr().err
+    assert "a place to write to" in capsys.readouterr().err
 
 
 def test_settings_that_made_nothing_can_be_mended(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

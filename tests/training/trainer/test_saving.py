@@ -5,7 +5,6 @@ import os
 import shutil
 import string
 import subprocess
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -344,14 +343,6 @@ def test_a_run_kept_by_rouge_writes_it_and_keeps_the_checkpoint_that_has_most(pl
 
 
 # A full disk
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    scratch = tmp_path_factory.mktemp("server")
-    server = Server(scratch, scratch / "cache")
-    yield server
-    server.stop()
 
 
 @pytest.fixture(scope="module")

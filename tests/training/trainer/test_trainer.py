@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -66,14 +65,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directories = [str(place / side) for side in ("student", "teacher")]
     assert map_vocabularies([*directories, "--out", str(place / "map.json"), "--workers", "1"]) == 0
     return place
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    scratch = tmp_path_factory.mktemp("server")
-    server = Server(scratch, scratch / "cache")
-    yield server
-    server.stop()
 
 
 def parts_of(place: Path, method: Method, **objective: Any) -> dict[str, dict[str, Any]]:
