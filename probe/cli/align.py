@@ -63,8 +63,8 @@ def parser() -> ArgumentParser:
         "--pairs",
         type=Path,
         metavar="FILE",
-        help="gold file (.tsv); default: the bundled one. Of tokenizers that it has no rows for, its texts are linked "
-        "by rule",
+        help="gold file (.tsv); default: the bundled one. For tokenizers without rows in it, its texts are linked by "
+        "rule",
     )
     texts.add_argument(
         "--texts",

@@ -33,7 +33,8 @@ def parser() -> ArgumentParser:
         "--texts",
         type=Path,
         metavar="FILE",
-        help="any sentences, one on each line; values that need gold links are left out",
+        help="texts of your own, one a line, or the field output of a .jsonl file; values that need gold links are "
+        "left out",
     )
     add_checkpoints(parser)
     parser.add_argument(

@@ -30,9 +30,7 @@ def parser() -> ArgumentParser:
     parser.add_argument(
         "--seeds", type=int, nargs="+", metavar="N", help="seeds of training; default: those of the recipe"
     )
-    parser.add_argument(
-        "--pairs", type=Path, default=Path("alignments/gold.tsv"), help="gold file; default %(default)s"
-    )
+    parser.add_argument("--pairs", type=Path, metavar="FILE", help="gold file (.tsv); default: the bundled one")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to write; default runs/reproduce-NAME")
     return with_version(parser)
 
@@ -47,6 +45,7 @@ def _reproduce(arguments: Namespace) -> int:
 
     require_train()
     quiet_transformers()
+    from probe.models.sources import bundled_gold
     from probe.output.files import check_directory, replacing_file, sweep
     from probe.training.evaluation.report import latex
     from probe.training.recipe import read_recipe
@@ -63,7 +62,7 @@ def _reproduce(arguments: Namespace) -> int:
     out: Path = arguments.out or Path("runs") / f"reproduce-{recipe.name}"
     check_directory(out)
     store = Store(out / "stages")
-    plan = Planner(as_run(recipe, chosen), arguments.pairs, store).plan(
+    plan = Planner(as_run(recipe, chosen), arguments.pairs or bundled_gold(), store).plan(
         chosen, list(dict.fromkeys(recipe.reproduction.seeds))
     )
     with store.held():

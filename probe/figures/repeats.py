@@ -28,7 +28,7 @@ REFERENCES = {"equal weights": uniform, "bigram ceiling": bigram}
 
 
 MASS, MISPLACED = "mass", "misplaced"
-LABELS = {MASS: "elsewhere / all", MISPLACED: "elsewhere / (it + sure)"}
+LABELS = {MASS: "of all mass", MISPLACED: "of it and sure links"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class Repeats:
             for one, (name, label) in zip(axes, LABELS.items(), strict=True):
                 _panel(one, self, name, names)
                 one.set_title(label, fontsize=TICK)
-            axes[0].set_ylabel("share of the mass, %")
+            axes[0].set_ylabel("mass on the same\ntoken elsewhere, %")
             figure.supxlabel("occurrences of the token in the sentence", fontsize=LABEL)
             legend_above(figure, axes[0], 2)
         return figure

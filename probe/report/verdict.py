@@ -22,7 +22,7 @@ NAMES = {
     "diagonal": "position alone",
     "lexical": "equal spelling",
     "target-only": "the best of target tokens",
-    "bigram": "the best of any query",
+    "bigram": "the best a query can reach",
 }
 """The methods in words that need no legend."""
 TOP_1 = METRICS.index("top-1")
@@ -60,17 +60,18 @@ def verdict(report: ProbeReport) -> list[str]:
 
 
 def _lead(sides: Mapping[str, Side]) -> str:
-    """The answer: chance, rules without training, or better than both."""
-    floors, baselines = ([sides[one] for one in group if one in sides] for group in (FLOORS, BASELINES))
-    if any(one != "above" for one in floors):
+    """The answer: no better than chance, better than rules that need no training, or in between."""
+    if any(sides[one] != "above" for one in FLOORS if one in sides):
         return "does not align: it is no better than chance."
+    baselines = [one for one in BASELINES if one in sides]
     if not baselines:
         return "aligns better than chance."
-    if all(one == "above" for one in baselines):
-        return "aligns better than position or spelling alone."
-    if all(one == "below" for one in baselines):
-        return "aligns better than chance, but worse than position or spelling alone, without training."
-    return "aligns better than chance, but no better than a rule without training."
+    unbeaten = [one for one in baselines if sides[one] != "above"]
+    if not unbeaten:
+        return f"aligns better than {' and '.join(NAMES[one] for one in baselines)}."
+    if all(sides[one] == "below" for one in baselines):
+        return f"aligns better than chance, but worse than {' and '.join(NAMES[one] for one in baselines)}."
+    return f"aligns better than chance, but no better than {' or '.join(NAMES[one] for one in unbeaten)}."
 
 
 def _against(report: ProbeReport, own: Estimate, sides: Mapping[str, Side]) -> str:

@@ -57,9 +57,9 @@ def test_only_an_interval_without_zero_tells_two_apart(difference: Estimate, whe
     ("method", "factor", "lead"),
     [
         ("uniform", 1.0, "demo does not align: it is no better than chance."),
-        ("diagonal", 0.5, "demo aligns better than chance, but worse than position or spelling alone"),
-        ("diagonal", 1.0, "demo aligns better than chance, but no better than a rule without training."),
-        ("bigram", 1.0, "demo aligns better than position or spelling alone."),
+        ("diagonal", 0.5, "demo aligns better than chance, but worse than position alone and equal spelling."),
+        ("diagonal", 1.0, "demo aligns better than chance, but no better than position alone or equal spelling."),
+        ("bigram", 1.0, "demo aligns better than position alone and equal spelling."),
     ],
 )
 def test_the_first_sentence_is_the_answer(report: ProbeReport, method: str, factor: float, lead: str):
@@ -70,7 +70,7 @@ def test_the_figures_of_the_verdict_are_those_of_the_report(report: ProbeReport)
     text = " ".join(verdict(report))
     assert "Top-1 is 43.3 % [36.8, 50.4]: above an untrained query (3.8) and equal weights (3.4)" in text
     assert "not distinguishable from position alone (43.3) and equal spelling (48.1)" in text
-    assert "44.7 [40.8, 48.0] points below the best of any query (88.1)" in text
+    assert "44.7 [40.8, 48.0] points below the best a query can reach (88.1)" in text
     assert "Weakest kind of token: part of a character, 7.6 % [3.6, 17.3]." in text
     assert len(verdict(report)) <= 5
 
@@ -88,7 +88,7 @@ def test_methods_that_were_not_scored_are_not_named(report: ProbeReport):
     told = " ".join(verdict(alone))
     assert told.startswith("demo aligns better than chance. ")
     assert "position" not in told
-    assert "best of any query" not in told
+    assert "a query can reach" not in told
 
 
 def test_of_several_the_highest_is_named_and_the_others_set_against_it(report: ProbeReport):
