@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from probe.cli.align_checks import check_functional, check_outputs, labels_of
+from probe.cli.align_checks import check_against, check_functional, check_outputs, labels_of
 from probe.cli.run import add_checkpoints, new_console, overrides, run, with_version
 
 if TYPE_CHECKING:
@@ -166,6 +166,7 @@ def _align(arguments: Namespace) -> None:
     from probe.cli.align_outputs import compare, print_found, write
 
     labels = labels_of(arguments)
+    check_against(arguments)
     check_functional(arguments)
     check_outputs(arguments)
     source = _texts(arguments.texts) if arguments.texts else _gold(arguments.pairs)

@@ -33,6 +33,19 @@ def labels_of(arguments: Namespace) -> dict[str, str | None]:
     return labels
 
 
+def check_against(arguments: Namespace) -> None:
+    """Check that the method of --against is known, and score it where --methods leaves it out.
+
+    Raises:
+        MapError: it is not known.
+    """
+    from probe.alignment.methods import chosen_references
+
+    if arguments.against:
+        chosen_references([arguments.against])
+        arguments.methods = arguments.methods and list(dict.fromkeys([*arguments.methods, arguments.against]))
+
+
 def check_functional(arguments: Namespace) -> None:
     """Check --functional: it needs torch and a checkpoint, --refit-on needs it, and its file holds one checkpoint.
 

@@ -211,6 +211,10 @@ def test_sections_are_printed_on_demand(capsys: pytest.CaptureFixture[str]):
     assert main(["--pairs", str(GOLD), "--against", "diagonal"]) == 0
     out = capsys.readouterr().out
     assert out.count("cma − it") == len(GROUPED)
+    assert main(["--pairs", str(GOLD), "--against", "diagonal", "--methods", "uniform", "--by", "token"]) == 0
+    assert "cma − it" in capsys.readouterr().out
+    assert main(["--pairs", "nowhere", "--against", "diagonale"]) == 2
+    assert "diagonale" in capsys.readouterr().err
     assert main(["--pairs", str(GOLD), "--by", "all", "--explain", "--methods", "lexical"]) == 0
     out = capsys.readouterr().out
     assert all(title in out for title in ("phenomenon", "hard links", "backward", "mass, %"))
