@@ -115,20 +115,9 @@ def published_loss(
     with torch.no_grad():
         other = teacher(batch.teacher_input_ids, attention_mask=batch.teacher_attention_mask, output_hidden_states=True)
 
-    # What is matched are pairs of a token and the next one. Neither embedding table learns from the matching.
-    token, following = _embedded(student, batch.input_ids, batch.labels, mask)
-    teacher_token, teacher_following = _embedded(teacher, batch.teacher_input_ids, batch.teacher_labels, teacher_mask)
-    query = projectors[QUERY](torch.cat([token, following], dim=-1))
-    key = torch.cat([teacher_token, teacher_following], dim=-1)
-    # Each is brought to unit deviation over the whole batch, pads included.
-    key = key / key.std()
-    target = teacher_following / teacher_following.std()
+    align, target = _scores(student, teacher, projectors[QUERY], batch)
     teacher_hidden = other.hidden_states[-1]
     teacher_hidden = teacher_hidden / teacher_hidden.std()
-
-    align = query @ key.transpose(1, 2) / math.sqrt(key.shape[-1])
-    both = mask[:, :, None].float() * teacher_mask[:, None, :].float()
-    align = align + (1 - both) * -1e5
 
     t2s_hidden = align.softmax(-1) @ projectors[T2S](teacher_hidden + target)
     t2s_logits = t2s_hidden @ student.get_output_embeddings().weight.detach().T
@@ -155,6 +144,23 @@ def published_loss(
         "max_t2s_prob": t2s_probability / count,
         "s2t_acc": s2t_hits / teacher_mask.sum(),
     }
+
+
+def _scores(
+    student: PreTrainedModel, teacher: PreTrainedModel, project: nn.Module, batch: PaddedBatch
+) -> tuple[Float[Tensor, "batch student_positions teacher_positions"], Float[Tensor, "batch teacher_positions width"]]:
+    """Scores of the attention before the softmax, and the embeddings of the teacher's targets that its values hold."""
+    mask, teacher_mask = batch.labels != IGNORED, batch.teacher_labels != IGNORED
+    # What is matched are pairs of a token and the next one. Neither embedding table learns from the matching.
+    token, following = _embedded(student, batch.input_ids, batch.labels, mask)
+    teacher_token, teacher_following = _embedded(teacher, batch.teacher_input_ids, batch.teacher_labels, teacher_mask)
+    query = project(torch.cat([token, following], dim=-1))
+    key = torch.cat([teacher_token, teacher_following], dim=-1)
+    # Each is brought to unit deviation over the whole batch, pads included.
+    key = key / key.std()
+    align = query @ key.transpose(1, 2) / math.sqrt(key.shape[-1])
+    both = mask[:, :, None].float() * teacher_mask[:, None, :].float()
+    return align + (1 - both) * -1e5, teacher_following / teacher_following.std()
 
 
 def _cross_entropy(
