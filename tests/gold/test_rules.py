@@ -11,7 +11,7 @@ from tokenizers import models, normalizers, pre_tokenizers
 from probe.cli.align import main
 from probe.errors import PairsError
 from probe.gold.by_rule import read_texts, rows_by_rule
-from probe.gold.pairs import read_pairs
+from probe.gold.pairs import read_pairs, write_pairs
 from probe.gold.rows import Links
 from probe.gold.rules import rule_links
 from probe.models.sources import bundled_dir, bundled_gold
@@ -122,9 +122,12 @@ def test_without_pairs_the_bundled_gold_is_taken(
 def test_other_tokenizers_are_probed_by_rule(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     save_teacher(tmp_path)
     run = str(dskd_run(tmp_path))
-    assert main(["--checkpoint", run, "--methods", "lexical,diagonal", "--key-scale", "0.1"]) == 0
+    gold = read_pairs(GOLD)
+    write_pairs(tmp_path / "few.tsv", gold.rows[::40], gold.comments)
+    options = ["--pairs", str(tmp_path / "few.tsv"), "--methods", "lexical,diagonal", "--key-scale", "0.1"]
+    assert main(["--checkpoint", run, *options]) == 0
     out = capsys.readouterr().out
-    assert "bundled gold.tsv, linked by rule: " in out
+    assert "few.tsv, linked by rule: 10 sentences" in out
     (tmp_path / "texts.txt").write_text("\n".join([*TEXTS.values(), TEXTS["a"]]), encoding="utf-8")
     page = tmp_path / "page.html"
     options = ["--texts", str(tmp_path / "texts.txt"), "--key-scale", "0.1", "--html", str(page)]

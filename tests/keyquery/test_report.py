@@ -249,7 +249,7 @@ def test_the_command_takes_a_text_a_line(tmp_path: Path, capsys: pytest.CaptureF
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"one\ntwo\n", "at least 10 of them; got 2"), (b"\xff\n", "a text file in UTF-8"), (None, "No such file")],
+    [(b"one\ntwo\n", "at least 10 of them; got 2"), (b"\xff\n", "texts in UTF-8"), (None, "No such file")],
 )
 def test_sentences_that_cannot_be_used_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes | None, message: str
