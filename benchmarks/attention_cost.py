@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM
 
-from probe.checkpoints.find import find_checkpoint
+from probe.checkpoints.loading import load
 from probe.gold.pairs import read_pairs
 from probe.models.sources import cache_dir
 
@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--row", default="sg-003")
     wanted = parser.parse_args().row
     row = next(row for row in read_pairs(GOLD).rows if row.id == wanted)
-    opened = find_checkpoint("smollm2-gemma3-projectors")
+    opened = load("smollm2-gemma3-projectors")
     attention = median_seconds(lambda: opened.map(row.student, row.teacher), 200)
 
     models = [

@@ -19,7 +19,7 @@ import numpy as np
 from startup import measure as measure_command
 
 from probe.alignment.fitting import fitting_rows
-from probe.checkpoints.find import find_checkpoint
+from probe.checkpoints.loading import load
 from probe.gold.pairs import read_pairs
 from probe.keyquery.classifier import held_out_auc
 from probe.keyquery.clouds import Cloud, Clouds
@@ -67,8 +67,8 @@ def parts(both: Clouds, settings: Settings) -> dict[str, Callable[[], object]]:
 
 def lines(checkpoint: str, tokens: int) -> str:
     """Lines of 6 to 24 words with so many student tokens, end of sequence included."""
-    opened = find_checkpoint(checkpoint)
-    rows = fitting_rows(opened, read_pairs(GOLD), GOLD)
+    opened = load(checkpoint)
+    rows = fitting_rows(opened, read_pairs(GOLD))
     words = np.array([word for row in rows for word in row.text.split()], dtype=object)
     rng = np.random.default_rng(0)
     made: list[str] = []

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from startup import measure
 
-from probe.checkpoints.find import find_checkpoint
+from probe.checkpoints.loading import load
 from probe.chunks import content_mask
 from probe.gold.pairs import read_pairs, write_pairs
 from probe.gold.rows import GoldRow
@@ -25,7 +25,7 @@ METHODS = "diagonal,lexical,bigram"
 
 def synthetic_rows(count: int) -> list[GoldRow]:
     """Rows of 8 to 24 words."""
-    opened = find_checkpoint("demo")
+    opened = load("demo")
     words = sorted({word for row in read_pairs(GOLD).rows for word in row.text.split() if word.isascii()})
     rng = np.random.default_rng(0)
     rows: list[GoldRow] = []

@@ -1,61 +1,74 @@
 """Compare cross-model attention with annotated links between the tokens of two tokenizers.
 
     >>> import probe
-    >>> opened = probe.find_checkpoint("demo")
-    >>> student, teacher = opened.tokenize("Return the path of the file.")
-    >>> opened.map(student, teacher).weights.shape
-    (8, 8)
+    >>> opened = probe.load("demo")
+    >>> opened.map("Return the path of the file.")
+    <AttentionMap cma, 7 student × 7 teacher tokens: 'Return the path of the file.'>
+    >>> probe.align(opened)["cma"].top1
+    0.433 [0.368, 0.504]
 
 Importing this package is fast: each name is loaded on its first use. None of them needs torch.
 """
 
+import difflib
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from probe.alignment.align import align_pairs
+    from probe.alignment.align import align
     from probe.alignment.fitting import fitting_rows
+    from probe.alignment.linking import link
     from probe.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-    from probe.checkpoints.find import find_checkpoint
+    from probe.checkpoints.loading import load
     from probe.checkpoints.opened import OpenCheckpoint
     from probe.chunks import shared_chunks
-    from probe.errors import ProbeError
+    from probe.errors import ArgumentError, ProbeError
+    from probe.figures.plot import plot
     from probe.gold.drafts import blank_pairs
     from probe.gold.pairs import GoldFile, read_pairs, write_pairs
     from probe.gold.rows import GoldRow
+    from probe.keyquery.analyse import key_query
     from probe.maps import AttentionMap
     from probe.models.embeddings import EmbeddingTable, open_table
-    from probe.plots.heatmaps.heatmap import heatmap, save_heatmap
+    from probe.plots.heatmaps.heatmap import Look, heatmap, save_heatmap
+    from probe.plots.saving import save_figure
     from probe.report.document import load_report, load_reports, save_report
-    from probe.report.values import ProbeReport
+    from probe.report.report import ProbeReport
     from probe.tokens import TokenizedText
     from probe.widgets.opening import annotate, explore
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "ArgumentError": "errors",
     "AttentionMap": "maps",
     "Checkpoint": "checkpoints.checkpoint",
     "EmbeddingTable": "models.embeddings",
     "GoldFile": "gold.pairs",
     "GoldRow": "gold.rows",
+    "Look": "plots.heatmaps.heatmap",
     "OpenCheckpoint": "checkpoints.opened",
     "ProbeError": "errors",
-    "ProbeReport": "report.values",
+    "ProbeReport": "report.report",
     "TokenizedText": "tokens",
-    "align_pairs": "alignment.align",
+    "align": "alignment.align",
     "annotate": "widgets.opening",
     "blank_pairs": "gold.drafts",
     "explore": "widgets.opening",
-    "find_checkpoint": "checkpoints.find",
     "fitting_rows": "alignment.fitting",
     "heatmap": "plots.heatmaps.heatmap",
+    "key_query": "keyquery.analyse",
+    "link": "alignment.linking",
+    "load": "checkpoints.loading",
     "load_checkpoint": "checkpoints.checkpoint",
     "load_report": "report.document",
     "load_reports": "report.document",
     "open_table": "models.embeddings",
+    "plot": "figures.plot",
     "read_pairs": "gold.pairs",
     "save_checkpoint": "checkpoints.checkpoint",
+    "save_figure": "plots.saving",
     "save_heatmap": "plots.heatmaps.heatmap",
     "save_report": "report.document",
     "shared_chunks": "chunks",
@@ -63,28 +76,34 @@ _HOMES = {
 }
 
 __all__ = [
+    "ArgumentError",
     "AttentionMap",
     "Checkpoint",
     "EmbeddingTable",
     "GoldFile",
     "GoldRow",
+    "Look",
     "OpenCheckpoint",
     "ProbeError",
     "ProbeReport",
     "TokenizedText",
-    "align_pairs",
+    "align",
     "annotate",
     "blank_pairs",
     "explore",
-    "find_checkpoint",
     "fitting_rows",
     "heatmap",
+    "key_query",
+    "link",
+    "load",
     "load_checkpoint",
     "load_report",
     "load_reports",
     "open_table",
+    "plot",
     "read_pairs",
     "save_checkpoint",
+    "save_figure",
     "save_heatmap",
     "save_report",
     "shared_chunks",
@@ -94,9 +113,15 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
-        raise AttributeError(f"module 'probe' has no attribute {name!r}")
+        close = difflib.get_close_matches(name, __all__, n=1)
+        hint = f"; it has probe.{close[0]}" if close else ""
+        raise AttributeError(f"module 'probe' has no attribute {name!r}{hint}")
     return getattr(import_module(f"probe.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:
     return __all__
+
+
+if "IPython" in sys.modules:  # in a notebook, maps, reports, rows and checkpoints show a table and a picture
+    import_module("probe.plots.displays").register()

@@ -10,6 +10,7 @@ ProbeError                 base; commands print it and exit with code 2
 ├── OutputError            a file that cannot be written
 ├── ReportError            a saved report that cannot be read
 ├── TrainingError          training data, settings or state
+├── ArgumentError          an argument of the Python API that is not what the function takes; a TypeError too
 └── MissingExtraError      a package that one of the extras installs
 """
 
@@ -106,6 +107,26 @@ class ReportError(ProbeError):
 
 class TrainingError(ProbeError):
     """Training data, settings or a saved training state cannot be used."""
+
+
+class ArgumentError(ProbeError, TypeError):
+    """An argument is not what the function takes.
+
+    Example:
+        >>> import probe
+        >>> try:
+        ...     probe.load("demo").map(None)
+        ... except probe.ArgumentError as error:
+        ...     print(error)
+        map: expected a sentence or a gold row; got None. Write map("The cat sat.").
+    """
+
+    @classmethod
+    def of(cls, where: str, expected: str, got: object, remedy: str) -> "ArgumentError":
+        """The error for a value, of which the message gives the type and the beginning."""
+        shown = repr(got)
+        given = shown if got is None else f"{type(got).__name__} {shown[:60]}{'…' if len(shown) > 60 else ''}"
+        return cls(Problem(where, expected, given, remedy))
 
 
 class MissingExtraError(ProbeError):

@@ -3,15 +3,19 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from jaxtyping import Float
 
 from probe.errors import MapError, Problem, TokenError
 from probe.output.files import replacing_file
+from probe.output.frames import data_frame
 from probe.output.reading import MOST_BYTES, Wanted, opened, parse_json, reason
-from probe.tokens import EOS_DISPLAY, TokenizedText
+from probe.tokens import EOS_DISPLAY, TokenizedText, beginning
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 _TOLERANCE = 1e-3  # a row of 512 weights in float16 differs by much less
 
@@ -29,12 +33,12 @@ class AttentionMap:
 
     Example:
         >>> import probe
-        >>> opened = probe.find_checkpoint("demo")
-        >>> map_ = opened.map(*opened.tokenize("Return the path of the file."))
+        >>> map_ = probe.load("demo").map("Return the path of the file.")
+        >>> map_
+        <AttentionMap cma, 7 student × 7 teacher tokens: 'Return the path of the file.'>
         >>> map_.weights.shape
         (8, 8)
-        >>> row = map_.student_labels.index("␣path")  # the position that predicts it
-        >>> map_.teacher_labels[map_.weights[row].argmax()]
+        >>> map_.frame().loc["␣path"].idxmax()  # of the position that predicts it
         '␣path'
     """
 
@@ -57,6 +61,23 @@ class AttentionMap:
                 self._refuse(
                     f"{name} that sum to one", f"a sum that differs by {np.abs(values.sum(axis) - 1).max():.3g}"
                 )
+
+    def __repr__(self) -> str:
+        """The method, both numbers of tokens, and the beginning of the sentence."""
+        sizes = f"{len(self.student.tokens)} student × {len(self.teacher.tokens)} teacher tokens"
+        return f"<AttentionMap {self.method}, {sizes}: {beginning(self.student.text)}>"
+
+    def __array__(self, dtype: Any = None, *, copy: bool | None = None) -> np.ndarray:
+        """The weights, so that ``np.asarray(map_)`` gives them."""
+        return np.array(self.weights, dtype=dtype) if copy or dtype is not None else self.weights
+
+    def frame(self) -> "DataFrame":
+        """The weights with the tokens as names of rows and columns; a token that comes again has its name twice.
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        return data_frame(self.weights, index=self.student_labels, columns=self.teacher_labels)
 
     def _refuse(self, expected: str, got: str) -> NoReturn:
         remedy = "Give a row and a column for each token and for the end of sequence, and normalise the weights."

@@ -33,6 +33,15 @@ class Estimate:
         """An estimate of three floats, any of which may be NaN."""
         return cls(known(value), known(low), known(high))
 
+    def __repr__(self) -> str:
+        """The figure and its interval, in three digits."""
+        value = "unknown" if self.value is None else f"{self.value:.3g}"
+        return value if self.low is None or self.high is None else f"{value} [{self.low:.3g}, {self.high:.3g}]"
+
+    def __float__(self) -> float:
+        """The figure; NaN where it is not known."""
+        return as_float(self.value)
+
     def __neg__(self) -> "Estimate":
         """That of the difference the other way round."""
         return Estimate(*(None if end is None else -end for end in (self.value, self.high, self.low)))

@@ -54,6 +54,10 @@ class TokenizedText:
         """
         return cls(text, tuple(Token(p, *span) for p, span in zip(pieces, _spans(text, pieces), strict=True)))
 
+    def __repr__(self) -> str:
+        """The beginning of the sentence, and the number of tokens."""
+        return f"<TokenizedText {beginning(self.text)}, {len(self.tokens)} tokens>"
+
     @property
     def pieces(self) -> tuple[str, ...]:
         """The tokens as pieces of the vocabulary."""
@@ -67,6 +71,11 @@ class TokenizedText:
     def display(self) -> tuple[str, ...]:
         """Each token in readable form: spaces as ``␣``, line breaks and tabs as symbols, single bytes in hex."""
         return tuple(_display(self.surface(i), token.piece) for i, token in enumerate(self.tokens))
+
+
+def beginning(text: str) -> str:
+    """The first forty characters of a sentence in quotes, for a line that names it."""
+    return repr(text if len(text) <= 40 else f"{text[:40]}…")
 
 
 def text_of(surface: bytes) -> str | None:

@@ -339,4 +339,4 @@ def test_a_tokenizer_refuses_half_a_character():
     import probe
 
     with pytest.raises(TokenError, match="half of a surrogate pair"):
-        probe.find_checkpoint("demo").tokenize("a\ud800b")
+        probe.load("demo").tokenize("a\ud800b")

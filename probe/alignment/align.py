@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from probe.alignment.fitting import Scorable, scorable
+from probe.alignment.fitting import Scorable, scorable, scorable_texts
 from probe.alignment.methods import (
     RANDOM_SEEDS,
     MapsOf,
@@ -15,15 +15,19 @@ from probe.alignment.methods import (
     chosen_references,
     linked_rows,
 )
+from probe.checkpoints.loading import load
 from probe.checkpoints.opened import OpenCheckpoint
+from probe.errors import ArgumentError
 from probe.exchange.given_maps import GivenMaps
-from probe.gold.pairs import GoldFile
+from probe.gold.by_rule import read_texts
+from probe.gold.pairs import GoldFile, read_pairs
 from probe.gold.rows import GoldRow
 from probe.maps import AttentionMap
 from probe.models.sources import bundled_gold
-from probe.output.provenance import checkpoint_files, file_sha256, versions
+from probe.output.provenance import checkpoint_files, versions
+from probe.report.report import ProbeReport
 from probe.report.triples import mark_of
-from probe.report.values import BY_RULE, Origin, ProbeReport
+from probe.report.values import Origin
 from probe.scoring.scores import COUNTS, Scores, count, score
 from probe.scoring.sharpness import common_power
 from probe.scoring.truth import Truth
@@ -33,45 +37,71 @@ COMMON_ENTROPY = 0.5
 """Mean entropy, as a share of log m, that maps are brought to where the attention mass of methods is compared."""
 
 
-def align_pairs(
-    open_: OpenCheckpoint, gold: GoldFile, path: Path, methods: Sequence[str] | None = None, command: str = ""
+def align(
+    opened: OpenCheckpoint | str | Path,
+    pairs: GoldFile | str | Path | None = None,
+    *,
+    texts: Sequence[str] | str | Path | None = None,
+    methods: Sequence[str] | None = None,
 ) -> ProbeReport:
     """Score the attention of a checkpoint, its ablations and floors, and the references on the rows that fit it.
 
-    Where no row has the tokens of its tokenizers, the texts of the file are cut by them and linked by rule
-    (`probe.gold.rules`).
+    Where no row has the tokens of its tokenizers, the texts of the file are cut by them and linked by rule.
 
     Args:
-        open_: the checkpoint.
-        gold: annotated rows; those of other tokenizers are counted and left out.
-        path: of the gold file, for messages and for the record.
-        methods: what to score beside the attention (`probe.alignment.methods`); None for all.
-        command: for the record.
+        opened: the checkpoint, or what `load` takes.
+        pairs: annotated rows, or their file; default: those that come with the package. Rows of other tokenizers are
+            counted and left out.
+        texts: your own texts instead, or a file of them as ``probe-align --texts`` takes it, to be linked by rule.
+        methods: what to score beside the attention; default: all.
 
     Raises:
+        CheckpointError: the checkpoint cannot be opened.
         PairsError: a row claims these tokenizers but has other tokens than they produce, or no text can be linked.
         MapError: a method is not known.
 
     Example:
-        >>> from pathlib import Path
         >>> import probe
-        >>> path = Path("alignments/second.tsv")
-        >>> gold = probe.read_pairs(path)
-        >>> report = probe.align_pairs(probe.find_checkpoint("demo"), gold, path, ["diagonal", "lexical"])
-        >>> report.methods  # the first one is probed, and uniform always stands beside it
-        ('cma', 'uniform', 'diagonal', 'lexical')
-        >>> len(report.sentences), report.other_sentences
-        (6, 54)
+        >>> report = probe.align("demo")
+        >>> report
+        <ProbeReport of demo (demo/student ← demo/teacher), bundled gold.tsv: top-1 43.3 % [36.8, 50.4], 43 sentences>
+        >>> report["diagonal"].top1
+        0.433 [0.371, 0.502]
+        >>> print(report.verdict.splitlines()[0])
+        demo is not distinguishable from position alone and equal spelling.
     """
-    return align_rows(open_, scorable(open_, gold, path), path, methods, command)
+    if not isinstance(opened, OpenCheckpoint | str | Path):
+        raise ArgumentError.of("align", "an open checkpoint, or its name", opened, 'Write align(probe.load("demo")).')
+    if isinstance(opened, str | Path):
+        opened = load(opened)
+    if texts is None:
+        return align_rows(opened, scorable(opened, gold_of(pairs)), methods)
+    if pairs is not None:
+        raise ArgumentError.of("align", "pairs or texts", texts, "Leave one of them out.")
+    return align_rows(opened, scorable_texts(opened, read_texts(texts)), methods)
+
+
+def gold_of(pairs: GoldFile | str | Path | None) -> GoldFile:
+    """A gold file, given itself or as its path; None for the one that comes with the package.
+
+    Raises:
+        PairsError: it cannot be read.
+    """
+    if pairs is None:
+        return read_pairs(bundled_gold())
+    if isinstance(pairs, GoldFile):
+        return pairs
+    if not isinstance(pairs, str | Path):
+        remedy = 'Write pairs="my.tsv", or texts=[…] for sentences without links.'
+        raise ArgumentError.of("pairs", "a gold file or its path", pairs, remedy)
+    return read_pairs(pairs)
 
 
 def align_rows(
-    open_: OpenCheckpoint, found: Scorable, path: Path, methods: Sequence[str] | None = None, command: str = ""
+    open_: OpenCheckpoint, found: Scorable, methods: Sequence[str] | None = None, command: str = ""
 ) -> ProbeReport:
-    """The same on given rows; ``path`` is the file that their texts are from."""
+    """The same on given rows; ``command`` is for the record."""
     others, rows = chosen_references(methods), found.rows
-    named = "bundled gold.tsv" if path == bundled_gold() else str(path)
     own = checkpoint_maps(open_, rows, methods)
     checkpoint = open_.checkpoint
     models = (checkpoint.student, checkpoint.teacher)
@@ -86,17 +116,17 @@ def align_rows(
         files=checkpoint_files(checkpoint.path),
         tables=tuple((source.source, source.sha256) for model in models for source in model.sources[:1]),
         random_seeds=RANDOM_SEEDS if own.untrained else (),
-        gold=f"{named}{BY_RULE}" if found.by_rule else named,
-        gold_sha256=found.sha256(path),
+        gold=found.source,
+        gold_sha256=found.sha256,
         **_record(command),
     )
     return _report(origin, rows, found.others, lambda row: own(row) | others(row))
 
 
 def align_maps(
-    given: GivenMaps, gold: GoldFile, path: Path, methods: Sequence[str] | None = None, command: str = ""
+    given: GivenMaps, gold: GoldFile, methods: Sequence[str] | None = None, command: str = ""
 ) -> ProbeReport:
-    """Score maps or links that somebody else made on the rows that they are of; see `align_pairs`."""
+    """Score maps or links that somebody else made on the rows that they are of; see `align`."""
     others = chosen_references(methods)
     rows = [row for row in gold.rows if row.id in given.maps]
     origin = Origin(
@@ -110,8 +140,8 @@ def align_maps(
         files=given.files,
         tables=(),
         random_seeds=(),
-        gold=str(path),
-        gold_sha256=file_sha256(path),
+        gold=gold.name,
+        gold_sha256=gold.sha256,
         **_record(command),
     )
     return _report(

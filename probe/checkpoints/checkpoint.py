@@ -73,7 +73,7 @@ class Checkpoint:
 
     Example:
         >>> import probe
-        >>> checkpoint = probe.find_checkpoint("demo").checkpoint
+        >>> checkpoint = probe.load("demo").checkpoint
         >>> checkpoint.method, checkpoint.criterion, checkpoint.steps
         ('cma', 't2s pre-training', 3000)
         >>> {name: projector.structure for name, projector in checkpoint.projectors.items()}
@@ -126,7 +126,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
     Example:
         >>> import probe
-        >>> path = probe.find_checkpoint("demo").checkpoint.path  # has probe.json and projectors.safetensors
+        >>> path = probe.load("demo").checkpoint.path  # has probe.json and projectors.safetensors
         >>> checkpoint = probe.load_checkpoint(path)
         >>> checkpoint.name, checkpoint.student.width, checkpoint.teacher.width
         ('demo', 96, 128)
@@ -235,7 +235,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path, *, dtype: type[np.floati
         >>> from tempfile import TemporaryDirectory
         >>> import numpy as np
         >>> import probe
-        >>> checkpoint = probe.find_checkpoint("demo").checkpoint
+        >>> checkpoint = probe.load("demo").checkpoint
         >>> with TemporaryDirectory() as place:
         ...     probe.save_checkpoint(checkpoint, Path(place) / "copy", dtype=np.float16)
         ...     sorted(path.name for path in (Path(place) / "copy").iterdir())

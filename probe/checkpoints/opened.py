@@ -9,7 +9,8 @@ from jaxtyping import Float, Int
 from probe.attention import CrossModelAttention, attention_logits, cross_model_attention
 from probe.checkpoints.checkpoint import Checkpoint
 from probe.checkpoints.open_model import OpenModel, open_model
-from probe.errors import CheckpointError, Problem
+from probe.errors import ArgumentError, CheckpointError, Problem
+from probe.gold.rows import GoldRow
 from probe.maps import AttentionMap
 from probe.projectors import Projector, initial_tensors
 from probe.tokens import TokenizedText
@@ -23,13 +24,13 @@ class OpenCheckpoint:
 
     Example:
         >>> import probe
-        >>> opened = probe.find_checkpoint("demo")
+        >>> opened = probe.load("demo")
         >>> student, teacher = opened.tokenize("Return the maximum.")
         >>> student.display()
         ('Return', '␣the', '␣m', 'ax', 'im', 'um', '.')
         >>> teacher.display()
         ('Return', '␣the', '␣maximum', '.')
-        >>> opened.map(student, teacher).weights.shape  # with a row and a column for end of sequence
+        >>> opened.map("Return the maximum.").weights.shape  # with a row and a column for end of sequence
         (8, 5)
     """
 
@@ -37,8 +38,19 @@ class OpenCheckpoint:
     student: OpenModel
     teacher: OpenModel
 
+    def __repr__(self) -> str:
+        """Its name, its method and its two models."""
+        named = f"{self.checkpoint.name}: {self.checkpoint.method}"
+        return f"<OpenCheckpoint {named}, {self.student.source} ← {self.teacher.source}>"
+
     def tokenize(self, text: str) -> Sides:
-        """A sentence in the tokens of both models."""
+        """A sentence in the tokens of both models.
+
+        Raises:
+            ArgumentError: it is no text.
+        """
+        if not isinstance(text, str):
+            raise ArgumentError.of("tokenize", "a text", text, 'Write tokenize("The cat sat.").')
         return self.student.tokenizer.tokenize(text), self.teacher.tokenizer.tokenize(text)
 
     def attend(
@@ -95,10 +107,31 @@ class OpenCheckpoint:
             raise CheckpointError(Problem(where, "weights whose attention is finite", "others", remedy))
         return cross_model_attention(logits[positions[0]][:, positions[1]])
 
-    def map(self, student: TokenizedText, teacher: TokenizedText) -> AttentionMap:
-        """The attention map of one sentence, with the trained query projector."""
+    def map(self, text: str | GoldRow | TokenizedText, teacher: TokenizedText | None = None) -> AttentionMap:
+        """The attention map of one sentence, with the trained query projector.
+
+        Args:
+            text: the sentence, or a gold row, or the sentence in student tokens.
+            teacher: the sentence in teacher tokens, if it is given in student tokens.
+
+        Raises:
+            ArgumentError: these are no sentence.
+        """
+        student, teacher = self._sides(text, teacher)
         (attention,) = self.attend(student, teacher, [self.checkpoint.query])
         return AttentionMap("cma", student, teacher, attention.over_teacher, attention.over_student)
+
+    def _sides(self, text: object, teacher: object) -> Sides:
+        if isinstance(text, TokenizedText) and isinstance(teacher, TokenizedText):
+            return text, teacher
+        if teacher is not None:
+            remedy = 'Both models read the same sentence: write map("The cat sat."), or map(*opened.tokenize(text)).'
+            raise ArgumentError.of("map", "one sentence", (text, teacher), remedy)
+        if isinstance(text, GoldRow):
+            return text.student, text.teacher
+        if not isinstance(text, str):
+            raise ArgumentError.of("map", "a sentence or a gold row", text, 'Write map("The cat sat.").')
+        return self.tokenize(text)
 
     def untrained_query(self, seed: int) -> Projector:
         """An untrained query projector of the same structure."""

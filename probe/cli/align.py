@@ -4,11 +4,12 @@ import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from probe.cli.align_checks import check_against, check_functional, check_outputs, labels_of
-from probe.cli.run import add_checkpoints, new_console, overrides, run, with_version
+from probe.cli.run import add_checkpoints, new_console, opener, run, with_version
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -155,7 +156,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 class _Source:
     """Where rows are from, and how a checkpoint gets its own."""
 
-    path: Path
     texts: list[str]
     rows_of: "Callable[[OpenCheckpoint], Scorable]"
     gold: "GoldFile"
@@ -186,9 +186,8 @@ def _gold(path: Path | None) -> _Source:
     from probe.gold.pairs import read_pairs
     from probe.models.sources import bundled_gold
 
-    named = path or bundled_gold()
-    gold = read_pairs(named)
-    return _Source(named, [row.text for row in gold.rows], lambda opened: scorable(opened, gold, named), gold)
+    gold = read_pairs(path or bundled_gold())
+    return _Source([row.text for row in gold], lambda opened: scorable(opened, gold), gold)
 
 
 def _texts(path: Path) -> _Source:
@@ -197,7 +196,7 @@ def _texts(path: Path) -> _Source:
     from probe.gold.pairs import GoldFile
 
     texts = read_texts(path)
-    return _Source(path, list(texts.values()), lambda opened: scorable_texts(opened, texts), GoldFile((), ()))
+    return _Source(list(texts.by_id.values()), partial(scorable_texts, texts=texts), GoldFile((), (), path=path))
 
 
 def _scored(arguments: Namespace, names: Sequence[str], source: _Source) -> "Iterator[tuple[str, Scored]]":
@@ -205,7 +204,6 @@ def _scored(arguments: Namespace, names: Sequence[str], source: _Source) -> "Ite
     import shlex
 
     from probe.alignment.align import align_maps, align_rows
-    from probe.checkpoints.find import find_checkpoint
     from probe.cli.align_outputs import Scored
     from probe.exchange.given_maps import given_maps
 
@@ -215,17 +213,17 @@ def _scored(arguments: Namespace, names: Sequence[str], source: _Source) -> "Ite
         return tuple((row, map_of(row)) for row in sorted(rows, key=lambda row: row.id))
 
     command = shlex.join(["probe-align", *(sys.argv[1:] if sys.argv[0].endswith("probe-align") else [])])
-    given = overrides(arguments)
+    opened_as = opener(arguments, source.texts)
     for name in names or ([] if arguments.maps else ["demo"]):
-        opened = find_checkpoint(name, given, source.texts)
+        opened = opened_as(name)
         found = source.rows_of(opened)
-        report = align_rows(opened, found, source.path, arguments.methods, command)
-        shown = drawn(found.rows, lambda row, opened=opened: opened.map(row.student, row.teacher))
+        report = align_rows(opened, found, arguments.methods, command)
+        shown = drawn(found.rows, opened.map)
         # Two embedding tables may take a gigabyte, so keep them only for the functional probe.
         yield name, Scored(report, shown, None if arguments.functional is None else opened)
     for path in arguments.maps:
-        maps = given_maps(path, source.gold, source.path)
-        report = align_maps(maps, source.gold, source.path, arguments.methods, command)
+        maps = given_maps(path, source.gold)
+        report = align_maps(maps, source.gold, arguments.methods, command)
         rows = [row for row in source.gold.rows if row.id in maps.maps]
         yield str(path), Scored(report, drawn(rows, lambda row, maps=maps: maps.maps[row.id]))
 
@@ -233,8 +231,7 @@ def _scored(arguments: Namespace, names: Sequence[str], source: _Source) -> "Ite
 def _print_functional(console: "Console", arguments: Namespace, opened: "OpenCheckpoint", source: _Source) -> None:
     from probe.functional.command import print_functional
 
-    rows = list(source.rows_of(opened).rows)
-    print_functional(console, opened, rows, source.path, arguments.functional, arguments.refit_on)
+    print_functional(console, opened, source.rows_of(opened), arguments.functional, arguments.refit_on)
 
 
 def _directory(text: str) -> Path:

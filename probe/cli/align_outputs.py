@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from probe.gold.rows import GoldRow
     from probe.maps import AttentionMap
     from probe.plots.report_page.compared import Compared
-    from probe.report.values import ProbeReport
+    from probe.report.values import Findings
 
     Drawable = tuple[GoldRow, AttentionMap]
-    Reports = Mapping[str, ProbeReport]
+    Reports = Mapping[str, Findings]
     Labels = Mapping[str, str | None]
 
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Scored:
     """A report, with the maps to draw and the open checkpoint."""
 
-    report: "ProbeReport"
+    report: "Findings"
     drawn: "tuple[Drawable, ...]"
     """The rows and their maps; empty if nothing is drawn or saved."""
     opened: "OpenCheckpoint | None" = None
@@ -42,7 +42,7 @@ def compare(reports: "Reports", labels: "Labels", *, every_two: bool) -> "Compar
     from probe.report.steps import by_steps
 
     if any(labels.values()):
-        seeds: dict[str, dict[str, ProbeReport]] = {}
+        seeds: dict[str, dict[str, Findings]] = {}
         for name, label in labels.items():
             seeds.setdefault(label or name, {})[name] = reports[name]
         return Compared(methods=compare_methods(seeds))
@@ -171,7 +171,7 @@ def _write_reports(arguments: Namespace, scored: Mapping[str, Scored], compared:
         from dataclasses import fields
 
         from probe.report import document
-        from probe.report.comparison import to_json
+        from probe.report.several import to_json
 
         found = {field.name: getattr(compared, field.name) for field in fields(compared)}
         return to_json(reports, found) if len(reports) > 1 else document.to_json(*reports.values())

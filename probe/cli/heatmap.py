@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from probe.cli.run import add_checkpoints, overrides, run, with_version
+from probe.cli.run import add_checkpoints, opener, run, with_version
 
 if TYPE_CHECKING:
     from probe.gold.rows import GoldRow
@@ -36,7 +36,10 @@ def parser() -> ArgumentParser:
         formatter_class=RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "text", nargs="?", metavar="SENTENCE", help="any sentence, in quotes; or use --pairs and --row instead"
+        "text",
+        nargs="?",
+        metavar="SENTENCE",
+        help="any sentence, in quotes, or - to read it from stdin; or use --pairs and --row instead",
     )
     parser.add_argument("others", nargs="*", help=SUPPRESS)  # the words of a sentence without quotes, to say so
     add_checkpoints(parser)
@@ -103,14 +106,15 @@ def _heatmap(arguments: Namespace) -> None:
     from probe.gold.pairs import read_pairs
     from probe.plots.heatmaps.panels import visible
 
-    _check_text(arguments.text, arguments.others)
     _check(arguments)
+    if arguments.text == "-":
+        arguments.text = _from_stdin()
+    _check_text(arguments.text, arguments.others)
     rows = read_pairs(arguments.pairs).rows if arguments.pairs else ()
     gold = _row(rows, arguments) if arguments.row is not None else None
-    given = overrides(arguments)
     text = gold.text if gold else _readable(arguments.text)
     check = partial(visible, window=arguments.window)
-    maps, gold = maps_of_text(text, arguments.checkpoint or ["demo"], given, rows, gold, check)
+    maps, gold = maps_of_text(text, arguments.checkpoint or ["demo"], opener(arguments), rows, gold, check)
     options: dict[str, Any] = {"gold": gold, "difference": arguments.difference}
     common: dict[str, Any] = {"scale": arguments.scale or "linear", "window": arguments.window, "dark": arguments.dark}
     if arguments.out.suffix == ".html":
@@ -123,6 +127,16 @@ def _heatmap(arguments: Namespace) -> None:
         look = Look(**common, marginals=arguments.marginals, venue=arguments.venue, fonts=tuple(arguments.font or ()))
         save_heatmap(maps, arguments.out, **options, look=look, dpi=arguments.dpi or 200)
     print(arguments.out)
+
+
+def _from_stdin() -> str:
+    from probe.errors import PairsError, Problem
+
+    try:
+        return sys.stdin.buffer.read().decode().removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError as error:
+        got = f"byte 0x{error.object[error.start]:02X}"
+        raise PairsError(Problem("stdin", "a sentence in UTF-8", got, "Convert it to UTF-8.")) from error
 
 
 def _check_text(text: str | None, others: list[str]) -> None:

@@ -2,15 +2,10 @@
 
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from probe.cli.run import add_checkpoints, new_console, overrides, run, with_version
-
-if TYPE_CHECKING:
-    from probe.keyquery.values import Analysis, Settings
-
+from probe.cli.run import add_checkpoints, new_console, opener, run, with_version
 
 EXAMPLES = """examples:
   probe-keyquery --pairs alignments/gold.tsv
@@ -27,8 +22,8 @@ def parser() -> ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=RawDescriptionHelpFormatter,
     )
-    texts = parser.add_mutually_exclusive_group(required=True)
-    texts.add_argument("--pairs", type=Path, metavar="FILE", help="gold file (.tsv)")
+    texts = parser.add_mutually_exclusive_group()
+    texts.add_argument("--pairs", type=Path, metavar="FILE", help="gold file (.tsv); default: the bundled one")
     texts.add_argument(
         "--texts",
         type=Path,
@@ -75,59 +70,31 @@ def _analyse(arguments: Namespace) -> None:
 
     from rich.console import Console
 
-    from probe.keyquery.report import PACKAGES, KeyQueryReport
+    from probe.alignment.align import gold_of
+    from probe.gold.by_rule import read_texts
+    from probe.keyquery.analyse import key_query
     from probe.keyquery.tables import sections
     from probe.keyquery.values import Settings
     from probe.output.documents import packed
     from probe.output.files import check_place, replacing_file
-    from probe.output.provenance import file_sha256, versions
 
     if arguments.json:
         check_place(arguments.json)
-    path: Path = arguments.pairs or arguments.texts
+    gold = None if arguments.texts else gold_of(arguments.pairs)
+    texts = list(read_texts(arguments.texts).by_id.values()) if gold is None else [row.text for row in gold]
+    opened_as = opener(arguments, texts)
+    names = arguments.checkpoint or ["demo"]
     settings = Settings(components=arguments.components, seed=arguments.seed)
-    one = _of_gold(arguments, settings) if arguments.pairs else _of_texts(arguments, settings)
-    analyses: list[Analysis] = []
-    for name in arguments.checkpoint or ["demo"]:
-        with Console(stderr=True, quiet=not sys.stderr.isatty()).status(name) as status:
-            analyses.append(one(name, lambda part, name=name, status=status: status.update(f"{name}: {part}")))
-    report = KeyQueryReport(str(path), file_sha256(path), settings, versions(PACKAGES), tuple(analyses))
+    with Console(stderr=True, quiet=not sys.stderr.isatty()).status(names[0]) as status:
+        report = key_query(
+            map(opened_as, names), gold, texts=arguments.texts, settings=settings, progress=status.update
+        )
     if arguments.json:
         with replacing_file(arguments.json) as temporary:
             temporary.write_bytes(packed(report.to_json(), arguments.json))
     console = new_console()
     for section in sections(report):
         console.print(section)
-
-
-def _of_gold(arguments: Namespace, settings: "Settings") -> "Callable[[str, Callable[[str], None]], Analysis]":
-    from probe.alignment.fitting import fitting_rows
-    from probe.checkpoints.find import find_checkpoint
-    from probe.gold.pairs import read_pairs
-    from probe.keyquery.analyse import analyse_gold
-
-    gold = read_pairs(arguments.pairs)
-    given = overrides(arguments)
-
-    def one(name: str, progress: Callable[[str], None]) -> "Analysis":
-        opened = find_checkpoint(name, given, [row.text for row in gold.rows])
-        return analyse_gold(opened, fitting_rows(opened, gold, arguments.pairs), settings, progress)
-
-    return one
-
-
-def _of_texts(arguments: Namespace, settings: "Settings") -> "Callable[[str, Callable[[str], None]], Analysis]":
-    from probe.checkpoints.find import find_checkpoint
-    from probe.gold.by_rule import read_texts
-    from probe.keyquery.analyse import analyse_sentences
-
-    texts = list(read_texts(arguments.texts).values())
-    given = overrides(arguments)
-
-    def one(name: str, progress: Callable[[str], None]) -> "Analysis":
-        return analyse_sentences(find_checkpoint(name, given, texts), texts, settings, progress)
-
-    return one
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace, _SubParsersAction  # pyright: ignore[reportPrivateUsage]
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from probe.errors import OPTIONS, CheckpointError, ProbeError, Problem, visible
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from probe.checkpoints.find import Overrides
+    from probe.checkpoints.opened import OpenCheckpoint
 
 
 def with_version(parser: ArgumentParser) -> ArgumentParser:
@@ -65,6 +66,8 @@ def run(
     except ProbeError as error:
         return _refused(parser, str(error))
     except KeyboardInterrupt:
+        told = "stopped. Files are written whole or not at all, so the same command can start again."
+        print(f"\n{parser.prog}: {told}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the program that reads the pipe, such as head, has ended
         give_up_stdout()
@@ -164,12 +167,18 @@ def add_checkpoint_options(parser: ArgumentParser) -> None:
     )
 
 
-def overrides(arguments: Namespace) -> "Overrides":
-    """What those options say."""
-    from probe.checkpoints.find import Overrides
+def opener(arguments: Namespace, texts: Sequence[str] | None = None) -> "Callable[[str], OpenCheckpoint]":
+    """What opens a checkpoint by its name as those options say; ``texts`` are to estimate its key scale from."""
+    from probe.checkpoints.loading import load
 
-    scales = dict(arguments.embedding_scale)
-    return Overrides(arguments.student, arguments.teacher, arguments.key_scale, scales)
+    return partial(
+        load,
+        student=arguments.student,
+        teacher=arguments.teacher,
+        key_scale=arguments.key_scale,
+        embedding_scales=dict(arguments.embedding_scale),
+        texts=texts,
+    )
 
 
 def _embedding_scale(text: str) -> tuple[str, float]:

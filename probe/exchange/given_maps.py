@@ -37,7 +37,7 @@ class GivenMaps:
     """By the id of the row."""
 
 
-def given_maps(path: Path, gold: GoldFile, gold_path: Path) -> GivenMaps:
+def given_maps(path: Path, gold: GoldFile) -> GivenMaps:
     """The maps of a file, or of the ``.npz`` files of a directory, by gold row.
 
     Maps and lines of ``align.jsonl`` are matched to rows by their tokens. Links are matched by the files of tokens
@@ -55,7 +55,9 @@ def given_maps(path: Path, gold: GoldFile, gold_path: Path) -> GivenMaps:
     maps = _maps(path, files, gold)
     if not maps:
         remedy = "Make maps of the sentences of this file, with the same tokens."
-        raise PairsError(Problem(str(path), f"the tokens of a row of {gold_path.name}", "only other tokens", remedy))
+        raise PairsError(
+            Problem(str(path), f"the tokens of a row of {Path(gold.name).name}", "only other tokens", remedy)
+        )
     return GivenMaps(
         path.name if path.is_dir() else path.stem, tuple((file.name, file_sha256(file)) for file in files), maps
     )

@@ -11,7 +11,7 @@ from probe.figures.chart import TICK, canvas
 from probe.figures.saved import Saved
 from probe.gold.rows import PHENOMENA
 from probe.plots.style import LIGHT, SHARES
-from probe.report.values import ROWS, ProbeReport, shares_of_rows
+from probe.report.values import ROWS, Findings, shares_of_rows
 from probe.scoring.destinations import DESTINATIONS
 from probe.stats import FEW, RESAMPLES, estimates
 
@@ -91,7 +91,7 @@ def mass(saved: Saved) -> Mass:
     return Mass(name, report.origin.pair, Path(report.origin.gold).name, report.methods[0], tuple(rows))
 
 
-def _shares(report: ProbeReport, group: str, mask: Bool[np.ndarray, " sentences"]) -> list[Share]:
+def _shares(report: Findings, group: str, mask: Bool[np.ndarray, " sentences"]) -> list[Share]:
     tokens = report.counts[mask, 0, ROWS]
     found = estimates(np.concatenate([report.mass[mask, 0], tokens[:, None]], axis=1), shares_of_rows)
     place = group, int(mask.sum()), int(tokens.sum())

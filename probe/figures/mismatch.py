@@ -11,7 +11,7 @@ from probe.figures.chart import DASHES, DOTS, canvas, legend_above, reference, s
 from probe.figures.paper import page
 from probe.figures.saved import Saved
 from probe.keyquery.values import Analysis
-from probe.report.values import ProbeReport
+from probe.report.values import Findings
 from probe.scoring.scores import METRICS
 from probe.stats import RESAMPLES, as_float
 
@@ -119,7 +119,7 @@ def _distance(analysis: Analysis, method: str, figure: str) -> Point:
     return Point(analysis.checkpoint, method, analysis.steps or 0, figure, *map(as_float, values))
 
 
-def _top_1(checkpoint: str, report: ProbeReport, method: str) -> Point:
+def _top_1(checkpoint: str, report: Findings, method: str) -> Point:
     found, k = report.intervals, METRICS.index(TOP_1)
     floor, ceiling = (
         float(found.value[report.methods.index(one), k]) if one in report.methods else np.nan

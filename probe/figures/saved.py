@@ -14,7 +14,7 @@ from probe.keyquery.report import KeyQueryReport, load_report
 from probe.maps import AttentionMap
 from probe.output.documents import read_document
 from probe.report.document import load_reports
-from probe.report.values import ProbeReport
+from probe.report.report import ProbeReport
 
 COMMANDS: Mapping[str, str] = {
     "align.json": "probe-align --pairs GOLD --checkpoint STEP … --json {path}",
@@ -79,7 +79,7 @@ class Saved:
         inside = sorted(one for one in place.iterdir() if one.is_dir())
         if not inside:
             raise self._missing("maps", place, "no directory of a checkpoint in it")
-        return {one.name: given_maps(one, self.gold, self.pairs).maps for one in inside}
+        return {one.name: given_maps(one, self.gold).maps for one in inside}
 
     @cached_property
     def rows(self) -> tuple[GoldRow, ...]:

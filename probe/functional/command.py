@@ -1,19 +1,18 @@
 """What ``probe-align --functional`` does after its tables. Imports torch when called, not before."""
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from probe.alignment.fitting import Scorable
     from probe.checkpoints.opened import OpenCheckpoint
-    from probe.gold.rows import GoldRow
 
 
 def print_functional(
-    console: "Console", open_: "OpenCheckpoint", rows: "Sequence[GoldRow]", gold: Path, out: str, texts: Path | None
+    console: "Console", open_: "OpenCheckpoint", found: "Scorable", out: str, texts: Path | None
 ) -> None:
     """Probe and print; into the file ``out`` too, if it is named. ``texts`` are those to refit t2s on.
 
@@ -33,9 +32,9 @@ def print_functional(
     only_numpy()
     quiet_transformers()
     settings = FitSettings()
-    refit_on = None if texts is None else read_refit_texts(open_, texts, rows, settings)
+    refit_on = None if texts is None else read_refit_texts(open_, texts, found.rows, settings)
     with Console(stderr=True, quiet=not sys.stderr.isatty()).status("functional probe") as status:
-        report = functional_probe(open_, rows, gold, settings, status.update, refit_on)
+        report = functional_probe(open_, found, settings, status.update, refit_on)
     if out:
         with replacing_file(Path(out)) as temporary:
             temporary.write_text(report.to_json(), encoding="utf-8")

@@ -1,13 +1,13 @@
 """A checkpoint and gold rows → the losses under each attention."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
 
+from probe.alignment.fitting import Scorable
 from probe.checkpoints.opened import OpenCheckpoint
 from probe.errors import PairsError, Problem
 from probe.functional.attentions import UNTRAINED_SEED, Method, all_methods, refitted_methods
@@ -17,7 +17,6 @@ from probe.functional.refit import FitTexts, Refit, refit
 from probe.functional.refit_texts import RefitTexts
 from probe.functional.report import FITS, S2T_COUNTS, T2S_COUNTS, FitSettings, FunctionalReport
 from probe.gold.rows import GoldRow
-from probe.output.provenance import file_sha256
 from probe.training.criteria.projectors import Projectors
 
 Progress = Callable[[str], None]
@@ -25,8 +24,7 @@ Progress = Callable[[str], None]
 
 def functional_probe(
     open_: OpenCheckpoint,
-    rows: Sequence[GoldRow],
-    path: Path,
+    found: Scorable,
     settings: FitSettings,
     progress: Progress,
     refit_on: RefitTexts | None = None,
@@ -35,8 +33,7 @@ def functional_probe(
 
     Args:
         open_: the checkpoint.
-        rows: what is judged on, from the file at ``path``.
-        path: of the gold file, for the record.
+        found: rows to judge on.
         settings: how t2s is refitted.
         progress: is told what goes on.
         refit_on: what t2s is refitted on for each attention; None to judge by the trained t2s alone.
@@ -45,7 +42,7 @@ def functional_probe(
         CheckpointError, TrainingError: a model, a projector or a scale is missing.
     """
     progress("states")
-    student = open_student(open_)
+    rows, student = found.rows, open_student(open_)
     inputs, estimated = gather(open_, rows, student)
     methods, left_out = all_methods(open_, rows, inputs.texts)
     fits: Iterable[Refit] = ()
@@ -57,8 +54,8 @@ def functional_probe(
         pair=f"{open_.checkpoint.student.name} ← {open_.checkpoint.teacher.name}",
         scales=(inputs.scales.key, float(inputs.scales.hidden or 0), float(inputs.scales.target or 0)),
         estimated_scales=estimated,
-        gold=str(path),
-        gold_sha256=file_sha256(path),
+        gold=found.source,
+        gold_sha256=found.sha256,
         fit=settings,
         **_record(refit_on),
         untrained_seed=UNTRAINED_SEED,

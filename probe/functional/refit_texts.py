@@ -12,7 +12,6 @@ from probe.errors import PairsError, Problem
 from probe.functional.report import FitSettings
 from probe.gold.by_rule import read_texts
 from probe.gold.rows import GoldRow, links_in
-from probe.output.provenance import file_sha256
 
 
 @dataclass(frozen=True)
@@ -38,8 +37,8 @@ def read_refit_texts(open_: OpenCheckpoint, path: Path, gold: Sequence[GoldRow],
     Raises:
         PairsError: the file cannot be read, or holds no text but those of gold rows.
     """
-    found = list(read_texts(path).values())
-    digest = file_sha256(path)
+    given = read_texts(path)
+    found = list(given.by_id.values())
     judged = {row.text for row in gold}
     texts = [text for text in dict.fromkeys(found) if text not in judged]
     if not texts:
@@ -47,7 +46,7 @@ def read_refit_texts(open_: OpenCheckpoint, path: Path, gold: Sequence[GoldRow],
         raise PairsError(Problem(str(path), "texts that are not in the gold file", "none", remedy))
     taken = np.sort(np.random.default_rng(settings.seed).permutation(len(texts))[: settings.most_sentences])
     rows = tuple(_silver(open_, path, i, texts[i]) for i in taken.tolist())
-    return RefitTexts(path, digest, rows, len(set(found) & judged))
+    return RefitTexts(path, given.sha256, rows, len(set(found) & judged))
 
 
 def _silver(open_: OpenCheckpoint, path: Path, number: int, text: str) -> GoldRow:

@@ -1,14 +1,16 @@
 """Rows for any two tokenizers, without an annotator: texts cut by both and linked by the rules of the guidelines."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from probe.errors import PairsError, Problem, TokenError
+from probe.errors import ArgumentError, PairsError, Problem, TokenError
 from probe.gold.phenomena import mechanical_tags
 from probe.gold.rows import GoldRow
 from probe.gold.rules import rule_links
 from probe.models.tokenizer import Tokenizer
+from probe.output.provenance import file_sha256
 from probe.output.reading import Wanted, parse_json, read_text
 from probe.tokens import TokenizedText
 
@@ -50,12 +52,34 @@ def rows_by_rule(texts: Mapping[str, str], student: Tokenizer, teacher: Tokenize
     raise PairsError(Problem(pair, problem.expected, problem.got, remedy))
 
 
-def read_texts(path: Path) -> dict[str, str]:
-    """Texts of a file by id: one a line, or the field ``output`` of a ``.jsonl`` file. Empty ones are passed over.
+@dataclass(frozen=True)
+class Texts:
+    """Texts without links, by id, and where they are from."""
+
+    by_id: Mapping[str, str]
+    name: str
+    sha256: str
+
+
+def read_texts(texts: Sequence[str] | str | Path) -> Texts:
+    """Texts themselves, or those of a file: one a line, or the field ``output`` of ``.jsonl``. Empty ones are left out.
 
     Raises:
         PairsError: the file cannot be read, a line has no such field, or there is no text.
     """
+    if isinstance(texts, str | Path):
+        found = _of_file(Path(texts))
+        return Texts(found, str(texts), file_sha256(Path(texts)))
+    if wrong := [text for text in texts if not isinstance(text, str)]:
+        raise ArgumentError.of("texts", "sentences", wrong[0], "Give a list of str, or the path of a file of them.")
+    found = {f"text-{number}": text for number, text in enumerate(texts, start=1) if text.strip()}
+    source = f"{len(found)} text{'' if len(found) == 1 else 's'}"
+    if not found:
+        raise PairsError(Problem("texts", "at least one", "none", "Give a list of sentences."))
+    return Texts(found, source, hashlib.sha256("\0".join(found.values()).encode()).hexdigest())
+
+
+def _of_file(path: Path) -> dict[str, str]:
     wanted = Wanted("texts in UTF-8, one a line or in a .jsonl file", "Name another file.", PairsError)
     found: dict[str, str] = {}
     for number, line in enumerate(read_text(path, wanted).split("\n"), start=1):

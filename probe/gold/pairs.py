@@ -9,14 +9,19 @@ columns use one escape: ``\\``, ``\t``, ``\n``, ``\r``, ``\s`` (a space inside a
 U+000A, U+0009 and U+0020, because vocabularies have pieces with all other kinds of white space.
 """
 
+import difflib
+import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import overload
 
-from probe.errors import PairsError, Problem
+from probe.errors import ArgumentError, PairsError, Problem
 from probe.gold.rows import COLUMNS, GoldRow, format_row, parse_row
+from probe.models.sources import bundled_gold
 from probe.output.files import replacing_file
+from probe.output.provenance import file_sha256
 from probe.output.reading import Wanted, read_bytes
 
 _DECLARED = re.compile(r"tokenizer (\S+): vocabulary sha256 ([0-9a-f]{64})")
@@ -26,17 +31,72 @@ _DECLARED = re.compile(r"tokenizer (\S+): vocabulary sha256 ([0-9a-f]{64})")
 class GoldFile:
     """The rows of a file, in order, its comment lines without ``#``, and the line number of each row.
 
+    It is a sequence of rows, which are found by number, by id, or as a slice, a gold file of its own.
+
     Example:
         >>> import probe
-        >>> gold = probe.read_pairs("alignments/second.tsv")
-        >>> repeats = [row for row in gold.rows if "repeat-same-context" in row.phenomena]
-        >>> probe.GoldFile(tuple(repeats), gold.comments).rows[0].id
-        'demo-026'
+        >>> gold = probe.read_pairs("alignments/gold.tsv")
+        >>> gold
+        <GoldFile alignments/gold.tsv: 394 rows>
+        >>> len(gold), gold[0].id, gold["sg-003"].text
+        (394, 'demo-001', 'The cat chased the dog, and then the dog chased the cat up a tree.')
+        >>> gold[:10]
+        <GoldFile 10 rows>
     """
 
     rows: tuple[GoldRow, ...]
     comments: tuple[str, ...]
     lines: tuple[int, ...] = field(default=(), compare=False)
+    path: Path | None = field(default=None, compare=False)
+    """Where it was read from; None for rows that are no whole file."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[GoldRow]:
+        return iter(self.rows)
+
+    @overload
+    def __getitem__(self, key: int | str) -> GoldRow: ...
+    @overload
+    def __getitem__(self, key: slice) -> "GoldFile": ...
+    def __getitem__(self, key: int | str | slice) -> "GoldRow | GoldFile":
+        """A row by its number or id, or the rows of a slice.
+
+        Raises:
+            PairsError: there is no such row.
+        """
+        if isinstance(key, slice):
+            return GoldFile(self.rows[key], self.comments, self.lines[key])
+        if isinstance(key, str):
+            found = next((row for row in self.rows if row.id == key), None)
+            if found is not None:
+                return found
+            close = difflib.get_close_matches(key, [row.id for row in self.rows], n=1)
+            remedy = f"Did you mean {close[0]}?" if close else "Ids are in the first column of the file."
+            raise PairsError(Problem(self.name, f"a row {key!r}", "no such id", remedy))
+        if not isinstance(key, int):
+            raise ArgumentError.of("gold[…]", "a number, an id or a slice", key, 'Write gold[0] or gold["my-1"].')
+        return self.rows[key]
+
+    def __repr__(self) -> str:
+        """Where it is from and how many rows it has."""
+        count = _count(self.rows)
+        return f"<GoldFile {self.name}: {count}>" if self.path else f"<GoldFile {count}>"
+
+    @property
+    def name(self) -> str:
+        """What messages and reports call it."""
+        if self.path is None:
+            return _count(self.rows)
+        return f"bundled {self.path.name}" if self.path == bundled_gold() else str(self.path)
+
+    @property
+    def sha256(self) -> str:
+        """Of its file, or of the file that its rows would make."""
+        if self.path is not None:
+            return file_sha256(self.path)
+        return hashlib.sha256(format_pairs(self.rows, self.comments).encode()).hexdigest()
 
 
 def read_pairs(path: str | Path) -> GoldFile:
@@ -101,7 +161,11 @@ def scan_pairs(path: str | Path) -> tuple[GoldFile, tuple[Problem, ...]]:
             continue
         seen[parsed.id] = number
         rows.append(parsed)
-    return GoldFile(tuple(rows), comments, tuple(seen.values())), tuple(problems)
+    return GoldFile(tuple(rows), comments, tuple(seen.values()), path), tuple(problems)
+
+
+def _count(rows: Sequence[GoldRow]) -> str:
+    return f"{len(rows)} row{'' if len(rows) == 1 else 's'}"
 
 
 def declared_vocabularies(gold: GoldFile) -> dict[str, str]:

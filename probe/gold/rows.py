@@ -9,7 +9,7 @@ from jaxtyping import Bool
 from probe.chunks import chunk_mask, content_mask
 from probe.errors import PairsError, Problem, TokenError
 from probe.gold.escapes import escape, is_well_escaped, unescape
-from probe.tokens import TokenizedText
+from probe.tokens import TokenizedText, beginning
 
 COLUMNS = ("id", "pair", "text", "student_tokens", "teacher_tokens", "links", "phenomena", "note")
 PHENOMENA = (
@@ -79,6 +79,11 @@ class GoldRow:
     possible: frozenset[Link]
     phenomena: tuple[str, ...]
     note: str
+
+    def __repr__(self) -> str:
+        """Its id and pair, the beginning of the sentence, and both numbers of tokens."""
+        students, teachers = self.sizes
+        return f"<GoldRow {self.id}, {self.pair}: {beginning(self.text)}, {students} × {teachers} tokens>"
 
     @property
     def text(self) -> str:

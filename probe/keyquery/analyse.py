@@ -1,12 +1,18 @@
 """A checkpoint and sentences → everything that is measured about its queries and keys."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
+from probe.alignment.align import gold_of
+from probe.alignment.fitting import scorable
+from probe.checkpoints.loading import load
 from probe.checkpoints.opened import OpenCheckpoint, Sides
 from probe.errors import PairsError, Problem
+from probe.gold.by_rule import Texts, read_texts
+from probe.gold.pairs import GoldFile
 from probe.gold.rows import GoldRow
 from probe.keyquery.clouds import Clouds, collect
 from probe.keyquery.interventions import intervene
@@ -21,38 +27,65 @@ from probe.keyquery.matched import (
 )
 from probe.keyquery.measure import half_sample_estimate, half_splits, measure
 from probe.keyquery.moments import effective_rank, norm_profile, scale_ratio
+from probe.keyquery.report import PACKAGES, KeyQueryReport
 from probe.keyquery.two_samples import only_numpy, require_analysis, subsample
 from probe.keyquery.values import Analysis, CloudFacts, MatchedFacts, Measurement, Plane, Settings
 from probe.keyquery.views import VIEWS, View, outside_share, planes, span_basis, view
-from probe.output.provenance import checkpoint_files
+from probe.output.provenance import checkpoint_files, versions
 from probe.stats import known
 
+DEFAULT = Settings()
 LEAST_SENTENCES = 10
 """Folds of a classifier and halves of a split must hold some sentences each."""
 
 
-def analyse_gold(
-    open_: OpenCheckpoint, rows: Sequence[GoldRow], settings: Settings, progress: Callable[[str], None]
-) -> Analysis:
-    """Analyse a checkpoint on annotated rows that fit its tokenizers; matched tokens are sure links.
+def key_query(
+    opened: OpenCheckpoint | str | Path | Iterable[OpenCheckpoint],
+    pairs: GoldFile | str | Path | None = None,
+    *,
+    texts: Sequence[str] | str | Path | None = None,
+    settings: Settings = DEFAULT,
+    progress: Callable[[str], None] = lambda part: None,
+) -> KeyQueryReport:
+    """How far the queries of checkpoints lie from their keys, and what follows from it.
+
+    Args:
+        opened: a checkpoint, or what `load` takes, or several open ones.
+        pairs: annotated rows, or their file; default: those that come with the package. Where none are of a
+            checkpoint's tokenizers, their texts are linked by rule. Matched tokens are sure links.
+        texts: your own texts instead, or a file of them; matched tokens are then the largest weights, and there are no
+            interventions.
+        settings: sizes and seeds.
+        progress: is told what goes on.
 
     Raises:
-        PairsError: fewer than ten rows.
+        CheckpointError: a checkpoint cannot be opened.
+        PairsError: fewer than ten sentences, or none can be used.
         MissingExtraError: scikit-learn or POT is not installed.
+
+    Example:
+        >>> import probe
+        >>> few = probe.read_pairs("alignments/gold.tsv")[:10]
+        >>> probe.key_query("demo", few)
+        <KeyQueryReport on 10 rows: demo (demo/student ← demo/teacher, 10 sentences)>
     """
-    return _analyse(open_, [(row.student, row.teacher) for row in rows], rows, settings, progress)
+    require_analysis()
+    source = gold_of(pairs) if texts is None else read_texts(texts)
+    analyses: list[Analysis] = []
+    for one in opened if isinstance(opened, Iterable) and not isinstance(opened, str) else [opened]:
+        open_ = one if isinstance(one, OpenCheckpoint) else load(one)
 
+        def tell(part: str, name: str = open_.checkpoint.name) -> None:
+            progress(f"{name}: {part}")
 
-def analyse_sentences(
-    open_: OpenCheckpoint, sentences: Sequence[str], settings: Settings, progress: Callable[[str], None]
-) -> Analysis:
-    """Analyse a checkpoint on any sentences; matched tokens are the largest weights, and there are no interventions.
-
-    Raises:
-        PairsError: fewer than ten sentences.
-        MissingExtraError: scikit-learn or POT is not installed.
-    """
-    return _analyse(open_, [open_.tokenize(text) for text in sentences], None, settings, progress)
+        rows = scorable(open_, source).rows if isinstance(source, GoldFile) else None
+        sides = (
+            [open_.tokenize(text) for text in source.by_id.values()]
+            if isinstance(source, Texts)
+            else [(row.student, row.teacher) for row in rows or ()]
+        )
+        analyses.append(_analyse(open_, sides, rows, settings, tell))
+    return KeyQueryReport(source.name, source.sha256, settings, versions(PACKAGES), tuple(analyses))
 
 
 def _analyse(

@@ -5,18 +5,35 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from itertools import combinations
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from probe.errors import ArgumentError
 from probe.keyquery.differences import Difference, differences, on_same_sentences
 from probe.keyquery.values import Analysis, CloudFacts, Intervention, MatchedFacts, Measurement, Plane, Settings
 from probe.output.documents import parsed, read_document
+from probe.output.frames import data_frame
 from probe.output.typed import check_types
 from probe.stats import Estimate
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 SCHEMA = 3
 WHAT = "a report of probe-keyquery --json"
 T = TypeVar("T")
 PACKAGES = ("cma-probe", "numpy", "scipy", "scikit-learn", "POT", "umap-learn")
+
+
+def _distance(analysis: Analysis, found: Measurement) -> dict[str, Any]:
+    value, low, high = found.pair
+    named = {"checkpoint": analysis.checkpoint, "view": found.view, "distance": found.distance}
+    return named | {"value": value, "low": low, "high": high, "floor": found.floor, "untrained": found.untrained}
+
+
+def _intervention(analysis: Analysis, found: Intervention) -> dict[str, Any]:
+    change, low, high = found.top_1_change
+    named = {"checkpoint": analysis.checkpoint, "queries": found.name, "Fréchet": found.frechet}
+    return named | {"top-1": found.top_1, "change": change, "low": low, "high": high}
 
 
 @dataclass(frozen=True)
@@ -34,6 +51,25 @@ class KeyQueryReport:
         """What was analysed on what, in a line."""
         found = ", ".join(f"{one.checkpoint} ({one.pair}, {one.sentences} sentences)" for one in self.analyses)
         return f"<KeyQueryReport on {self.source}: {found}>"
+
+    def frame(self, section: str = "distance") -> "DataFrame":
+        """A row a distance in a view, or a row an intervention; ``low`` and ``high`` are the 95 % CI before them.
+
+        Args:
+            section: ``distance``: of queries and keys (value), of two halves of the keys (floor), and of untrained
+                queries and keys; or ``intervention``: top-1 after queries were changed, and its change.
+
+        Raises:
+            ArgumentError: there is no such section.
+            MissingExtraError: pandas is not installed.
+        """
+        if section not in ("distance", "intervention"):
+            raise ArgumentError.of("frame", "distance or intervention", section, 'Write frame("distance").')
+        rows: list[dict[str, Any]] = []
+        for one in self.analyses:
+            rows += [_distance(one, found) for found in one.measurements] if section == "distance" else []
+            rows += [_intervention(one, found) for found in one.interventions] if section == "intervention" else []
+        return data_frame(rows)
 
     def to_json(self) -> str:
         """Everything, as JSON; differences too, which follow from it and are not read back."""

@@ -45,7 +45,7 @@ class EmbeddingTable:
     Example:
         >>> import numpy as np
         >>> import probe
-        >>> table = probe.find_checkpoint("demo").student.table
+        >>> table = probe.load("demo").student.table
         >>> table.rows, table.width
         (2048, 96)
         >>> table.take(np.array([5, 7])).shape
@@ -117,7 +117,7 @@ def open_table(source: str | Path, *, scale: float | None = None, download: Down
 
     Example:
         >>> import probe
-        >>> table = probe.open_table(probe.find_checkpoint("demo").checkpoint.path / "teacher")
+        >>> table = probe.open_table(probe.load("demo").checkpoint.path / "teacher")
         >>> table.rows, table.width, table.scale
         (4096, 128, 1.0)
     """

@@ -18,12 +18,23 @@ SUFFIXES = (".pdf", ".svg", ".png")
 _METADATA = {".pdf": {"CreationDate": None, "ModDate": None}, ".svg": {"Date": None}, ".png": {"Software": None}}
 
 
-def save_figure(figure: "Figure", path: Path, *, dark: bool = False, dpi: int = 200) -> None:
-    """Write a figure in the format that the suffix names; ``dpi`` is for PNG.
+def save_figure(figure: "Figure", path: str | Path, *, dark: bool = False, dpi: int = 200) -> None:
+    """Write a figure in the format that the suffix names; equal figures give equal bytes. ``dpi`` is for PNG.
 
     Raises:
-        OutputError: the suffix is none of `SUFFIXES`, or the place cannot be written to.
+        OutputError: the suffix is not .pdf, .svg or .png, or the place cannot be written to.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> import probe
+        >>> figure = probe.plot(probe.load("demo").map("Return the path."))
+        >>> with TemporaryDirectory() as place:
+        ...     probe.save_figure(figure, Path(place) / "map.png")
+        ...     [path.name for path in Path(place).iterdir()]
+        ['map.png']
     """
+    path = Path(path)
     check_suffix(path)
     options: Any = {"format": path.suffix[1:], "metadata": _METADATA[path.suffix]}
     with our_style(palette(dark=dark)), replacing_file(path) as temporary:

@@ -1,8 +1,7 @@
 """Two checkpoints on the same gold pairs: what differs, with its 95 % CI, and whether chance would do it."""
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
@@ -11,16 +10,12 @@ import numpy as np
 from jaxtyping import Float
 
 from probe.gold.rows import PHENOMENA
-from probe.output.documents import without_nan
 from probe.output.tables import new_table, percent, points, with_interval
-from probe.report.document import SCHEMA
-from probe.report.document import to_json as report_to_json
-from probe.report.values import ProbeReport
+from probe.report.values import Findings
 from probe.scoring.scores import METRICS, metrics
 from probe.stats import Estimate, holm, paired_difference, permutation_p
 
 if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
     from rich.console import RenderableType
 
 
@@ -60,7 +55,7 @@ class Comparison:
     """Top-1 on the sentences with each tag; untested, because there are many and they overlap."""
 
 
-def compare_all(reports: Mapping[str, ProbeReport]) -> list[Comparison]:
+def compare_all(reports: Mapping[str, Findings]) -> list[Comparison]:
     """Every pair of reports, given by name, that share sentences; p-values are adjusted over all figures of all.
 
     Of more than `MANY` reports, the one with the highest top-1 is compared with each of the others.
@@ -86,15 +81,15 @@ def compare_all(reports: Mapping[str, ProbeReport]) -> list[Comparison]:
     ]
 
 
-def together(reports: Mapping[str, ProbeReport]) -> list[dict[str, ProbeReport]]:
+def together(reports: Mapping[str, Findings]) -> list[dict[str, Findings]]:
     """Reports of the same sentences of the same gold file, which can be compared and share one table."""
-    found: dict[tuple[str, ...], dict[str, ProbeReport]] = {}
+    found: dict[tuple[str, ...], dict[str, Findings]] = {}
     for name, report in reports.items():
         found.setdefault((report.origin.gold_sha256, *report.sentences), {})[name] = report
     return list(found.values())
 
 
-def highest(reports: Mapping[str, ProbeReport]) -> str:
+def highest(reports: Mapping[str, Findings]) -> str:
     """The name of the report with the highest top-1."""
     return max(reports, key=lambda name: reports[name].intervals.value[0, METRICS.index("top-1")])
 
@@ -103,7 +98,7 @@ def _figure(k: int, summed: Float[np.ndarray, "*batch counts"]) -> Any:
     return metrics(summed)[..., k]
 
 
-def _shared(one: ProbeReport, other: ProbeReport) -> tuple[np.ndarray, np.ndarray]:
+def _shared(one: Findings, other: Findings) -> tuple[np.ndarray, np.ndarray]:
     """Counts of the probed method of both, of the sentences that both have. Of other gold files nothing is shared."""
     ids = (
         [id_ for id_ in one.sentences if id_ in set(other.sentences)]
@@ -114,7 +109,7 @@ def _shared(one: ProbeReport, other: ProbeReport) -> tuple[np.ndarray, np.ndarra
     return picked[0], picked[1]
 
 
-def _by_phenomenon(one: ProbeReport, other: ProbeReport) -> list[Difference]:
+def _by_phenomenon(one: Findings, other: Findings) -> list[Difference]:
     tags = dict(zip(one.sentences, one.phenomena, strict=True))
     ids = [id_ for id_ in one.sentences if id_ in set(other.sentences)]
     ours, theirs = _shared(one, other)
@@ -138,32 +133,6 @@ def _difference(
     before, after = (float(one_figure(side.sum(axis=0))) for side in (first, second))
     wide = None if found.low is None or found.high is None else (found.high - found.low) / (2 * 1.96) * SIGMAS
     return Difference(label, len(first), before, after, found, p, wide)
-
-
-def to_json(reports: Mapping[str, ProbeReport], found: Mapping[str, "Sequence[DataclassInstance]"]) -> str:
-    """All reports, each as `probe.report.document.to_json` has it, and what was found of several of them.
-
-    Args:
-        reports: by name.
-        found: values of plain numbers, such as the `Comparison` of each two, under what they are called in the file.
-    """
-    parts = ",\n".join(f"{json.dumps(name)}: {report_to_json(report)}" for name, report in reports.items())
-    plain = {name: without_nan([asdict(one, dict_factory=_flat) for one in values]) for name, values in found.items()}
-    rest = (f',\n"{name}": {json.dumps(values, ensure_ascii=False)}' for name, values in plain.items())
-    return f'{{"schema": {SCHEMA}, "reports": {{\n{parts}}}{"".join(rest)}}}\n'
-
-
-def _flat(fields: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """A value in the layout of the schema: an interval beside its figure, and alone of a difference of two figures."""
-    document: dict[str, Any] = {}
-    for name, value in fields:
-        if not (isinstance(value, dict) and value.keys() == {"value", "low", "high"}):
-            document[name] = value
-        elif name == "difference":
-            document |= {end: value[end] for end in ("low", "high")}
-        else:
-            document |= {name: value["value"], f"{name} 95 % CI": [value["low"], value["high"]]}
-    return document
 
 
 def table(comparison: Comparison) -> "RenderableType":

@@ -15,8 +15,9 @@ from probe.errors import Problem, ReportError
 from probe.output.documents import packed, parsed, read_document
 from probe.output.files import replacing_file
 from probe.output.typed import check_types
+from probe.report.report import ProbeReport
 from probe.report.triples import KINDS, Mark
-from probe.report.values import Group, Origin, ProbeReport
+from probe.report.values import Findings, Group, Origin
 from probe.scoring.destinations import DESTINATIONS
 from probe.scoring.scores import COUNTS, LINK_COUNTS, LINK_METRICS, METRICS, SLICE_COUNTS, SLICE_METRICS
 from probe.scoring.truth import SLICES
@@ -37,7 +38,7 @@ LAYOUT: Mapping[str, tuple[tuple[str, ...], ...]] = {
 """Names along the axes of each array behind sentences and methods."""
 
 
-def to_json(report: ProbeReport) -> str:
+def to_json(report: Findings) -> str:
     """Everything: provenance, figures with their 95 % CI, and the counts of every sentence."""
     document: dict[str, Any] = {
         "schema": SCHEMA,
@@ -94,8 +95,7 @@ def load_report(path: str | Path) -> ProbeReport:
         >>> from pathlib import Path
         >>> from tempfile import TemporaryDirectory
         >>> import probe
-        >>> path = Path("alignments/second.tsv")
-        >>> report = probe.align_pairs(probe.find_checkpoint("demo"), probe.read_pairs(path), path, ["lexical"])
+        >>> report = probe.align("demo", "alignments/second.tsv", methods=["lexical"])
         >>> with TemporaryDirectory() as place:
         ...     saved = Path(place) / "report.json"
         ...     probe.save_report(report, saved)
@@ -115,8 +115,7 @@ def load_reports(path: str | Path) -> dict[str, ProbeReport]:
         >>> from pathlib import Path
         >>> from tempfile import TemporaryDirectory
         >>> import probe
-        >>> path = Path("alignments/second.tsv")
-        >>> report = probe.align_pairs(probe.find_checkpoint("demo"), probe.read_pairs(path), path, ["lexical"])
+        >>> report = probe.align("demo", "alignments/second.tsv", methods=["lexical"])
         >>> with TemporaryDirectory() as place:
         ...     saved = Path(place) / "report.json"
         ...     probe.save_report(report, saved)
@@ -126,7 +125,7 @@ def load_reports(path: str | Path) -> dict[str, ProbeReport]:
     return parsed(read_document(path, WHAT), str(path), WHAT, SCHEMA, _reports)
 
 
-def save_report(report: ProbeReport, path: str | Path) -> None:
+def save_report(report: Findings, path: str | Path) -> None:
     """Write a report as JSON, whole or not at all; under gzip where the name ends in ``.gz``.
 
     Raises:
@@ -136,8 +135,7 @@ def save_report(report: ProbeReport, path: str | Path) -> None:
         >>> from pathlib import Path
         >>> from tempfile import TemporaryDirectory
         >>> import probe
-        >>> path = Path("alignments/second.tsv")
-        >>> report = probe.align_pairs(probe.find_checkpoint("demo"), probe.read_pairs(path), path, ["lexical"])
+        >>> report = probe.align("demo", "alignments/second.tsv", methods=["lexical"])
         >>> with TemporaryDirectory() as place:
         ...     saved = Path(place) / "report.json"
         ...     probe.save_report(report, saved)
@@ -194,7 +192,7 @@ def _report(document: Mapping[str, Any]) -> ProbeReport:
     return report
 
 
-def _sentences(report: ProbeReport) -> list[dict[str, Any]]:
+def _sentences(report: Findings) -> list[dict[str, Any]]:
     return [
         {
             "id": report.sentences[k],
@@ -227,14 +225,14 @@ def _array(compact: Mapping[str, Any], shape: tuple[int, ...]) -> Float[np.ndarr
     return flat.reshape(shape)
 
 
-def _figures(report: ProbeReport, found: Estimates, differences: Estimates) -> dict[str, Any]:
+def _figures(report: Findings, found: Estimates, differences: Estimates) -> dict[str, Any]:
     return {
         name: {metric: _figure(report, found.at(m, k), differences.at(m, k)) for k, metric in enumerate(METRICS)}
         for m, name in enumerate(report.methods)
     }
 
 
-def _figure(report: ProbeReport, found: Estimate, difference: Estimate) -> dict[str, Any]:
+def _figure(report: Findings, found: Estimate, difference: Estimate) -> dict[str, Any]:
     return {
         "value": found.value,
         "95 % CI": [found.low, found.high],
@@ -243,7 +241,7 @@ def _figure(report: ProbeReport, found: Estimate, difference: Estimate) -> dict[
     }
 
 
-def _group(report: ProbeReport, names: tuple[str, ...], one: Group) -> dict[str, Any]:
+def _group(report: Findings, names: tuple[str, ...], one: Group) -> dict[str, Any]:
     first = zip(names, one.figures[0].each(), strict=True)
     return {
         "sentences": one.sentences,
@@ -253,7 +251,7 @@ def _group(report: ProbeReport, names: tuple[str, ...], one: Group) -> dict[str,
     }
 
 
-def _by_method(report: ProbeReport, names: tuple[str, ...], values: Float[np.ndarray, "methods names"]) -> Any:
+def _by_method(report: Findings, names: tuple[str, ...], values: Float[np.ndarray, "methods names"]) -> Any:
     return {
         method: {name: known(value) for name, value in zip(names, of_method, strict=True)}
         for method, of_method in zip(report.methods, values, strict=True)

@@ -1,23 +1,17 @@
-"""Reports as tables for other programs: data frames, CSV, LaTeX and Markdown."""
+"""Reports as tables for other programs: CSV, LaTeX and Markdown."""
 
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
 
-from probe.errors import MissingExtraError, Problem
 from probe.output.documents import escape_latex, escape_markdown, markdown_table
 from probe.output.tables import number, percent, with_interval
 from probe.report.tables import IN_PERCENT
-from probe.report.values import ProbeReport
+from probe.report.values import Findings
 from probe.scoring.destinations import DESTINATIONS
 from probe.scoring.scores import LINK_METRICS, METRICS, SLICE_METRICS
 from probe.stats import Estimates
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
-
 
 PAPER_METRICS = ("top-1", "MRR", "AUC", "F1", "AER")
 """Columns of a table for a paper: those that do not depend on temperature."""
@@ -42,7 +36,7 @@ class Line:
     rows: int
 
 
-def figures(name: str, report: ProbeReport) -> Iterator[Line]:
+def figures(name: str, report: Findings) -> Iterator[Line]:
     """Every figure of a report, that of the probed method first."""
     whole = "all", len(report.sentences), report.rows
     tables: list[tuple[str, Sequence[str], tuple[str, int, int], Estimates]] = [
@@ -68,26 +62,7 @@ def figures(name: str, report: ProbeReport) -> Iterator[Line]:
                 yield Line(*place, value, low, high, sentences, rows)
 
 
-def frame(reports: Mapping[str, ProbeReport]) -> "DataFrame":
-    """Every figure as a row, with the columns of `Line`.
-
-    Raises:
-        MissingExtraError: pandas is not installed.
-    """
-    pandas = _pandas()
-    return pandas.DataFrame([asdict(one) for name, report in reports.items() for one in figures(name, report)])
-
-
-def _pandas():
-    try:
-        import pandas
-    except ImportError as error:
-        remedy = "Install it: pip install 'cma-probe[notebooks]'. CSV needs no pandas."
-        raise MissingExtraError(Problem("data frame", "pandas", "none", remedy)) from error
-    return pandas
-
-
-def to_csv(reports: Mapping[str, ProbeReport]) -> str:
+def to_csv(reports: Mapping[str, Findings]) -> str:
     """Every figure, a line each; empty where there is no number."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -98,7 +73,7 @@ def to_csv(reports: Mapping[str, ProbeReport]) -> str:
     return out.getvalue()
 
 
-def to_latex(reports: Mapping[str, ProbeReport]) -> str:
+def to_latex(reports: Mapping[str, Findings]) -> str:
     """The table of methods for a column of a two-column paper; it needs the package booktabs."""
     lines = [
         r"% top-1, F1, AER in percent; 95 % CI of top-1 over sentences in brackets",
@@ -116,7 +91,7 @@ def to_latex(reports: Mapping[str, ProbeReport]) -> str:
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
-def to_markdown(reports: Mapping[str, ProbeReport]) -> str:
+def to_markdown(reports: Mapping[str, Findings]) -> str:
     """The tables of methods and of phenomena for a document."""
     parts: list[str] = []
     for name, report in reports.items():
@@ -132,7 +107,7 @@ def to_markdown(reports: Mapping[str, ProbeReport]) -> str:
     return "\n".join(parts)
 
 
-def _paper_cells(report: ProbeReport, m: int) -> list[str]:
+def _paper_cells(report: Findings, m: int) -> list[str]:
     found = {metric: report.intervals.at(m, METRICS.index(metric)) for metric in PAPER_METRICS}
     cells = [percent(one.value) if metric in IN_PERCENT else number(one.value, ".2f") for metric, one in found.items()]
     cells[0] = with_interval(found["top-1"], percent)

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from probe.errors import CheckpointError, Problem
 from probe.output.tables import new_table, percent, points, with_interval
 from probe.report.comparison import COMPARED
-from probe.report.values import ProbeReport
+from probe.report.values import Findings
 from probe.scoring.scores import METRICS, metrics
 from probe.stats import ENOUGH_SEEDS, SEED, SEED_RESAMPLES, Estimate, difference_over_seeds
 
@@ -68,7 +68,7 @@ def check_paired(methods: Mapping[str, Sequence[str]]) -> None:
         raise CheckpointError(Problem("--checkpoint", "as many checkpoints of each label", got, remedy))
 
 
-def _check_trainings(methods: Mapping[str, Mapping[str, ProbeReport]]) -> None:
+def _check_trainings(methods: Mapping[str, Mapping[str, Findings]]) -> None:
     for label, reports in methods.items():
         seen: dict[tuple[tuple[str, str], ...], str] = {}
         for name, report in reports.items():
@@ -80,7 +80,7 @@ def _check_trainings(methods: Mapping[str, Mapping[str, ProbeReport]]) -> None:
             seen[files] = name
 
 
-def compare_methods(methods: Mapping[str, Mapping[str, ProbeReport]]) -> list[MethodComparison]:
+def compare_methods(methods: Mapping[str, Mapping[str, Findings]]) -> list[MethodComparison]:
     """Every two methods, given by label and then by checkpoint, on the sentences that all their checkpoints have.
 
     Raises:
@@ -98,7 +98,7 @@ def compare_methods(methods: Mapping[str, Mapping[str, ProbeReport]]) -> list[Me
     return found
 
 
-def _shared(reports: Sequence[ProbeReport]) -> list[str]:
+def _shared(reports: Sequence[Findings]) -> list[str]:
     """Sentences that all have. Of different gold files nothing is shared."""
     if len({report.origin.gold_sha256 for report in reports}) > 1:
         return []
@@ -106,7 +106,7 @@ def _shared(reports: Sequence[ProbeReport]) -> list[str]:
     return [id_ for id_ in reports[0].sentences if id_ in common]
 
 
-def _counts(reports: Sequence[ProbeReport], ids: Sequence[str]) -> Float[np.ndarray, "seeds sentences counts"]:
+def _counts(reports: Sequence[Findings], ids: Sequence[str]) -> Float[np.ndarray, "seeds sentences counts"]:
     places = [{id_: k for k, id_ in enumerate(report.sentences)} for report in reports]
     return np.stack(
         [report.counts[[place[id_] for id_ in ids], 0] for report, place in zip(reports, places, strict=True)]

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from probe.output.tables import new_table, number, percent, points, with_interval
-from probe.report.values import ProbeReport
+from probe.report.values import Findings
 from probe.report.verdict import BASELINES, CEILINGS, FLOORS, NAMES
 from probe.scoring.scores import METRICS
 
@@ -16,7 +16,7 @@ COLUMNS = {"MRR": "MRR\n0–1", "F1": "F1\n%"}
 TOP_1 = METRICS.index("top-1")
 
 
-def overview(reports: Mapping[str, ProbeReport]) -> "RenderableType":
+def overview(reports: Mapping[str, Findings]) -> "RenderableType":
     """Top-1 of the checkpoints, given by name, in the order floors, baselines, attention, ceilings.
 
     The other methods are those of the first report; all must be of the same sentences. A single checkpoint is set
@@ -41,6 +41,6 @@ def overview(reports: Mapping[str, ProbeReport]) -> "RenderableType":
     return table
 
 
-def _cells(report: ProbeReport, m: int) -> list[str]:
+def _cells(report: Findings, m: int) -> list[str]:
     mrr, f1 = (report.intervals.value[m, METRICS.index(name)] for name in COLUMNS)
     return [number(mrr, ".2f").removeprefix("0"), percent(f1, ".0f")]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from probe.output.tables import new_table, percent, points, with_interval
-from probe.report.values import ROWS, ProbeReport
+from probe.report.values import ROWS, Findings
 from probe.scoring.destinations import DESTINATIONS
 from probe.scoring.scores import METRICS, SLICE_METRICS, metrics
 from probe.stats import Estimate, paired_difference
@@ -44,7 +44,7 @@ def differ_in_steps_alone(steps: Sequence[int | None], known: Sequence[Hashable]
     return len(steps) > 1 and len(set(known)) == 1 and None not in steps and len(set(steps)) == len(steps)
 
 
-def is_run(reports: Sequence[ProbeReport]) -> bool:
+def is_run(reports: Sequence[Findings]) -> bool:
     """Whether these are steps of one run.
 
     Students of a run are named by their step, so the teacher and the scales, which a run keeps, tell instead.
@@ -63,7 +63,7 @@ def is_run(reports: Sequence[ProbeReport]) -> bool:
     return differ_in_steps_alone([one.origin.steps for one in reports], known)
 
 
-def by_steps(reports: Mapping[str, ProbeReport]) -> tuple[Step, ...]:
+def by_steps(reports: Mapping[str, Findings]) -> tuple[Step, ...]:
     """The reports of a run (see `is_run`), in the order of their steps; empty where they are of no run."""
     if not is_run(list(reports.values())):
         return ()
@@ -72,7 +72,7 @@ def by_steps(reports: Mapping[str, ProbeReport]) -> tuple[Step, ...]:
     return tuple(_step(name, reports[name], last) for name, last in zip(ordered, before, strict=False))
 
 
-def _step(name: str, report: ProbeReport, before: ProbeReport | None) -> Step:
+def _step(name: str, report: Findings, before: Findings | None) -> Step:
     groups = {one.name: float(one.figures.value[0, SLICE_METRICS.index("top-1")]) for one in report.by_slice}
     found, confused = report.intervals, DESTINATIONS.index("same token elsewhere")
     return Step(
@@ -87,7 +87,7 @@ def _step(name: str, report: ProbeReport, before: ProbeReport | None) -> Step:
     )
 
 
-def _change(before: ProbeReport, report: ProbeReport) -> Estimate:
+def _change(before: Findings, report: Findings) -> Estimate:
     sides = before.counts[:, 0], report.counts[:, 0]
     return paired_difference(*sides, lambda summed: metrics(summed)[..., TOP_1]).at()
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from probe.output.tables import new_table, noted, number, percent, points, with_interval
 from probe.report.triples import table as triples_table
-from probe.report.values import BESIDE, BY_RULE, Group, ProbeReport
+from probe.report.values import BESIDE, BY_RULE, Findings, Group
 from probe.scoring.references import NOTES
 from probe.scoring.scores import LINK_METRICS, METRICS, SLICE_METRICS
 from probe.scoring.truth import KINDS, READINGS
@@ -46,7 +46,7 @@ MASS_HEADERS = ("sure\nlink", "own\nchunk", "same\ntoken", "same\nword", "next\n
 """`probe.scoring.destinations.DESTINATIONS` in few letters."""
 
 
-def heading(report: ProbeReport) -> list[str]:
+def heading(report: Findings) -> list[str]:
     """What was probed, on which rows, at which scale."""
     origin = report.origin
     steps = f", {origin.steps} steps" if origin.steps is not None else ""
@@ -66,7 +66,7 @@ def heading(report: ProbeReport) -> list[str]:
     ]
 
 
-def reading(reports: Sequence[ProbeReport], by: Sequence[str] = ()) -> list[str]:
+def reading(reports: Sequence[Findings], by: Sequence[str] = ()) -> list[str]:
     """How to read these sections of these reports, and where to look next."""
     methods = dict.fromkeys(name for report in reports for name in report.methods)
     told = READINGS_NOTES if "reading" in by else []
@@ -83,27 +83,27 @@ def reading(reports: Sequence[ProbeReport], by: Sequence[str] = ()) -> list[str]
     ]
 
 
-def methods_table(report: ProbeReport) -> "RenderableType":
+def methods_table(report: Findings) -> "RenderableType":
     """All methods, and how far the probed one is from each."""
     return _methods("method", report, list(HEADERS), report.intervals, report.differences)
 
 
-def phenomena_table(report: ProbeReport) -> "RenderableType":
+def phenomena_table(report: Findings) -> "RenderableType":
     """Top-1 on the sentences with each tag."""
     return _groups("phenomenon", "sentences", report, report.by_phenomenon)
 
 
-def lengths_table(report: ProbeReport) -> "RenderableType":
+def lengths_table(report: Findings) -> "RenderableType":
     """Top-1 by the length of sentences."""
     return _groups("student tokens", "sentences", report, report.by_length)
 
 
-def tokens_table(report: ProbeReport) -> "RenderableType":
+def tokens_table(report: Findings) -> "RenderableType":
     """Top-1 of the student tokens of each kind."""
     return _groups("student token", "in\nsentences", report, [one for one in report.by_slice if one.name in KINDS])
 
 
-def readings_table(report: ProbeReport) -> "RenderableType":
+def readings_table(report: Findings) -> "RenderableType":
     """Top-1 against other links than gold's, and on the rows that tell them apart."""
     groups = [one for one in report.by_slice if one.name in READINGS]
     table = _groups("against", "in\nsentences", report, groups)
@@ -112,7 +112,7 @@ def readings_table(report: ProbeReport) -> "RenderableType":
     return table
 
 
-def mass_table(report: ProbeReport) -> "RenderableType":
+def mass_table(report: Findings) -> "RenderableType":
     """Where the attention mass of linked student tokens goes, beside what equal weights would do."""
     shares = dict(zip(report.methods, report.destinations.figures.value.tolist(), strict=True))
     table = new_table("mass, %", *MASS_HEADERS)
@@ -127,14 +127,14 @@ def mass_table(report: ProbeReport) -> "RenderableType":
     return table
 
 
-def backward_table(report: ProbeReport) -> "RenderableType":
+def backward_table(report: Findings) -> "RenderableType":
     """Backward attention: what teacher tokens draw from the student."""
     shown = ("top-1", "MRR", "AUC", "attention mass", "entropy", "F1", "EOS top-1")
     return _methods("backward", report, shown, report.backward_intervals, report.backward_differences)
 
 
 def _methods(
-    title: str, report: ProbeReport, shown: Sequence[str], found: Estimates, differences: Estimates
+    title: str, report: Findings, shown: Sequence[str], found: Estimates, differences: Estimates
 ) -> "RenderableType":
     difference = f"{_short_name(report.methods[0])} − it\ntop-1, points\n[95 % CI]"
     heads = *(NARROW.get(metric, HEADERS[metric]) for metric in shown), difference
@@ -148,7 +148,7 @@ def _methods(
     return table
 
 
-def aligners_table(report: ProbeReport) -> "RenderableType":
+def aligners_table(report: Findings) -> "RenderableType":
     """Hard links of the probed method by aligner, and F1 of what it is shown beside."""
     beside = [name for name in BESIDE if name in report.methods]
     heads = "precision\n%", "recall\n%", "F1\n% [95 % CI]", "AER\n%", *(f"{name}\nF1 %" for name in beside)
@@ -162,11 +162,11 @@ def aligners_table(report: ProbeReport) -> "RenderableType":
     return table
 
 
-def _triples(report: ProbeReport) -> "RenderableType":
+def _triples(report: Findings) -> "RenderableType":
     return triples_table(report.by_triple) if report.by_triple else ""
 
 
-SECTIONS: Mapping[str, Callable[[ProbeReport], "RenderableType"]] = {
+SECTIONS: Mapping[str, Callable[[Findings], "RenderableType"]] = {
     "method": methods_table,
     "phenomenon": phenomena_table,
     "token": tokens_table,
@@ -184,7 +184,7 @@ GROUPED = {"phenomenon": "sentences", "length": "sentences", "token": "in\nsente
 """Sections that can be set against one method (`probe-align --against`), and what their groups are counted in."""
 
 
-def against_table(report: ProbeReport, section: str, method: str) -> "RenderableType":
+def against_table(report: Findings, section: str, method: str) -> "RenderableType":
     """Top-1 of the probed method and of another by group, and their paired difference.
 
     Raises:
@@ -202,7 +202,7 @@ def against_table(report: ProbeReport, section: str, method: str) -> "Renderable
     return table
 
 
-def _groups(title: str, unit: str, report: ProbeReport, groups: Sequence[Group]) -> "Table":
+def _groups(title: str, unit: str, report: Findings, groups: Sequence[Group]) -> "Table":
     beside = [name for name in BESIDE if name in report.methods]
     first = _short_name(report.methods[0])
     table = new_table(title, unit, "tokens", f"{first}\ntop-1, %\n[95 % CI]", *beside)

@@ -62,20 +62,12 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class ProbeReport:
+class Findings:
     """Counts per sentence × method and where they come from. The first method is the one that is probed.
 
     All counts are sums over one sentence, so that figures are ratios of their sums.
 
-    Example:
-        >>> from pathlib import Path
-        >>> import probe
-        >>> from probe.scoring.scores import METRICS
-        >>> path = Path("alignments/second.tsv")
-        >>> report = probe.align_pairs(probe.find_checkpoint("demo"), probe.read_pairs(path), path, ["lexical"])
-        >>> top_1 = report.intervals.value[:, METRICS.index("top-1")]
-        >>> {method: f"{value:.0%}" for method, value in zip(report.methods, top_1, strict=True)}
-        {'cma': '42%', 'uniform': '3%', 'lexical': '44%'}
+    What users get is a `probe.report.report.ProbeReport`, which also says what its figures mean.
     """
 
     origin: Origin
@@ -98,11 +90,6 @@ class ProbeReport:
     """Of the hard links that each aligner (`probe.aligners.links.ALIGNERS`) makes of the maps."""
     mass: Float[np.ndarray, "sentences methods destinations"]
     """Where the attention mass of linked student tokens goes (`probe.scoring.destinations.DESTINATIONS`)."""
-
-    def __repr__(self) -> str:
-        """What was probed on what, in a line."""
-        found = f"{len(self.sentences)} sentences, {', '.join(self.methods)}"
-        return f"<ProbeReport of {self.checkpoint} ({self.origin.pair}): {found}>"
 
     @property
     def checkpoint(self) -> str:

@@ -10,7 +10,7 @@ from probe.output.tables import interval, percent, with_interval
 from probe.report.comparison import Comparison, highest
 from probe.report.method_comparison import MethodComparison
 from probe.report.steps import Step
-from probe.report.values import ProbeReport
+from probe.report.values import Findings
 from probe.scoring.scores import METRICS, SLICE_METRICS
 from probe.scoring.truth import KINDS
 from probe.stats import ENOUGH_SEEDS, FEW, Estimate
@@ -41,7 +41,7 @@ def side(difference: Estimate) -> Side:
     return "below" if difference.high < 0 else "not distinguishable from"
 
 
-def verdict(report: ProbeReport) -> list[str]:
+def verdict(report: Findings) -> list[str]:
     """Three or four sentences on one checkpoint, the main one first."""
     name, own = report.checkpoint, report.intervals.at(0, TOP_1)
     if own.low is None:
@@ -74,7 +74,7 @@ def _lead(sides: Mapping[str, Side]) -> str:
     return f"aligns better than chance, but no better than {' or '.join(NAMES[one] for one in unbeaten)}."
 
 
-def _against(report: ProbeReport, own: Estimate, sides: Mapping[str, Side]) -> str:
+def _against(report: Findings, own: Estimate, sides: Mapping[str, Side]) -> str:
     parts: list[str] = []
     order: tuple[Side, ...] = ("above", "not distinguishable from", "below")
     for where in order:
@@ -83,15 +83,16 @@ def _against(report: ProbeReport, own: Estimate, sides: Mapping[str, Side]) -> s
             values = (percent(report.intervals.value[report.methods.index(name), TOP_1]) for name in names)
             named = [f"{NAMES[name]} ({value})" for name, value in zip(names, values, strict=True)]
             parts.append(f"{where} {' and '.join(part for part in (', '.join(named[:-1]), named[-1]) if part)}")
-    return f"Top-1 is {_in_percent(own)}" + (f": {'; '.join(parts)}." if parts else ".")
+    return f"Top-1 is {in_percent(own)}" + (f": {'; '.join(parts)}." if parts else ".")
 
 
-def _in_percent(estimate: Estimate) -> str:
+def in_percent(estimate: Estimate) -> str:
+    """A share with its interval, in percent."""
     ends = "" if estimate.low is None else f" {interval(estimate, percent)}"
     return f"{percent(estimate.value)} %{ends}"
 
 
-def _ceiling(report: ProbeReport) -> list[str]:
+def _ceiling(report: Findings) -> list[str]:
     if "bigram" not in report.methods:
         return []
     m = report.methods.index("bigram")
@@ -99,18 +100,18 @@ def _ceiling(report: ProbeReport) -> list[str]:
     return [f"It is {with_interval(-report.differences.at(m, TOP_1), percent)} points below {of}."]
 
 
-def _weakest(report: ProbeReport) -> list[str]:
+def _weakest(report: Findings) -> list[str]:
     k = SLICE_METRICS.index("top-1")
     kinds = {one.name: one.figures.at(0, k) for one in report.by_slice if one.name in KINDS}
     known = {name: one for name, one in kinds.items() if one.low is not None and one.value is not None}
     if not known:
         return []
     name = min(known, key=lambda kind: known[kind].value or 0.0)
-    return [f"Weakest kind of token: {name}, {_in_percent(known[name])}."]
+    return [f"Weakest kind of token: {name}, {in_percent(known[name])}."]
 
 
 def verdict_of_several(
-    reports: Mapping[str, ProbeReport],
+    reports: Mapping[str, Findings],
     comparisons: Sequence[Comparison],
     methods: Sequence[MethodComparison],
     steps: Sequence[Step],
@@ -150,8 +151,8 @@ def _of_two(comparison: Comparison, best: str) -> str:
 def _of_steps(steps: Sequence[Step]) -> list[str]:
     first, last = steps[0], steps[-1]
     return [
-        f"Top-1 goes from {_in_percent(first.top_1)} at step {first.steps} "
-        f"to {_in_percent(last.top_1)} at step {last.steps}."
+        f"Top-1 goes from {in_percent(first.top_1)} at step {first.steps} "
+        f"to {in_percent(last.top_1)} at step {last.steps}."
     ]
 
 

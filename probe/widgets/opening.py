@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from probe.alignment.fitting import fitting_rows
 from probe.alignment.methods import CMA
-from probe.checkpoints.find import find_checkpoint
+from probe.checkpoints.loading import load
 from probe.checkpoints.opened import OpenCheckpoint
 from probe.errors import CheckpointError, MissingExtraError, Problem
 from probe.gold.pairs import GoldFile, read_pairs
@@ -83,7 +83,7 @@ def explore(
     kernel, the notebook shows a picture of the first sentence.
 
     Args:
-        checkpoint: a name, a directory or a hub id as `find_checkpoint` takes them, an open checkpoint, or several.
+        checkpoint: a name, a directory or a hub id as `load` takes them, an open checkpoint, or several.
         gold: a gold file, for links and for methods that need gold rows; each checkpoint takes the rows that fit it.
         text: the first sentence to show; default: the gold row with the lowest top-1 of the first checkpoint, or
             without a gold file an example.
@@ -98,11 +98,10 @@ def explore(
     """
     with _needs_notebooks("explore"):
         from probe.widgets.widgets import Explorer
-    path = Path("gold") if gold is None or isinstance(gold, GoldFile) else Path(gold)
     rows = gold if gold is None or isinstance(gold, GoldFile) else read_pairs(gold)
     texts = [TEXT if text is None else text] if rows is None else [row.text for row in rows.rows]
     named = (checkpoint,) if isinstance(checkpoint, Openable) else checkpoint
-    desks = {name: Desk(open_, _rows(open_, rows, path)) for name, open_ in _opened(named, texts).items()}
+    desks = {name: Desk(open_, _rows(open_, rows)) for name, open_ in _opened(named, texts).items()}
     files = tuple(map(Path, fonts))
     drawable((), files)  # report an unreadable font now, not when a figure is written
     return Explorer(open_exploration(CheckpointBench(desks), _begin(desks, text), files))
@@ -120,7 +119,7 @@ def _begin(desks: Mapping[str, Desk], text: str | None) -> Choice:
 def _opened(named: Sequence[Openable], texts: Sequence[str]) -> dict[str, OpenCheckpoint]:
     found: dict[str, OpenCheckpoint] = {}
     for one in named:
-        open_ = one if isinstance(one, OpenCheckpoint) else find_checkpoint(str(one), texts=texts)
+        open_ = one if isinstance(one, OpenCheckpoint) else load(one, texts=texts)
         name = open_.checkpoint.name
         if name in found and not isinstance(one, OpenCheckpoint):
             name = str(one)
@@ -137,5 +136,5 @@ def _opened(named: Sequence[Openable], texts: Sequence[str]) -> dict[str, OpenCh
     return found
 
 
-def _rows(open_: OpenCheckpoint, gold: GoldFile | None, path: Path) -> tuple[GoldRow, ...]:
-    return () if gold is None else tuple(fitting_rows(open_, gold, path))
+def _rows(open_: OpenCheckpoint, gold: GoldFile | None) -> tuple[GoldRow, ...]:
+    return () if gold is None else tuple(fitting_rows(open_, gold))

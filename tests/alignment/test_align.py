@@ -10,17 +10,17 @@ import pytest
 from places import GOLD
 
 from probe.alignment import methods as methods_module
-from probe.alignment.align import align_pairs
+from probe.alignment.align import align
 from probe.alignment.fitting import fitting_rows
 from probe.alignment.methods import HALVES, REFERENCES, calibration_sample
 from probe.attention import softmax
-from probe.checkpoints.find import find_checkpoint
+from probe.checkpoints.loading import load
 from probe.checkpoints.opened import OpenCheckpoint
 from probe.cli.align import main
 from probe.gold.pairs import GoldFile, declared_vocabularies, read_pairs, write_pairs
 from probe.report.document import load_report
+from probe.report.report import ProbeReport
 from probe.report.tables import heading
-from probe.report.values import ProbeReport
 from probe.scoring.scores import METRICS, metrics
 from probe.scoring.sharpness import entropy, sharpening_factor
 from probe.stats import FEW
@@ -33,12 +33,12 @@ def gold() -> GoldFile:
 
 @pytest.fixture(scope="module")
 def opened() -> OpenCheckpoint:
-    return find_checkpoint("demo")
+    return load("demo")
 
 
 @pytest.fixture(scope="module")
 def report(opened: OpenCheckpoint, gold: GoldFile) -> ProbeReport:
-    return align_pairs(opened, gold, GOLD)
+    return align(opened, gold)
 
 
 def figure(report: ProbeReport, method: str, metric: str) -> float:
@@ -51,7 +51,7 @@ def test_the_table_has_cma_its_floors_baselines_references_and_ceilings(report: 
 
 
 def test_rows_are_chosen_by_what_the_tokenizers_produce(opened: OpenCheckpoint, gold: GoldFile):
-    rows = fitting_rows(opened, gold, GOLD)
+    rows = fitting_rows(opened, gold)
     assert {row.pair for row in rows} == {"demo~demo-teacher"}
     assert len(rows) == sum(row.pair == "demo~demo-teacher" for row in gold.rows)
     own = opened.checkpoint.student.vocabulary_sha256, opened.checkpoint.teacher.vocabulary_sha256
@@ -76,7 +76,7 @@ def test_random_is_as_sharp_as_cma(report: ProbeReport):
 def test_the_order_of_the_file_changes_nothing(opened: OpenCheckpoint, gold: GoldFile, report: ProbeReport, seed: int):
     order = np.random.default_rng(seed).permutation(len(gold.rows))
     shuffled = replace(gold, rows=tuple(gold.rows[k] for k in order), lines=tuple(gold.lines[k] for k in order))
-    other = align_pairs(opened, shuffled, GOLD)
+    other = align(opened, shuffled)
     assert other.sentences == report.sentences
     for one in fields(report.intervals):
         np.testing.assert_array_equal(getattr(other.intervals, one.name), getattr(report.intervals, one.name))
@@ -103,7 +103,7 @@ def test_sharpening_reaches_the_asked_entropy():
 
 def test_equal_key_bigrams_receive_equal_weight_to_the_last_bit(opened: OpenCheckpoint, gold: GoldFile):
     seen = 0
-    for row in fitting_rows(opened, gold, GOLD):
+    for row in fitting_rows(opened, gold):
         weights = opened.map(row.student, row.teacher).weights
         pieces = row.teacher.pieces
         first: dict[tuple[str, str], int] = {}
@@ -125,7 +125,7 @@ def test_intervals_hold_their_value_and_differences_are_differences(report: Prob
 
 def test_a_cla_checkpoint_is_probed_masked_as_well(opened: OpenCheckpoint, gold: GoldFile):
     cla = replace(opened, checkpoint=replace(opened.checkpoint, method="cla"))
-    report = align_pairs(cla, GoldFile(gold.rows[:6], gold.comments), GOLD)
+    report = align(cla, GoldFile(gold.rows[:6], gold.comments))
     assert report.methods[:2] == ("cma", "cla mask")
     # Within its chunk a token can hardly miss: all mass is in the chunk, and most chunks are one against one.
     assert figure(report, "cla mask", "attention mass") > 0.8 > figure(report, "cma", "attention mass")
@@ -134,7 +134,7 @@ def test_a_cla_checkpoint_is_probed_masked_as_well(opened: OpenCheckpoint, gold:
 def test_an_estimated_key_scale_is_bracketed(opened: OpenCheckpoint, gold: GoldFile):
     scales = replace(opened.checkpoint.scales, key_is_estimate=True)
     adopted = replace(opened, checkpoint=replace(opened.checkpoint, scales=scales))
-    report = align_pairs(adopted, GoldFile(gold.rows[:6], gold.comments), GOLD)
+    report = align(adopted, GoldFile(gold.rows[:6], gold.comments))
     assert report.methods[:3] == ("cma", "cma ×0.8", "cma ×1.25")
     for metric in ("top-1", "MRR", "AUC"):
         assert figure(report, "cma ×0.8", metric) == pytest.approx(figure(report, "cma ×1.25", metric))

@@ -35,8 +35,8 @@ from tokenizers import models
 from torch import nn
 
 from probe.checkpoints.adopt import read_projector_file
-from probe.checkpoints.find import Overrides, find_checkpoint
 from probe.checkpoints.key_scale import Batches, simulated_key_scale
+from probe.checkpoints.loading import load
 from probe.errors import CheckpointError, MissingExtraError, ProbeError, ProjectorError, TableError
 from probe.models.tokenizer import QWEN_EOS_ID, Tokenizer
 
@@ -53,12 +53,12 @@ PUBLISHED = {
 
 def message(path: Path, kind: type[ProbeError] = CheckpointError, key_scale: float = KEY_SCALE, **models: str) -> str:
     with pytest.raises(kind) as caught:
-        find_checkpoint(str(path), Overrides(**models, key_scale=key_scale), TEXTS)
+        load(str(path), **models, key_scale=key_scale, texts=TEXTS)
     return str(caught.value)
 
 
 def adopt(path: Path, key_scale: float | None = KEY_SCALE, texts: tuple[str, ...] = TEXTS, **models: str) -> Any:
-    return find_checkpoint(str(path), Overrides(**models, key_scale=key_scale), texts)
+    return load(str(path), **models, key_scale=key_scale, texts=texts)
 
 
 # The same attention by way of whole models
@@ -109,7 +109,7 @@ def released_attention(
     ]
 
 
-def load(directory: Path) -> tuple[nn.Module, Path]:
+def transformers_model(directory: Path) -> tuple[nn.Module, Path]:
     return transformers.AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32), directory
 
 
@@ -125,7 +125,10 @@ def assert_equal(found: Any, expected: list[tuple[np.ndarray, np.ndarray]], text
 def test_attention_is_that_of_the_whole_models(teacher: str, tmp_path: Path) -> None:
     save_teacher(tmp_path, teacher)
     path = dskd_run(tmp_path)
-    assert_equal(adopt(path), released_attention(load(path), load(tmp_path / TEACHER), path, KEY_SCALE))
+    assert_equal(
+        adopt(path),
+        released_attention(transformers_model(path), transformers_model(tmp_path / TEACHER), path, KEY_SCALE),
+    )
 
 
 def test_the_estimated_key_scale_is_the_runs_own_where_there_is_one_batch(tmp_path: Path) -> None:
@@ -133,7 +136,11 @@ def test_the_estimated_key_scale_is_the_runs_own_where_there_is_one_batch(tmp_pa
     arguments = training_arguments(tmp_path, "dual_space_kd_with_cma", batch_size=1, max_length=LENGTH)
     path = dskd_run(tmp_path, arguments=arguments)
     found = adopt(path, None, TEXTS[:1])
-    assert_equal(found, released_attention(load(path), load(tmp_path / TEACHER), path, None, TEXTS[:1]), TEXTS[:1])
+    assert_equal(
+        found,
+        released_attention(transformers_model(path), transformers_model(tmp_path / TEACHER), path, None, TEXTS[:1]),
+        TEXTS[:1],
+    )
     assert found.checkpoint.scales.key_is_estimate
     assert not adopt(path).checkpoint.scales.key_is_estimate
 
@@ -148,7 +155,9 @@ def test_unusual_structures(tmp_path: Path) -> None:
     save_teacher(tmp_path)
     path = dskd_run(tmp_path, state=dskd_state(structures))
     (path / "projector_config.json").write_text(projector_config(structures))
-    expected = released_attention(load(path), load(tmp_path / TEACHER), path, KEY_SCALE, projectors=modules)
+    expected = released_attention(
+        transformers_model(path), transformers_model(tmp_path / TEACHER), path, KEY_SCALE, projectors=modules
+    )
     assert_equal(adopt(path), expected)
 
 
@@ -159,15 +168,17 @@ def test_lora_student(file: str, tmp_path: Path) -> None:
 
     def save_adapter(directory: Path) -> None:
         config = peft.LoraConfig(r=2, target_modules=["c_attn"], fan_in_fan_out=True)
-        model = peft.get_peft_model(load(base)[0], config)
+        model = peft.get_peft_model(transformers_model(base)[0], config)
         model.save_pretrained(directory, safe_serialization=file.endswith("safetensors"))
         save_tokenizer(byte_level_bpe(), STUDENT_EOS, directory)
 
     save_teacher(tmp_path)
     path = dskd_run(tmp_path, save_student=save_adapter)
     assert (path / file).exists()
-    student = peft.PeftModel.from_pretrained(load(base)[0], path)
-    assert_equal(adopt(path), released_attention((student, path), load(tmp_path / TEACHER), path, KEY_SCALE))
+    student = peft.PeftModel.from_pretrained(transformers_model(base)[0], path)
+    assert_equal(
+        adopt(path), released_attention((student, path), transformers_model(tmp_path / TEACHER), path, KEY_SCALE)
+    )
 
 
 def test_sharded_teacher_and_pickled_student(tmp_path: Path) -> None:
@@ -176,12 +187,14 @@ def test_sharded_teacher_and_pickled_student(tmp_path: Path) -> None:
 
     def save_bin(directory: Path) -> None:
         save_model("gpt2", directory)
-        state = load(directory)[0].to(torch.bfloat16).state_dict()
+        state = transformers_model(directory)[0].to(torch.bfloat16).state_dict()
         torch.save(state, directory / "pytorch_model.bin")
         (directory / "model.safetensors").unlink()
 
     path = dskd_run(tmp_path, save_student=save_bin)
-    assert_equal(adopt(path), released_attention(load(path), load(teacher), path, KEY_SCALE))
+    assert_equal(
+        adopt(path), released_attention(transformers_model(path), transformers_model(teacher), path, KEY_SCALE)
+    )
 
 
 def test_what_an_adopted_checkpoint_says_of_itself(tmp_path: Path) -> None:
@@ -317,7 +330,9 @@ def test_projectors_trained_alone_have_no_student_beside_them(tmp_path: Path) ->
     assert "the directory of the student" in text
     assert "student=…" in text
     elsewhere = save_model("gpt2", tmp_path / "elsewhere", seed=5)
-    expected = released_attention(load(elsewhere), load(tmp_path / TEACHER), path, KEY_SCALE)
+    expected = released_attention(
+        transformers_model(elsewhere), transformers_model(tmp_path / TEACHER), path, KEY_SCALE
+    )
     assert_equal(adopt(path, student=str(elsewhere)), expected)
     (tmp_path / "model_hub/gpt2").mkdir()
     elsewhere.rename(tmp_path / "model_hub/gpt2/gpt2-base")
@@ -552,7 +567,7 @@ def test_a_type_that_nobody_knows_needs_its_scale(tmp_path: Path) -> None:
     config.write_text(json.dumps(json.loads(config.read_text()) | {"model_type": "next-year"}))
     with pytest.raises(TableError, match="scale=1"):
         adopt(path)
-    found = find_checkpoint(str(path), Overrides(key_scale=KEY_SCALE, embedding_scales={"teacher": 2.0}), TEXTS)
+    found = load(str(path), key_scale=KEY_SCALE, embedding_scales={"teacher": 2.0}, texts=TEXTS)
     assert (found.teacher.table.scale, found.student.table.scale) == (2.0, 1.0)
     with pytest.raises(CheckpointError, match="which stores 1 and 1"):
-        find_checkpoint("demo", Overrides(embedding_scales={"teacher": 2.0}))
+        load("demo", embedding_scales={"teacher": 2.0})

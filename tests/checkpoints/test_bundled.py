@@ -7,9 +7,9 @@ import pytest
 from places import GOLD
 from safetensors import safe_open
 
-from probe.alignment.align import align_pairs
+from probe.alignment.align import align
 from probe.checkpoints.checkpoint import TENSORS, load_checkpoint
-from probe.checkpoints.find import find_checkpoint
+from probe.checkpoints.loading import load
 from probe.checkpoints.manifest import MANIFEST
 from probe.checkpoints.open_model import open_model
 from probe.gold.pairs import declared_vocabularies, read_pairs
@@ -110,7 +110,7 @@ def test_attention_of_the_series_gets_better():
     gold = read_pairs(GOLD)
     top_1 = []
     for name in (*SERIES, "demo-cma"):
-        report = align_pairs(find_checkpoint(name), gold, GOLD)
+        report = align(load(name), gold)
         top_1.append(report.intervals.value[0, METRICS.index("top-1")])
     assert top_1 == sorted(top_1)
     assert top_1[-1] > 2 * top_1[0]

@@ -19,7 +19,7 @@ from safetensors.torch import save_file as save_torch
 
 from probe.checkpoints.checkpoint import TENSORS, Checkpoint, Scales, load_checkpoint, save_checkpoint
 from probe.checkpoints.doctor.diagnosis import diagnose
-from probe.checkpoints.find import Overrides, find_checkpoint
+from probe.checkpoints.loading import load
 from probe.checkpoints.manifest import MANIFEST
 from probe.checkpoints.opened import OpenCheckpoint, open_checkpoint
 from probe.errors import CheckpointError, OutputError, ProbeError, ProjectorError
@@ -41,12 +41,12 @@ def attention(opened: OpenCheckpoint, text: str = TEXT) -> AttentionMap:
 
 
 def opened(path: Path, **models: str) -> OpenCheckpoint:
-    return find_checkpoint(str(path), Overrides(**models))
+    return load(str(path), **models)
 
 
 def message(path: Path | str, kind: type[ProbeError] = CheckpointError, **models: Any) -> str:
     with pytest.raises(kind) as caught:
-        find_checkpoint(str(path), Overrides(**models))
+        load(str(path), **models)
     return str(caught.value)
 
 
@@ -127,7 +127,7 @@ def test_the_manifest_says_what_made_it(tmp_path: Path) -> None:
 
 def test_equal_bigrams_tie_to_the_last_bit() -> None:
     # At the demo's widths a plain matrix product gives equal columns values that differ by 2e-6.
-    map_ = attention(find_checkpoint("demo"), " ".join(["the path of the file is returned"] * 5))
+    map_ = attention(load("demo"), " ".join(["the path of the file is returned"] * 5))
     for tokens, weights in ((map_.teacher, map_.weights.T), (map_.student, map_.over_student)):
         bigrams = list(pairwise(["", *tokens.pieces, ""]))
         for bigram in set(bigrams):
@@ -505,7 +505,7 @@ def test_places_that_cannot_be_written_to(place: str, tmp_path: Path) -> None:
 
 
 def test_the_bundled_demo_opens_by_name() -> None:
-    demo = find_checkpoint("demo")
+    demo = load("demo")
     assert isinstance(demo.checkpoint, Checkpoint)
     assert attention(demo).weights.max() > 0.3
 
@@ -515,15 +515,15 @@ def test_a_name_that_is_bundled_and_a_checkpoint_here_is_not_guessed(
     inside: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    shutil.copytree(find_checkpoint("demo-cla").checkpoint.path, tmp_path / "demo-cma" / inside)
+    shutil.copytree(load("demo-cla").checkpoint.path, tmp_path / "demo-cma" / inside)
     with pytest.raises(CheckpointError, match=r"bundled:demo-cma, or \./demo-cma"):
-        find_checkpoint("demo-cma")
+        load("demo-cma")
     for door in (diagnose, start_directory):
         with pytest.raises(CheckpointError, match=r"bundled:demo-cma, or \./demo-cma"):
             door("demo-cma")
     assert diagnose("bundled:demo-cma").directory == start_directory("bundled:demo-cma")
-    assert find_checkpoint("bundled:demo-cma").checkpoint.name == "demo-cma"
-    assert find_checkpoint(f"./demo-cma/{inside}").checkpoint.name == "demo-cla"
+    assert load("bundled:demo-cma").checkpoint.name == "demo-cma"
+    assert load(f"./demo-cma/{inside}").checkpoint.name == "demo-cla"
 
 
 def test_a_directory_without_checkpoint_does_not_hide_a_bundled_one(
@@ -531,7 +531,7 @@ def test_a_directory_without_checkpoint_does_not_hide_a_bundled_one(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "demo" / "notes").mkdir(parents=True)
-    assert find_checkpoint("demo").checkpoint.name == "demo"
+    assert load("demo").checkpoint.name == "demo"
 
 
 def test_a_misspelt_name_is_guessed() -> None:
@@ -577,7 +577,7 @@ def test_a_stored_key_scale_cannot_be_overridden(tmp_path: Path) -> None:
 def test_a_directory_goes_before_a_hub_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     saved(tmp_path / "owner")
     monkeypatch.chdir(tmp_path)
-    assert find_checkpoint("owner/checkpoint").checkpoint.name == "tiny"
+    assert load("owner/checkpoint").checkpoint.name == "tiny"
 
 
 def test_a_query_of_other_ends_is_named(tmp_path: Path) -> None:

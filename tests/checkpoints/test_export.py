@@ -32,7 +32,7 @@ from torch import nn
 from probe.checkpoints.checkpoint import Checkpoint, ModelRecord, load_checkpoint, save_checkpoint
 from probe.checkpoints.export.__main__ import main
 from probe.checkpoints.export.writer import RunInfo, epoch_directory, export_dskd
-from probe.checkpoints.find import Overrides, find_checkpoint
+from probe.checkpoints.loading import load
 from probe.errors import CheckpointError, MissingExtraError, OutputError, ProbeError, TrainingError
 from probe.projectors import STRUCTURES
 from probe.training.pretraining.loop import PretrainSettings
@@ -296,8 +296,8 @@ def test_a_tokenizer_class_that_older_releases_lack_is_renamed(written: str, tra
 
 
 def assert_same_attention(path: Path, epoch: Path, *, atol: float) -> None:
-    ours = find_checkpoint(str(path))
-    theirs = find_checkpoint(str(epoch), Overrides(key_scale=ours.checkpoint.scales.key))
+    ours = load(str(path))
+    theirs = load(str(epoch), key_scale=ours.checkpoint.scales.key)
     for text in TEXTS:
         expected, map_ = (found.map(*found.tokenize(text)) for found in (ours, theirs))
         np.testing.assert_allclose(map_.weights, expected.weights, rtol=0, atol=atol)
@@ -307,7 +307,7 @@ def assert_same_attention(path: Path, epoch: Path, *, atol: float) -> None:
 
 def assert_same_projectors(path: Path, epoch: Path, rounded: Callable[[np.ndarray], np.ndarray]) -> None:
     ours = load_checkpoint(path)
-    theirs = find_checkpoint(str(epoch), Overrides(key_scale=1.0)).checkpoint
+    theirs = load(str(epoch), key_scale=1.0).checkpoint
     assert theirs.projectors.keys() == ours.projectors.keys()
     for name, own in ours.projectors.items():
         assert theirs.projectors[name].structure == own.structure
@@ -332,7 +332,7 @@ def test_an_adopted_export_is_the_checkpoint(
     assert_same_projectors(path, epoch, (lambda value: value) if exact else to_bfloat16)
     assert_same_attention(path, epoch, atol=0 if exact else 0.02)
     ours = load_checkpoint(path)
-    theirs = find_checkpoint(str(epoch), Overrides(key_scale=ours.scales.key)).checkpoint
+    theirs = load(str(epoch), key_scale=ours.scales.key).checkpoint
     assert (theirs.method, theirs.steps, theirs.scales.key) == (ours.method, ours.steps, ours.scales.key)
     for side in ("student", "teacher"):
         own, other = getattr(ours, side), getattr(theirs, side)
@@ -344,12 +344,12 @@ def test_an_adopted_export_is_the_checkpoint(
 def test_method_and_criterion_come_back(method: str, trained: Path, tmp_path: Path) -> None:
     path = variant(trained, tmp_path, lambda c: replace(c, method=method, criterion=method))
     epoch = exported(path, tmp_path / "out")
-    found = find_checkpoint(str(epoch), Overrides(key_scale=0.5)).checkpoint
+    found = load(str(epoch), key_scale=0.5).checkpoint
     assert (found.method, found.criterion) == (method, f"dual_space_kd_with_{method}")
     # The directory's name says it where the arguments are lost.
     teacher = str(trained.parent / "teacher")
     (epoch.parent / "args.json").unlink()
-    assert find_checkpoint(str(epoch), Overrides(teacher=teacher, key_scale=0.5)).checkpoint.method == method
+    assert load(str(epoch), teacher=teacher, key_scale=0.5).checkpoint.method == method
 
 
 def test_other_structures_come_back(trained: Path, tmp_path: Path) -> None:
@@ -390,7 +390,7 @@ def test_a_run_is_adopted_wherever_it_is_moved_to(trained: Path, tmp_path: Path)
 
 def test_an_adopted_checkpoint_keeps_the_criterion_it_came_with(trained: Path, tmp_path: Path) -> None:
     epoch = exported(trained, tmp_path / "out", dtype="float32")
-    adopted = find_checkpoint(str(epoch), Overrides(key_scale=0.5)).checkpoint
+    adopted = load(str(epoch), key_scale=0.5).checkpoint
     save_checkpoint(adopted, tmp_path / "ours")
     again = exported(tmp_path / "ours", tmp_path / "again", dtype="float32")
     assert arguments(again)["criterion"] == "dual_space_kd_with_cma_plus_kq_matching"
@@ -408,7 +408,7 @@ def test_runs_without_a_query_are_written_and_not_adopted(method: str, trained: 
     assert "key_scale" not in notes(epoch)
     for _ in range(2):
         with pytest.raises(CheckpointError, match="expected a trained query projector"):
-            find_checkpoint(str(epoch), Overrides(teacher=str(trained.parent / "teacher"), key_scale=0.5))
+            load(str(epoch), teacher=str(trained.parent / "teacher"), key_scale=0.5)
         (epoch.parent / "args.json").unlink(missing_ok=True)  # then the name says so
 
 
@@ -499,8 +499,7 @@ def test_a_teacher_that_is_not_here(source: str, named: str | None, trained: Pat
     assert arguments(epoch)["teacher_model_path"] == named
     assert "not on this machine" in notes(epoch)
     assert (f"belong to {source}." in notes(epoch)) == (named is not None)
-    overrides = Overrides(teacher=str(trained.parent / "teacher"), key_scale=0.5)
-    assert find_checkpoint(str(epoch), overrides).checkpoint.steps == 20
+    assert load(epoch, teacher=str(trained.parent / "teacher"), key_scale=0.5).checkpoint.steps == 20
 
 
 def gone(model: ModelRecord) -> ModelRecord:

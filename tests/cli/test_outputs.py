@@ -76,7 +76,7 @@ def never(*_: object, **__: object) -> None:
 def idle(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever opens models or reads rows fails."""
     for name in (
-        "probe.checkpoints.find.find_checkpoint",
+        "probe.checkpoints.loading.load",
         "probe.alignment.fitting.maps_of_text",
         "probe.gold.pairs.read_pairs",
         "probe.gold.drafts.draft_rows",

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from probe.checkpoints.find import find_checkpoint
+from probe.checkpoints.loading import load
 from probe.cli import models
 from probe.cli.run import run
 from probe.errors import CheckpointError, option
@@ -90,7 +90,7 @@ def test_warnings_of_libraries_do_not_stand_in_front_of_a_message(capsys: pytest
 def test_messages_name_what_is_at_hand(tmp_path: Path):
     (tmp_path / "projector.pt").touch()
     with pytest.raises(CheckpointError, match="Name it with teacher=…") as caught:
-        find_checkpoint(str(tmp_path))
+        load(str(tmp_path))
     assert "--" not in str(caught.value).replace(str(tmp_path), "")
     told: list[str] = []
 

@@ -13,7 +13,7 @@ from directories import TEXTS, checkpoint, dskd_run, save_teacher
 
 from probe.checkpoints.adopt import read_projector_file
 from probe.checkpoints.checkpoint import load_checkpoint, save_checkpoint
-from probe.checkpoints.find import Overrides, find_checkpoint
+from probe.checkpoints.loading import load
 from probe.cli import align, heatmap
 from probe.cli import eval as evaluate
 from probe.errors import CheckpointError, ProbeError, ReportError, TrainingError
@@ -52,7 +52,7 @@ def test_weights_that_are_not_finite_or_make_no_finite_attention(value: float, t
 
 
 def _attend(directory: Path) -> None:
-    opened = find_checkpoint(str(directory))
+    opened = load(str(directory))
     opened.map(*opened.tokenize(TEXTS[0]))
 
 
@@ -72,7 +72,7 @@ def test_arguments_of_wrong_types(key: str, value: Any, tmp_path: Path):
     file = epoch.parent / "args.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {key: value}))
     with pytest.raises(ProbeError, match=key):
-        find_checkpoint(str(epoch), Overrides(key_scale=0.5), [TEXTS[0]])
+        load(str(epoch), key_scale=0.5, texts=[TEXTS[0]])
 
 
 @pytest.mark.parametrize(

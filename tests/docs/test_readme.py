@@ -1,5 +1,6 @@
 """What README.md and the pages of docs/ show is what the commands print, to the rounding of another machine."""
 
+import json
 import os
 import re
 import shutil
@@ -9,6 +10,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from directories import dskd_run, save_teacher
 from places import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -84,8 +86,41 @@ def squeeze(line: str) -> str:
 def test_python_that_the_documents_show_runs(page: str, block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     shutil.copytree(ROOT / "alignments", tmp_path / "alignments")
     monkeypatch.chdir(tmp_path)
+    if "outputs/RUN" in block:
+        run = dskd_run(tmp_path)
+        (tmp_path / "outputs/RUN").mkdir()
+        run.rename(tmp_path / "outputs/RUN/epoch20_step7140")
+        (tmp_path / "models").mkdir()
+        save_teacher(tmp_path).rename(tmp_path / "models" / "Qwen1.5-1.8B")
     exec(block, {})
-    assert (tmp_path / "map.svg").is_file() == ("map.svg" in block)
+    for name in ("map.pdf", "links.pdf", "report.json"):
+        assert (tmp_path / name).is_file() == (f'"{name}"' in block)
+
+
+JOURNEYS = {
+    "an own sentence as a PDF": ("README.md", "map.pdf"),
+    "an own run of DSKD as a report": ("docs/your-checkpoint.md", "report.json"),
+    "two own tokenizers as a heatmap": ("docs/any-pair.md", "links.pdf"),
+}
+
+
+@pytest.mark.parametrize("journey", JOURNEYS)
+def test_a_journey_takes_five_lines_that_are_run(journey: str):
+    page, name = JOURNEYS[journey]
+    (block,) = (one for where, one in EXAMPLES if where == page and name in one)
+    assert len([line for line in block.splitlines() if line]) <= 5
+
+
+BELOW = re.compile(r"\b(?:from|import) probe\.")
+
+
+def test_documents_and_notebooks_import_nothing_below_the_package():
+    shown = {page: "\n".join(re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)) for page, text in PAGES.items()}
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        shown[path.name] = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    assert BELOW.search("from probe.report import x")
+    assert [page for page, text in shown.items() if BELOW.search(text)] == []
 
 
 def test_the_readme_names_every_command_and_no_other():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from planted import GOLD, demo_gold, random_map
+from planted import demo_gold, random_map
 
 from probe.alignment.align import align_maps
 from probe.cli.align import main
@@ -31,13 +31,13 @@ def test_a_map_and_a_directory_of_maps(tmp_path: Path):
     (tmp_path / "some").mkdir()
     for k, row in enumerate(FILE.rows[:3]):
         random_map(row, k).save(tmp_path / "some" / f"{k}.npz")
-    found = given_maps(tmp_path / "some", FILE, GOLD).maps
+    found = given_maps(tmp_path / "some", FILE).maps
     assert list(found) == [row.id for row in FILE.rows[:3]]
     for k, row in enumerate(FILE.rows[:3]):
         np.testing.assert_array_equal(found[row.id].weights, random_map(row, k).weights)
-    given = given_maps(tmp_path / "some" / "1.npz", FILE, GOLD)
+    given = given_maps(tmp_path / "some" / "1.npz", FILE)
     assert list(given.maps) == [FILE.rows[1].id]
-    report = align_maps(given, FILE, GOLD, ["uniform"])
+    report = align_maps(given, FILE, ["uniform"])
     assert (report.methods, len(report.sentences), report.other_sentences) == (("1", "uniform"), 1, 4)
 
 
@@ -46,7 +46,7 @@ def test_names_with_a_dot_stay_whole(tmp_path: Path):
         (tmp_path / name).mkdir()
         random_map(FILE.rows[0], 1).save(tmp_path / name / "a.npz")
     (tmp_path / "it0.5.pharaoh").write_text(written(FILE.rows, PHARAOH)[""])
-    given = [given_maps(tmp_path / name, FILE, GOLD).name for name in ("cma-diag0.1", "cma-diag0.2", "it0.5.pharaoh")]
+    given = [given_maps(tmp_path / name, FILE).name for name in ("cma-diag0.1", "cma-diag0.2", "it0.5.pharaoh")]
     assert given == ["cma-diag0.1", "cma-diag0.2", "it0.5"]
 
 
@@ -67,7 +67,7 @@ def test_gold_that_was_converted_scores_as_gold(format_: str, name: str, gold: P
 
 def test_links_without_tokens_are_of_all_rows_in_order(tmp_path: Path):
     (tmp_path / "x.pharaoh").write_text(written(FILE.rows, PHARAOH)[""])
-    found = given_maps(tmp_path / "x.pharaoh", FILE, GOLD).maps
+    found = given_maps(tmp_path / "x.pharaoh", FILE).maps
     assert list(found) == [row.id for row in FILE.rows]
     row = FILE.rows[0]
     links = {(int(i), int(j)) for i, j in zip(*found[row.id].weights[:-1, :-1].nonzero(), strict=True)}
@@ -77,10 +77,10 @@ def test_links_without_tokens_are_of_all_rows_in_order(tmp_path: Path):
 def test_links_with_tokens_are_known_by_them(tmp_path: Path):
     for end, text in written(FILE.rows[2:4], PHARAOH).items():
         (tmp_path / f"x.pharaoh{end}").write_text(text)
-    assert list(given_maps(tmp_path / "x.pharaoh", FILE, GOLD).maps) == [row.id for row in FILE.rows[2:4]]
+    assert list(given_maps(tmp_path / "x.pharaoh", FILE).maps) == [row.id for row in FILE.rows[2:4]]
     other = type(FILE)(FILE.rows[:2], FILE.comments)
     with pytest.raises(PairsError, match="only other tokens"):
-        given_maps(tmp_path / "x.pharaoh", other, GOLD)
+        given_maps(tmp_path / "x.pharaoh", other)
 
 
 def line(change: Callable[[np.ndarray], None]) -> str:
@@ -97,7 +97,7 @@ def test_weights_of_a_row_are_made_to_sum_to_one_and_a_row_of_none_is_on_end_of_
         weights[1] = 0
 
     (tmp_path / "x.jsonl").write_text(line(change))
-    (found,) = given_maps(tmp_path / "x.jsonl", FILE, GOLD).maps.values()
+    (found,) = given_maps(tmp_path / "x.jsonl", FILE).maps.values()
     np.testing.assert_allclose(found.weights[0], random_map(FILE.rows[0]).weights[0])
     assert found.weights[1, -1] == found.weights[1].sum() == 1
 
@@ -109,17 +109,17 @@ def test_weights_that_are_no_weights_are_refused(bad: float, tmp_path: Path):
 
     (tmp_path / "x.jsonl").write_text(line(change))
     with pytest.raises(MapError, match=f"row {FILE.rows[0].id}: expected finite weights"):
-        given_maps(tmp_path / "x.jsonl", FILE, GOLD)
+        given_maps(tmp_path / "x.jsonl", FILE)
 
 
 def test_names_that_do_not_say_what_they_hold_and_places_that_hold_nothing(tmp_path: Path):
     (tmp_path / "x.txt").write_text("0-0\n")
     (tmp_path / "empty").mkdir()
     with pytest.raises(MapError, match=r"ends in \.npz.*got '\.txt'"):
-        given_maps(tmp_path / "x.txt", FILE, GOLD)
+        given_maps(tmp_path / "x.txt", FILE)
     for name in ("empty", "nowhere.npz"):
         with pytest.raises(MapError, match="got nothing"):
-            given_maps(tmp_path / name, FILE, GOLD)
+            given_maps(tmp_path / name, FILE)
 
 
 def test_the_command_scores_maps(gold: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

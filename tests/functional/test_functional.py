@@ -11,9 +11,9 @@ import torch
 from directories import dskd_run, save_teacher
 from places import GOLD
 
-from probe.alignment.fitting import fitting_rows
+from probe.alignment.fitting import Scorable, fitting_rows
 from probe.checkpoints.checkpoint import Scales
-from probe.checkpoints.find import find_checkpoint
+from probe.checkpoints.loading import load
 from probe.cli.align import main
 from probe.errors import ProbeError, ReportError
 from probe.functional import command
@@ -45,12 +45,12 @@ TEXTS = [f"Return the {thing} of the {other}." for thing in ("path", "name", "si
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> FunctionalReport:
-    opened = find_checkpoint("demo")
-    rows = fitting_rows(opened, read_pairs(GOLD), GOLD)[:12]
+    opened = load("demo")
+    rows = fitting_rows(opened, read_pairs(GOLD))[:12]
     path = tmp_path_factory.mktemp("texts") / "texts.txt"
     path.write_text("\n".join([*TEXTS, rows[0].text]), encoding="utf-8")
     texts = read_refit_texts(opened, path, rows, FitSettings())
-    return functional_probe(opened, rows, GOLD, FitSettings(), lambda part: None, texts)
+    return functional_probe(opened, Scorable(tuple(rows), 0, "gold.tsv", ""), FitSettings(), lambda part: None, texts)
 
 
 def a_row() -> GoldRow:
@@ -179,8 +179,8 @@ def test_targets_that_do_not_count_do_not_move_a_refit():
 
 
 def test_texts_to_refit_on_are_none_that_it_is_judged_on(tmp_path: Path):
-    opened = find_checkpoint("demo")
-    gold = fitting_rows(opened, read_pairs(GOLD), GOLD)[:2]
+    opened = load("demo")
+    gold = fitting_rows(opened, read_pairs(GOLD))[:2]
     texts = ["Return the path.", gold[0].text, "", "Read it twice.", "Return the path.", "Close the file."]
     plain, rows = tmp_path / "texts.txt", tmp_path / "texts.jsonl"
     plain.write_text("\n".join(texts), encoding="utf-8")
@@ -208,7 +208,7 @@ def test_texts_that_cannot_be_used_are_refused(name: str, content: bytes | None,
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(ProbeError, match=message):
-        read_refit_texts(find_checkpoint("demo"), tmp_path / name, [], FitSettings())
+        read_refit_texts(load("demo"), tmp_path / name, [], FitSettings())
 
 
 def test_a_vocabulary_drawn_whole_is_the_vocabulary():
@@ -233,8 +233,8 @@ def test_a_sample_stands_for_the_rest_of_the_vocabulary():
 
 
 def test_the_trained_row_is_what_the_criterion_logs():
-    opened = find_checkpoint("demo")
-    rows = fitting_rows(opened, read_pairs(GOLD), GOLD)[:4]
+    opened = load("demo")
+    rows = fitting_rows(opened, read_pairs(GOLD))[:4]
     inputs, estimated = gather(opened, rows, open_student(opened))
     assert estimated == ()
     for number, row in enumerate(rows):
@@ -314,7 +314,7 @@ def test_a_report_is_shown_in_a_line(report: FunctionalReport):
 
 def few_rows(path: Path, count: int = 12) -> Path:
     """A gold file of rows that fit the demo."""
-    kept = fitting_rows(find_checkpoint("demo"), read_pairs(GOLD), GOLD)[:count]
+    kept = fitting_rows(load("demo"), read_pairs(GOLD), GOLD)[:count]
     write_pairs(path, kept, read_pairs(GOLD).comments)
     return path
 
@@ -399,7 +399,7 @@ def test_the_losses_stand_behind_what_was_found_and_files_are_there_by_then(
 
 
 def test_a_student_that_is_not_whole_leaves_s2t_out():
-    opened = find_checkpoint("demo-cma")
+    opened = load("demo-cma")
     student = open_student(opened)
     assert student.model is None
     assert student.why_not == "the student's layers were trained and are not in this checkpoint"
@@ -408,15 +408,15 @@ def test_a_student_that_is_not_whole_leaves_s2t_out():
 
 def test_an_adopted_directory_has_both_losses(tmp_path: Path):
     save_teacher(tmp_path)
-    opened = find_checkpoint(str(dskd_run(tmp_path)), texts=["Return the path of the file."])
+    opened = load(str(dskd_run(tmp_path)), texts=["Return the path of the file."])
     opened = replace(opened, checkpoint=replace(opened.checkpoint, prompt="Write:\n"))
     sides = [opened.tokenize(text) for text in ("the path of the file", "the file of the file", "Read it twice.")]
-    rows = [
+    rows = tuple(
         GoldRow(str(n), "x~y", *both, frozenset({(0, 0), (1, 1)}), frozenset(), (), "") for n, both in enumerate(sides)
-    ]
+    )
     _, estimated = gather(opened, rows, open_student(opened))
     assert estimated == ("hidden", "target")
-    found = functional_probe(opened, rows, GOLD, FitSettings(), lambda part: None)
+    found = functional_probe(opened, Scorable(rows, 0, "mine", ""), FitSettings(), lambda part: None)
     assert found.no_s2t == ""
     assert found.estimated_scales == estimated
     assert all(one.value > 0 for one in found.divergence()[:4])

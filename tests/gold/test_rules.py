@@ -89,7 +89,7 @@ def test_a_tokenizer_that_changes_texts_is_refused_with_the_reason(tmp_path: Pat
 )
 def test_texts_are_lines_or_outputs(name: str, content: str, texts: list[str], tmp_path: Path):
     (tmp_path / name).write_bytes(content.encode())
-    assert list(read_texts(tmp_path / name).values()) == texts
+    assert list(read_texts(tmp_path / name).by_id.values()) == texts
 
 
 @pytest.mark.parametrize(("name", "content"), [("a.txt", "\n"), ("a.jsonl", '{"text": "one"}\n'), ("a.jsonl", "[1]\n")])
@@ -101,7 +101,7 @@ def test_files_without_texts_are_refused(name: str, content: str, tmp_path: Path
 
 def test_a_byte_order_mark_is_no_part_of_a_text(tmp_path: Path):
     (tmp_path / "a.txt").write_bytes("\ufeffone\n".encode())
-    assert list(read_texts(tmp_path / "a.txt").values()) == ["one"]
+    assert list(read_texts(tmp_path / "a.txt").by_id.values()) == ["one"]
 
 
 # The command

@@ -12,10 +12,10 @@ from rich.console import Console
 from scipy.stats import norm, ttest_1samp
 
 from probe.alignment.fitting import fitting_rows
-from probe.checkpoints.find import find_checkpoint
+from probe.checkpoints.loading import load
 from probe.cli.keyquery import main
-from probe.gold.pairs import read_pairs, write_pairs
-from probe.keyquery.analyse import analyse_gold
+from probe.gold.pairs import GoldFile, read_pairs, write_pairs
+from probe.keyquery.analyse import key_query
 from probe.keyquery.differences import differences, on_same_sentences
 from probe.keyquery.measure import AUC_LINEAR, FRECHET, half_splits
 from probe.keyquery.report import KeyQueryReport
@@ -31,9 +31,9 @@ FEW = Settings(
 @pytest.fixture(scope="module")
 def run() -> tuple[Analysis, ...]:
     """Two steps of one run, the later first."""
-    gold = read_pairs(GOLD)
-    opened = [find_checkpoint(name) for name in ("demo-cma", "demo-cma-step-25")]
-    return tuple(analyse_gold(one, fitting_rows(one, gold, GOLD)[:12], FEW, lambda part: None) for one in opened)
+    opened = [load(name) for name in ("demo-cma", "demo-cma-step-25")]
+    few = GoldFile(tuple(fitting_rows(opened[0], read_pairs(GOLD))[:12]), ())
+    return key_query(opened, few, settings=FEW).analyses
 
 
 def measured(halves: Sequence[float], distance: str = FRECHET, pair: Estimate | None = None) -> Measurement:
@@ -127,7 +127,7 @@ def test_the_command_compares(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.chdir(tmp_path)
     gold = read_pairs(GOLD)
-    rows = fitting_rows(find_checkpoint("demo-cma"), gold, GOLD)[:10]
+    rows = fitting_rows(load("demo-cma"), gold)[:10]
     write_pairs(tmp_path / "few.tsv", rows, gold.comments)
     names = ["--checkpoint", "demo-cma", "--checkpoint", "demo-cma-step-25"]
     assert main(["--pairs", "few.tsv", *names, "--components", "4", "--json", "r.json"]) == 0

@@ -7,7 +7,7 @@ import pytest
 from places import GOLD
 
 from probe.alignment.fitting import fitting_rows
-from probe.checkpoints.find import find_checkpoint
+from probe.checkpoints.loading import load
 from probe.checkpoints.opened import OpenCheckpoint
 from probe.gold.pairs import read_pairs
 from probe.gold.rows import GoldRow
@@ -33,12 +33,12 @@ WIDTH = 12
 
 @pytest.fixture(scope="module")
 def opened() -> OpenCheckpoint:
-    return find_checkpoint("demo")
+    return load("demo")
 
 
 @pytest.fixture(scope="module")
 def rows(opened: OpenCheckpoint) -> list[GoldRow]:
-    return fitting_rows(opened, read_pairs(GOLD), GOLD)
+    return fitting_rows(opened, read_pairs(GOLD))
 
 
 @pytest.fixture(scope="module")
@@ -140,8 +140,8 @@ def test_covariance_stands_fewer_points_than_dimensions():
 def sentences() -> tuple[Clouds, list[GoldRow]]:
     """The demo's tokens, each student token's query near the key of its first sure partner, keys isotropic."""
     rng = np.random.default_rng(0)
-    opened = find_checkpoint("demo")
-    gold = [row for row in fitting_rows(opened, read_pairs(GOLD), GOLD) if row.sure]
+    opened = load("demo")
+    gold = [row for row in fitting_rows(opened, read_pairs(GOLD)) if row.sure]
     queries: list[np.ndarray] = []
     keys: list[np.ndarray] = []
     for row in gold:

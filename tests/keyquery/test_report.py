@@ -12,12 +12,12 @@ import pytest
 from places import GOLD
 
 from probe.alignment.fitting import fitting_rows
-from probe.checkpoints.find import find_checkpoint
+from probe.checkpoints.loading import load
 from probe.cli.keyquery import main
 from probe.errors import ReportError
-from probe.gold.pairs import read_pairs, write_pairs
+from probe.gold.pairs import GoldFile, read_pairs, write_pairs
 from probe.keyquery import analyse
-from probe.keyquery.analyse import analyse_gold, analyse_sentences
+from probe.keyquery.analyse import key_query
 from probe.keyquery.matched import ARGMAX
 from probe.keyquery.matched import GOLD as BY_GOLD
 from probe.keyquery.measure import DISTANCES
@@ -34,10 +34,14 @@ FEW = Settings(
 )
 
 
+def few() -> GoldFile:
+    """Rows of the demo."""
+    return GoldFile(tuple(fitting_rows(load("demo"), read_pairs(GOLD))[:12]), ())
+
+
 @pytest.fixture(scope="module")
 def analysis() -> Analysis:
-    opened = find_checkpoint("demo")
-    return analyse_gold(opened, fitting_rows(opened, read_pairs(GOLD), GOLD)[:12], FEW, lambda part: None)
+    return key_query("demo", few(), settings=FEW).analyses[0]
 
 
 @pytest.fixture(scope="module")
@@ -149,21 +153,18 @@ def test_figures_that_are_unknown_are_shown_as_such(report: KeyQueryReport, caps
 
 
 def test_sentences_without_gold_are_matched_by_argmax_and_have_no_interventions():
-    opened = find_checkpoint("demo")
-    texts = [row.text for row in fitting_rows(opened, read_pairs(GOLD), GOLD)[:12]]
-    found = analyse_sentences(opened, texts, FEW, lambda part: None)
+    found = key_query("demo", texts=[row.text for row in few()], settings=FEW).analyses[0]
     assert found.matched_by == ARGMAX
     assert found.interventions == ()
     assert found.matched[0].cosine_difference.low > 0
 
 
 def test_the_same_seed_gives_the_same_figures(analysis: Analysis):
-    opened = find_checkpoint("demo")
-    rows = fitting_rows(opened, read_pairs(GOLD), GOLD)[:12]
     heard: list[str] = []
-    assert analyse_gold(opened, rows, FEW, heard.append) == analysis
-    assert heard == ["clouds", "view raw", "view forward", "view backward", "interventions"]
-    other = analyse_gold(opened, rows, replace(FEW, seed=1), lambda part: None)
+    assert key_query("demo", few(), settings=FEW, progress=heard.append).analyses == (analysis,)
+    parts = ["clouds", "view raw", "view forward", "view backward", "interventions"]
+    assert heard == [f"demo: {part}" for part in parts]
+    other = key_query("demo", few(), settings=replace(FEW, seed=1)).analyses[0]
     assert other.measurements != analysis.measurements
 
 

@@ -8,7 +8,7 @@ from places import GOLD
 
 from probe.alignment.fitting import fitting_rows
 from probe.attention import cross_model_attention, scaled_products
-from probe.checkpoints.find import find_checkpoint
+from probe.checkpoints.loading import load
 from probe.checkpoints.opened import OpenCheckpoint
 from probe.errors import ProjectorError
 from probe.gold.pairs import read_pairs
@@ -36,12 +36,12 @@ FEW = Settings(splits=4, subsample=200, permutations=99, projections=30, classif
 
 @pytest.fixture(scope="module")
 def opened() -> OpenCheckpoint:
-    return find_checkpoint("demo")
+    return load("demo")
 
 
 @pytest.fixture(scope="module")
 def rows(opened: OpenCheckpoint) -> list[GoldRow]:
-    return fitting_rows(opened, read_pairs(GOLD), GOLD)[:20]
+    return fitting_rows(opened, read_pairs(GOLD))[:20]
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,11 @@ import pytest
 from places import GOLD
 from rich.console import Console
 
-from probe.alignment.align import align_pairs
-from probe.checkpoints.find import find_checkpoint
+from probe.alignment.align import align
+from probe.checkpoints.loading import load
 from probe.gold.pairs import read_pairs
 from probe.report.comparison import COMPARED, compare_all, reading, table
-from probe.report.values import ProbeReport
+from probe.report.report import ProbeReport
 from probe.scoring.scores import COUNTS, METRICS, metrics
 from probe.stats import FEW, as_float, holm, permutation_p
 
@@ -20,7 +20,7 @@ ROWS, TOP_1 = COUNTS.index("rows"), COUNTS.index("top-1")
 
 @pytest.fixture(scope="module")
 def report() -> ProbeReport:
-    return align_pairs(find_checkpoint("demo"), read_pairs(GOLD), GOLD)
+    return align(load("demo"), read_pairs(GOLD))
 
 
 def worse(report: ProbeReport, share: float) -> ProbeReport:

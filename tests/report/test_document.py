@@ -10,21 +10,21 @@ import numpy as np
 import pytest
 from planted import GOLD, demo_gold, map_of, random_map
 
-from probe.alignment.align import align_maps, align_pairs
-from probe.checkpoints.find import find_checkpoint
+from probe.alignment.align import align, align_maps
+from probe.checkpoints.loading import load
 from probe.cli.align import main
 from probe.errors import ReportError
 from probe.exchange.given_maps import given_maps
 from probe.gold.pairs import read_pairs, write_pairs
 from probe.report.document import LAYOUT, from_json, load_report, load_reports, save_report, to_json
-from probe.report.values import ProbeReport
+from probe.report.report import ProbeReport
 
 FILE = demo_gold(12)
 
 
 @pytest.fixture(scope="module")
 def report() -> ProbeReport:
-    return align_pairs(find_checkpoint("demo"), FILE, GOLD, ["lexical", "random"], "probe-align --pairs x")
+    return align(load("demo"), FILE, methods=["lexical", "random"])
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def one_way(tmp_path_factory: pytest.TempPathFactory) -> ProbeReport:
     place = tmp_path_factory.mktemp("maps")
     for k, row in enumerate(FILE.rows):
         map_of(row, random_map(row, k).weights).save(place / f"{k}.npz")
-    return align_maps(given_maps(place, FILE, GOLD), FILE, GOLD, ["lexical"])
+    return align_maps(given_maps(place, FILE), FILE, ["lexical"])
 
 
 def test_a_report_that_was_written_is_read_as_it_was(report: ProbeReport, tmp_path: Path):

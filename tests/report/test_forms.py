@@ -13,15 +13,14 @@ import pytest
 from places import GOLD
 from rich.console import Console
 
-from probe.alignment.align import align_pairs
-from probe.checkpoints.find import find_checkpoint
+from probe.alignment.align import align
 from probe.cli.align import main
 from probe.cli.run import new_console
 from probe.gold.pairs import GoldFile, read_pairs, write_pairs
 from probe.output.tables import new_table
 from probe.report.forms import figures, frame, to_csv, to_latex, to_markdown
+from probe.report.report import ProbeReport
 from probe.report.tables import SECTIONS
-from probe.report.values import ProbeReport
 from probe.scoring.scores import COUNTS
 
 
@@ -29,7 +28,8 @@ from probe.scoring.scores import COUNTS
 def report() -> ProbeReport:
     gold = read_pairs(GOLD)
     demo = tuple(row for row in gold.rows if row.pair.startswith("demo~"))[:15]
-    return align_pairs(find_checkpoint("demo"), GoldFile(demo, gold.comments), GOLD, command="probe-align --pairs x")
+    found = align("demo", GoldFile(demo, gold.comments))
+    return replace(found, origin=replace(found.origin, command="probe-align --pairs x"))
 
 
 def test_csv_has_a_line_for_each_figure(report: ProbeReport):

@@ -12,15 +12,15 @@ from places import GOLD
 from rich.console import Console
 from scipy.stats import t
 
-from probe.alignment.align import align_pairs
-from probe.checkpoints.find import find_checkpoint
+from probe.alignment.align import align
+from probe.checkpoints.loading import load
 from probe.cli.align import main
 from probe.errors import CheckpointError
 from probe.gold.pairs import read_pairs
 from probe.models.sources import bundled_dir
 from probe.report.comparison import COMPARED
 from probe.report.method_comparison import MethodComparison, compare_methods, reading, table
-from probe.report.values import ProbeReport
+from probe.report.report import ProbeReport
 from probe.scoring.scores import COUNTS
 from probe.stats import ENOUGH_SEEDS, Estimate, as_float, difference_over_seeds, paired_difference
 
@@ -29,7 +29,7 @@ TOP_1 = COUNTS.index("top-1")
 
 @pytest.fixture(scope="module")
 def report() -> ProbeReport:
-    return align_pairs(find_checkpoint("demo"), read_pairs(GOLD), GOLD, methods=["uniform"])
+    return align(load("demo"), read_pairs(GOLD), methods=["uniform"])
 
 
 def seed(report: ProbeReport, share: float, number: int) -> ProbeReport:

@@ -7,20 +7,20 @@ import pytest
 from places import GOLD
 from rich.console import Console
 
-from probe.alignment.align import align_pairs
-from probe.checkpoints.find import find_checkpoint
+from probe.alignment.align import align
+from probe.checkpoints.loading import load
 from probe.gold.pairs import read_pairs
 from probe.gold.rows import PHENOMENA
 from probe.report.document import to_json
+from probe.report.report import ProbeReport
 from probe.report.tables import phenomena_table
-from probe.report.values import ProbeReport
 from probe.scoring.scores import COUNTS, METRICS, metrics
 from probe.stats import FEW
 
 
 @pytest.fixture(scope="module")
 def report() -> ProbeReport:
-    return align_pairs(find_checkpoint("demo"), read_pairs(GOLD), GOLD)
+    return align(load("demo"), read_pairs(GOLD))
 
 
 def test_each_phenomenon_is_counted_over_its_own_rows(report: ProbeReport):

@@ -10,12 +10,12 @@ import pytest
 from places import GOLD
 from rich.console import Console
 
-from probe.alignment.align import align_pairs
-from probe.checkpoints.find import find_checkpoint
+from probe.alignment.align import align
+from probe.checkpoints.loading import load
 from probe.cli.align import main
 from probe.gold.pairs import read_pairs
+from probe.report.report import ProbeReport
 from probe.report.steps import by_steps, reading, table
-from probe.report.values import ProbeReport
 from probe.scoring.destinations import DESTINATIONS
 from probe.scoring.scores import COUNTS
 from probe.stats import Estimate, as_float
@@ -26,7 +26,7 @@ NAMES = ("demo-cma", "demo-cma-step-50", "demo-cma-step-200")
 @pytest.fixture(scope="module")
 def reports() -> dict[str, ProbeReport]:
     gold = read_pairs(GOLD)
-    return {name: align_pairs(find_checkpoint(name), gold, GOLD, methods=["uniform"]) for name in NAMES}
+    return {name: align(load(name), gold, methods=["uniform"]) for name in NAMES}
 
 
 def changed(report: ProbeReport, **origin: Any) -> ProbeReport:

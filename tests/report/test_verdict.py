@@ -7,17 +7,17 @@ import pytest
 from places import GOLD
 from rich.console import Console
 
-from probe.alignment.align import align_pairs
-from probe.checkpoints.find import find_checkpoint
+from probe.alignment.align import align
+from probe.checkpoints.loading import load
 from probe.cli.align import main
 from probe.errors import MapError
 from probe.gold.pairs import read_pairs, write_pairs
 from probe.report.comparison import MANY, compare_all, together
 from probe.report.method_comparison import MethodComparison, MethodDifference
 from probe.report.overview import overview
+from probe.report.report import ProbeReport
 from probe.report.steps import Step
 from probe.report.tables import GROUPED, against_table
-from probe.report.values import ProbeReport
 from probe.report.verdict import side, verdict, verdict_of_several
 from probe.scoring.references import uniform
 from probe.scoring.scores import COUNTS, SLICE_METRICS
@@ -29,7 +29,7 @@ TOP_1 = COUNTS.index("top-1")
 
 @pytest.fixture(scope="module")
 def report() -> ProbeReport:
-    return align_pairs(find_checkpoint("demo"), read_pairs(GOLD), GOLD)
+    return align(load("demo"), read_pairs(GOLD))
 
 
 def hits_of(report: ProbeReport, method: str, factor: float = 1.0) -> ProbeReport:
@@ -78,13 +78,13 @@ def test_the_figures_of_the_verdict_are_those_of_the_report(report: ProbeReport)
 def test_of_few_sentences_nothing_is_claimed():
     gold = read_pairs(GOLD)
     few = replace(gold, rows=tuple([row for row in gold.rows if row.pair.startswith("demo~")][:3]))
-    told = verdict(align_pairs(find_checkpoint("demo"), few, GOLD))
+    told = verdict(align(load("demo"), few))
     assert told[0] == "demo: 3 sentences are too few to tell: a 95 % CI takes 10."
     assert "above" not in " ".join(told)
 
 
 def test_methods_that_were_not_scored_are_not_named(report: ProbeReport):
-    alone = align_pairs(find_checkpoint("demo"), read_pairs(GOLD), GOLD, ["uniform"])
+    alone = align(load("demo"), read_pairs(GOLD), methods=["uniform"])
     told = " ".join(verdict(alone))
     assert told.startswith("demo aligns better than chance. ")
     assert "position" not in told

@@ -15,8 +15,9 @@ from probe.exchange.given_maps import given_maps
 from probe.gold.pairs import GoldFile, read_pairs, write_pairs
 from probe.gold.rows import GoldRow
 from probe.maps import AttentionMap
-from probe.report.comparison import COMPARED, compare_all, to_json
-from probe.report.values import ProbeReport
+from probe.report.comparison import COMPARED, compare_all
+from probe.report.report import ProbeReport
+from probe.report.several import to_json
 from probe.scoring.destinations import DESTINATIONS
 from probe.scoring.scores import METRICS, score
 from probe.scoring.truth import KINDS, SLICES, Truth
@@ -152,7 +153,7 @@ def test_a_gold_file_without_rows_for_the_maps_is_refused(tmp_path: Path, rows: 
     map_ = REFERENCES["gold"](rows[0])
     map_.save(tmp_path / "one.npz")
     with pytest.raises(PairsError, match="tokens of a row"):
-        given_maps(tmp_path / "one.npz", GoldFile(rows[1:], ()), GOLD)
+        given_maps(tmp_path / "one.npz", GoldFile(rows[1:], ()))
 
 
 def test_planted_hits_are_counted_exactly(tmp_path: Path, rows: tuple[GoldRow, ...]):

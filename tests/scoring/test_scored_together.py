@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from planted import GOLD, demo_gold, map_of, random_map
+from planted import demo_gold, map_of, random_map
 
-from probe.alignment.align import align_pairs
-from probe.checkpoints.find import find_checkpoint
+from probe.alignment.align import align
+from probe.checkpoints.loading import load
 from probe.checkpoints.opened import OpenCheckpoint
 from probe.maps import AttentionMap
 from probe.scoring.references import overlap, uniform
@@ -22,7 +22,7 @@ ROWS = demo_gold(4).rows
 
 @pytest.fixture(scope="module")
 def opened() -> OpenCheckpoint:
-    return find_checkpoint("demo")
+    return load("demo")
 
 
 @settings(max_examples=10, deadline=None)
@@ -51,7 +51,7 @@ def test_reciprocal_rank_is_the_mean_over_all_ways_to_break_ties(weights: list[i
 
 
 def test_backward_counts_are_those_of_the_transposed_problem(opened: OpenCheckpoint):
-    report = align_pairs(opened, demo_gold(4), GOLD, ["lexical"])
+    report = align(opened, demo_gold(4), methods=["lexical"])
     for k, row in enumerate(ROWS):
         map_ = opened.map(row.student, row.teacher)
         assert map_.over_student is not None

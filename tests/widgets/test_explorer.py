@@ -17,9 +17,9 @@ from probe.widgets.bench import CheckpointBench, Desk
 from probe.widgets.exploration import Choice, Exploration, choose, export, open_exploration, step
 
 TEXT = "Return the path of the file; if the file is missing, raise an error."
-DEMO = probe.find_checkpoint("demo")
-CLA = probe.find_checkpoint("demo-cla")
-ROWS = tuple(probe.fitting_rows(DEMO, probe.read_pairs(GOLD), GOLD))
+DEMO = probe.load("demo")
+CLA = probe.load("demo-cla")
+ROWS = tuple(probe.fitting_rows(DEMO, probe.read_pairs(GOLD)))
 BENCH = CheckpointBench({"demo": Desk(DEMO, ROWS[:12]), "demo-cla": Desk(CLA, ROWS[:12])})
 ROW = ROWS[0]
 
@@ -62,7 +62,7 @@ def test_the_mask_of_cla_is_kept_at_any_temperature():
 
 def test_gold_comes_in_the_order_in_which_the_report_says_the_checkpoint_fails():
     ranked = Desk(DEMO, ROWS).ranked
-    report = probe.align_pairs(DEMO, probe.read_pairs(GOLD), GOLD, ["uniform"])
+    report = probe.align(DEMO, probe.read_pairs(GOLD), methods=["uniform"])
     hits = metrics(report.counts[:, 0])[:, METRICS.index("top-1")].tolist()
     assert [one.row.id for one in ranked] == [report.sentences[n] for n in worst_first(hits, report.sentences)]
     np.testing.assert_allclose([one.top_1 for one in ranked], sorted(hits))

@@ -37,7 +37,7 @@ BURST = """(text) => {
 
 
 def attention(text: str, checkpoint: str = "demo", temperature: float = 1.0) -> AttentionMap:
-    open_ = probe.find_checkpoint(checkpoint)
+    open_ = probe.load(checkpoint)
     student, teacher = open_.tokenize(text)
     (found,) = open_.attend(student, teacher, [open_.checkpoint.query])
     return AttentionMap("cma", student, teacher, cross_model_attention(found.logits / temperature).over_teacher)
@@ -45,8 +45,8 @@ def attention(text: str, checkpoint: str = "demo", temperature: float = 1.0) -> 
 
 def worst_rows() -> list[GoldRow]:
     """The gold rows that demo fails on, worked out anew."""
-    open_ = probe.find_checkpoint("demo")
-    rows = probe.fitting_rows(open_, probe.read_pairs(GOLD), GOLD)
+    open_ = probe.load("demo")
+    rows = probe.fitting_rows(open_, probe.read_pairs(GOLD))
 
     def top_1(row: GoldRow) -> float:
         weights = open_.map(row.student, row.teacher).weights
@@ -180,7 +180,7 @@ def test_temperature_method_and_checkpoint_are_switched(jupyter: Jupyter):
         method.select_option("diagonal")
         draws(
             page,
-            diagonal(GoldRow("", "", *probe.find_checkpoint("demo").tokenize(TEXT), frozenset(), frozenset(), (), "")),
+            diagonal(GoldRow("", "", *probe.load("demo").tokenize(TEXT), frozenset(), frozenset(), (), "")),
         )
         expect(slider).to_be_disabled()
         expect(method.locator("option[value=gold]")).to_be_disabled()

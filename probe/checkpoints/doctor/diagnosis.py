@@ -31,7 +31,7 @@ from probe.checkpoints.doctor.projectors import (
 from probe.checkpoints.doctor.student import examine_student
 from probe.checkpoints.doctor.teacher import examine_teacher
 from probe.checkpoints.dskd import PROJECTORS
-from probe.checkpoints.find import bundled_checkpoint
+from probe.checkpoints.loading import bundled_checkpoint
 from probe.checkpoints.manifest import MANIFEST, is_ours
 from probe.checkpoints.open_model import OpenModel, open_model
 from probe.errors import CheckpointError, Problem

@@ -6,6 +6,7 @@ from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from probe.errors import ArgumentError
 from probe.gold.rows import GoldRow
 from probe.maps import AttentionMap
 from probe.plots.heatmaps import captions, drawing
@@ -26,6 +27,13 @@ class Look:
     ``scale`` is ``linear`` (weights from 0 to 1), ``log``, or ``row`` (weights over the largest of their row); a
     difference always is linear. ``venue`` names a width of `probe.plots.style.VENUES`; without one, the figure is as
     large as its cells need. ``fonts`` are files that are tried before DejaVu Sans.
+
+    Example:
+        >>> import probe
+        >>> map_ = probe.load("demo").map("Return the path of the file.")
+        >>> figure = probe.heatmap(map_, look=probe.Look(venue="acl", dark=True))
+        >>> round(figure.get_figwidth(), 2)
+        3.03
     """
 
     scale: Scale = "linear"
@@ -54,15 +62,27 @@ def heatmap(
 
     Example:
         >>> import probe
-        >>> opened = probe.find_checkpoint("demo")
-        >>> figure = probe.heatmap(opened.map(*opened.tokenize("Return the path of the file.")))
+        >>> figure = probe.heatmap(probe.load("demo").map("Return the path of the file."))
         >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
         ['Return', '␣the', '␣path', '␣of', '␣the', '␣file', '.', '⟨eos⟩']
     """
     named = {"": maps} if isinstance(maps, AttentionMap) else maps
+    _check_maps(named)
     drawn = picture(named, gold, window=look.window, difference=difference)
     with our_style(palette(dark=look.dark)):
         return _draw(drawn, look)
+
+
+def _check_maps(named: object) -> None:
+    """Refuse what is no map, with how to make one of it."""
+    if isinstance(named, Mapping) and all(isinstance(one, AttentionMap) for one in named.values()):
+        return
+    remedy = "Give one map, or several by name: {'mine': map_}."
+    if isinstance(named, str):
+        remedy = f'Write heatmap(probe.load("demo").map({named[:40]!r})).'
+    elif hasattr(named, "shape"):
+        remedy = 'Write heatmap(probe.AttentionMap("mine", student, teacher, weights)), with both token sequences.'
+    raise ArgumentError.of("heatmap", "an attention map", named, remedy)
 
 
 def _draw(drawn: Picture, look: Look) -> "Figure":
@@ -134,8 +154,7 @@ def save_heatmap(
         >>> from pathlib import Path
         >>> from tempfile import TemporaryDirectory
         >>> import probe
-        >>> opened = probe.find_checkpoint("demo")
-        >>> map_ = opened.map(*opened.tokenize("Return the path."))
+        >>> map_ = probe.load("demo").map("Return the path.")
         >>> with TemporaryDirectory() as place:
         ...     probe.save_heatmap({"demo": map_}, Path(place) / "map.svg")
         ...     [path.name for path in Path(place).iterdir()]

@@ -16,7 +16,7 @@ from probe.output.tables import percent
 from probe.plots.report_page.compared import Compared, compared_section
 from probe.plots.report_page.tables import Node, element, groups_table, markup, mass_table, methods_table, triples_table
 from probe.report.tables import heading
-from probe.report.values import Origin, ProbeReport
+from probe.report.values import Findings, Origin
 from probe.report.verdict import verdict
 from probe.scoring.scores import METRICS, metrics, worst_first
 from probe.scoring.truth import KINDS
@@ -35,7 +35,7 @@ class Probed:
         MapError: the sentences are others, or a map has other tokens than its row.
     """
 
-    report: ProbeReport
+    report: Findings
     drawn: tuple[tuple[GoldRow, AttentionMap], ...]
 
     def __post_init__(self) -> None:
@@ -86,7 +86,7 @@ def _map(row: GoldRow, map_: AttentionMap) -> dict[str, Any]:
     }
 
 
-def _section(report: ProbeReport, drawn: Sequence[tuple[GoldRow, AttentionMap]], number: int) -> Node:
+def _section(report: Findings, drawn: Sequence[tuple[GoldRow, AttentionMap]], number: int) -> Node:
     title, *lines = heading(report)
     first = report.methods[0]
     kinds = [one for one in report.by_slice if one.name in KINDS]
@@ -117,12 +117,12 @@ def _section(report: ProbeReport, drawn: Sequence[tuple[GoldRow, AttentionMap]],
     )
 
 
-def _verdict(report: ProbeReport) -> Node:
+def _verdict(report: Findings) -> Node:
     lead, *rest = verdict(report)
     return element("p", element("strong", lead), " ", " ".join(rest), class_="verdict")
 
 
-def _triples(report: ProbeReport) -> list[Node]:
+def _triples(report: Findings) -> list[Node]:
     scores = report.by_triple
     if not scores:
         return []
@@ -160,7 +160,7 @@ def _provenance(origin: Origin) -> Node:
     return element("details", element("summary", "Provenance"), element("dl", *items), class_="provenance")
 
 
-def _controls(report: ProbeReport, number: int) -> Node:
+def _controls(report: Findings, number: int) -> Node:
     """Filters for the list of sentences. They need the script, so the script makes them visible."""
     counts = {name: sum(name in tags for tags in report.phenomena) for name in PHENOMENA}
     options = [element("option", f"{name} ({count})", value=name) for name, count in counts.items() if count]
@@ -179,7 +179,7 @@ def _controls(report: ProbeReport, number: int) -> Node:
     )
 
 
-def _sentences(report: ProbeReport, drawn: Sequence[tuple[GoldRow, AttentionMap]], number: int) -> Node:
+def _sentences(report: Findings, drawn: Sequence[tuple[GoldRow, AttentionMap]], number: int) -> Node:
     """The sentences with their values, the lowest top-1 first, sentences without a sure link last."""
     with np.errstate(invalid="ignore"):
         found = metrics(report.counts[:, 0])

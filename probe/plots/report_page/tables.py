@@ -7,7 +7,7 @@ from probe.output.tables import number, percent, points
 from probe.report.tables import HEADERS, IN_PERCENT
 from probe.report.triples import KINDS as TRIPLE_KINDS
 from probe.report.triples import TripleScores
-from probe.report.values import BESIDE, Group, ProbeReport
+from probe.report.values import BESIDE, Findings, Group
 from probe.scoring.destinations import DESTINATIONS
 from probe.scoring.references import NOTES
 from probe.scoring.scores import METRICS, SLICE_METRICS
@@ -34,7 +34,7 @@ def markup(node: Node) -> str:
     return tostring(node, encoding="unicode", method="html")
 
 
-def methods_table(report: ProbeReport) -> Node:
+def methods_table(report: Findings) -> Node:
     """All methods with 95 % CIs, and the difference of the probed method from each."""
     found, differences, first = report.intervals, report.differences, report.methods[0]
     rows: list[Node] = []
@@ -49,7 +49,7 @@ def methods_table(report: ProbeReport) -> Node:
     return new_table(["method", *HEADERS.values(), f"{first} − it\ntop-1, points"], rows)
 
 
-def groups_table(title: str, unit: str, report: ProbeReport, groups: Sequence[Group]) -> Node:
+def groups_table(title: str, unit: str, report: Findings, groups: Sequence[Group]) -> Node:
     """Top-1 by group: of the probed method, with a 95 % CI if any group has one, and of some other methods."""
     beside = [name for name in BESIDE if name in report.methods]
     k = SLICE_METRICS.index("top-1")
@@ -69,7 +69,7 @@ def groups_table(title: str, unit: str, report: ProbeReport, groups: Sequence[Gr
     return new_table(heads, rows, heads[3] if with_interval else None)
 
 
-def mass_table(report: ProbeReport) -> Node:
+def mass_table(report: Findings) -> Node:
     """Where the weight goes, by method; 95 % CIs for the probed one."""
     found = report.destinations.figures
     rows = [

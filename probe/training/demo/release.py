@@ -107,7 +107,7 @@ def _compare(arguments: argparse.Namespace) -> None:
     )
     differences: list[float] = []
     flips = rows = 0
-    for row in fitting_rows(rounded, gold, arguments.pairs):
+    for row in fitting_rows(rounded, gold):
         before, after = (side.map(row.student, row.teacher).weights for side in (exact, rounded))
         differences.append(float(np.abs(before - after).max()))
         flips += int((before.argmax(axis=1) != after.argmax(axis=1)).sum())

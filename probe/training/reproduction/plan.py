@@ -8,9 +8,8 @@ from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from probe.alignment.align import align_pairs
+from probe.alignment.align import align
 from probe.checkpoints.checkpoint import STUDENT, TENSORS
-from probe.checkpoints.find import find_checkpoint
 from probe.checkpoints.manifest import MANIFEST
 from probe.errors import Problem, TrainingError
 from probe.gold.pairs import read_pairs
@@ -249,9 +248,7 @@ class Planner:
             temporary.write_text(vocabulary_map(student, teacher, workers=-1).json(), encoding="utf-8")
 
     def _probe(self, checkpoint: Any, place: Path) -> None:
-        gold = read_pairs(self.gold)
-        report = align_pairs(find_checkpoint(checkpoint()), gold, self.gold)
-        save_report(report, place / REPORT)
+        save_report(align(checkpoint(), self.gold), place / REPORT)
 
     def _checkpoint(self, training: Stage) -> Path:
         """The last checkpoint of a finished training."""

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from probe.checkpoints.checkpoint import Checkpoint, Scales, load_checkpoint
-from probe.checkpoints.find import bundled_checkpoint
+from probe.checkpoints.loading import bundled_checkpoint
 from probe.errors import Problem, TrainingError
 from probe.training.criteria.criterion import Criterion
 from probe.training.criteria.projectors import start_from_heads

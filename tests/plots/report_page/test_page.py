@@ -11,9 +11,9 @@ import pytest
 from places import ROOT
 
 import probe
-from probe.alignment.align import align_maps, align_pairs
+from probe.alignment.align import align, align_maps
 from probe.alignment.fitting import fitting_rows
-from probe.checkpoints.find import Overrides, find_checkpoint
+from probe.checkpoints.loading import load
 from probe.cli.align import main
 from probe.errors import MapError
 from probe.exchange.given_maps import given_maps
@@ -25,9 +25,9 @@ from probe.plots.report_page.page import LEVELS, Probed, to_html
 from probe.plots.report_page.tables import groups_table, markup
 from probe.report.comparison import compare_all
 from probe.report.method_comparison import compare_methods
+from probe.report.report import ProbeReport
 from probe.report.steps import Step
 from probe.report.triples import KINDS, Mark
-from probe.report.values import ProbeReport
 from probe.report.verdict import verdict
 from probe.scoring.scores import METRICS, metrics
 from probe.stats import Estimate, as_float
@@ -74,9 +74,9 @@ class Reader(HTMLParser):
 
 @pytest.fixture(scope="module")
 def probed() -> Probed:
-    opened, gold = find_checkpoint("demo", Overrides()), read_pairs(GOLD)
-    rows = fitting_rows(opened, gold, GOLD)
-    report = align_pairs(opened, gold, GOLD, ["lexical", "diagonal", "bigram"], "probe-align --pairs <gold>")
+    opened, gold = load("demo"), read_pairs(GOLD)
+    rows = fitting_rows(opened, gold)
+    report = align(opened, gold, methods=["lexical", "diagonal", "bigram"])
     return Probed(report, tuple((row, opened.map(row.student, row.teacher)) for row in rows))
 
 

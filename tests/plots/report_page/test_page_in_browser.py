@@ -8,9 +8,9 @@ from browser import chromium, playwright
 from places import ROOT
 from playwright.sync_api import Browser, Page, expect
 
-from probe.alignment.align import align_pairs
+from probe.alignment.align import align
 from probe.alignment.fitting import fitting_rows
-from probe.checkpoints.find import Overrides, find_checkpoint
+from probe.checkpoints.loading import load
 from probe.gold.pairs import read_pairs
 from probe.plots.report_page.compared import Compared
 from probe.plots.report_page.page import LEVELS, Probed, to_html
@@ -28,9 +28,9 @@ CELLS = """table => [...table.tBodies[0].rows].map(row => [...row.cells].slice(1
 
 @pytest.fixture(scope="module")
 def probed() -> Probed:
-    opened, gold = find_checkpoint("demo", Overrides()), read_pairs(GOLD)
-    rows = fitting_rows(opened, gold, GOLD)
-    report = align_pairs(opened, gold, GOLD, ["bigram"])
+    opened, gold = load("demo"), read_pairs(GOLD)
+    rows = fitting_rows(opened, gold)
+    report = align(opened, gold, methods=["bigram"])
     return Probed(report, tuple((row, opened.map(row.student, row.teacher)) for row in rows))
 
 

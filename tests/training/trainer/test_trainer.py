@@ -38,7 +38,7 @@ from transformers import AutoModel, AutoModelForCausalLM
 
 import probe
 from probe.checkpoints.checkpoint import Checkpoint, load_checkpoint
-from probe.checkpoints.find import find_checkpoint
+from probe.checkpoints.loading import load
 from probe.cli.train import main
 from probe.models.tokenizer import Tokenizer
 from probe.training.criteria.cma import attend, keys, queries
@@ -136,7 +136,7 @@ def cma(place: Path, server: Server, tmp_path_factory: pytest.TempPathFactory) -
 
 def test_the_probe_of_a_checkpoint_draws_the_attention_that_training_computed(place: Path, cma: Path):
     stored = load_checkpoint(cma)
-    opened = find_checkpoint(str(cma))
+    opened = load(str(cma))
     projectors = Projectors({"query": stored.query.structure}, student=16, teacher=24, seed=0)
     with torch.no_grad():
         for key, tensor in projectors["query"].tensors.items():
@@ -162,7 +162,7 @@ def test_the_probe_of_a_checkpoint_draws_the_attention_that_training_computed(pl
 def test_projectors_alone_are_checkpoints_that_can_be_probed(cma: Path):
     alone = sorted((cma.parent / "projectors").iterdir())
     assert [path.name for path in alone] == ["step-2", "step-4", "step-6"]
-    half, full = find_checkpoint(str(alone[-1])), find_checkpoint(str(cma))
+    half, full = load(str(alone[-1])), load(str(cma))
     first, second = (opened.map(*opened.tokenize("the path of the file")).weights for opened in (half, full))
     np.testing.assert_allclose(first, second, atol=2e-2)
     tensors = load_file(alone[0] / "projectors.safetensors")
@@ -531,7 +531,7 @@ def test_a_key_that_a_recipe_of_before_did_not_have_is_no_other_recipe(place: Pa
 
 
 def probed(checkpoint: Path) -> np.ndarray:
-    opened = find_checkpoint(str(checkpoint))
+    opened = load(str(checkpoint))
     return opened.map(*opened.tokenize("the path of the file")).weights
 
 

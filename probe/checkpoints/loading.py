@@ -3,46 +3,62 @@
 import difflib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from probe.checkpoints.checkpoint import TENSORS, Checkpoint, load_checkpoint
 from probe.checkpoints.manifest import MANIFEST, is_ours
 from probe.checkpoints.opened import OpenCheckpoint, open_checkpoint
-from probe.errors import CheckpointError, Problem, option
-from probe.models.sources import BUNDLED, bundled_dir, bundled_names
+from probe.errors import ArgumentError, CheckpointError, Problem, option
+from probe.gold.pairs import read_pairs
+from probe.models.sources import BUNDLED, bundled_dir, bundled_gold, bundled_names
 from probe.models.table_sources import find_source
 
 
-@dataclass(frozen=True, slots=True)
-class Overrides:
-    """What the user says about a checkpoint besides its name."""
-
-    student: str | None = None
-    teacher: str | None = None
-    key_scale: float | None = None
-    embedding_scales: Mapping[str, float] = field(default_factory=dict[str, float])
-    """What the embedding modules of ``student`` and ``teacher`` multiply rows by, where their types do not tell."""
-
-
-def find_checkpoint(named: str, overrides: Overrides = Overrides(), texts: Sequence[str] = ()) -> OpenCheckpoint:
-    """Load and open a checkpoint.
+def load(
+    named: str | Path = "demo",
+    *,
+    student: str | None = None,
+    teacher: str | None = None,
+    key_scale: float | None = None,
+    embedding_scales: Mapping[str, float] | None = None,
+    texts: Sequence[str] | None = None,
+) -> OpenCheckpoint:
+    """Open a checkpoint with both of its models.
 
     Args:
-        named: a bundled name, a directory, or a hub id ``owner/name``.
-        overrides: models to use instead of the sources of the checkpoint, and the key scale if it stores none.
-        texts: responses for estimating the key scale of a DSKD directory.
+        named: a bundled name, a directory of this project or of DSKD, or a hub id ``owner/name``.
+        student: a model to use instead of the sources of the checkpoint.
+        teacher: likewise.
+        key_scale: the number that keys are divided by, for DSKD directories, which do not store it; default: an
+            estimate from ``texts``.
+        embedding_scales: for such directories, by role (``student``, ``teacher``) the number that an embedding module
+            multiplies rows by, where the model type does not tell.
+        texts: responses for that estimate; default: those of the bundled gold file.
 
     Raises:
         CheckpointError: there is no such checkpoint, or it is incomplete, untrained, or made for other models.
 
     Example:
         >>> import probe
-        >>> opened = probe.find_checkpoint("demo")
-        >>> opened.checkpoint.method, opened.student.source, opened.teacher.source
-        ('cma', 'bundled:demo/student', 'bundled:demo/teacher')
+        >>> probe.load("demo")
+        <OpenCheckpoint demo: cma, bundled:demo/student ← bundled:demo/teacher>
     """
-    return open_checkpoint(_load(named, overrides, texts), student=overrides.student, teacher=overrides.teacher)
+    if not isinstance(named, str | Path):
+        raise ArgumentError.of("load", "the name or directory of a checkpoint", named, 'Write load("demo").')
+    adopting = _Adopting(student, teacher, key_scale, embedding_scales or {}, texts)
+    return open_checkpoint(_load(str(named), adopting), student=student, teacher=teacher)
+
+
+@dataclass(frozen=True, slots=True)
+class _Adopting:
+    """What a DSKD directory does not say by itself."""
+
+    student: str | None
+    teacher: str | None
+    key_scale: float | None
+    embedding_scales: Mapping[str, float]
+    texts: Sequence[str] | None
 
 
 def bundled_checkpoint(named: str) -> Path | None:
@@ -59,7 +75,7 @@ def bundled_checkpoint(named: str) -> Path | None:
     return bundled_dir() / name if name in bundled_names() else None
 
 
-def _load(named: str, overrides: Overrides, texts: Sequence[str]) -> Checkpoint:
+def _load(named: str, adopting: _Adopting) -> Checkpoint:
     directory = Path(named)
     if (bundled := bundled_checkpoint(named)) is not None:
         checkpoint = load_checkpoint(bundled)
@@ -73,33 +89,37 @@ def _load(named: str, overrides: Overrides, texts: Sequence[str]) -> Checkpoint:
             raise _no_checkpoint(named, directory)
         return adopt(
             directory,
-            student=overrides.student,
-            teacher=overrides.teacher,
-            key_scale=overrides.key_scale,
-            embedding_scales=overrides.embedding_scales,
-            texts=texts,
+            student=adopting.student,
+            teacher=adopting.teacher,
+            key_scale=adopting.key_scale,
+            embedding_scales=adopting.embedding_scales,
+            texts=_bundled_texts() if adopting.texts is None else adopting.texts,
         )
     elif re.fullmatch(r"\w[\w.-]*/\w[\w.-]*(@\S+)?", named):
         checkpoint = load_checkpoint(_from_hub(named))
     else:
         raise _unknown(named, "no such name or directory")
-    if overrides.embedding_scales:
-        given = ", ".join(f"{role}={scale:g}" for role, scale in overrides.embedding_scales.items())
+    if adopting.embedding_scales:
+        given = ", ".join(f"{role}={scale:g}" for role, scale in adopting.embedding_scales.items())
         got = f"{named}, which stores {checkpoint.student.embedding_scale:g} and {checkpoint.teacher.embedding_scale:g}"
         remedy = "Leave it out."
         raise CheckpointError(
             Problem(f"{option('--embedding-scale')} {given}", "a checkpoint that stores no scale", got, remedy)
         )
-    if overrides.key_scale is not None:
+    if adopting.key_scale is not None:
         raise CheckpointError(
             Problem(
-                option("--key-scale", str(overrides.key_scale)),
+                option("--key-scale", str(adopting.key_scale)),
                 "a checkpoint that stores no key scale",
                 f"{named}, which stores {checkpoint.scales.key:.4g}",
                 "Leave it out.",
             )
         )
     return checkpoint
+
+
+def _bundled_texts() -> list[str]:
+    return [row.text for row in read_pairs(bundled_gold())]
 
 
 def _from_hub(named: str) -> Path:

@@ -1,0 +1,35 @@
+"""Two tokenizers alone: texts cut by both and linked by rule, without a checkpoint."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from probe.checkpoints.open_model import tokenizer_of
+from probe.gold.by_rule import read_texts, rows_by_rule
+from probe.gold.drafts import pair_name
+from probe.gold.pairs import GoldFile
+from probe.models.sources import resolve
+
+
+def link(texts: str | Sequence[str] | Path, *, student: str, teacher: str) -> GoldFile:
+    """Cut texts by two tokenizers and link their tokens by the rules of the guidelines.
+
+    Args:
+        texts: one sentence, several, or the path of a file of them.
+        student: a model directory, a hub id, or a bundled model, of which only the tokenizer is read.
+        teacher: likewise.
+
+    Raises:
+        PairsError: no text can be linked, as with a tokenizer that lower-cases them.
+        CheckpointError: there is no such model.
+
+    Example:
+        >>> import probe
+        >>> rows = probe.link("Return the maximum.", student="bundled:demo/student", teacher="bundled:demo/teacher")
+        >>> rows[0].student.display(), rows[0].teacher.display()
+        (('Return', '␣the', '␣m', 'ax', 'im', 'um', '.'), ('Return', '␣the', '␣maximum', '.'))
+        >>> sorted(rows[0].sure)
+        [(0, 0), (1, 1), (2, 2), (3, 2), (4, 2), (5, 2), (6, 3)]
+    """
+    found = read_texts([texts] if isinstance(texts, str) else texts)
+    sides = [tokenizer_of(resolve(source, Path.cwd())) for source in (student, teacher)]
+    return GoldFile(rows_by_rule(found.by_id, *sides, pair_name(student, teacher)).rows, ())
