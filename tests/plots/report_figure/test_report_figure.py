@@ -145,7 +145,8 @@ def test_no_text_is_cut_or_covered(report: ProbeReport, worse: ProbeReport, seve
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     page = figure.bbox
-    boxes = [text.get_window_extent() for text in figure.texts if text.get_text()]
+    below = [text for axes in figure.axes for text in (axes.xaxis.label, *axes.get_xticklabels())]
+    boxes = [text.get_window_extent() for text in (*figure.texts, *below) if text.get_text()]
     for box in boxes:
         assert page.x0 <= box.x0 < box.x1 <= page.x1
         assert page.y0 <= box.y0 < box.y1 <= page.y1
