@@ -93,11 +93,14 @@ def _answers(
 ) -> list[Node]:
     """What is said of several reports together, and pictures of those of the same sentences; nothing of one alone."""
     told = verdicts(named, found.comparisons, found.methods, found.steps)
-    several = [group for group in groups if len(group) > 1]
-    return [
-        *(_told(lines) for group, lines in told if len(group) > 1),
-        *(pictures(_highest(group), f"together-{number}") for number, group in enumerate(several)),
-    ]
+    nodes = [_told(lines) for group, lines in told if len(group) > 1]
+    for number, group in enumerate(group for group in groups if len(group) > 1):
+        if len(group) > MANY:
+            nodes.append(
+                element("p", f"The pictures show the {MANY} of {len(group)} checkpoints with the highest top-1.")
+            )
+        nodes.append(pictures(_highest(group), f"together-{number}"))
+    return nodes
 
 
 def _highest(reports: Mapping[str, ProbeReport]) -> dict[str, ProbeReport]:

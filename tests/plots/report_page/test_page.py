@@ -234,7 +234,9 @@ def test_of_many_the_highest_are_drawn(probed: Probed):
     counts = probed.report.counts.copy()
     counts[:, 0, COUNTS.index("top-1")] = 0
     lowest = replace(probed, report=replace(probed.report, counts=counts), name="lowest")
-    pictures = drawn_in(to_html([lowest, *(replace(probed, name=f"run {n}") for n in range(MANY))]))
+    page = to_html([lowest, *(replace(probed, name=f"run {n}") for n in range(MANY))])
+    assert f"The pictures show the {MANY} of {MANY + 1} checkpoints" in page
+    pictures = drawn_in(page)
     assert f"run {MANY - 1} " in pictures[0]
     assert "lowest" not in pictures[0]
 
