@@ -8,7 +8,7 @@ ProbeError                 base; commands print it and exit with code 2
 ├── TableError             an embedding table
 ├── CheckpointError        a checkpoint directory
 ├── OutputError            a file that cannot be written
-├── ReportError            a saved report that cannot be read
+├── ReportError            a report that cannot be read or drawn
 ├── TrainingError          training data, settings or state
 ├── ArgumentError          an argument of the Python API that is not what the function takes; a TypeError too
 └── MissingExtraError      a package that one of the extras installs
@@ -102,7 +102,7 @@ class OutputError(ProbeError):
 
 
 class ReportError(ProbeError):
-    """A saved report cannot be read."""
+    """A saved report cannot be read, or a report cannot be drawn."""
 
 
 class TrainingError(ProbeError):

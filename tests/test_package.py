@@ -15,6 +15,7 @@ HEAVY = (
     *("torch", "transformers", "pandas", "matplotlib", "scipy", "tokenizers", "huggingface_hub", "gguf", "rich"),
     *("sklearn", "ot", "anywidget", "ipywidgets"),
 )
+SECOND = ROOT / "alignments" / "second.tsv"
 
 
 def test_public_names_are_listed_once_sorted_and_there():
@@ -43,6 +44,11 @@ def test_importing_the_package_loads_nothing_heavy():
 def test_help_stays_light(command: str):
     code = f"from probe.cli.{command} import main\ntry: main(['--help'])\nexcept SystemExit as e: assert e.code == 0"
     assert loaded_by(code) == set()
+
+
+def test_scoring_without_a_page_loads_no_drawing():
+    code = f"from probe.cli.align import main\nassert main(['--pairs', {str(SECOND)!r}, '--methods', 'lexical']) == 0"
+    assert "matplotlib" not in loaded_by(code)
 
 
 def test_the_numpy_path_loads_no_torch():

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from probe.checkpoints.open_model import tokenizer_of
 from probe.gold.by_rule import read_texts, rows_by_rule
-from probe.gold.drafts import pair_name
+from probe.gold.drafts import short_name
 from probe.gold.pairs import GoldFile
 from probe.models.sources import resolve
 
@@ -31,5 +31,6 @@ def link(texts: str | Sequence[str] | Path, *, student: str, teacher: str) -> Go
         [(0, 0), (1, 1), (2, 2), (3, 2), (4, 2), (5, 2), (6, 3)]
     """
     found = read_texts([texts] if isinstance(texts, str) else texts)
-    sides = [tokenizer_of(resolve(source, Path.cwd())) for source in (student, teacher)]
-    return GoldFile(rows_by_rule(found.by_id, *sides, pair_name(student, teacher)).rows, ())
+    ours, theirs = (tokenizer_of(resolve(source, Path.cwd())) for source in (student, teacher))
+    pair = f"{short_name(student)}~{short_name(teacher)}"
+    return GoldFile(rows_by_rule(found.by_id, ours, theirs, pair).rows, ())

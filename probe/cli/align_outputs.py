@@ -107,17 +107,14 @@ def _print_comparisons(console: "Console", compared: "Compared") -> None:
 
 
 def _print_verdict(console: "Console", reports: "Reports", compared: "Compared") -> None:
-    from probe.report.comparison import together
-    from probe.report.verdict import verdict, verdict_of_several
+    from probe.report.verdict import verdicts
 
-    groups = [dict(reports)] if compared.methods or compared.steps else together(reports)
-    for group in groups:
-        found = compared.comparisons, compared.methods, compared.steps
-        lead, *rest = verdict(*group.values()) if len(group) == 1 else verdict_of_several(group, *found)
+    told = verdicts(reports, compared.comparisons, compared.methods, compared.steps)
+    for _, (lead, *rest) in told:
         console.print(lead, style="bold")
         for line in rest:
             console.print(line)
-    if len(groups) > 1:
+    if len(told) > 1:
         console.print("Checkpoints of other sentences are not compared.")
 
 
@@ -184,7 +181,7 @@ def _write_reports(arguments: Namespace, scored: Mapping[str, Scored], compared:
     def as_html() -> str:
         from probe.plots.report_page.page import Probed, to_html
 
-        return to_html([Probed(one.report, one.drawn) for one in scored.values()], compared)
+        return to_html([Probed(one.report, one.drawn, name) for name, one in scored.items()], compared)
 
     texts: dict[Path | None, Callable[[], str]] = {
         arguments.json: as_json,

@@ -1,23 +1,35 @@
 """One function that draws whatever the package hands out."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from probe.errors import ArgumentError
 from probe.gold.rows import GoldRow
 from probe.maps import AttentionMap
 from probe.plots.heatmaps.heatmap import Look, heatmap
+from probe.plots.report_figure.figure import groups_figure, methods_figure, report_figure
+from probe.report.values import Findings
 from probe.scoring.references import gold
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+SECTIONS = ("method", "phenomenon", "token")
 
-def plot(shown: Any, *, dark: bool = False) -> "Figure":
+
+def plot(
+    shown: Any, section: Literal["method", "phenomenon", "token"] | None = None, *, dark: bool = False
+) -> "Figure":
     """Draw a map or several by name, a report or several by name, or a gold row.
 
+    Args:
+        shown: what to draw.
+        section: of a report: its methods, its phenomena, or its kinds of tokens alone; default: all three.
+        dark: draw on a dark background.
+
     Raises:
-        ArgumentError: it is none of these.
+        ArgumentError: it is none of these, or a report has no such section.
+        ReportError: there are too many reports, or they are of other sentences.
 
     Example:
         >>> import probe
@@ -26,12 +38,25 @@ def plot(shown: Any, *, dark: bool = False) -> "Figure":
         >>> [label.get_text() for label in links.axes[0].get_yticklabels()][:3]
         ['The', '␣cat', '␣chased']
     """
+    if isinstance(shown, Findings) or _all(shown, Findings):
+        return _report(shown, section, dark=dark)
+    if section is not None:
+        raise ArgumentError.of("plot", "a report, of which to draw a section", shown, "Leave the section out.")
     if isinstance(shown, GoldRow):
         return heatmap(gold(shown), gold=shown, look=Look(dark=dark))
     if isinstance(shown, AttentionMap) or _all(shown, AttentionMap):
         return heatmap(shown, look=Look(dark=dark))
     remedy = 'Draw a map, a report or a gold row: plot(probe.load("demo").map("The cat sat.")).'
     raise ArgumentError.of("plot", "a map, a report or a gold row", shown, remedy)
+
+
+def _report(reports: Any, section: Any, *, dark: bool) -> "Figure":
+    if section is None:
+        return report_figure(reports, dark=dark)
+    if section not in SECTIONS:
+        remedy = f"Choose one of {', '.join(SECTIONS)}."
+        raise ArgumentError.of("plot", "a section that has a picture", section, remedy)
+    return methods_figure(reports, dark=dark) if section == "method" else groups_figure(reports, section, dark=dark)
 
 
 def _all(shown: Any, of: type) -> bool:

@@ -157,14 +157,18 @@ def declarations(pair: str, student: tuple[Tokenizer, str], teacher: tuple[Token
     ]
 
 
+def short_name(source: str) -> str:
+    """The last part of a source, without what the name of a pair may not hold."""
+    return re.sub(r"[~\s]", "-", re.split(r"[/:]", source.partition("@")[0].rstrip("/"))[-1])
+
+
 def pair_name(student: str, teacher: str) -> str:
     """The name of a pair from the last parts of two sources: ``gpt2~qwen`` for ``models/gpt2``, ``owner/qwen@main``.
 
     Raises:
         PairsError: both have the same last part.
     """
-    last = [re.split(r"[/:]", source.partition("@")[0].rstrip("/"))[-1] for source in (student, teacher)]
-    names = [re.sub(r"[~\s]", "-", name) for name in last]
+    names = short_name(student), short_name(teacher)
     if names[0] == names[1]:
         raise PairsError(
             Problem("--pair", "two different names", f"{names[0]} twice", "Name both with --pair NAME~NAME.")

@@ -61,7 +61,7 @@ def row_html(row: Any) -> str:
 
 def report_html(report: Any) -> str:
     """The verdict of a report, its methods as a picture, and their figures."""
-    from probe.plots.report_figure.draw import methods_figure
+    from probe.plots.report_figure.figure import methods_figure
     from probe.plots.report_page.tables import markup, methods_table
 
     said = report.verdict.splitlines()

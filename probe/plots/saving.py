@@ -1,7 +1,7 @@
 """Write figures as PDF, SVG and PNG; equal figures give equal bytes."""
 
 from collections.abc import Sequence
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +46,14 @@ def png_bytes(figure: "Figure", dpi: int) -> bytes:
     file = BytesIO()
     with our_style(LIGHT):
         figure.savefig(file, format="png", dpi=dpi, metadata=_METADATA[".png"])
+    return file.getvalue()
+
+
+def svg_text(figure: "Figure") -> str:
+    """The figure as the text of an SVG file."""
+    file = StringIO()
+    with our_style(LIGHT):
+        figure.savefig(file, format="svg", metadata=_METADATA[".svg"])
     return file.getvalue()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from probe.output.tables import interval, percent, with_interval
-from probe.report.comparison import Comparison, highest
+from probe.report.comparison import Comparison, highest, together
 from probe.report.method_comparison import MethodComparison
 from probe.report.steps import Step
 from probe.report.values import Findings
@@ -132,6 +132,20 @@ def verdict_of_several(
     if len(against) > SHOWN:
         lines.append(f"{len(against) - SHOWN} more are in the table above.")
     return [f"Highest top-1: {best}.", *lines, *told]
+
+
+def verdicts(
+    reports: Mapping[str, Findings],
+    comparisons: Sequence[Comparison],
+    methods: Sequence[MethodComparison],
+    steps: Sequence[Step],
+) -> list[tuple[Mapping[str, Findings], list[str]]]:
+    """What is said of which reports: those of other sentences are not compared, but methods and steps of a run are."""
+    groups = [dict(reports)] if methods or steps else together(reports)
+    return [
+        (group, verdict(*group.values()) if len(group) == 1 else verdict_of_several(group, comparisons, methods, steps))
+        for group in groups
+    ]
 
 
 def _of_two(comparison: Comparison, best: str) -> str:

@@ -79,11 +79,12 @@ def notes(picture: Picture, step: int, width: float) -> list[str]:
     if step > 1:
         ordinal = {2: "2nd", 3: "3rd"}.get(step, f"{step}th")
         sentences.append(f"Only every {ordinal} token is labelled.")
-    return [line for sentence in sentences for line in _wrapped(sentence, width)]
+    return [line for sentence in sentences for line in wrapped(sentence, width, NOTE_FONT)]
 
 
-def _wrapped(sentence: str, width: float) -> list[str]:
-    return wrap(sentence, max(20, int(len(sentence) * (width - 0.1) / _width(sentence, NOTE_FONT))))
+def wrapped(text: str, width: float, points: float) -> list[str]:
+    """A text in lines of so many inches at most, but for the spread of its letters."""
+    return wrap(text, max(20, int(len(text) * (width - 0.1) / _width(text, points)))) if text else []
 
 
 def _width(text: str, points: float) -> float:

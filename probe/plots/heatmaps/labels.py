@@ -26,7 +26,7 @@ class Label:
     font: Path
 
 
-def drawable(labels: Sequence[str], fonts: Sequence[Path] = ()) -> list[Label]:
+def drawable(labels: Sequence[str], fonts: Sequence[Path] = (), longest: int = LONGEST) -> list[Label]:
     """Each label in the font that has most of its characters; the first of equal ones. DejaVu Sans comes last.
 
     A character that the font lacks is written as ``⟨U+4E2D⟩``, because all boxes for missing characters look alike.
@@ -35,7 +35,7 @@ def drawable(labels: Sequence[str], fonts: Sequence[Path] = ()) -> list[Label]:
         OutputError: a font file is missing, or matplotlib cannot read it.
     """
     opened = [(path, _open(path)) for path in (*fonts, font_file())]
-    return [_label(label, opened) for label in labels]
+    return [_label(label, opened, longest) for label in labels]
 
 
 def _open(path: Path) -> "FT2Font":
@@ -49,24 +49,24 @@ def _open(path: Path) -> "FT2Font":
         ) from error
 
 
-def _label(label: str, fonts: "Sequence[tuple[Path, FT2Font]]") -> Label:
+def _label(label: str, fonts: "Sequence[tuple[Path, FT2Font]]", longest: int) -> Label:
     def has(font: "FT2Font", char: str) -> bool:
         return font.get_char_index(ord(char)) != 0
 
     path, font = max(fonts, key=lambda named: sum(has(named[1], char) for char in label))
     units = [char if has(font, char) else f"⟨U+{ord(char):04X}⟩" for char in label]
     if not all(has(font, char) for char in "⟨U+0123456789ABCDEF⟩…") and "".join(units) != label:
-        return _label(label, fonts[-1:])  # a symbol font may lack the characters of ⟨U+…⟩ too
-    return Label(_cut(units), path)
+        return _label(label, fonts[-1:], longest)  # a symbol font may lack the characters of ⟨U+…⟩ too
+    return Label(_cut(units, longest), path)
 
 
-def _cut(units: Sequence[str]) -> str:
+def _cut(units: Sequence[str], longest: int) -> str:
     """Shorten a label without cutting a ``⟨U+…⟩`` in two."""
-    if sum(map(len, units)) <= LONGEST:
+    if sum(map(len, units)) <= longest:
         return "".join(units)
     kept = ""
     for unit in units:
-        if len(kept) + len(unit) >= LONGEST:
+        if len(kept) + len(unit) >= longest:
             break
         kept += unit
     return f"{kept}…"

@@ -1,7 +1,7 @@
 """Reports as one HTML page that needs no network: tables, and a heatmap of every sentence."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -14,10 +14,12 @@ from probe.gold.rows import PHENOMENA, GoldRow
 from probe.maps import AttentionMap
 from probe.output.tables import percent
 from probe.plots.report_page.compared import Compared, compared_section
+from probe.plots.report_page.pictures import pictures, style
 from probe.plots.report_page.tables import Node, element, groups_table, markup, mass_table, methods_table, triples_table
+from probe.report.comparison import MANY, together
 from probe.report.tables import heading
 from probe.report.values import Findings, Origin
-from probe.report.verdict import verdict
+from probe.report.verdict import verdict, verdicts
 from probe.scoring.scores import METRICS, metrics, worst_first
 from probe.scoring.truth import KINDS
 from probe.stats import FEW, RESAMPLES, SEED
@@ -37,6 +39,8 @@ class Probed:
 
     report: Findings
     drawn: tuple[tuple[GoldRow, AttentionMap], ...]
+    name: str = ""
+    """What tells it from others; without a name, that of its checkpoint."""
 
     def __post_init__(self) -> None:
         ids = tuple(row.id for row, _ in self.drawn)
@@ -53,20 +57,55 @@ class Probed:
 
 
 def to_html(probed: Sequence[Probed], compared: Compared | None = None) -> str:
-    """The page: a section for each report, with its worst sentences first, and then the comparisons."""
+    """The page: the answer and its pictures, a section for each report, its worst sentences first, then comparisons."""
+    found = compared or Compared()
     # Escape "<", so that no sentence can close the script element that holds it.
     maps = json.dumps(
         [[_map(*drawn) for drawn in one.drawn] for one in probed], ensure_ascii=False, separators=(",", ":")
     )
-    sections = (_section(one.report, one.drawn, number) for number, one in enumerate(probed))
-    differences = None if compared is None else compared_section(compared)
+    named = _named(probed)
+    groups = together(named)
+    alone = {name for group in groups if len(group) == 1 for name in group}
+    sections = (
+        _section(one, number, alone=name in alone) for number, (name, one) in enumerate(zip(named, probed, strict=True))
+    )
+    nodes = [*_answers(named, groups, found), *sections, compared_section(found)]
     return Template(_part("html")).substitute(
         title=markup(element("title", ", ".join(one.report.checkpoint for one in probed), " · probe-align")),
-        css=_part("css"),
+        css=_part("css") + style(),
         js=_part("js"),
-        sections="\n".join(markup(section) for section in (*sections, *([differences] if differences else []))),
+        sections="\n".join(markup(node) for node in nodes if node is not None),
         maps=maps.replace("<", r"\u003c"),
     )
+
+
+def _named(probed: Sequence[Probed]) -> dict[str, Findings]:
+    """The reports by name; a name that is there already gets a number."""
+    named: dict[str, Findings] = {}
+    for number, one in enumerate(probed):
+        name = one.name or one.report.checkpoint
+        named[f"{name} ({number + 1})" if name in named else name] = one.report
+    return named
+
+
+def _answers(named: Mapping[str, Findings], groups: Sequence[Mapping[str, Findings]], found: Compared) -> list[Node]:
+    """What is said of several reports together, and pictures of those of the same sentences; nothing of one alone."""
+    told = verdicts(named, found.comparisons, found.methods, found.steps)
+    nodes = [_told(lines) for group, lines in told if len(group) > 1]
+    for number, group in enumerate(group for group in groups if len(group) > 1):
+        if len(group) > MANY:
+            nodes.append(
+                element("p", f"The pictures show the {MANY} of {len(group)} checkpoints with the highest top-1.")
+            )
+        nodes.append(pictures(_highest(group), f"together-{number}"))
+    return nodes
+
+
+def _highest(reports: Mapping[str, Findings]) -> dict[str, Findings]:
+    """As many as a picture holds, those with the highest top-1, in their order."""
+    top_1 = {name: report.intervals.value[0, METRICS.index("top-1")] for name, report in reports.items()}
+    kept = sorted(top_1, key=lambda name: -np.nan_to_num(top_1[name]))[:MANY]
+    return {name: report for name, report in reports.items() if name in kept}
 
 
 def _part(suffix: str) -> str:
@@ -86,7 +125,9 @@ def _map(row: GoldRow, map_: AttentionMap) -> dict[str, Any]:
     }
 
 
-def _section(report: Findings, drawn: Sequence[tuple[GoldRow, AttentionMap]], number: int) -> Node:
+def _section(probed: Probed, number: int, *, alone: bool) -> Node:
+    """All of one report, with pictures if it stands alone: those of several are above their sections."""
+    report = probed.report
     title, *lines = heading(report)
     first = report.methods[0]
     kinds = [one for one in report.by_slice if one.name in KINDS]
@@ -94,7 +135,8 @@ def _section(report: Findings, drawn: Sequence[tuple[GoldRow, AttentionMap]], nu
     return element(
         "section",
         element("h2", title),
-        _verdict(report),
+        _told(verdict(report)),
+        *([pictures(_named([probed]), f"picture-{number}")] if alone else []),
         *(element("p", line, class_="lines") for line in lines),
         _provenance(report.origin),
         element("h3", "Methods"),
@@ -111,14 +153,15 @@ def _section(report: Findings, drawn: Sequence[tuple[GoldRow, AttentionMap]], nu
         element("h3", "Sentences"),
         element("p", f"The lowest top-1 of {first} comes first. Click a sentence to see its heatmap."),
         _controls(report, number),
-        _sentences(report, drawn, number),
+        _sentences(report, probed.drawn, number),
         class_="report",
         id=f"report-{number}",
     )
 
 
-def _verdict(report: Findings) -> Node:
-    lead, *rest = verdict(report)
+def _told(lines: Sequence[str]) -> Node:
+    """A verdict, its first sentence in bold letters."""
+    lead, *rest = lines
     return element("p", element("strong", lead), " ", " ".join(rest), class_="verdict")
 
 

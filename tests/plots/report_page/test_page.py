@@ -23,13 +23,13 @@ from probe.maps import AttentionMap
 from probe.plots.report_page.compared import Compared
 from probe.plots.report_page.page import LEVELS, Probed, to_html
 from probe.plots.report_page.tables import groups_table, markup
-from probe.report.comparison import compare_all
+from probe.report.comparison import MANY, compare_all
 from probe.report.method_comparison import compare_methods
 from probe.report.report import ProbeReport
 from probe.report.steps import Step
 from probe.report.triples import KINDS, Mark
-from probe.report.verdict import verdict
-from probe.scoring.scores import METRICS, metrics
+from probe.report.verdict import verdict, verdict_of_several
+from probe.scoring.scores import COUNTS, METRICS, metrics
 from probe.stats import Estimate, as_float
 
 GOLD = ROOT / "alignments" / "gold.tsv"
@@ -188,6 +188,68 @@ def test_the_verdict_stands_first(page: str, probed: Probed):
     assert page.index(lead) < page.index("<table")
 
 
+def drawn_in(page: str) -> list[str]:
+    """The pictures of a page."""
+    return re.findall(r"<figure>.*?</figure>", page, flags=re.DOTALL)
+
+
+def test_pictures_stand_between_the_verdict_and_the_tables(page: str, probed: Probed):
+    pictures = drawn_in(page)
+    assert len(pictures) == 3
+    assert page.index('class="verdict"') < page.index(pictures[0])
+    assert page.index(pictures[-1]) < page.index("<table")
+    labels = [attributes["aria-label"] or "" for tag, attributes in Reader("".join(pictures)).tags if tag == "svg"]
+    assert [label.split(",")[0] for label in labels] == [
+        "Between floors and ceilings",
+        "Sentences that show …",
+        "Kinds of student tokens",
+    ]
+    assert f"cma {100 * probed.report.intervals.value[0, 0]:.1f}, 95 % CI" in labels[0]
+    assert all(one.name in labels[1] for one in probed.report.by_phenomenon)
+
+
+def test_pictures_follow_the_colours_of_the_page(page: str):
+    css = page[page.index("<style>") : page.index("</style>")]
+    pictures = "".join(drawn_in(page))
+    assert not re.search("(fill|stroke): *#", pictures)
+    for name in set(re.findall(r"var\((--[a-z0-9-]+)\)", pictures)):
+        light, dark = re.findall(rf"{name}: (#[0-9a-f]{{6}});", css)
+        assert light != dark
+
+
+def test_ids_are_unique_and_found(probed: Probed):
+    other = replace(probed, name="other")
+    alone = replace(probed, report=replace(probed.report, origin=replace(probed.report.origin, gold_sha256="x")))
+    page = to_html([probed, other, alone])
+    ids = [attributes["id"] for _, attributes in Reader(page).tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    asked = re.findall(r'href="#([^"]+)"', page) + re.findall(r"url\(#([^)]+)\)", page)
+    assert asked
+    assert set(asked) <= set(ids)
+    shown = [page.index(picture) > page.index('id="report-2"') for picture in drawn_in(page)]
+    assert shown == [False] * 3 + [True] * 3  # of two together, and of one that stands alone
+
+
+def test_of_many_the_highest_are_drawn(probed: Probed):
+    counts = probed.report.counts.copy()
+    counts[:, 0, COUNTS.index("top-1")] = 0
+    lowest = replace(probed, report=replace(probed.report, counts=counts), name="lowest")
+    page = to_html([lowest, *(replace(probed, name=f"run {n}") for n in range(MANY))])
+    assert f"The pictures show the {MANY} of {MANY + 1} checkpoints" in page
+    pictures = drawn_in(page)
+    assert f"run {MANY - 1} " in pictures[0]
+    assert "lowest" not in pictures[0]
+
+
+def test_the_verdict_on_several_is_the_first_of_all(probed: Probed):
+    other = replace(probed, report=replace(probed.report, counts=probed.report.counts[:, ::-1]), name="second")
+    first = replace(probed, name="first")
+    comparisons = compare_all({"first": probed.report, "second": other.report})
+    page = to_html([first, other], Compared(comparisons))
+    lead, *rest = verdict_of_several({"first": probed.report, "second": other.report}, comparisons, (), ())
+    assert page.index(f"<strong>{lead}</strong> {rest[0]}") < page.index("<section")
+
+
 def test_provenance(page: str, probed: Probed):
     origin = probed.report.origin
     for text in (origin.gold_sha256, *(sha for _, sha in (*origin.files, *origin.tables)), "seed 0"):
@@ -202,7 +264,8 @@ def test_nothing_is_fetched(page: str):
         t for t, _ in read.tags
     }
     for _, attributes in read.tags:
-        assert not {"src", "srcset", "href", "action", "data", "poster", "background"} & attributes.keys()
+        assert not {"src", "srcset", "action", "data", "poster", "background"} & attributes.keys()
+        assert (attributes.get("href") or "#").startswith("#")  # marks of a picture, which repeat one shape
     policy = next(attributes for tag, attributes in read.tags if tag == "meta" and "http-equiv" in attributes)
     assert policy["content"] is not None
     assert policy["content"].startswith("default-src 'none'")
