@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 
+from probe.plots.fonts import default_font
 from probe.plots.heatmaps import drawing
 from probe.plots.heatmaps.drawing import COLUMN_AXIS, DASHES, ROW_AXIS, TIES
 from probe.plots.heatmaps.labels import Label
 from probe.plots.heatmaps.layout import LINE, Layout, text_width
 from probe.plots.heatmaps.panels import Picture
-from probe.plots.style import Palette, font_file
+from probe.plots.style import Palette
 
 NOTE_FONT, LEGEND_FONT = 6.5, 7.0
 LEGEND: dict[str, Any] = {
@@ -87,7 +88,7 @@ def _wrapped(sentence: str, width: float) -> list[str]:
 
 
 def _width(text: str, points: float) -> float:
-    return text_width(Label(text, font_file()), points)
+    return text_width(Label(text, (default_font(),)), points)
 
 
 def write(figure: Any, picture: Picture, lines: list[str], layout: Layout, colours: Palette) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from probe.chunks import Chunk
+from probe.plots.fonts import font_properties
 from probe.plots.heatmaps.labels import Label
 from probe.plots.heatmaps.layout import GAP, MARKER, STRIP, Box, Layout
 from probe.plots.heatmaps.panels import TINY, Panel, Picture
@@ -113,11 +114,8 @@ def label_axes(
 
 
 def _style(texts: Iterable[Any], labels: Sequence[Label], points: float) -> None:
-    from matplotlib.font_manager import FontProperties, get_font
-
     for text, label in zip(texts, labels, strict=True):
-        family = get_font(str(label.font)).family_name  # what an SVG asks its viewer for
-        text.set_fontproperties(FontProperties(family=family, fname=str(label.font), size=points))
+        text.set_fontproperties(font_properties(label.fonts, points))
 
 
 def _tie(

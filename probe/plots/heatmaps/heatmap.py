@@ -25,7 +25,8 @@ class Look:
 
     ``scale`` is ``linear`` (weights from 0 to 1), ``log``, or ``row`` (weights over the largest of their row); a
     difference always is linear. ``venue`` names a width of `probe.plots.style.VENUES`; without one, the figure is as
-    large as its cells need. ``fonts`` are files that are tried before DejaVu Sans.
+    large as its cells need. ``fonts`` are files, or names of installed fonts, to try before DejaVu Sans; characters
+    that these lack are drawn in other fonts of the machine.
     """
 
     scale: Scale = "linear"
@@ -33,7 +34,7 @@ class Look:
     window: Window | None = None
     venue: str | None = None
     dark: bool = False
-    fonts: tuple[Path, ...] = ()
+    fonts: tuple[str | Path, ...] = ()
 
 
 def heatmap(
@@ -50,7 +51,7 @@ def heatmap(
 
     Raises:
         MapError: too many tokens for the page, maps or gold of other tokens, or a window outside of the sentence.
-        OutputError: an unknown venue, or a font that cannot be read.
+        OutputError: an unknown venue, or a font that is not installed or cannot be read.
 
     Example:
         >>> import probe
@@ -69,7 +70,8 @@ def _draw(drawn: Picture, look: Look) -> "Figure":
     from matplotlib.figure import Figure
 
     colours, shown = palette(dark=look.dark), shades(drawn, look.scale)
-    labels = drawable(drawn.row_labels, look.fonts), drawable(drawn.column_labels, look.fonts)
+    both = drawable((*drawn.row_labels, *drawn.column_labels), look.fonts)
+    labels = both[: len(drawn.rows)], both[len(drawn.rows) :]
     handles = captions.legend(drawn, colours)
     layout, across, notes = _layout(drawn, labels, handles, look)
     figure = Figure(figsize=(layout.width, layout.height))

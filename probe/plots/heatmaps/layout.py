@@ -80,7 +80,7 @@ def text_width(label: Label, points: float) -> float:
     """Inches of a label."""
     from matplotlib.font_manager import get_font
 
-    font = get_font(str(label.font))
+    font = get_font(label.fonts)
     font.set_size(64, 72)  # measure at a large size, because hinting rounds to whole dots
     font.set_text(label.text, 0.0)
     return font.get_width_height()[0] / 64 / 64 * points / 72

@@ -23,7 +23,7 @@ from probe.gold.rows import GoldRow
 from probe.maps import AttentionMap
 from probe.plots.heatmaps.drawing import DASHES
 from probe.plots.heatmaps.heatmap import Look, heatmap, save_heatmap
-from probe.plots.heatmaps.labels import drawable, repeats
+from probe.plots.heatmaps.labels import repeats
 from probe.plots.heatmaps.panels import Scale, Window, picture
 from probe.plots.saving import png_bytes
 from probe.plots.style import DARK, LIGHT, VENUES, Palette
@@ -52,14 +52,6 @@ def test_students_are_rows_teachers_are_columns_and_both_say_target():
     said = {text.get_text(): text.get_rotation() for text in axes.figure.texts}
     assert (said["student token (predicted)"], said["teacher token (predicted)"]) == (90, 0)
     np.testing.assert_array_equal(axes.images[0].get_array(), attention().weights)
-
-
-def test_a_character_that_the_font_lacks_is_named_and_never_a_box(tmp_path: Path):
-    text = "naïve 中 🎉"
-    side = TokenizedText.from_pieces(text, ["na", "ïve", "▁中", "▁🎉"])
-    map_ = AttentionMap("cma", side, side, np.eye(5))
-    assert [label.text for label in drawable(map_.student_labels)] == ["na", "ïve", "␣⟨U+4E2D⟩", "␣⟨U+1F389⟩", "⟨eos⟩"]
-    save_heatmap(map_, tmp_path / "map.png")  # a missing glyph would warn, and warnings are errors
 
 
 def test_every_tied_largest_weight_carries_a_dot():
@@ -298,24 +290,6 @@ def test_pieces_that_come_again_are_tied_on_both_sides_and_others_are_not():
     ties = repeats(student, teacher)
     assert ties[0] == (1, 0, None, 1, 0, None)  # the teacher has its a twice, which ties the student's
     assert ties[1] == (1, 2, 0, None, 2, 1, 2, 0, None)
-
-
-def test_a_font_that_has_a_character_draws_it(tmp_path: Path):
-    font = Path("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc")
-    if not font.exists():
-        pytest.skip("no Noto Sans CJK on this machine")
-    assert [label.text for label in drawable(["中"], [font])] == ["中"]
-    side = TokenizedText.from_pieces("中", ["中"])
-    for suffix in (".png", ".svg", ".pdf"):
-        save_heatmap(AttentionMap("cma", side, side, np.eye(2)), tmp_path / f"map{suffix}", look=Look(fonts=(font,)))
-
-
-def test_what_is_no_font_is_refused(tmp_path: Path):
-    (tmp_path / "no.ttf").write_text("no font")
-    with pytest.raises(OutputError, match=r"no\.ttf"):
-        drawable(["a"], [tmp_path / "no.ttf"])
-    with pytest.raises(OutputError, match=r"none\.ttf"):
-        drawable(["a"], [tmp_path / "none.ttf"])
 
 
 SPLIT = [TokenizedText.from_pieces("Nothing", pieces) for pieces in (["N", "oth", "ing"], ["▁Not", "h", "ing"])]
