@@ -29,23 +29,23 @@ def outline(axes: Any, picture: Picture, colours: Palette, cell: float) -> None:
     from matplotlib.patches import Rectangle
 
     line = min(1.2, cell * 7)
+    frame = line * 0.7
+    # Within its cells and beside the outlines of links, a frame touches neither its neighbours nor the axes.
+    beside = line if picture.links is not None and picture.links.either else 0.0
+    inset = (frame + beside) / 2 / 72 / cell
 
-    def rectangle(rows: range, columns: range, out: float, **style: Any) -> Rectangle:
-        corner = columns.start - 0.5 - out, rows.start - 0.5 - out
-        return Rectangle(corner, len(columns) + 2 * out, len(rows) + 2 * out, fill=False, **style)
+    def rectangle(rows: range, columns: range, inset: float, **style: Any) -> None:
+        corner = columns.start - 0.5 + inset, rows.start - 0.5 + inset
+        axes.add_patch(Rectangle(corner, len(columns) - 2 * inset, len(rows) - 2 * inset, fill=False, **style))
 
-    # Frames on the border stay whole; a chunk that leaves the window is cut a little outside of the border.
-    around = rectangle(range(len(picture.rows)), range(len(picture.columns)), 0.2, transform=axes.transData)
     for chunk in several(picture.chunks):
-        style: Any = {"edgecolor": colours.chunk, "linewidth": line * 0.7, "zorder": 2}
-        axes.add_patch(rectangle(chunk.student, chunk.teacher, 0.13, **style)).set_clip_path(around)
+        rectangle(chunk.student, chunk.teacher, inset, edgecolor=colours.chunk, linewidth=frame, zorder=2)
     if picture.links is None:
         return
     for links, dashes, order in ((picture.links.possible, DASHES, 3), (picture.links.sure, "-", 4)):
         for i, j in sorted(links):
-            style = {"edgecolor": link_colour(picture, colours), "linestyle": dashes, "linewidth": line}
-            cell_of = range(i, i + 1), range(j, j + 1)
-            axes.add_patch(rectangle(*cell_of, 0.0, clip_on=False, zorder=order, **style))
+            style: Any = {"edgecolor": link_colour(picture, colours), "linestyle": dashes, "linewidth": line}
+            rectangle(range(i, i + 1), range(j, j + 1), 0.0, clip_on=False, zorder=order, **style)
 
 
 def several(chunks: Sequence[Chunk]) -> list[Chunk]:

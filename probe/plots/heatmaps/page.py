@@ -11,12 +11,16 @@ from probe.gold.rows import GoldRow, Link
 from probe.maps import AttentionMap
 from probe.output.files import replacing_file
 from probe.plots.heatmaps.drawing import COLUMN_AXIS, link_colour, several
-from probe.plots.heatmaps.page_layout import arrange, hover
+from probe.plots.heatmaps.page_layout import CELL, arrange, hover
 from probe.plots.heatmaps.panels import Picture, Scale, Shades, Window, picture, shades
 from probe.plots.style import Palette, palette
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
+
+
+FRAME, LINK = 1, 2
+"""Pixels: the lines around chunks and around links."""
 
 
 def interactive(
@@ -128,11 +132,14 @@ def _traces(drawn: Picture, number: int, shown: Shades, colours: Palette) -> lis
     traces: list[Any] = [cells]
     if chunks := several(drawn.chunks):
         boxes = [(chunk.student, chunk.teacher) for chunk in chunks]
-        traces.append(lines("chunk", boxes, 0.62, {"color": colours.chunk, "width": 1}))
+        beside = LINK if drawn.links is not None and drawn.links.either else 0
+        # Within its cells and beside the outlines of links, a frame touches neither its neighbours nor the axes.
+        reach = 0.5 - (FRAME + beside) / 2 / CELL
+        traces.append(lines("chunk", boxes, reach, {"color": colours.chunk, "width": FRAME}))
     if drawn.links is not None:
         possible, sure = _cells(drawn.links.possible), _cells(drawn.links.sure)
-        traces.append(lines("possible link", possible, 0.5, {"color": colour, "width": 2, "dash": "dot"}))
-        traces.append(lines("sure link", sure, 0.5, {"color": colour, "width": 2}))
+        traces.append(lines("possible link", possible, 0.5, {"color": colour, "width": LINK, "dash": "dot"}))
+        traces.append(lines("sure link", sure, 0.5, {"color": colour, "width": LINK}))
     *before, after = drawn.panels[number].largest
     names = drawn.names if drawn.difference else ("largest weight of the row",)
     for mask, name in zip((*before, after), names, strict=True):

@@ -323,21 +323,44 @@ def test_the_axes_end_where_the_cells_end(difference: bool, gold: GoldRow | None
     assert (figure.axes[0].get_xlim(), figure.axes[0].get_ylim()) == ((-0.5, 3.5), (3.5, -0.5))
 
 
+@pytest.mark.parametrize("venue", [None, "acl"])
+@pytest.mark.parametrize("gold", [SPLIT_GOLD, None])
+@pytest.mark.parametrize("times", [1, 12])
+def test_the_frame_of_a_chunk_ends_within_its_cells(times: int, gold: GoldRow | None, venue: str | None):
+    cuts = ["N", "oth", "ing"], ["Not", "h", "ing"]
+    student, teacher = (TokenizedText.from_pieces("Nothing" * times, pieces * times) for pieces in cuts)
+    map_ = AttentionMap("cma", student, teacher, np.full((3 * times + 1,) * 2, 1 / (3 * times + 1)))
+    row = None if gold is None else replace(gold, student=student, teacher=teacher)
+    axes = heatmap(map_, gold=row, look=Look(venue=venue)).axes[0]
+    cell = 72 * axes.figure.get_figwidth() * axes.get_position().width / (3 * times + 1)
+    frames = chunk_frames(axes)
+    assert len(frames) == times
+    for number, frame in enumerate(frames):
+        beyond, begin = frame.get_linewidth() / 2 / cell, 3 * number - 0.5
+        edges = [frame.get_x(), frame.get_y(), frame.get_x() + frame.get_width(), frame.get_y() + frame.get_height()]
+        outer = np.array(edges) + np.array([-1, -1, 1, 1]) * beyond
+        np.testing.assert_allclose(outer, [begin, begin, begin + 2, begin + 2], atol=1e-9 if gold is None else 0.06)
+        assert (outer[:2] >= begin - 1e-9).all()
+        assert (outer[2:] <= begin + 2 + 1e-9).all()
+
+
+def chunk_frames(axes: Any) -> list[Any]:
+    return [patch for patch in axes.patches if to_hex(patch.get_edgecolor()) == LIGHT.chunk]
+
+
 @pytest.mark.parametrize(("window", "sides"), [(None, {"left", "top"}), (Window((1, 4), (0, 4)), {"left"})])
-def test_the_frame_of_a_chunk_on_the_border_is_whole_and_of_one_beyond_the_window_open(
-    window: Window | None, sides: set[str]
-):
+def test_the_frame_of_a_chunk_that_goes_on_beyond_the_window_is_open(window: Window | None, sides: set[str]):
     figure = split(gold=None, window=window)
+    figure.set_dpi(600)  # the border of the axes lies beside the frame
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     shown = np.asarray(canvas.buffer_rgba())[..., :3] / 255
-    (frame,) = [patch for patch in figure.axes[0].patches if to_hex(patch.get_edgecolor()) == LIGHT.chunk]
+    (frame,) = chunk_frames(figure.axes[0])
+    inside = frame.get_x() + 0.02
     drawn: set[str] = set()
-    # Above the border by 0.13 cells the frame ends, and by 0.4 nothing is left of one that goes on.
-    places = {"left": (frame.get_x(), 0.2), "top": (0.2, -0.63), "beyond": (frame.get_x(), -0.9)}
-    for side, place in places.items():
+    for side, place in {"left": (inside, 0.2), "top": (0.2, inside), "beyond": (inside, -0.6)}.items():
         x, y = map(round, figure.axes[0].transData.transform(place))
-        if shown[::-1][y - 1 : y + 2, x - 1 : x + 2].min() < 0.75:
+        if shown[::-1][y, x].max() < 0.6:
             drawn.add(side)
     assert drawn == sides
 

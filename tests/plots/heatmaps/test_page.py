@@ -11,6 +11,7 @@ from places import ROOT
 
 from probe.cli.heatmap import main
 from probe.errors import MissingExtraError
+from probe.gold.rows import GoldRow
 from probe.maps import AttentionMap
 from probe.plots.heatmaps.page import interactive, save_page
 from probe.tokens import TokenizedText
@@ -26,6 +27,16 @@ def test_links_are_drawn_around_their_own_cells():
         corners = {(y[k] + 0.5, x[k] + 0.5) for k in range(0, len(x), 6)}
         assert corners == links
         assert all((x[k + 2] - x[k], y[k + 2] - y[k]) == (1, 1) for k in range(0, len(x), 6))
+
+
+@pytest.mark.parametrize(("gold", "width_of_link"), [(GOLD, 2), (None, 0)])
+def test_the_frame_of_a_chunk_ends_within_its_cells(gold: GoldRow | None, width_of_link: int):
+    (frame,) = [trace for trace in interactive(attention(), gold=gold).data if trace.name == "chunk"]
+    inset = (1 + width_of_link) / 2 / 22  # a cell has 22 pixels
+    # "␣cat" and its two teacher tokens, "␣s" and "at" and their one
+    assert (min(frame.x[:5]), max(frame.x[:5])) == pytest.approx((0.5 + inset, 2.5 - inset))
+    assert (min(frame.y[:5]), max(frame.y[:5])) == pytest.approx((0.5 + inset, 1.5 - inset))
+    assert (min(frame.y[6:11]), max(frame.y[6:11])) == pytest.approx((1.5 + inset, 3.5 - inset))
 
 
 def test_the_hover_names_both_tokens_their_bytes_the_weight_and_the_link():
