@@ -31,16 +31,16 @@ def legend(picture: Picture, colours: Palette) -> list[Any]:
     def handle(label: str, **style: Any) -> Line2D:
         return Line2D([], [], label=label, **style)
 
-    dot = {"linestyle": "none", "marker": "o", "color": "black", "markeredgewidth": 0.5}
+    dot: Any = {"linestyle": "none", "marker": "o", "color": colours.ink, "markeredgewidth": 0.5}
     handles: list[Any] = []
     if picture.difference:
         first, second = picture.names
-        ring = {**dot, "color": colours.ink}
-        handles.append(handle(f"largest weight in {first}", **ring, markersize=6, fillstyle="none"))
-        handles.append(handle(f"largest weight in {second}", **dot, markersize=3.5, markerfacecolor="white"))
+        handles.append(handle(f"largest weight in {first}", **dot, markersize=6, fillstyle="none"))
+        # Most cells of a difference look like the ground, so most dots are of the colour of the text.
+        handles.append(handle(f"largest weight in {second}", **dot, markersize=3.5, markeredgecolor=colours.ground))
         handles.append(handle("decrease", linestyle="none", marker="_", color=colours.ink, markersize=5))
     else:
-        handles.append(handle("largest weight of the row", **dot, markersize=3.5, markerfacecolor="white"))
+        handles.append(handle("largest weight of the row", **dot, markersize=3.5, markerfacecolor=colours.ground))
     if picture.links is not None and picture.links.sure:
         square: Any = {"linestyle": "none", "marker": "s", "markersize": 6, "fillstyle": "none"}
         handles.append(handle("sure link", color=drawing.link_colour(picture, colours), **square))

@@ -10,12 +10,13 @@ from probe.chunks import Chunk
 from probe.plots.fonts import font_properties
 from probe.plots.heatmaps.labels import Label
 from probe.plots.heatmaps.layout import GAP, MARKER, STRIP, Box, Layout
-from probe.plots.heatmaps.panels import TINY, Panel, Picture
+from probe.plots.heatmaps.panels import TINY, Panel, Picture, Shades
 from probe.plots.style import Palette
 
 DASHES = (0, (1.6, 1.2))
 MARKERS = "os^Dvp"
 TIES = 36  # colours times markers; more repeated tokens are not marked
+PALE = 0.3  # luminance; white has a contrast of 3 to this, and of less to paler cells
 ROW_AXIS, COLUMN_AXIS = "student token (predicted)", "teacher token (predicted)"
 
 
@@ -53,20 +54,21 @@ def several(chunks: Sequence[Chunk]) -> list[Chunk]:
     return [chunk for chunk in chunks if len(chunk.student) > 1 or len(chunk.teacher) > 1]
 
 
-def mark_largest(axes: Any, panel: Panel, cell: float, colours: Palette) -> None:
+def mark_largest(axes: Any, panel: Panel, cell: float, pale: Bool[np.ndarray, "rows columns"]) -> None:
     """Put a dot on the largest weights of each row; in a difference, also a ring on those of the first map."""
     points = cell * 72
     *before, after = panel.largest
     for mask in before:
-        rings = {"facecolors": "none", "edgecolors": _contrast(panel, mask, colours), "linewidths": points * 0.05}
+        rings = {"facecolors": "none", "edgecolors": _contrast(pale, mask), "linewidths": points * 0.05}
         _mark(axes, mask, (points * 0.5) ** 2, **rings)
-    _mark(axes, after, (points * 0.28) ** 2, facecolors="white", edgecolors="black", linewidths=points * 0.035)
+    dots = {"facecolors": _contrast(pale, after), "edgecolors": _contrast(~pale, after), "linewidths": points * 0.035}
+    _mark(axes, after, (points * 0.28) ** 2, **dots)
 
 
-def mark_losses(axes: Any, panel: Panel, cell: float, colours: Palette) -> None:
+def mark_losses(axes: Any, panel: Panel, cell: float, pale: Bool[np.ndarray, "rows columns"]) -> None:
     """Put a minus on decreases of at least a tenth of the largest change: in greyscale, both ends look the same."""
     mask, points = panel.weights <= -max(float(np.abs(panel.weights).max()), TINY) / 10, cell * 72
-    _mark(axes, mask, (points * 0.6) ** 2, marker="_", linewidths=points * 0.07, color=_contrast(panel, mask, colours))
+    _mark(axes, mask, (points * 0.6) ** 2, marker="_", linewidths=points * 0.07, color=_contrast(pale, mask))
 
 
 def _mark(axes: Any, mask: Bool[np.ndarray, "rows columns"], size: float, **style: Any) -> None:
@@ -74,10 +76,18 @@ def _mark(axes: Any, mask: Bool[np.ndarray, "rows columns"], size: float, **styl
     axes.scatter(columns, rows, s=size, zorder=6, **style)
 
 
-def _contrast(panel: Panel, mask: Bool[np.ndarray, "rows columns"], colours: Palette) -> list[str]:
-    """Colours that are visible on each cell: the text colour on pale cells, the background colour on strong ones."""
-    strong = np.abs(panel.weights) > np.abs(panel.weights).max() / 2
-    return [colours.ground if each else colours.ink for each in strong[mask]]
+def pale_cells(
+    values: Float[np.ndarray, "rows columns"], shown: Shades, colours: Palette, *, diverging: bool
+) -> Bool[np.ndarray, "rows columns"]:
+    """Cells on which a black mark is seen better than a white one."""
+    low, high = shown.limits
+    colour = colours.colour_map(diverging=diverging)((values - low) / (high - low))[..., :3]
+    linear = np.where(colour <= 0.04045, colour / 12.92, ((colour + 0.055) / 1.055) ** 2.4)
+    return linear @ np.array([0.2126, 0.7152, 0.0722]) > PALE
+
+
+def _contrast(pale: Bool[np.ndarray, "rows columns"], mask: Bool[np.ndarray, "rows columns"]) -> list[str]:
+    return ["black" if each else "white" for each in pale[mask]]
 
 
 def label_axes(

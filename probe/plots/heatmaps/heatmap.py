@@ -84,9 +84,10 @@ def _draw(drawn: Picture, look: Look) -> "Figure":
         # Fix the limits now: frames and markers reach beyond the cells and would change them.
         axes.set(xlim=(-0.5, len(drawn.columns) - 0.5), ylim=(len(drawn.rows) - 0.5, -0.5))
         drawing.outline(axes, drawn, colours, layout.cell)
+        pale = drawing.pale_cells(shown.values[number], shown, colours, diverging=drawn.difference)
         if drawn.difference:
-            drawing.mark_losses(axes, panel, layout.cell, colours)
-        drawing.mark_largest(axes, panel, layout.cell, colours)
+            drawing.mark_losses(axes, panel, layout.cell, pale)
+        drawing.mark_largest(axes, panel, layout.cell, pale)
         drawing.label_axes(axes, drawn, None if number else labels[0], labels[1], layout, colours)
         if look.marginals:
             drawing.margins(figure, panel, box, layout, colours)

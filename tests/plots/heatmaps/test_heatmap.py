@@ -208,6 +208,28 @@ def test_lightness_runs_evenly_along_the_colour_maps(palette: Palette):
     np.testing.assert_allclose(both, both[::-1], atol=2)
 
 
+def luminance(colours: Any) -> Any:
+    shown = np.asarray(colours)[..., :3]
+    return np.where(shown <= 0.04045, shown / 12.92, ((shown + 0.055) / 1.055) ** 2.4) @ (0.2126, 0.7152, 0.0722)
+
+
+@pytest.mark.parametrize("difference", [False, True])
+@pytest.mark.parametrize("scale", ["linear", "row", "log"])
+@pytest.mark.parametrize("dark", [False, True])
+def test_marks_stand_out_from_their_cells(dark: bool, scale: Scale, difference: bool):
+    weights = np.tri(5)[::-1] + np.eye(5)[::-1] * np.linspace(0, 4, 5)[:, None]
+    map_ = AttentionMap("cma", STUDENT, TEACHER, weights / weights.sum(axis=1, keepdims=True))
+    maps = {"one": map_, "two": attention()} if difference else map_
+    axes = heatmap(maps, difference=difference, look=Look(dark=dark, scale=scale)).axes[0]
+    cells = luminance(axes.images[0].to_rgba(axes.images[0].get_array()))
+    for marks in axes.collections:
+        columns, rows = marks.get_offsets().T.astype(int)
+        ground = cells[rows, columns]
+        mark = luminance(marks.get_facecolor() if len(marks.get_facecolor()) else marks.get_edgecolor())
+        lighter, darker = np.maximum(mark, ground), np.minimum(mark, ground)
+        assert ((lighter + 0.05) / (darker + 0.05)).min() >= 2.95  # 3 is what graphics of the web have to reach
+
+
 def test_dark_is_drawn_on_a_dark_ground(tmp_path: Path):
     picture, _ = pixels(tmp_path, look=Look(dark=True))
     np.testing.assert_allclose(picture[0, 0], to_rgb(DARK.ground), atol=0.01)
