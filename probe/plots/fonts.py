@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from matplotlib.ft2font import FT2Font
 
 
-DEFAULT = "DejaVuSans.ttf"
+DEFAULT, BOLD = "DejaVuSans.ttf", "DejaVuSans-Bold.ttf"
 ENDINGS = (".ttf", ".otf", ".ttc", ".otc")
 
 
-def default_font() -> "FontPath":
+def default_font(*, bold: bool = False) -> "FontPath":
     """The font that is part of matplotlib: every machine draws the same, where a name could find another file."""
     from matplotlib import get_data_path
     from matplotlib.font_manager import FontPath
 
-    return FontPath(str(Path(get_data_path()) / "fonts" / "ttf" / DEFAULT), 0)
+    return FontPath(str(Path(get_data_path()) / "fonts" / "ttf" / (BOLD if bold else DEFAULT)), 0)
 
 
 def find_font(font: str | Path) -> "FontPath":

@@ -186,4 +186,4 @@ def _limits(values: Float[np.ndarray, " bars"], most: float) -> tuple[float, flo
     if (values < 0).any():  # a difference
         bound = float(np.abs(values).max())
         return -bound, bound
-    return 0.0, most
+    return 0.0, max(most, TINY)  # equal maps differ by nothing

@@ -1,7 +1,7 @@
 """Draw attention maps as heatmaps: rows are student tokens, columns teacher tokens, outlines gold links."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,7 +73,8 @@ def _draw(drawn: Picture, look: Look) -> "Figure":
     both = drawable((*drawn.row_labels, *drawn.column_labels), look.fonts)
     labels = both[: len(drawn.rows)], both[len(drawn.rows) :]
     handles = captions.legend(drawn, colours)
-    layout, across, notes = _layout(drawn, labels, handles, look)
+    side = captions.side(shown.label)
+    layout, across, names, notes = _layout(drawn, labels, handles, side, look)
     figure = Figure(figsize=(layout.width, layout.height))
     image: Any = None
     for number, (panel, box) in enumerate(zip(drawn.panels, layout.panels, strict=True)):
@@ -91,7 +92,7 @@ def _draw(drawn: Picture, look: Look) -> "Figure":
         drawing.label_axes(axes, drawn, None if number else labels[0], labels[1], layout, colours)
         if look.marginals:
             drawing.margins(figure, panel, box, layout, colours)
-    captions.write(figure, drawn, notes, layout, colours)
+    captions.write(figure, names, notes, layout, colours)
     _bar(figure, image, shown, layout)
     place = 0.5, len(notes) * LINE / layout.height
     figure.legend(handles=handles, loc="lower center", bbox_to_anchor=place, ncols=across, **captions.LEGEND)
@@ -99,21 +100,23 @@ def _draw(drawn: Picture, look: Look) -> "Figure":
 
 
 def _layout(
-    drawn: Picture, labels: tuple[list[Label], list[Label]], handles: list[Any], look: Look
-) -> tuple[Layout, int, list[str]]:
-    """Lay out twice: the number of lines below depends on the width, which the first layout gives."""
+    drawn: Picture, labels: tuple[list[Label], list[Label]], handles: list[Any], side: float, look: Look
+) -> tuple[Layout, int, list[list[str]], list[str]]:
+    """Lay out twice: the number of lines below and above depends on the widths, which the first layout gives."""
     width = None if look.venue is None else venue_width(look.venue)
-    layout = lay_out(Content(*labels, len(drawn.panels), look.marginals, lines_below=3), width)
+    content = Content(*labels, len(drawn.panels), look.marginals, lines_below=3, side=side)
+    layout = lay_out(content, width)
     notes = captions.notes(drawn, layout.step, layout.width)
+    names = captions.names(drawn, layout)
     across = captions.legend_columns(handles, layout.width)
-    below = len(notes) + ceil(len(handles) / across)
-    return lay_out(Content(*labels, len(drawn.panels), look.marginals, below), width), across, notes
+    below, above = len(notes) + ceil(len(handles) / across), 1 + max(1, *map(len, names))
+    return lay_out(replace(content, lines_below=below, lines_above=above), width), across, names, notes
 
 
 def _bar(figure: "Figure", image: Any, shown: Shades, layout: Layout) -> None:
     bar = figure.colorbar(image, cax=figure.add_axes(layout.share(layout.bar)))
     bar.set_ticks(list(shown.ticks), labels=list(shown.tick_labels))
-    bar.set_label(shown.label, fontsize=6.5, labelpad=2)
+    bar.set_label(shown.label, fontsize=captions.BAR_FONT, labelpad=2, y=captions.bar_middle(shown.label, layout))
     bar.ax.tick_params(length=2, width=0.4, labelsize=6, pad=1.5)
     outline: Any = bar.outline
     outline.set_linewidth(0.4)

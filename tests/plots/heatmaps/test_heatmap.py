@@ -1,3 +1,4 @@
+import itertools
 import re
 import subprocess
 import sys
@@ -335,6 +336,39 @@ def test_the_legend_lies_within_the_page(difference: bool, gold: GoldRow | None,
     box, margin = legend.get_window_extent(), 0.03 * figure.dpi
     assert page.x0 + margin <= box.x0 < box.x1 <= page.x1 - margin
     assert page.y0 <= box.y0 < box.y1 <= figure.axes[0].get_window_extent().y0
+
+
+ONE_WORD = AttentionMap("cma", *[TokenizedText.from_pieces("a", ["a"])] * 2, np.eye(2))
+LONG_NAMES = tuple(f"checkpoint-of-a-rather-long-name-step-{step}" for step in (2000, 4000))
+
+
+@pytest.mark.parametrize(
+    ("names", "difference"),
+    [(("one",), False), *itertools.product([("demo", "demo-cma-ga"), LONG_NAMES], [True, False])],
+)
+@pytest.mark.parametrize("look", [Look(), Look(scale="row", marginals=True), Look(venue="acl")])
+@pytest.mark.parametrize("map_", [ONE_WORD, attention()], ids=["one word", "a sentence"])
+def test_no_text_leaves_the_page_or_lies_on_another(
+    map_: AttentionMap, look: Look, names: tuple[str, ...], difference: bool
+):
+    figure = heatmap(dict.fromkeys(names, map_), difference=difference, look=look)
+    FigureCanvasAgg(figure).draw()
+    bar = figure.axes[-1].yaxis.label
+    texts = {text.get_text(): text.get_window_extent() for text in (*figure.texts, bar)}
+    page = figure.bbox
+    for text, box in texts.items():
+        assert page.x0 <= box.x0 < box.x1 <= page.x1, text
+        assert page.y0 <= box.y0 < box.y1 <= page.y1, text
+    for (text, box), (other, its) in itertools.combinations(texts.items(), 2):
+        assert not box.overlaps(its), (text, other)
+    for side in (texts["student token (predicted)"], bar.get_window_extent()):
+        assert not any(side.overlaps(text.get_window_extent()) for text in figure.legends[0].get_texts())
+
+
+def test_names_that_are_too_long_for_their_panels_keep_both_ends():
+    figure = heatmap(dict.fromkeys(LONG_NAMES, ONE_WORD))
+    said = "".join(text.get_text() for text in figure.texts)
+    assert ("2000" in said, "4000" in said, said.count("checkp")) == (True, True, 2)
 
 
 @pytest.mark.parametrize("gold", [SPLIT_GOLD, None])
