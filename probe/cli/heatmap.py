@@ -71,10 +71,10 @@ def parser() -> ArgumentParser:
     )
     paper.add_argument(
         "--font",
-        type=Path,
         action="append",
-        metavar="FILE",
-        help="font file to try before DejaVu Sans; may be repeated",
+        metavar="FONT",
+        help="font file, or name of an installed font, to try before DejaVu Sans and before what this machine has for "
+        "characters that DejaVu Sans lacks; may be repeated",
     )
     paper.add_argument("--dpi", type=_positive, help="resolution, only for .png; default 200")
     return with_version(parser)
@@ -155,6 +155,7 @@ def _check(arguments: Namespace) -> None:
     """Refuse options that do not fit together, before anything is computed."""
     from probe.errors import CheckpointError, OutputError, PairsError, Problem
     from probe.output.files import check_place
+    from probe.plots.fonts import find_font
     from probe.plots.saving import SUFFIXES, check_suffix
     from probe.plots.style import venue_width
 
@@ -171,6 +172,8 @@ def _check(arguments: Namespace) -> None:
         if is_given and suffix not in fitting:
             remedy = "Leave the option out, or name another file."
             raise OutputError(Problem(option, f"an --out that ends in {', '.join(fitting)}", repr(suffix), remedy))
+    for font in arguments.font or ():
+        find_font(font)
     if arguments.venue is not None:
         venue_width(arguments.venue)
     names = arguments.checkpoint or ["demo"]

@@ -3,7 +3,6 @@
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from probe.errors import OutputError, Problem
@@ -49,8 +48,6 @@ SHARES = (
     ("#e6e6e6", ""),
 )
 """Colour and hatch of the parts of a stacked bar; neighbours differ in lightness or in hatch."""
-
-FONT = "DejaVuSans.ttf"  # is part of matplotlib, so every machine draws the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +117,6 @@ def venue_width(name: str) -> float:
     if name not in VENUES:
         raise OutputError(Problem("venue", f"one of {', '.join(VENUES)}", repr(name), "Choose one of them."))
     return VENUES[name]
-
-
-def font_file() -> Path:
-    """The path of the default font. A name could find another font on another machine."""
-    from matplotlib import get_data_path
-
-    return Path(get_data_path()) / "fonts" / "ttf" / FONT
 
 
 @contextmanager

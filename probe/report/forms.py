@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
@@ -15,6 +16,9 @@ from probe.stats import Estimates
 
 PAPER_METRICS = ("top-1", "MRR", "AUC", "F1", "AER")
 """Columns of a table for a paper: those that do not depend on temperature."""
+
+LONGEST_METHOD, UNBROKEN = 12, 24
+"""Letters: of a method in a column of 219 points, and of a name that LaTeX may not break anywhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +81,33 @@ def to_latex(reports: Mapping[str, Findings]) -> str:
     """The table of methods for a column of a two-column paper; it needs the package booktabs."""
     lines = [
         r"% top-1, F1, AER in percent; 95 % CI of top-1 over sentences in brackets",
-        r"\begin{tabular}{@{}l" + "r" * len(PAPER_METRICS) + "@{}}",
+        # Of the same size in every class: \footnotesize of one with 11 points would be too wide for 219 points.
+        r"{\fontsize{8}{9.5}\selectfont\def\interval{\fontsize{7}{8}\selectfont}\setlength{\tabcolsep}{0pt}"
+        r"\begin{tabular*}{\linewidth}{@{}l@{\extracolsep{\fill}}" + "r" * len(PAPER_METRICS) + "@{}}",
         r"\toprule",
         " & ".join(["", *PAPER_METRICS]) + r" \\",
     ]
     for name, report in reports.items():
-        title = rf"\multicolumn{{{len(PAPER_METRICS) + 1}}}{{@{{}}l}}{{{_tex(name)}, {_tex(report.origin.pair)}}} \\"
-        lines += [r"\midrule", title]
+        lines += [r"\midrule", _tex_title(f"{name}, {report.origin.pair}")]
         for m, method in enumerate(report.methods):
-            cells = _paper_cells(report, m)
-            cells[0] = cells[0].replace("[", r"{\scriptsize [").replace("]", "]}")
-            lines.append(" & ".join([_tex(method), *cells]) + r" \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+            cells = [cell.replace("100.0", "100") for cell in _paper_cells(report, m)]  # as wide as 99.9, almost
+            cells[0] = cells[0].replace("[", r"{\interval [").replace("]", "]}")
+            lines.append(" & ".join([_tex(_shortened(method)), *cells]) + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular*}}"]) + "\n"
+
+
+def _tex_title(text: str) -> str:
+    """A line over all columns, or several: a box without width, so that a long name pushes no column aside."""
+    pieces = re.sub(rf"([/_.]|[^\s/_.-]{{{UNBROKEN}}})(?=\S)", "\\1\0", text).split("\0")
+    breakable = r"\allowbreak ".join(map(_tex, pieces))
+    box = rf"\rlap{{\parbox[t]{{\linewidth}}{{\raggedright {breakable}\strut}}}}"
+    return rf"\multicolumn{{{len(PAPER_METRICS) + 1}}}{{@{{}}l@{{}}}}{{{box}}} \\"
+
+
+def _shortened(method: str) -> str:
+    """Its beginning and its end, if it is too long for the first column."""
+    half = LONGEST_METHOD // 2
+    return method if len(method) <= LONGEST_METHOD else f"{method[:half]}…{method[-half + 1 :]}"
 
 
 def to_markdown(reports: Mapping[str, Findings]) -> str:

@@ -11,6 +11,7 @@ from probe.errors import ProbeError
 from probe.gold.check import check_row
 from probe.gold.half_rule import half_rule_links
 from probe.gold.rows import PHENOMENA, Links
+from probe.plots.fonts import font_properties
 from probe.plots.heatmaps.captions import LEGEND, legend_columns
 from probe.plots.heatmaps.drawing import DASHES
 from probe.plots.heatmaps.labels import Label, drawable
@@ -128,7 +129,9 @@ def picture(state: Annotation) -> "Figure":
     from matplotlib.figure import Figure
 
     row = state.row
-    labels = [drawable(side.display()) for side in (row.student, row.teacher)]
+    rows, columns = row.student.display(), row.teacher.display()
+    both = drawable((*rows, *columns))
+    labels = [both[: len(rows)], both[len(rows) :]]
     layout = lay_out(Content(labels[0], labels[1], 1, False, lines_below=3), None)
     handles = _legend(state)
     with our_style(LIGHT):
@@ -146,8 +149,6 @@ def picture(state: Annotation) -> "Figure":
 
 
 def _grid(axes: Any, labels: list[list[Label]], layout: Layout) -> None:
-    from matplotlib.font_manager import FontProperties
-
     rows, columns = map(len, labels)
     axes.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))
     axes.hlines([i + 0.5 for i in range(rows - 1)], -0.5, columns - 0.5, color="#e0e0e0", linewidth=0.5)
@@ -158,7 +159,7 @@ def _grid(axes: Any, labels: list[list[Label]], layout: Layout) -> None:
     axes.set_yticks(range(rows), [label.text for label in labels[0]])
     for texts, named in ((axes.get_yticklabels(), labels[0]), (axes.get_xticklabels(), labels[1])):
         for text, label in zip(texts, named, strict=True):
-            text.set_fontproperties(FontProperties(fname=str(label.font), size=layout.font))
+            text.set_fontproperties(font_properties(label.fonts, layout.font))
 
 
 def _frames(axes: Any, suggested: Links, made: Links, layout: Layout) -> None:

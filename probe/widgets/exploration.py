@@ -91,7 +91,7 @@ class Exploration:
         choice: what the user has chosen.
         shown: the last choice for which there was a map.
         found: that map.
-        fonts: font files for exported figures.
+        fonts: files, or names of installed fonts, for exported figures.
         message: what the last act reports.
         refused: whether that is an error.
     """
@@ -100,7 +100,7 @@ class Exploration:
     choice: Choice
     shown: Choice
     found: Found
-    fonts: tuple[Path, ...] = ()
+    fonts: tuple[str | Path, ...] = ()
     message: str = ""
     refused: bool = False
 
@@ -130,7 +130,7 @@ class Exploration:
         return f"{self.shown.checkpoint}, {self.shown.method}{temperature}"
 
 
-def open_exploration(bench: Bench, choice: Choice, fonts: tuple[Path, ...] = ()) -> Exploration:
+def open_exploration(bench: Bench, choice: Choice, fonts: tuple[str | Path, ...] = ()) -> Exploration:
     """Start with a choice.
 
     Raises:

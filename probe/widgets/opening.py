@@ -87,14 +87,14 @@ def explore(
         gold: a gold file, for links and for methods that need gold rows; each checkpoint takes the rows that fit it.
         text: the first sentence to show; default: the gold row with the lowest top-1 of the first checkpoint, or
             without a gold file an example.
-        fonts: font files to try before DejaVu Sans in exported figures.
+        fonts: files, or names of installed fonts, to try before DejaVu Sans in exported figures.
 
     Raises:
         MissingExtraError: the extra ``notebooks`` is not installed.
         CheckpointError: a checkpoint cannot be opened, or is named twice.
         PairsError: the gold file cannot be read, or no row of it fits a checkpoint.
         MapError: the sentence has no tokens, or too many.
-        OutputError: a font cannot be read.
+        OutputError: a font is not installed or cannot be read.
     """
     with _needs_notebooks("explore"):
         from probe.widgets.widgets import Explorer
@@ -102,9 +102,8 @@ def explore(
     texts = [TEXT if text is None else text] if rows is None else [row.text for row in rows.rows]
     named = (checkpoint,) if isinstance(checkpoint, Openable) else checkpoint
     desks = {name: Desk(open_, _rows(open_, rows)) for name, open_ in _opened(named, texts).items()}
-    files = tuple(map(Path, fonts))
-    drawable((), files)  # report an unreadable font now, not when a figure is written
-    return Explorer(open_exploration(CheckpointBench(desks), _begin(desks, text), files))
+    drawable((), fonts)  # report an unreadable font now, not when a figure is written
+    return Explorer(open_exploration(CheckpointBench(desks), _begin(desks, text), tuple(fonts)))
 
 
 def _begin(desks: Mapping[str, Desk], text: str | None) -> Choice:

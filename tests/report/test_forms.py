@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import re
+import shutil
+import subprocess
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +20,8 @@ from probe.cli.align import main
 from probe.cli.run import new_console
 from probe.gold.pairs import GoldFile, read_pairs, write_pairs
 from probe.output.tables import new_table
-from probe.report.forms import figures, frame, to_csv, to_latex, to_markdown
+from probe.report.forms import figures, to_csv, to_latex, to_markdown
+from probe.report.frames import FRAMES
 from probe.report.report import ProbeReport
 from probe.report.tables import SECTIONS
 from probe.scoring.scores import COUNTS
@@ -43,16 +46,25 @@ def test_csv_has_a_line_for_each_figure(report: ProbeReport):
 
 
 def test_data_frames(report: ProbeReport):
-    whole = frame({"a": report, "b": report})
-    assert set(whole.checkpoint) == {"a", "b"}
-    assert len(whole) == 2 * len(list(figures("a", report)))
+    whole = report.frame("all")
+    assert set(whole.checkpoint) == {"demo"}
+    assert len(whole) == len(list(figures("demo", report)))
+    for section in FRAMES:
+        assert len(report.frame(section)) or section == "triple"
+    methods = report.frame()
+    assert methods.loc["cma", ["top-1", "low", "high"]].tolist() == list(report["cma"].top1)
+    assert methods.loc["lexical", "F1"] == report["lexical"].f1.value
+    by_sentence = report.frame("sentence")
+    assert by_sentence.index.tolist() == list(report.sentences)
+    weighted = (by_sentence["cma"] * report.counts[:, 0, COUNTS.index("rows")]).sum() / report.rows
+    assert weighted == pytest.approx(report["cma"].top1.value)
 
 
 def test_latex_and_markdown(report: ProbeReport):
     latex = to_latex({"a_b & c": report})
-    assert r"a\_b \& c" in latex
+    assert r"a\_b \& c" in latex.replace(r"\allowbreak ", "")
     assert r"$\leftarrow$" in latex
-    assert latex.count(r"\toprule") == latex.count(r"\bottomrule") == latex.count(r"\begin{tabular}") == 1
+    assert latex.count(r"\toprule") == latex.count(r"\bottomrule") == latex.count(r"\begin{tabular*}") == 1
     rows = [line for line in latex.splitlines() if line.endswith(r"\\") and "multicolumn" not in line]
     assert {line.count(" & ") for line in rows} == {5}
     tables = [line for line in to_markdown({"demo": report}).splitlines() if line.startswith("|")]
@@ -101,7 +113,8 @@ def test_csv_is_the_data_frame_and_says_nothing_twice(reports: dict[str, ProbeRe
     import pandas
 
     read = pandas.read_csv(io.StringIO(to_csv(reports)))
-    pandas.testing.assert_frame_equal(read, frame(reports), check_dtype=False)
+    both = pandas.concat([one.frame("all").assign(checkpoint=name) for name, one in reports.items()], ignore_index=True)
+    pandas.testing.assert_frame_equal(read, both, check_dtype=False)
     keys = read[["checkpoint", "section", "group", "method", "metric"]].itertuples(index=False, name=None)
     assert set(Counter(keys).values()) == {1}
     sections = ("method", "backward", "phenomenon", "length", "token", "aligner", "destination")
@@ -114,9 +127,53 @@ def test_latex_is_one_table_of_booktabs(reports: dict[str, ProbeReport]):
     plain = re.sub(r"\\[{}&%_#~]", "", text)
     assert plain.count("{") == plain.count("}")
     assert plain.count("$") % 2 == 0
-    rules = (r"\toprule", r"\midrule", r"\bottomrule", r"\begin{tabular}", r"\end{tabular}")
+    rules = (r"\toprule", r"\midrule", r"\bottomrule", r"\begin{tabular*}", r"\end{tabular*}")
     assert [text.count(rule) for rule in rules] == [1, 2, 1, 1, 1]
     assert not re.search(r"(?<!\\)[%#_]", text)
+
+
+@pytest.fixture(scope="module")
+def wide(report: ProbeReport) -> dict[str, ProbeReport]:
+    """Reports with long names: of a checkpoint with and without places to break it, of models and of a method."""
+    origin = replace(report.origin, pair="Qwen/Qwen2.5-1.5B-Instruct ← openai-community/gpt2-medium")
+    long = replace(report, origin=origin, methods=("softmax of another aligner", *report.methods[1:]))
+    return {
+        "demo": report,
+        "dskd-cma-ga-qwen2.5-to-gpt2-seed-10-step-7140": long,
+        f"run_{'0123456789abcdef' * 4}": long,
+    }
+
+
+def test_a_latex_table_is_narrow_whatever_the_names(wide: dict[str, ProbeReport]):
+    latex = to_latex(wide)
+    titles = re.findall(
+        r"\\multicolumn\{6\}\{@\{\}l@\{\}\}\{\\rlap\{\\parbox\[t\]\{\\linewidth\}\{\\raggedright (.*)\\strut", latex
+    )
+    assert len(titles) == latex.count("multicolumn") == 3
+    for title in titles:  # in a box without width, which LaTeX can break everywhere
+        assert max(map(len, re.split(r"\\allowbreak |\s|-", title))) <= 26
+    rows = [line.removesuffix(r" \\").split(" & ") for line in latex.splitlines() if line.count(" & ") == 5]
+    plain = [[re.sub(r"\\interval |[{}]", "", cell) for cell in row] for row in rows]
+    assert sum(max(map(len, column)) for column in zip(*plain, strict=True)) <= 45  # 191 points if each has half of 8.5
+    assert [row[0] for row in plain].count("softma…igner") == 2
+
+
+@pytest.mark.parametrize(
+    ("points", "width"), [(11, "7.7cm"), (10, "86mm"), (10, "5.5in")], ids=["ACL", "ICASSP", "NeurIPS"]
+)
+def test_latex_fits_the_table_into_a_column(tmp_path: Path, wide: dict[str, ProbeReport], points: int, width: str):
+    if not shutil.which("pdflatex") or not run_latex(["kpsewhich", "booktabs.sty"], tmp_path):
+        pytest.skip("no pdflatex with booktabs on this machine")
+    head = rf"\documentclass[{points}pt]{{article}}\usepackage{{booktabs}}\textwidth={width}\pagestyle{{empty}}"
+    body = rf"{head}\begin{{document}}\noindent{chr(10)}{to_latex(wide)}\end{{document}}"
+    (tmp_path / "table.tex").write_text(body, encoding="utf-8")
+    said = run_latex(["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "table.tex"], tmp_path)
+    assert (tmp_path / "table.pdf").exists(), said
+    assert "Overfull" not in said
+
+
+def run_latex(command: list[str], directory: Path) -> str:
+    return subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False).stdout
 
 
 @pytest.mark.parametrize(

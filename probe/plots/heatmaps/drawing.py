@@ -7,14 +7,16 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from probe.chunks import Chunk
+from probe.plots.fonts import font_properties
 from probe.plots.heatmaps.labels import Label
 from probe.plots.heatmaps.layout import GAP, MARKER, STRIP, Box, Layout
-from probe.plots.heatmaps.panels import TINY, Panel, Picture
+from probe.plots.heatmaps.panels import TINY, Panel, Picture, Shades
 from probe.plots.style import Palette
 
 DASHES = (0, (1.6, 1.2))
 MARKERS = "os^Dvp"
 TIES = 36  # colours times markers; more repeated tokens are not marked
+PALE = 0.3  # luminance; white has a contrast of 3 to this, and of less to paler cells
 ROW_AXIS, COLUMN_AXIS = "student token (predicted)", "teacher token (predicted)"
 
 
@@ -28,23 +30,23 @@ def outline(axes: Any, picture: Picture, colours: Palette, cell: float) -> None:
     from matplotlib.patches import Rectangle
 
     line = min(1.2, cell * 7)
+    frame = line * 0.7
+    # Within its cells and beside the outlines of links, a frame touches neither its neighbours nor the axes.
+    beside = line if picture.links is not None and picture.links.either else 0.0
+    inset = (frame + beside) / 2 / 72 / cell
 
-    def rectangle(rows: range, columns: range, out: float, **style: Any) -> Rectangle:
-        corner = columns.start - 0.5 - out, rows.start - 0.5 - out
-        return Rectangle(corner, len(columns) + 2 * out, len(rows) + 2 * out, fill=False, **style)
+    def rectangle(rows: range, columns: range, inset: float, **style: Any) -> None:
+        corner = columns.start - 0.5 + inset, rows.start - 0.5 + inset
+        axes.add_patch(Rectangle(corner, len(columns) - 2 * inset, len(rows) - 2 * inset, fill=False, **style))
 
-    # Frames on the border stay whole; a chunk that leaves the window is cut a little outside of the border.
-    around = rectangle(range(len(picture.rows)), range(len(picture.columns)), 0.2, transform=axes.transData)
     for chunk in several(picture.chunks):
-        style: Any = {"edgecolor": colours.chunk, "linewidth": line * 0.7, "zorder": 2}
-        axes.add_patch(rectangle(chunk.student, chunk.teacher, 0.13, **style)).set_clip_path(around)
+        rectangle(chunk.student, chunk.teacher, inset, edgecolor=colours.chunk, linewidth=frame, zorder=2)
     if picture.links is None:
         return
     for links, dashes, order in ((picture.links.possible, DASHES, 3), (picture.links.sure, "-", 4)):
         for i, j in sorted(links):
-            style = {"edgecolor": link_colour(picture, colours), "linestyle": dashes, "linewidth": line}
-            cell_of = range(i, i + 1), range(j, j + 1)
-            axes.add_patch(rectangle(*cell_of, 0.0, clip_on=False, zorder=order, **style))
+            style: Any = {"edgecolor": link_colour(picture, colours), "linestyle": dashes, "linewidth": line}
+            rectangle(range(i, i + 1), range(j, j + 1), 0.0, clip_on=False, zorder=order, **style)
 
 
 def several(chunks: Sequence[Chunk]) -> list[Chunk]:
@@ -52,20 +54,21 @@ def several(chunks: Sequence[Chunk]) -> list[Chunk]:
     return [chunk for chunk in chunks if len(chunk.student) > 1 or len(chunk.teacher) > 1]
 
 
-def mark_largest(axes: Any, panel: Panel, cell: float, colours: Palette) -> None:
+def mark_largest(axes: Any, panel: Panel, cell: float, pale: Bool[np.ndarray, "rows columns"]) -> None:
     """Put a dot on the largest weights of each row; in a difference, also a ring on those of the first map."""
     points = cell * 72
     *before, after = panel.largest
     for mask in before:
-        rings = {"facecolors": "none", "edgecolors": _contrast(panel, mask, colours), "linewidths": points * 0.05}
+        rings = {"facecolors": "none", "edgecolors": _contrast(pale, mask), "linewidths": points * 0.05}
         _mark(axes, mask, (points * 0.5) ** 2, **rings)
-    _mark(axes, after, (points * 0.28) ** 2, facecolors="white", edgecolors="black", linewidths=points * 0.035)
+    dots = {"facecolors": _contrast(pale, after), "edgecolors": _contrast(~pale, after), "linewidths": points * 0.035}
+    _mark(axes, after, (points * 0.28) ** 2, **dots)
 
 
-def mark_losses(axes: Any, panel: Panel, cell: float, colours: Palette) -> None:
+def mark_losses(axes: Any, panel: Panel, cell: float, pale: Bool[np.ndarray, "rows columns"]) -> None:
     """Put a minus on decreases of at least a tenth of the largest change: in greyscale, both ends look the same."""
     mask, points = panel.weights <= -max(float(np.abs(panel.weights).max()), TINY) / 10, cell * 72
-    _mark(axes, mask, (points * 0.6) ** 2, marker="_", linewidths=points * 0.07, color=_contrast(panel, mask, colours))
+    _mark(axes, mask, (points * 0.6) ** 2, marker="_", linewidths=points * 0.07, color=_contrast(pale, mask))
 
 
 def _mark(axes: Any, mask: Bool[np.ndarray, "rows columns"], size: float, **style: Any) -> None:
@@ -73,10 +76,18 @@ def _mark(axes: Any, mask: Bool[np.ndarray, "rows columns"], size: float, **styl
     axes.scatter(columns, rows, s=size, zorder=6, **style)
 
 
-def _contrast(panel: Panel, mask: Bool[np.ndarray, "rows columns"], colours: Palette) -> list[str]:
-    """Colours that are visible on each cell: the text colour on pale cells, the background colour on strong ones."""
-    strong = np.abs(panel.weights) > np.abs(panel.weights).max() / 2
-    return [colours.ground if each else colours.ink for each in strong[mask]]
+def pale_cells(
+    values: Float[np.ndarray, "rows columns"], shown: Shades, colours: Palette, *, diverging: bool
+) -> Bool[np.ndarray, "rows columns"]:
+    """Cells on which a black mark is seen better than a white one."""
+    low, high = shown.limits
+    colour = colours.colour_map(diverging=diverging)((values - low) / (high - low))[..., :3]
+    linear = np.where(colour <= 0.04045, colour / 12.92, ((colour + 0.055) / 1.055) ** 2.4)
+    return linear @ np.array([0.2126, 0.7152, 0.0722]) > PALE
+
+
+def _contrast(pale: Bool[np.ndarray, "rows columns"], mask: Bool[np.ndarray, "rows columns"]) -> list[str]:
+    return ["black" if each else "white" for each in pale[mask]]
 
 
 def label_axes(
@@ -113,11 +124,8 @@ def label_axes(
 
 
 def _style(texts: Iterable[Any], labels: Sequence[Label], points: float) -> None:
-    from matplotlib.font_manager import FontProperties, get_font
-
     for text, label in zip(texts, labels, strict=True):
-        family = get_font(str(label.font)).family_name  # what an SVG asks its viewer for
-        text.set_fontproperties(FontProperties(family=family, fname=str(label.font), size=points))
+        text.set_fontproperties(font_properties(label.fonts, points))
 
 
 def _tie(
@@ -178,4 +186,4 @@ def _limits(values: Float[np.ndarray, " bars"], most: float) -> tuple[float, flo
     if (values < 0).any():  # a difference
         bound = float(np.abs(values).max())
         return -bound, bound
-    return 0.0, most
+    return 0.0, max(most, TINY)  # equal maps differ by nothing

@@ -1,7 +1,7 @@
 """Draw attention maps as heatmaps: rows are student tokens, columns teacher tokens, outlines gold links."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,8 @@ class Look:
 
     ``scale`` is ``linear`` (weights from 0 to 1), ``log``, or ``row`` (weights over the largest of their row); a
     difference always is linear. ``venue`` names a width of `probe.plots.style.VENUES`; without one, the figure is as
-    large as its cells need. ``fonts`` are files that are tried before DejaVu Sans.
+    large as its cells need. ``fonts`` are files, or names of installed fonts, to try before DejaVu Sans; characters
+    that these lack are drawn in other fonts of the machine.
 
     Example:
         >>> import probe
@@ -41,7 +42,7 @@ class Look:
     window: Window | None = None
     venue: str | None = None
     dark: bool = False
-    fonts: tuple[Path, ...] = ()
+    fonts: tuple[str | Path, ...] = ()
 
 
 def heatmap(
@@ -58,7 +59,7 @@ def heatmap(
 
     Raises:
         MapError: too many tokens for the page, maps or gold of other tokens, or a window outside of the sentence.
-        OutputError: an unknown venue, or a font that cannot be read.
+        OutputError: an unknown venue, or a font that is not installed or cannot be read.
 
     Example:
         >>> import probe
@@ -89,9 +90,11 @@ def _draw(drawn: Picture, look: Look) -> "Figure":
     from matplotlib.figure import Figure
 
     colours, shown = palette(dark=look.dark), shades(drawn, look.scale)
-    labels = drawable(drawn.row_labels, look.fonts), drawable(drawn.column_labels, look.fonts)
+    both = drawable((*drawn.row_labels, *drawn.column_labels), look.fonts)
+    labels = both[: len(drawn.rows)], both[len(drawn.rows) :]
     handles = captions.legend(drawn, colours)
-    layout, across, notes = _layout(drawn, labels, handles, look)
+    side = captions.side(shown.label)
+    layout, across, names, notes = _layout(drawn, labels, handles, side, look)
     figure = Figure(figsize=(layout.width, layout.height))
     image: Any = None
     for number, (panel, box) in enumerate(zip(drawn.panels, layout.panels, strict=True)):
@@ -102,13 +105,14 @@ def _draw(drawn: Picture, look: Look) -> "Figure":
         # Fix the limits now: frames and markers reach beyond the cells and would change them.
         axes.set(xlim=(-0.5, len(drawn.columns) - 0.5), ylim=(len(drawn.rows) - 0.5, -0.5))
         drawing.outline(axes, drawn, colours, layout.cell)
+        pale = drawing.pale_cells(shown.values[number], shown, colours, diverging=drawn.difference)
         if drawn.difference:
-            drawing.mark_losses(axes, panel, layout.cell, colours)
-        drawing.mark_largest(axes, panel, layout.cell, colours)
+            drawing.mark_losses(axes, panel, layout.cell, pale)
+        drawing.mark_largest(axes, panel, layout.cell, pale)
         drawing.label_axes(axes, drawn, None if number else labels[0], labels[1], layout, colours)
         if look.marginals:
             drawing.margins(figure, panel, box, layout, colours)
-    captions.write(figure, drawn, notes, layout, colours)
+    captions.write(figure, names, notes, layout, colours)
     _bar(figure, image, shown, layout)
     place = 0.5, len(notes) * LINE / layout.height
     figure.legend(handles=handles, loc="lower center", bbox_to_anchor=place, ncols=across, **captions.LEGEND)
@@ -116,21 +120,23 @@ def _draw(drawn: Picture, look: Look) -> "Figure":
 
 
 def _layout(
-    drawn: Picture, labels: tuple[list[Label], list[Label]], handles: list[Any], look: Look
-) -> tuple[Layout, int, list[str]]:
-    """Lay out twice: the number of lines below depends on the width, which the first layout gives."""
+    drawn: Picture, labels: tuple[list[Label], list[Label]], handles: list[Any], side: float, look: Look
+) -> tuple[Layout, int, list[list[str]], list[str]]:
+    """Lay out twice: the number of lines below and above depends on the widths, which the first layout gives."""
     width = None if look.venue is None else venue_width(look.venue)
-    layout = lay_out(Content(*labels, len(drawn.panels), look.marginals, lines_below=3), width)
+    content = Content(*labels, len(drawn.panels), look.marginals, lines_below=3, side=side)
+    layout = lay_out(content, width)
     notes = captions.notes(drawn, layout.step, layout.width)
+    names = captions.names(drawn, layout)
     across = captions.legend_columns(handles, layout.width)
-    below = len(notes) + ceil(len(handles) / across)
-    return lay_out(Content(*labels, len(drawn.panels), look.marginals, below), width), across, notes
+    below, above = len(notes) + ceil(len(handles) / across), 1 + max(1, *map(len, names))
+    return lay_out(replace(content, lines_below=below, lines_above=above), width), across, names, notes
 
 
 def _bar(figure: "Figure", image: Any, shown: Shades, layout: Layout) -> None:
     bar = figure.colorbar(image, cax=figure.add_axes(layout.share(layout.bar)))
     bar.set_ticks(list(shown.ticks), labels=list(shown.tick_labels))
-    bar.set_label(shown.label, fontsize=6.5, labelpad=2)
+    bar.set_label(shown.label, fontsize=captions.BAR_FONT, labelpad=2, y=captions.bar_middle(shown.label, layout))
     bar.ax.tick_params(length=2, width=0.4, labelsize=6, pad=1.5)
     outline: Any = bar.outline
     outline.set_linewidth(0.4)

@@ -1,63 +1,77 @@
 """Labels of tokens: their font, their length, and which of them are repeated."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unicodedata import name
+from warnings import warn
 
-from probe.errors import OutputError, Problem
-from probe.plots.style import font_file
+from probe.errors import option
+from probe.plots.fonts import default_font, drawn_by, find_font, machine_fonts, open_font
 from probe.tokens import TokenizedText
 
 if TYPE_CHECKING:
-    from matplotlib.ft2font import FT2Font
+    from matplotlib.font_manager import FontPath
 
 
 LONGEST = 24
 """Characters. A longer label ends in ``…``; the hover text of the HTML page has all of it."""
+ESCAPE = "⟨U+0123456789ABCDEF⟩…"
+MOST_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A label and the font file that it is drawn in."""
+    """A label and the fonts that it is drawn in, each for the characters that those before it lack."""
 
     text: str
-    font: Path
+    fonts: "tuple[FontPath, ...]"
 
 
-def drawable(labels: Sequence[str], fonts: Sequence[Path] = (), longest: int = LONGEST) -> list[Label]:
-    """Each label in the font that has most of its characters; the first of equal ones. DejaVu Sans comes last.
+def drawable(labels: Sequence[str], fonts: Sequence[str | Path] = (), longest: int = LONGEST) -> list[Label]:
+    """Each character in the first font that draws it: of ``fonts``, then DejaVu Sans, then any font of the machine.
 
-    A character that the font lacks is written as ``⟨U+4E2D⟩``, because all boxes for missing characters look alike.
+    A character that no font draws is written as ``⟨U+4E2D⟩``, because all boxes for missing characters look alike, and
+    a warning names it.
 
     Raises:
-        OutputError: a font file is missing, or matplotlib cannot read it.
+        OutputError: a font is not installed, its file is missing, or matplotlib cannot draw it.
     """
-    opened = [(path, _open(path)) for path in (*fonts, font_file())]
-    return [_label(label, opened, longest) for label in labels]
+    chars = frozenset("".join(labels))
+    sources = _sources([find_font(font) for font in fonts], chars)
+    missing = chars.difference(*sources.values())
+    if missing:
+        sources |= {path: drawn_by(open_font(path), missing) for path in machine_fonts(missing)}
+        if missing := missing.difference(*sources.values()):
+            warn(_undrawn(missing), stacklevel=2)
+    return [_label(label, sources, longest) for label in labels]
 
 
-def _open(path: Path) -> "FT2Font":
-    from matplotlib.font_manager import get_font
-
-    try:
-        return get_font(str(path))
-    except (OSError, RuntimeError) as error:
-        raise OutputError(
-            Problem(str(path), "a TrueType or OpenType font", str(error), "Name another file.")
-        ) from error
+def _sources(given: "Sequence[FontPath]", chars: frozenset[str]) -> "dict[FontPath, frozenset[str]]":
+    """What each font draws: of those of the user, and of DejaVu Sans, which writes ``⟨U+…⟩`` and ``…`` as well."""
+    last = default_font()
+    found = {path: drawn_by(open_font(path), chars) for path in given if path != last}
+    font = open_font(last)
+    return {**found, last: frozenset(char for char in chars | set(ESCAPE) if font.get_char_index(ord(char)))}
 
 
-def _label(label: str, fonts: "Sequence[tuple[Path, FT2Font]]", longest: int) -> Label:
-    def has(font: "FT2Font", char: str) -> bool:
-        return font.get_char_index(ord(char)) != 0
+def _undrawn(chars: Iterable[str]) -> str:
+    named = [f"U+{ord(char):04X} {name(char, '')}".rstrip() for char in sorted(chars)]
+    more = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
+    given = option("--font", "FILE", command="probe-heatmap", python="Look(fonts=…)")
+    return (
+        f"no font here draws {', '.join(named[:MOST_NAMED])}{more}: written by number. "
+        f"Install a font of that script, such as Noto Sans CJK SC for Chinese, or name its file: {given}."
+    )
 
-    path, font = max(fonts, key=lambda named: sum(has(named[1], char) for char in label))
-    units = [char if has(font, char) else f"⟨U+{ord(char):04X}⟩" for char in label]
-    if not all(has(font, char) for char in "⟨U+0123456789ABCDEF⟩…") and "".join(units) != label:
-        return _label(label, fonts[-1:], longest)  # a symbol font may lack the characters of ⟨U+…⟩ too
-    return Label(_cut(units, longest), path)
+
+def _label(label: str, sources: "Mapping[FontPath, frozenset[str]]", longest: int) -> Label:
+    drawn = frozenset().union(*sources.values())
+    text = _cut([char if char in drawn else f"⟨U+{ord(char):04X}⟩" for char in label], longest)
+    used = {next(path for path, chars in sources.items() if char in chars) for char in text}
+    return Label(text, tuple(path for path in sources if path in used))
 
 
 def _cut(units: Sequence[str], longest: int) -> str:

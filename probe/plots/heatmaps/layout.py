@@ -15,6 +15,7 @@ BAR = 0.58  # colour bar, its ticks and its label
 LINE = 0.15  # a line of 7 points
 GAP = 0.1
 MARKER = 0.11  # between a label and its row
+EDGE = 0.06  # between text along the side and the legend below or the names above
 
 
 Box = tuple[float, float, float, float]
@@ -35,22 +36,32 @@ class Layout:
     bar: Box
     label_left: float
     label_top: float
+    legend_top: float
+    names_bottom: float
 
     def share(self, box: Box) -> Box:
         """The box as fractions of the page, for matplotlib."""
         left, bottom, width, height = box
         return left / self.width, bottom / self.height, width / self.width, height / self.height
 
+    def middle(self, box: Box, length: float) -> float:
+        """Where the middle of a text along the side of a box lies, so that all of it is between legend and names."""
+        _, bottom, _, height = box
+        return min(max(bottom + height / 2, self.legend_top + length / 2), self.names_bottom - length / 2)
+
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What needs room: labels, panels side by side, bars, and lines of text below."""
+    """What needs room: labels, panels side by side, bars, lines of text below and above, and text along the side."""
 
     rows: Sequence[Label]
     columns: Sequence[Label]
     panels: int
     marginals: bool
     lines_below: int
+    lines_above: int = 2
+    side: float = 0.0
+    """Inches of the longest text along a side."""
 
 
 def lay_out(content: Content, width: float | None) -> Layout:
@@ -80,7 +91,7 @@ def text_width(label: Label, points: float) -> float:
     """Inches of a label."""
     from matplotlib.font_manager import get_font
 
-    font = get_font(str(label.font))
+    font = get_font(label.fonts)
     font.set_size(64, 72)  # measure at a large size, because hinting rounds to whole dots
     font.set_text(label.text, 0.0)
     return font.get_width_height()[0] / 64 / 64 * points / 72
@@ -102,11 +113,14 @@ class _Margins:
         last = len(columns) - 1
         overhang = max(w * cos(slant) - (last - j + 0.5) * cell for j, w in enumerate(columns))
         strip = STRIP + GAP / 2 if content.marginals else 0.0
+        top = content.lines_above * LINE + 0.12 + max(columns) * sin(slant) + font / 72 * cos(slant) + MARKER
+        side = content.side + 2 * EDGE + (content.lines_above - 1) * LINE - top - cell * len(content.rows)
+        below = max(strip + (0.16 if content.marginals else 0.1), side)
         return cls(
             left=LINE + 0.05 + rows + MARKER + 0.04,
             right=max(strip + GAP + BAR, overhang + 0.05),
-            top=2 * LINE + 0.12 + max(columns) * sin(slant) + font / 72 * cos(slant) + MARKER,
-            bottom=strip + (0.16 if content.marginals else 0.1) + content.lines_below * LINE,
+            top=top,
+            bottom=below + content.lines_below * LINE,
             between=GAP + strip,
         )
 
@@ -137,5 +151,7 @@ def _place(content: Content, margins: _Margins, width: float | None, cell: float
         panels=tuple((left, margins.bottom, *box) for left in lefts),
         bar=(lefts[-1] + box[0] + strip + GAP, margins.bottom + box[1] - tall, 0.09, tall),
         label_left=start - margins.left + LINE / 2,
-        label_top=margins.bottom + box[1] + margins.top - 2 * LINE + 0.02,
+        label_top=margins.bottom + box[1] + margins.top - content.lines_above * LINE + 0.02,
+        legend_top=content.lines_below * LINE + EDGE,
+        names_bottom=margins.bottom + box[1] + margins.top - (content.lines_above - 1) * LINE - EDGE,
     )

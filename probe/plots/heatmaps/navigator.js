@@ -29,12 +29,13 @@ const navigator_ = () => {
   canvas.id = "navigator";
   canvas.width = Math.ceil(columns * scale);
   canvas.height = Math.ceil(rows * scale);
-  canvas.style.cssText = "margin:0 0 24px " + plot._fullLayout._size.l + "px;border:1px solid " + meta.ink + ";cursor:move;touch-action:none";
+  canvas.style.cssText = "margin:0 0 24px " + plot._fullLayout._size.l + "px;border:1px solid;cursor:move;touch-action:none";
   canvas.title = "Overview of the whole sentence; drag to move the view";
   plot.after(canvas);
   const pen = canvas.getContext("2d");
   const draw = () => {
     const x = plot._fullLayout.xaxis.range, y = plot._fullLayout.yaxis.range;
+    canvas.style.borderColor = meta.ink;
     pen.clearRect(0, 0, canvas.width, canvas.height);
     pen.fillStyle = meta.link;
     for (const [i, j] of meta.links) pen.fillRect(j * scale, i * scale, Math.max(scale, 1), Math.max(scale, 1));
@@ -55,6 +56,7 @@ const navigator_ = () => {
   canvas.addEventListener("pointerdown", move);
   canvas.addEventListener("pointermove", move);
   plot.on("plotly_relayout", draw);
+  plot.on("plotly_redraw", draw);
   draw();
 };
 

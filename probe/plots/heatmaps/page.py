@@ -10,13 +10,18 @@ from probe.errors import MissingExtraError, Problem
 from probe.gold.rows import GoldRow, Link
 from probe.maps import AttentionMap
 from probe.output.files import replacing_file
-from probe.plots.heatmaps.drawing import COLUMN_AXIS, link_colour, several
-from probe.plots.heatmaps.page_layout import arrange, hover
+from probe.plots.heatmaps import page_theme
+from probe.plots.heatmaps.drawing import COLUMN_AXIS, link_colour, pale_cells, several
+from probe.plots.heatmaps.page_layout import CELL, arrange, hover
 from probe.plots.heatmaps.panels import Picture, Scale, Shades, Window, picture, shades
 from probe.plots.style import Palette, palette
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
+
+
+FRAME, LINK = 1, 2
+"""Pixels: the lines around chunks and around links."""
 
 
 def interactive(
@@ -64,22 +69,31 @@ def save_page(
 ) -> None:
     """Write `interactive` as an HTML file of about 5 MB that holds plotly.js; equal inputs give equal bytes.
 
+    Without ``dark``, the page is light or dark as its reader prefers.
+
     Raises:
         MissingExtraError: plotly is not installed.
         MapError: what cannot be drawn, as in `interactive`.
         OutputError: the place cannot be written to.
     """
-    figure = interactive(maps, gold=gold, difference=difference, scale=scale, window=window, dark=dark)
-    script = files("probe.plots.heatmaps").joinpath("navigator.js").read_text(encoding="utf-8")
+    options: dict[str, Any] = {"gold": gold, "difference": difference, "scale": scale, "window": window}
+    figure = interactive(maps, **options, dark=dark)
+    found = [] if dark else page_theme.changes(figure, interactive(maps, **options, dark=True))
+    here = files("probe.plots.heatmaps")
+    scripts = [here.joinpath(name).read_text(encoding="utf-8") for name in ("navigator.js", "theme.js")]
     config = {"displaylogo": False, "scrollZoom": True, "responsive": False, "typesetMath": False}
     body = figure.to_html(
-        full_html=False, include_plotlyjs="inline", div_id="heatmap", config=config, post_script=script
+        full_html=False,
+        include_plotlyjs="inline",
+        div_id="heatmap",
+        config=config,
+        post_script=page_theme.script(found) + "".join(scripts),
     )
-    ground = palette(dark=dark).ground
+    style = page_theme.style(dark=dark)
     with replacing_file(Path(path)) as temporary:
         temporary.write_text(
-            f'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"><title>Heatmap</title></head>\n'
-            f'<body style="margin:0;background:{ground}">\n{body}\n</body>\n</html>\n',
+            f'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"><title>Heatmap</title>'
+            f"<style>{style}</style></head>\n<body>\n{body}\n</body>\n</html>\n",
             encoding="utf-8",
         )
 
@@ -99,7 +113,7 @@ def _traces(drawn: Picture, number: int, shown: Shades, colours: Palette) -> lis
 
     first = number == 0
     low, high = shown.limits
-    cells = Heatmap(
+    heat = Heatmap(
         z=shown.values[number],
         zmin=low,
         zmax=high,
@@ -125,20 +139,25 @@ def _traces(drawn: Picture, number: int, shown: Shades, colours: Palette) -> lis
         return Scatter(x=x, y=y, mode="lines", line=line, **group)
 
     colour = link_colour(drawn, colours)
-    traces: list[Any] = [cells]
+    traces: list[Any] = [heat]
     if chunks := several(drawn.chunks):
         boxes = [(chunk.student, chunk.teacher) for chunk in chunks]
-        traces.append(lines("chunk", boxes, 0.62, {"color": colours.chunk, "width": 1}))
+        beside = LINK if drawn.links is not None and drawn.links.either else 0
+        # Within its cells and beside the outlines of links, a frame touches neither its neighbours nor the axes.
+        reach = 0.5 - (FRAME + beside) / 2 / CELL
+        traces.append(lines("chunk", boxes, reach, {"color": colours.chunk, "width": FRAME}))
     if drawn.links is not None:
         possible, sure = _cells(drawn.links.possible), _cells(drawn.links.sure)
-        traces.append(lines("possible link", possible, 0.5, {"color": colour, "width": 2, "dash": "dot"}))
-        traces.append(lines("sure link", sure, 0.5, {"color": colour, "width": 2}))
+        traces.append(lines("possible link", possible, 0.5, {"color": colour, "width": LINK, "dash": "dot"}))
+        traces.append(lines("sure link", sure, 0.5, {"color": colour, "width": LINK}))
     *before, after = drawn.panels[number].largest
     names = drawn.names if drawn.difference else ("largest weight of the row",)
+    pale = pale_cells(shown.values[number], shown, colours, diverging=drawn.difference)
     for mask, name in zip((*before, after), names, strict=True):
         rows, columns = mask.nonzero()
-        ring = {"size": 11, "color": "rgba(0,0,0,0)", "line": {"color": colours.ink, "width": 1.5}}
-        dot = {"size": 7, "color": "white", "line": {"color": "black", "width": 1}}
+        on, around = (["black" if each else "white" for each in cells[mask]] for cells in (pale, ~pale))
+        ring = {"size": 11, "color": "rgba(0,0,0,0)", "line": {"color": on, "width": 1.5}}
+        dot = {"size": 7, "color": on, "line": {"color": around, "width": 1}}
         label = f"largest weight in {escape(name)}" if drawn.difference else name
         group = {"name": label, "legendgroup": label, "showlegend": first, "hoverinfo": "skip"}
         traces.append(Scatter(x=columns, y=rows, mode="markers", marker=ring if mask is not after else dot, **group))

@@ -56,7 +56,7 @@ def _link(picture: Picture, i: int, j: int) -> str:
 VIEW = 48
 """Tokens on each side that the page shows at first, divided among the panels; longer sentences get an overview."""
 
-CELL, LETTER, GAP, BAR, TITLES = 22, 7.2, 24, 110, 56
+CELL, LETTER, GAP, BAR, TITLES = 22, 7.2, 24, 110, 84
 FONTS = "DejaVu Sans, Noto Sans, sans-serif"  # browsers use other fonts for characters that these lack
 SHAPES = {"o": "●", "s": "■", "^": "▲", "D": "◆", "v": "▼", "p": "⬟"}
 

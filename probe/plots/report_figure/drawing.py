@@ -1,17 +1,18 @@
 """Draws one panel of a picture of a report; all places are in inches from the lower left corner."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
 
+from probe.plots.fonts import default_font, font_properties
 from probe.plots.heatmaps.captions import wrapped
 from probe.plots.heatmaps.labels import Label, drawable
 from probe.plots.heatmaps.layout import text_width
 from probe.plots.report_figure.panels import Mark, Panel, Row
-from probe.plots.style import Palette, font_file
+from probe.plots.style import Palette
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -73,7 +74,7 @@ def draw_panel(figure: "Figure", panel: Panel, corner: Place, colours: Palette) 
     left, top = corner
     labels = [_fitted(row.label, WIDEST_LABEL, bold=row.emphasised) for row in panel.rows]
     headings = any(not row.marks for row in panel.rows)
-    widest = max(_width(text, row.emphasised) for row, text in zip(panel.rows, labels, strict=True)) + INDENT * headings
+    widest = max(_width(one, row.emphasised) for row, one in zip(panel.rows, labels, strict=True)) + INDENT * headings
     canvas = _Canvas(figure, colours, left, left + widest + BETWEEN, left + COLUMN - BESIDE)
     canvas.write(panel.title, left, top - TITLE / 2, fontweight="bold")
     canvas.write(panel.beside, canvas.right, top - TITLE / 2, ha="right", color=colours.muted)
@@ -82,9 +83,10 @@ def draw_panel(figure: "Figure", panel: Panel, corner: Place, colours: Palette) 
         _name(canvas, number, name, top - LEGEND_LINE * (number + 0.5))
     top -= LEGEND_LINE * len(panel.checkpoints)
     ends = top - np.cumsum([0.0, *(_row_height(panel, row) for row in panel.rows)])
-    for row, text, middle in zip(panel.rows, labels, (ends[:-1] + ends[1:]) / 2, strict=True):
+    for row, label, middle in zip(panel.rows, labels, (ends[:-1] + ends[1:]) / 2, strict=True):
         style = {"fontweight": "bold"} if row.emphasised else {} if row.marks else {"color": colours.muted}
-        canvas.write(text, left + (INDENT if headings and row.marks else 0), middle, **style)
+        indented = left + (INDENT if headings and row.marks else 0)
+        canvas.write(label.text, indented, middle, **_fonts(label), **style)
         canvas.write(row.beside, canvas.right, middle, ha="right", **style)
     _draw_axes(canvas, panel, ends)
     for number, line in enumerate(_note_lines(panel)):
@@ -92,18 +94,23 @@ def draw_panel(figure: "Figure", panel: Panel, corner: Place, colours: Palette) 
         canvas.write(line, left, y, fontsize=NOTE_FONT, color=colours.muted)
 
 
-def _width(text: str, bold: bool = False) -> float:
-    return text_width(Label(text, font_file()), FONT) * (BOLD if bold else 1)
+def _width(label: Label, bold: bool = False) -> float:
+    return text_width(label, FONT) * (BOLD if bold else 1)
 
 
-def _fitted(name: str, width: float, *, bold: bool = False) -> str:
-    """A name in characters that the font has; of a long one, which may be a path, the middle is left out."""
+def _fonts(label: Label) -> dict[str, Any]:
+    """What draws characters that the font of the style lacks."""
+    return {} if label.fonts == (default_font(),) else {"fontproperties": font_properties(label.fonts, FONT)}
+
+
+def _fitted(name: str, width: float, *, bold: bool = False) -> Label:
+    """A name in fonts that draw it; of a long one, which may be a path, the middle is left out."""
     (label,) = drawable([name], longest=LONGEST * len(name))
     text, half = label.text, min(LONGEST, len(label.text)) // 2
-    shown = text if len(text) <= LONGEST else f"{text[:half]}…{text[-half:]}"
+    shown = label if len(text) <= LONGEST else replace(label, text=f"{text[:half]}…{text[-half:]}")
     while half > 1 and _width(shown, bold) > width:
         half -= 1
-        shown = f"{text[:half]}…{text[-half:]}"
+        shown = replace(label, text=f"{text[:half]}…{text[-half:]}")
     return shown
 
 
@@ -114,7 +121,8 @@ def _name(canvas: _Canvas, number: int, name: str, y: float) -> None:
     wide, tall = canvas.figure.get_size_inches()
     mark: Any = {"marker": MARKERS[number], "color": _colour(canvas.colours, number), "linestyle": "none"}
     canvas.figure.add_artist(Line2D([(canvas.left + 0.05) / wide], [y / tall], markersize=4, **mark))
-    canvas.write(_fitted(name, COLUMN - LEGEND_LINE), canvas.left + LEGEND_LINE, y)
+    label = _fitted(name, COLUMN - LEGEND_LINE)
+    canvas.write(label.text, canvas.left + LEGEND_LINE, y, **_fonts(label))
 
 
 def _colour(colours: Palette, checkpoint: int | None) -> str:

@@ -1,3 +1,4 @@
+import itertools
 import re
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from probe.gold.rows import GoldRow
 from probe.maps import AttentionMap
 from probe.plots.heatmaps.drawing import DASHES
 from probe.plots.heatmaps.heatmap import Look, heatmap, save_heatmap
-from probe.plots.heatmaps.labels import drawable, repeats
+from probe.plots.heatmaps.labels import repeats
 from probe.plots.heatmaps.panels import Scale, Window, picture
 from probe.plots.saving import png_bytes
 from probe.plots.style import DARK, LIGHT, VENUES, Palette
@@ -52,14 +53,6 @@ def test_students_are_rows_teachers_are_columns_and_both_say_target():
     said = {text.get_text(): text.get_rotation() for text in axes.figure.texts}
     assert (said["student token (predicted)"], said["teacher token (predicted)"]) == (90, 0)
     np.testing.assert_array_equal(axes.images[0].get_array(), attention().weights)
-
-
-def test_a_character_that_the_font_lacks_is_named_and_never_a_box(tmp_path: Path):
-    text = "naïve 中 🎉"
-    side = TokenizedText.from_pieces(text, ["na", "ïve", "▁中", "▁🎉"])
-    map_ = AttentionMap("cma", side, side, np.eye(5))
-    assert [label.text for label in drawable(map_.student_labels)] == ["na", "ïve", "␣⟨U+4E2D⟩", "␣⟨U+1F389⟩", "⟨eos⟩"]
-    save_heatmap(map_, tmp_path / "map.png")  # a missing glyph would warn, and warnings are errors
 
 
 def test_every_tied_largest_weight_carries_a_dot():
@@ -216,6 +209,28 @@ def test_lightness_runs_evenly_along_the_colour_maps(palette: Palette):
     np.testing.assert_allclose(both, both[::-1], atol=2)
 
 
+def luminance(colours: Any) -> Any:
+    shown = np.asarray(colours)[..., :3]
+    return np.where(shown <= 0.04045, shown / 12.92, ((shown + 0.055) / 1.055) ** 2.4) @ (0.2126, 0.7152, 0.0722)
+
+
+@pytest.mark.parametrize("difference", [False, True])
+@pytest.mark.parametrize("scale", ["linear", "row", "log"])
+@pytest.mark.parametrize("dark", [False, True])
+def test_marks_stand_out_from_their_cells(dark: bool, scale: Scale, difference: bool):
+    weights = np.tri(5)[::-1] + np.eye(5)[::-1] * np.linspace(0, 4, 5)[:, None]
+    map_ = AttentionMap("cma", STUDENT, TEACHER, weights / weights.sum(axis=1, keepdims=True))
+    maps = {"one": map_, "two": attention()} if difference else map_
+    axes = heatmap(maps, difference=difference, look=Look(dark=dark, scale=scale)).axes[0]
+    cells = luminance(axes.images[0].to_rgba(axes.images[0].get_array()))
+    for marks in axes.collections:
+        columns, rows = marks.get_offsets().T.astype(int)
+        ground = cells[rows, columns]
+        mark = luminance(marks.get_facecolor() if len(marks.get_facecolor()) else marks.get_edgecolor())
+        lighter, darker = np.maximum(mark, ground), np.minimum(mark, ground)
+        assert ((lighter + 0.05) / (darker + 0.05)).min() >= 2.95  # 3 is what graphics of the web have to reach
+
+
 def test_dark_is_drawn_on_a_dark_ground(tmp_path: Path):
     picture, _ = pixels(tmp_path, look=Look(dark=True))
     np.testing.assert_allclose(picture[0, 0], to_rgb(DARK.ground), atol=0.01)
@@ -300,24 +315,6 @@ def test_pieces_that_come_again_are_tied_on_both_sides_and_others_are_not():
     assert ties[1] == (1, 2, 0, None, 2, 1, 2, 0, None)
 
 
-def test_a_font_that_has_a_character_draws_it(tmp_path: Path):
-    font = Path("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc")
-    if not font.exists():
-        pytest.skip("no Noto Sans CJK on this machine")
-    assert [label.text for label in drawable(["中"], [font])] == ["中"]
-    side = TokenizedText.from_pieces("中", ["中"])
-    for suffix in (".png", ".svg", ".pdf"):
-        save_heatmap(AttentionMap("cma", side, side, np.eye(2)), tmp_path / f"map{suffix}", look=Look(fonts=(font,)))
-
-
-def test_what_is_no_font_is_refused(tmp_path: Path):
-    (tmp_path / "no.ttf").write_text("no font")
-    with pytest.raises(OutputError, match=r"no\.ttf"):
-        drawable(["a"], [tmp_path / "no.ttf"])
-    with pytest.raises(OutputError, match=r"none\.ttf"):
-        drawable(["a"], [tmp_path / "none.ttf"])
-
-
 SPLIT = [TokenizedText.from_pieces("Nothing", pieces) for pieces in (["N", "oth", "ing"], ["▁Not", "h", "ing"])]
 SPLIT_GOLD = GoldRow("r", "s~t", *SPLIT, frozenset({(0, 0), (1, 0), (1, 1)}), frozenset({(2, 2)}), (), "")
 
@@ -341,6 +338,39 @@ def test_the_legend_lies_within_the_page(difference: bool, gold: GoldRow | None,
     assert page.y0 <= box.y0 < box.y1 <= figure.axes[0].get_window_extent().y0
 
 
+ONE_WORD = AttentionMap("cma", *[TokenizedText.from_pieces("a", ["a"])] * 2, np.eye(2))
+LONG_NAMES = tuple(f"checkpoint-of-a-rather-long-name-step-{step}" for step in (2000, 4000))
+
+
+@pytest.mark.parametrize(
+    ("names", "difference"),
+    [(("one",), False), *itertools.product([("demo", "demo-cma-ga"), LONG_NAMES], [True, False])],
+)
+@pytest.mark.parametrize("look", [Look(), Look(scale="row", marginals=True), Look(venue="acl")])
+@pytest.mark.parametrize("map_", [ONE_WORD, attention()], ids=["one word", "a sentence"])
+def test_no_text_leaves_the_page_or_lies_on_another(
+    map_: AttentionMap, look: Look, names: tuple[str, ...], difference: bool
+):
+    figure = heatmap(dict.fromkeys(names, map_), difference=difference, look=look)
+    FigureCanvasAgg(figure).draw()
+    bar = figure.axes[-1].yaxis.label
+    texts = {text.get_text(): text.get_window_extent() for text in (*figure.texts, bar)}
+    page = figure.bbox
+    for text, box in texts.items():
+        assert page.x0 <= box.x0 < box.x1 <= page.x1, text
+        assert page.y0 <= box.y0 < box.y1 <= page.y1, text
+    for (text, box), (other, its) in itertools.combinations(texts.items(), 2):
+        assert not box.overlaps(its), (text, other)
+    for side in (texts["student token (predicted)"], bar.get_window_extent()):
+        assert not any(side.overlaps(text.get_window_extent()) for text in figure.legends[0].get_texts())
+
+
+def test_names_that_are_too_long_for_their_panels_keep_both_ends():
+    figure = heatmap(dict.fromkeys(LONG_NAMES, ONE_WORD))
+    said = "".join(text.get_text() for text in figure.texts)
+    assert ("2000" in said, "4000" in said, said.count("checkp")) == (True, True, 2)
+
+
 @pytest.mark.parametrize("gold", [SPLIT_GOLD, None])
 @pytest.mark.parametrize("difference", [True, False])
 def test_the_axes_end_where_the_cells_end(difference: bool, gold: GoldRow | None):
@@ -349,21 +379,44 @@ def test_the_axes_end_where_the_cells_end(difference: bool, gold: GoldRow | None
     assert (figure.axes[0].get_xlim(), figure.axes[0].get_ylim()) == ((-0.5, 3.5), (3.5, -0.5))
 
 
+@pytest.mark.parametrize("venue", [None, "acl"])
+@pytest.mark.parametrize("gold", [SPLIT_GOLD, None])
+@pytest.mark.parametrize("times", [1, 12])
+def test_the_frame_of_a_chunk_ends_within_its_cells(times: int, gold: GoldRow | None, venue: str | None):
+    cuts = ["N", "oth", "ing"], ["Not", "h", "ing"]
+    student, teacher = (TokenizedText.from_pieces("Nothing" * times, pieces * times) for pieces in cuts)
+    map_ = AttentionMap("cma", student, teacher, np.full((3 * times + 1,) * 2, 1 / (3 * times + 1)))
+    row = None if gold is None else replace(gold, student=student, teacher=teacher)
+    axes = heatmap(map_, gold=row, look=Look(venue=venue)).axes[0]
+    cell = 72 * axes.figure.get_figwidth() * axes.get_position().width / (3 * times + 1)
+    frames = chunk_frames(axes)
+    assert len(frames) == times
+    for number, frame in enumerate(frames):
+        beyond, begin = frame.get_linewidth() / 2 / cell, 3 * number - 0.5
+        edges = [frame.get_x(), frame.get_y(), frame.get_x() + frame.get_width(), frame.get_y() + frame.get_height()]
+        outer = np.array(edges) + np.array([-1, -1, 1, 1]) * beyond
+        np.testing.assert_allclose(outer, [begin, begin, begin + 2, begin + 2], atol=1e-9 if gold is None else 0.06)
+        assert (outer[:2] >= begin - 1e-9).all()
+        assert (outer[2:] <= begin + 2 + 1e-9).all()
+
+
+def chunk_frames(axes: Any) -> list[Any]:
+    return [patch for patch in axes.patches if to_hex(patch.get_edgecolor()) == LIGHT.chunk]
+
+
 @pytest.mark.parametrize(("window", "sides"), [(None, {"left", "top"}), (Window((1, 4), (0, 4)), {"left"})])
-def test_the_frame_of_a_chunk_on_the_border_is_whole_and_of_one_beyond_the_window_open(
-    window: Window | None, sides: set[str]
-):
+def test_the_frame_of_a_chunk_that_goes_on_beyond_the_window_is_open(window: Window | None, sides: set[str]):
     figure = split(gold=None, window=window)
+    figure.set_dpi(600)  # the border of the axes lies beside the frame
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     shown = np.asarray(canvas.buffer_rgba())[..., :3] / 255
-    (frame,) = [patch for patch in figure.axes[0].patches if to_hex(patch.get_edgecolor()) == LIGHT.chunk]
+    (frame,) = chunk_frames(figure.axes[0])
+    inside = frame.get_x() + 0.02
     drawn: set[str] = set()
-    # Above the border by 0.13 cells the frame ends, and by 0.4 nothing is left of one that goes on.
-    places = {"left": (frame.get_x(), 0.2), "top": (0.2, -0.63), "beyond": (frame.get_x(), -0.9)}
-    for side, place in places.items():
+    for side, place in {"left": (inside, 0.2), "top": (0.2, inside), "beyond": (inside, -0.6)}.items():
         x, y = map(round, figure.axes[0].transData.transform(place))
-        if shown[::-1][y - 1 : y + 2, x - 1 : x + 2].min() < 0.75:
+        if shown[::-1][y, x].max() < 0.6:
             drawn.add(side)
     assert drawn == sides
 

@@ -1,3 +1,4 @@
+import json
 import re
 import subprocess
 import sys
@@ -7,12 +8,16 @@ import numpy as np
 import pytest
 from browser import chromium, playwright
 from drawn import GOLD, attention, long_map
+from matplotlib.colors import to_rgb
 from places import ROOT
 
 from probe.cli.heatmap import main
 from probe.errors import MissingExtraError
+from probe.gold.rows import GoldRow
 from probe.maps import AttentionMap
 from probe.plots.heatmaps.page import interactive, save_page
+from probe.plots.heatmaps.page_theme import changes
+from probe.plots.style import DARK, LIGHT
 from probe.tokens import TokenizedText
 
 __all__ = ["chromium", "playwright"]  # fixtures
@@ -26,6 +31,16 @@ def test_links_are_drawn_around_their_own_cells():
         corners = {(y[k] + 0.5, x[k] + 0.5) for k in range(0, len(x), 6)}
         assert corners == links
         assert all((x[k + 2] - x[k], y[k + 2] - y[k]) == (1, 1) for k in range(0, len(x), 6))
+
+
+@pytest.mark.parametrize(("gold", "width_of_link"), [(GOLD, 2), (None, 0)])
+def test_the_frame_of_a_chunk_ends_within_its_cells(gold: GoldRow | None, width_of_link: int):
+    (frame,) = [trace for trace in interactive(attention(), gold=gold).data if trace.name == "chunk"]
+    inset = (1 + width_of_link) / 2 / 22  # a cell has 22 pixels
+    # "␣cat" and its two teacher tokens, "␣s" and "at" and their one
+    assert (min(frame.x[:5]), max(frame.x[:5])) == pytest.approx((0.5 + inset, 2.5 - inset))
+    assert (min(frame.y[:5]), max(frame.y[:5])) == pytest.approx((0.5 + inset, 1.5 - inset))
+    assert (min(frame.y[6:11]), max(frame.y[6:11])) == pytest.approx((1.5 + inset, 3.5 - inset))
 
 
 def test_the_hover_names_both_tokens_their_bytes_the_weight_and_the_link():
@@ -117,6 +132,65 @@ def test_a_browser_draws_the_page_and_its_navigator_moves_the_view(tmp_path: Pat
     page.wait_for_selector("#heatmap .hoverlayer text")
     assert "student token" in page.locator("#heatmap .hoverlayer").text_content()
     assert wrong == []
+
+
+@pytest.mark.parametrize("difference", [False, True])
+def test_what_the_browser_changes_makes_the_light_figure_the_dark_one(difference: bool):
+    maps = {"one": attention(), "two": attention()}
+    light, dark = (interactive(maps, gold=GOLD, difference=difference, dark=dark) for dark in (False, True))
+    figure, wanted = (json.loads(one.to_json()) for one in (light, dark))
+    found = changes(light, dark)
+    for path, before, after in found:
+        part = figure
+        for key in path[:-1]:
+            part = part[key]
+        assert part[path[-1]] == before
+        part[path[-1]] = after
+    for one in (figure, wanted):  # the script writes these labels, of layout.meta
+        for axis in ("xaxis", "xaxis2", "yaxis", "yaxis2"):
+            one["layout"].get(axis, {}).pop("ticktext", None)
+    assert figure == wanted
+    assert not [path for path, *_ in found if path[-1] in ("z", "text", "width", "height")]
+
+
+def test_a_dark_page_is_dark_for_every_reader(tmp_path: Path):
+    save_page(attention(), tmp_path / "dark.html", dark=True)
+    text = (tmp_path / "dark.html").read_text(encoding="utf-8")
+    assert ("const THEMES = [];" in text, "prefers-color-scheme: dark) { body" in text) == (True, False)
+    assert f"background: {DARK.ground}" in text
+
+
+@pytest.mark.slow
+def test_a_page_follows_the_preference_of_its_reader(tmp_path: Path, chromium):
+    save_page({"demo": long_map(100)}, tmp_path / "page.html")
+    page = chromium.new_page(viewport={"width": 700, "height": 900}, color_scheme="dark")
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.goto((tmp_path / "page.html").as_uri())
+    page.wait_for_selector("#navigator")
+    ask = """() => {
+        const plot = document.getElementById("heatmap"), style = (one) => getComputedStyle(one);
+        const ground = plot._fullLayout.paper_bgcolor, palest = plot.data[0].colorscale[0][1];
+        const label = style(plot.querySelector(".ytick text tspan")).fill;
+        return [ground, palest, style(document.body).backgroundColor, label];
+    }"""
+    for palette in (DARK, LIGHT, DARK):
+        page.emulate_media(color_scheme="dark" if palette is DARK else "light")
+        page.wait_for_timeout(1000)
+        *grounds, body, label = page.evaluate(ask)
+        assert grounds == [palette.ground, palette.sequential[0]]
+        assert (body, label) == (rgb(palette.ground), rgb(palette.repeats[0]))
+    assert page.locator("#heatmap .ytick text").count() == 48
+    page.mouse.move(*middle(page, "#heatmap .nsewdrag"))
+    bar = page.locator("#heatmap .modebar-container .modebar").first.bounding_box()
+    title = page.locator("#heatmap .annotation").first.bounding_box()
+    assert bar["height"] > 10
+    assert bar["y"] + bar["height"] <= title["y"]
+    assert wrong == []
+
+
+def rgb(colour: str) -> str:
+    return f"rgb({', '.join(str(round(255 * part)) for part in to_rgb(colour))})"
 
 
 def middle(page, selector: str) -> tuple[float, float]:
