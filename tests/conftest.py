@@ -12,3 +12,15 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     cache = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("PROBE_CACHE", str(cache))
     return cache
+
+
+@pytest.fixture(scope="session")
+def few_gold(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A gold file of twelve rows of the demo: enough for intervals, and read in a moment."""
+    from planted import demo_gold
+
+    from probe.gold.pairs import write_pairs
+
+    path, gold = tmp_path_factory.mktemp("gold") / "few.tsv", demo_gold(12)
+    write_pairs(path, gold.rows, gold.comments)
+    return path

@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 import tomllib
@@ -69,6 +70,17 @@ def test_key_query_distances_load_no_torch():
 def test_shapes_are_checked_in_tests():
     with pytest.raises(jaxtyping.TypeCheckError):
         bigrams(np.zeros((3, 2)), np.zeros((4, 2)))
+
+
+def test_shapes_are_checked_in_every_room_but_that_of_tokens():
+    options = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]["addopts"]
+    (packages,) = re.findall(r"--jaxtyping-packages=(\S+)", options)
+    rooms = {
+        path.stem for path in (ROOT / "probe").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    left_out = {"tokens", "__init__", "__main__"}
+    assert packages.split(",") == [*(f"probe.{room}" for room in sorted(rooms - left_out)), "beartype.beartype"]
+    assert "jaxtyping" not in (ROOT / "probe" / "tokens.py").read_text(encoding="utf-8")
 
 
 def test_commands_are_entry_points():

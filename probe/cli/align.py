@@ -116,7 +116,10 @@ def _add_outputs(parser: ArgumentParser) -> None:
     parser.add_argument("--latex", type=Path, metavar="FILE", help="write the table of methods as LaTeX (booktabs)")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables as Markdown")
     parser.add_argument(
-        "--html", type=Path, metavar="FILE", help="write one page: the tables, and a heatmap of each sentence"
+        "--html",
+        type=Path,
+        metavar="FILE",
+        help="write one page: the verdict, pictures, tables, and a heatmap of each sentence",
     )
     parser.add_argument(
         "--heatmaps",

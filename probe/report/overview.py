@@ -78,7 +78,7 @@ def overview(reports: Mapping[str, Findings]) -> "RenderableType":
     """
     first = next(iter(reports.values()))
     single = len(reports) == 1
-    against = [f"{first.methods[0]} − it\npoints [95 % CI]"] if single else []
+    against = [f"{first.methods[0]} − this row\npoints [95 % CI]"] if single else []
     table = new_table("", "top-1, %\n[95 % CI]", *COLUMNS.values(), *against)
     for group, lines in grouped(reports).items():
         table.add_row(group)

@@ -61,7 +61,7 @@ def heading(report: Findings) -> list[str]:
         f"{origin.checkpoint}: {origin.method}, {origin.criterion}{steps}",
         f"{origin.pair}{scale}",
         f"{origin.gold}: {len(report.sentences)} sentence{plural}{others}",
-        f"{report.rows} student tokens with a sure link are the rows of every mean",
+        f"figures are means over {report.rows} student tokens with a sure link",
         *([f"{len(report.sentences)} sentence{plural}: too few for a 95 % CI, which needs {FEW}"] if few else []),
     ]
 

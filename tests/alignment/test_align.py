@@ -176,17 +176,19 @@ def test_the_printed_page_fits_80_columns(capsys: pytest.CaptureFixture[str], mo
         assert any(row[:1] == [method] and len(row) > 8 for row in rows), f"the row of {method} is broken"
 
 
-def test_several_checkpoints_are_explained_once(capsys: pytest.CaptureFixture[str]):
+def test_several_checkpoints_are_explained_once(few_gold: Path, capsys: pytest.CaptureFixture[str]):
     options = ["--checkpoint", "demo", "--checkpoint", "demo-cma", "--by", "method", "--methods", "lexical"]
-    assert main(["--pairs", str(GOLD), *options, "--explain"]) == 0
+    assert main(["--pairs", str(few_gold), *options, "--explain"]) == 0
     out = capsys.readouterr().out
     assert out.count("spelling alone: equal weight") == 1
     assert out.index("demo-cma: cma") < out.index("spelling alone: equal") < out.index("Highest top-1: demo.")
 
 
-def test_nothing_is_printed_where_a_later_checkpoint_cannot_be_opened(capsys: pytest.CaptureFixture[str]):
+def test_nothing_is_printed_where_a_later_checkpoint_cannot_be_opened(
+    few_gold: Path, capsys: pytest.CaptureFixture[str]
+):
     options = ["--checkpoint", "demo", "--checkpoint", "nope", "--by", "method", "--methods", "lexical"]
-    assert main(["--pairs", str(GOLD), *options]) == 2
+    assert main(["--pairs", str(few_gold), *options]) == 2
     captured = capsys.readouterr()
     assert "nope" in captured.err
     assert not captured.out
@@ -224,10 +226,10 @@ def test_of_few_sentences_no_bounds_are_told(gold: GoldFile, tmp_path: Path, cap
     assert not re.search(r"\[[+-]?\d+\.\d|^  95 %", out, re.MULTILINE)
 
 
-def test_readings_are_explained_where_they_are_printed(capsys: pytest.CaptureFixture[str]):
+def test_readings_are_explained_where_they_are_printed(few_gold: Path, capsys: pytest.CaptureFixture[str]):
     shown = {}
     for section in ("reading", "method"):
-        assert main(["--pairs", str(GOLD), "--by", section, "--methods", "lexical", "--explain"]) == 0
+        assert main(["--pairs", str(few_gold), "--by", section, "--methods", "lexical", "--explain"]) == 0
         shown[section] = capsys.readouterr().out
     assert "by input: against the same links" in shown["reading"]
     assert "by input: against the same links" not in shown["method"]

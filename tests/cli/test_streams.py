@@ -1,8 +1,10 @@
 """What a command prints where standard output cannot show, hold or take it; in processes, as users meet it."""
 
+import io
 import os
 import subprocess
 import sys
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,6 +12,7 @@ import pytest
 
 from probe.checkpoints.loading import load
 from probe.cli import models
+from probe.cli.heatmap import main as heatmap_main
 from probe.cli.run import run
 from probe.errors import CheckpointError, option
 
@@ -100,3 +103,27 @@ def test_messages_name_what_is_at_hand(tmp_path: Path):
     run(models.parser(), body, ["doctor", "a"])  # type: ignore[arg-type]
     assert told == ["--student", "--base 1 of probe-pairs convert"]
     assert option("--base", "1") == "base=1"
+
+
+def test_a_sentence_is_read_from_stdin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    def drawn(text: bytes, name: str) -> int:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text)))
+        return heatmap_main(["-", "--out", str(tmp_path / name)])
+
+    assert drawn("Ein Café.\n".encode(), "stdin.svg") == 0
+    assert heatmap_main(["Ein Café.", "--out", str(tmp_path / "argument.svg")]) == 0
+    assert (tmp_path / "stdin.svg").read_bytes() == (tmp_path / "argument.svg").read_bytes()
+    assert drawn(b"\xff", "bad.svg") == 2
+    assert "a sentence in UTF-8; got byte 0xFF" in capsys.readouterr().err
+    assert drawn(b"\n", "empty.svg") == 2
+    assert "a sentence" in capsys.readouterr().err
+
+
+def test_ctrl_c_says_that_the_command_can_start_again(capsys: pytest.CaptureFixture[str]):
+    def stopped(arguments: Namespace) -> None:
+        raise KeyboardInterrupt
+
+    assert run(ArgumentParser("probe-align"), stopped, []) == 130
+    assert "probe-align: stopped. Files are written whole or not at all, so the same command" in capsys.readouterr().err

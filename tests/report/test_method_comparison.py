@@ -129,10 +129,12 @@ def printed(found: MethodComparison) -> list[str]:
 # The command
 
 
-def test_labels_are_compared_as_methods_and_pages_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_labels_are_compared_as_methods_and_pages_are_left_out(
+    few_gold: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     named = ["cma=demo-cma-step-100", "ga=demo-cma-ga", "cma=demo-cma", "ga=demo-cla"]
     options = [part for name in named for part in ("--checkpoint", name)]
-    assert main(["--pairs", str(GOLD), *options, "--methods", "uniform", "--json", str(tmp_path / "all.json")]) == 0
+    assert main(["--pairs", str(few_gold), *options, "--methods", "uniform", "--json", str(tmp_path / "all.json")]) == 0
     out = " ".join(capsys.readouterr().out.split())
     assert "over 2 pairs of trainings" in out
     assert "These are checkpoints, not methods" in out
@@ -140,7 +142,7 @@ def test_labels_are_compared_as_methods_and_pages_are_left_out(tmp_path: Path, c
     (found,) = json.loads((tmp_path / "all.json").read_text())["methods"]
     assert found["first_checkpoints"] == ["demo-cma-step-100", "demo-cma"]
     assert found["second_checkpoints"] == ["demo-cma-ga", "demo-cla"]
-    assert main(["--pairs", str(GOLD), *options, "--methods", "uniform", "--by", "phenomenon"]) == 0
+    assert main(["--pairs", str(few_gold), *options, "--methods", "uniform", "--by", "phenomenon"]) == 0
     assert capsys.readouterr().out.count("repeat-new-context") == 4
 
 
@@ -162,11 +164,11 @@ def test_labels_that_do_not_pair_are_refused_before_anything_is_computed(
     assert message in capsys.readouterr().err
 
 
-def test_a_copied_checkpoint_is_not_another_seed(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_copied_checkpoint_is_not_another_seed(few_gold: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     shutil.copytree(bundled_dir() / "demo", tmp_path / "copy")
     named = ["a=demo", f"a={tmp_path / 'copy'}", "b=demo-cma", "b=demo-cla"]
     options = [part for name in named for part in ("--checkpoint", name)]
-    assert main(["--pairs", str(GOLD), *options, "--methods", "uniform"]) == 2
+    assert main(["--pairs", str(few_gold), *options, "--methods", "uniform"]) == 2
     assert "the same files" in capsys.readouterr().err
 
 

@@ -107,10 +107,12 @@ def test_the_table_fits_80_columns(reports: dict[str, ProbeReport]):
     assert [line.split()[0] for line in lines if line.strip()[:1].isdigit()][:3] == ["50", "200", "400"]
 
 
-def test_the_command_prints_steps_in_place_of_every_two(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_the_command_prints_steps_in_place_of_every_two(
+    few_gold: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     options = ["--methods", "uniform", "--json", str(tmp_path / "run.json")]
     names = [part for name in NAMES for part in ("--checkpoint", name)]
-    assert main(["--pairs", str(GOLD), *names, *options]) == 0
+    assert main(["--pairs", str(few_gold), *names, *options]) == 0
     out = capsys.readouterr().out
     assert "since last step" in out
     assert "second − first" not in out
@@ -118,7 +120,7 @@ def test_the_command_prints_steps_in_place_of_every_two(tmp_path: Path, capsys: 
     written = json.loads((tmp_path / "run.json").read_text())
     assert [one["steps"] for one in written["steps"]] == [50, 200, 400]
     assert len(written["comparisons"]) == 3
-    assert main(["--pairs", str(GOLD), "--checkpoint", "demo-cma", "--checkpoint", "demo-cla", *options]) == 0
+    assert main(["--pairs", str(few_gold), "--checkpoint", "demo-cma", "--checkpoint", "demo-cla", *options]) == 0
     out = capsys.readouterr().out
     assert "since last step" not in out
     assert "points below demo-cma, p" in out
