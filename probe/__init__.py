@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from probe.aligners.grid import grid
     from probe.alignment.align import align
     from probe.alignment.fitting import fitting_rows
     from probe.alignment.linking import link
@@ -57,6 +58,7 @@ _HOMES = {
     "blank_pairs": "gold.drafts",
     "explore": "widgets.opening",
     "fitting_rows": "alignment.fitting",
+    "grid": "aligners.grid",
     "heatmap": "plots.heatmaps.heatmap",
     "key_query": "keyquery.analyse",
     "link": "alignment.linking",
@@ -92,6 +94,7 @@ __all__ = [
     "blank_pairs",
     "explore",
     "fitting_rows",
+    "grid",
     "heatmap",
     "key_query",
     "link",

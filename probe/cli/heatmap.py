@@ -46,6 +46,11 @@ def parser() -> ArgumentParser:
     parser.add_argument("--pairs", type=Path, metavar="FILE", help="gold file, to outline the links of this sentence")
     parser.add_argument("--row", metavar="ID", help="draw this row of the gold file")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="a .pdf, .svg, .png or .html file")
+    parser.add_argument(
+        "--decode",
+        choices=("grid",),
+        help="draw what order makes of the attention: grid, the share of monotone paths through each cell",
+    )
     parser.add_argument("--difference", action="store_true", help="draw the second checkpoint minus the first")
     parser.add_argument(
         "--scale",
@@ -115,6 +120,10 @@ def _heatmap(arguments: Namespace) -> None:
     text = gold.text if gold else _readable(arguments.text)
     check = partial(visible, window=arguments.window)
     maps, gold = maps_of_text(text, arguments.checkpoint or ["demo"], opener(arguments), rows, gold, check)
+    if arguments.decode:
+        from probe.aligners.grid import grid
+
+        maps = {f"{name}-grid": grid(map_) for name, map_ in maps.items()}
     options: dict[str, Any] = {"gold": gold, "difference": arguments.difference}
     common: dict[str, Any] = {"scale": arguments.scale or "linear", "window": arguments.window, "dark": arguments.dark}
     if arguments.out.suffix == ".html":

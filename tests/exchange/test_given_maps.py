@@ -55,7 +55,7 @@ def test_names_with_a_dot_stay_whole(tmp_path: Path):
 )
 def test_gold_that_was_converted_scores_as_gold(format_: str, name: str, gold: Path, tmp_path: Path):
     assert pairs_main(["convert", str(gold), "--to", format_, "--out", str(tmp_path / name)]) == 0
-    report = align_maps(given_maps(tmp_path / name, FILE, gold), FILE, gold, ["gold"])
+    report = align_maps(given_maps(tmp_path / name, FILE), FILE, ["gold"])
     own, reference = report.intervals.value[0], report.intervals.value[report.methods.index("gold")]
     assert len(report.sentences) == 5
     kept = [METRICS.index(name) for name in ("top-1", "MRR", "AUC", "attention mass", "EOS top-1")]

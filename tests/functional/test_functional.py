@@ -314,7 +314,7 @@ def test_a_report_is_shown_in_a_line(report: FunctionalReport):
 
 def few_rows(path: Path, count: int = 12) -> Path:
     """A gold file of rows that fit the demo."""
-    kept = fitting_rows(load("demo"), read_pairs(GOLD), GOLD)[:count]
+    kept = fitting_rows(load("demo"), read_pairs(GOLD))[:count]
     write_pairs(path, kept, read_pairs(GOLD).comments)
     return path
 

@@ -261,7 +261,7 @@ def test_sentences_that_cannot_be_used_are_refused(
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [[], ["--pairs", "a", "--texts", "b"], ["--texts", "b", "--components", "0"]])
+@pytest.mark.parametrize("arguments", [["--pairs", "a", "--texts", "b"], ["--texts", "b", "--components", "0"]])
 def test_bad_usage_ends_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as stopped:
         main(arguments)

@@ -3,6 +3,7 @@
 import gzip
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ import pytest
 from planted import GOLD, demo_gold, map_of, random_map
 
 from probe.alignment.align import align, align_maps
-from probe.checkpoints.loading import load
 from probe.cli.align import main
 from probe.errors import ReportError
 from probe.exchange.given_maps import given_maps
@@ -24,7 +24,8 @@ FILE = demo_gold(12)
 
 @pytest.fixture(scope="module")
 def report() -> ProbeReport:
-    return align(load("demo"), FILE, methods=["lexical", "random"])
+    found = align("demo", FILE, methods=["lexical", "random"])
+    return replace(found, origin=replace(found.origin, command="probe-align --pairs x"))
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +57,8 @@ def test_a_report_that_was_written_is_read_as_it_was(report: ProbeReport, tmp_pa
 
 
 def test_a_report_is_shown_in_a_line(report: ProbeReport):
-    methods = "cma, random, uniform, lexical"
-    assert repr(report) == f"<ProbeReport of demo (demo/student ← demo/teacher): 12 sentences, {methods}>"
+    top_1 = "top-1 57.9 % [52.0, 65.8], 12 sentences"
+    assert repr(report) == f"<ProbeReport of demo (demo/student ← demo/teacher), 12 rows: {top_1}>"
 
 
 def test_a_packed_report_is_the_same_and_packs_to_the_same_bytes(report: ProbeReport, tmp_path: Path):

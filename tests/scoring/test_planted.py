@@ -37,7 +37,7 @@ def probed(tmp_path: Path, rows: tuple[GoldRow, ...], weights: list[np.ndarray])
     for row, own in zip(rows, weights, strict=True):
         AttentionMap("planted", row.student, row.teacher, own).save(maps / f"{row.id}.npz")
     rows_read = read_pairs(gold)
-    return align_maps(given_maps(maps, rows_read, gold), rows_read, gold)
+    return align_maps(given_maps(maps, rows_read), rows_read)
 
 
 def normal(weights: np.ndarray) -> np.ndarray:

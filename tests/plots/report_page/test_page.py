@@ -77,6 +77,7 @@ def probed() -> Probed:
     opened, gold = load("demo"), read_pairs(GOLD)
     rows = fitting_rows(opened, gold)
     report = align(opened, gold, methods=["lexical", "diagonal", "bigram"])
+    report = replace(report, origin=replace(report.origin, command="probe-align --pairs <gold>"))
     return Probed(report, tuple((row, opened.map(row.student, row.teacher)) for row in rows))
 
 
@@ -316,7 +317,7 @@ def test_the_command_writes_a_page_of_links_that_were_given(tmp_path: Path):
     probe.write_pairs(gold, [row])
     links.write_text(" ".join(f"{i}-{j}" for i, j in sorted(row.links.either)) + "\n")
     assert main(["--pairs", str(gold), "--maps", str(links), "--html", str(out)]) == 0
-    report = align_maps(given_maps(links, read_pairs(gold), gold), read_pairs(gold), gold)
+    report = align_maps(given_maps(links, read_pairs(gold)), read_pairs(gold))
     assert Reader(out.read_text(encoding="utf-8")).sentences[row.id][2] == f"{100 * figures(report, 'top-1')[0]:.1f}"
 
 

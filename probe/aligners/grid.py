@@ -1,0 +1,115 @@
+"""Order as a decoder: the share of monotone paths through a grid of two token sequences that pass each cell.
+
+A path goes from the first pair of tokens to the last pair, by steps of one student token, one teacher token, or both.
+Its weight is the product of exp(score) over its cells. With α_ij the sum over all paths from the first cell to (i, j),
+and β_ij the sum over all paths from (i, j) to the last cell, both with the cell itself:
+
+    α_ij = exp(score_ij) · (α_{i-1,j} + α_{i,j-1} + α_{i-1,j-1})
+    P_ij = α_ij · β_ij / (exp(score_ij) · Z)          Z = α of the last cell
+
+P_ij is the posterior that a path passes (i, j). It is the forward-backward algorithm of hidden Markov models (Rabiner
+1989), in log space, one antidiagonal after the other, for numpy and torch alike.
+"""
+
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace
+from jaxtyping import Float, Int
+
+from probe.errors import MapError, Problem
+from probe.maps import AttentionMap, with_eos
+
+Array = Any  # numpy or torch, see projectors
+
+NOTHING = -1e30
+"""Log weight of a cell that no path may pass; finite, so that gradients are."""
+SCALE, FLOOR = 0.2, 1e-6
+"""What the mean log weight of a cell is multiplied by, and the least weight: without it, one zero would close a path."""
+
+
+def path_posterior(
+    scores: Float[Array, "batch student teacher"],
+    students: Int[Array, " batch"] | None = None,
+    teachers: Int[Array, " batch"] | None = None,
+) -> Float[Array, "batch student teacher"]:
+    """The posterior of each cell on monotone paths; zero in the padding.
+
+    Args:
+        scores: log weight of each cell; what lies in the padding is not read.
+        students: numbers of student tokens of each text; default: all are whole.
+        teachers: likewise.
+    """
+    xp = array_namespace(scores)
+    batch, rows, columns = scores.shape
+    sizes = [
+        xp.full((batch,), full, dtype=xp.int64) if given is None else given
+        for given, full in ((students, rows), (teachers, columns))
+    ]
+    # From the last cell to the first is the same walk on the turned grid: both are one batch.
+    inside, turned_row, turned_column = _turned(xp, scores, sizes)
+    one = xp.arange(batch)[:, None, None]
+    scores = xp.where(inside, scores, xp.full_like(scores, NOTHING))
+    turned = xp.where(inside, scores[one, turned_row, turned_column], scores)
+    sums = _sums_over_paths(xp, xp.concat([scores, turned], axis=0))
+    from_first, from_last = sums[:batch], sums[batch:][one, turned_row, turned_column]
+    whole = from_first[xp.arange(batch), sizes[0] - 1, sizes[1] - 1][:, None, None]
+    posterior = xp.exp(from_first + from_last - scores - whole)
+    return xp.where(inside, posterior, xp.zeros_like(posterior))
+
+
+def _turned(xp: Any, scores: Array, sizes: list[Array]) -> tuple[Array, Array, Array]:
+    """Which cells are of a text, and for each the row and column that it has when the text is read backwards."""
+    i, j = xp.arange(scores.shape[1])[None, :, None], xp.arange(scores.shape[2])[None, None, :]
+    students, teachers = (size[:, None, None] for size in sizes)
+    inside = (i < students) & (j < teachers)
+    row, column = students - 1 - i, teachers - 1 - j
+    return inside, xp.where(row >= 0, row, i), xp.where(column >= 0, column, j)
+
+
+def _sums_over_paths(xp: Any, scores: Float[Array, "batch rows columns"]) -> Float[Array, "batch rows columns"]:
+    """Log of α. Cells of one antidiagonal do not depend on each other, so each is one step."""
+    _, rows, columns = scores.shape
+    i = xp.arange(rows)
+    j = xp.arange(rows + columns - 1)[:, None] - i
+    there = (j >= 0) & (j < columns)
+    skewed = scores[:, i, xp.where(there, j, xp.zeros_like(j))]
+    skewed = xp.where(there, skewed, xp.full_like(skewed, NOTHING))
+    before = xp.full_like(skewed[:, 0, :1], NOTHING)
+    found = [skewed[:, 0]]
+    last_but_one = xp.full_like(found[0], NOTHING)
+    for diagonal in range(1, rows + columns - 1):
+        last = found[-1]
+        one_side = xp.logaddexp(last, xp.concat([before, last[:, :-1]], axis=1))
+        both = xp.concat([before, last_but_one[:, :-1]], axis=1)
+        found.append(skewed[:, diagonal] + xp.logaddexp(one_side, both))
+        last_but_one = last
+    return xp.stack(found, axis=1)[:, i[:, None] + xp.arange(columns), i[:, None]]
+
+
+def grid(map_: AttentionMap, *, scale: float = SCALE, floor: float = FLOOR) -> AttentionMap:
+    """A map in which order counts: the posterior of its cells on monotone paths, both attentions together.
+
+    The score of a cell is ``scale`` times the mean of log A and log B, the forward and the backward attention, each at
+    least ``floor``. The end of sequence is set apart: it goes to itself. This tells what order adds to an attention. It
+    is no better than chunks of bytes where both tokenizers give the place of each token in the text.
+
+    Raises:
+        MapError: the backward attention is not known.
+
+    Example:
+        >>> import probe
+        >>> gold = probe.read_pairs("alignments/gold.tsv")
+        >>> row = gold["demo-026"]
+        >>> map_ = probe.load("demo").map(row)
+        >>> for one in (map_, probe.grid(map_)):  # tokens whose largest weight is on a sure link, of 31
+        ...     print(one.method, len(row.sure & set(enumerate(one.weights[:-1].argmax(axis=1).tolist()))))
+        cma 15
+        cma-grid 27
+    """
+    if map_.over_student is None:
+        remedy = "Decode a map that has both."
+        raise MapError(Problem(f"map of {map_.method}", "over_student, the backward attention", "none", remedy))
+    forward, backward = (np.maximum(side[:-1, :-1], floor) for side in (map_.weights, map_.over_student))
+    posterior = path_posterior(scale * 0.5 * (np.log(forward) + np.log(backward))[None])[0]
+    return AttentionMap(f"{map_.method}-grid", map_.student, map_.teacher, with_eos(posterior), with_eos(posterior.T).T)
