@@ -19,6 +19,7 @@ WORKS = {
     'np.asarray(opened.map("Return the path.")).shape': "(5, 5)",
     'opened.map("Return the path.").frame().loc["␣path"].idxmax()': "␣path",
     "len(gold)": "394",
+    "len(probe.read_pairs())": "394",
     'gold["sg-003"].text': "The cat chased the dog, and then the dog chased the cat up a tree.",
     "gold[:3]": "<GoldFile 3 rows>",
     "[row.id for row in gold][:2]": "['demo-001', 'demo-002']",
