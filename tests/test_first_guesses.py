@@ -42,6 +42,7 @@ TEACHES = {
     "probe.heatmap(np.ones((3, 3)))": "AttentionMap(",
     "probe.plot(opened)": "plot: expected a map, a report or a gold row; got OpenCheckpoint",
     "probe.plot(3)": "plot: expected a map, a report or a gold row; got int 3",
+    'probe.paper_figure("masses")': "Choose one of maps, mass",
     "probe.load(3)": 'Write load("demo")',
     'probe.load("dmo")': "Did you mean demo?",
     "probe.align(3)": 'Write align(probe.load("demo"))',
