@@ -12,7 +12,7 @@ from probe.keyquery.report import KeyQueryReport
 from probe.keyquery.values import Analysis, Intervention
 from probe.keyquery.views import FORWARD, RAW
 from probe.output.tables import number, percent
-from probe.plots.style import Palette, our_style, palette
+from probe.plots.style import SCREEN_DPI, Palette, our_style, palette
 from probe.stats import as_float
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def key_query_figure(report: KeyQueryReport, *, dark: bool = False) -> "Figure":
     moved = any(one.interventions for one in report.analyses)
     names = [f"{one.checkpoint}\n" if len(report.analyses) > 1 else "" for one in report.analyses]
     with our_style(colours := palette(dark=dark)):
-        figure = Figure(figsize=(WIDE, LEGEND + TALL * len(names)), layout="constrained")
+        figure = Figure(figsize=(WIDE, LEGEND + TALL * len(names)), dpi=SCREEN_DPI, layout="constrained")
         grid = figure.subplots(len(names), len(VIEWS) + moved, squeeze=False)
         for line, analysis, name in zip(grid, report.analyses, names, strict=True):
             _draw_clouds(line, analysis, name, colours)
