@@ -33,7 +33,7 @@ fuzz: .venv/.dev
 	PYTHONPATH=.:tests $(BIN)/python -m fuzz --seed $(SEED)
 
 notebooks: .venv/.dev
-	$(BIN)/jupyter nbconvert --execute --to notebook --inplace --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/jupyter nbconvert --execute --to notebook --inplace --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
 
 figures: .venv/.probe
 	$(BIN)/probe-figures --out figures

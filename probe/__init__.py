@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from probe.checkpoints.opened import OpenCheckpoint
     from probe.chunks import shared_chunks
     from probe.errors import ArgumentError, ProbeError
+    from probe.figures.every import paper_figure
     from probe.figures.plot import plot
     from probe.gold.drafts import blank_pairs
     from probe.gold.pairs import GoldFile, read_pairs, write_pairs
@@ -67,6 +68,7 @@ _HOMES = {
     "load_report": "report.document",
     "load_reports": "report.document",
     "open_table": "models.embeddings",
+    "paper_figure": "figures.every",
     "plot": "figures.plot",
     "read_pairs": "gold.pairs",
     "save_checkpoint": "checkpoints.checkpoint",
@@ -103,6 +105,7 @@ __all__ = [
     "load_report",
     "load_reports",
     "open_table",
+    "paper_figure",
     "plot",
     "read_pairs",
     "save_checkpoint",

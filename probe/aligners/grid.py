@@ -25,7 +25,7 @@ Array = Any  # numpy or torch, see projectors
 NOTHING = -1e30
 """Log weight of a cell that no path may pass; finite, so that gradients are."""
 SCALE, FLOOR = 0.2, 1e-6
-"""What the mean log weight of a cell is multiplied by, and the least weight: without it, one zero would close a path."""
+"""What the mean log weight of a cell is multiplied by, and the least weight: else one zero would close a path."""
 
 
 def path_posterior(

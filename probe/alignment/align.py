@@ -23,7 +23,6 @@ from probe.gold.by_rule import read_texts
 from probe.gold.pairs import GoldFile, read_pairs
 from probe.gold.rows import GoldRow
 from probe.maps import AttentionMap
-from probe.models.sources import bundled_gold
 from probe.output.provenance import checkpoint_files, versions
 from probe.report.report import ProbeReport
 from probe.report.triples import mark_of
@@ -88,7 +87,7 @@ def gold_of(pairs: GoldFile | str | Path | None) -> GoldFile:
         PairsError: it cannot be read.
     """
     if pairs is None:
-        return read_pairs(bundled_gold())
+        return read_pairs()
     if isinstance(pairs, GoldFile):
         return pairs
     if not isinstance(pairs, str | Path):

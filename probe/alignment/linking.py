@@ -5,13 +5,16 @@ from pathlib import Path
 
 from probe.checkpoints.open_model import tokenizer_of
 from probe.gold.by_rule import read_texts, rows_by_rule
-from probe.gold.drafts import short_name
+from probe.gold.drafts import WHITE_SPACE_NOTE, declarations, short_name, with_reason
 from probe.gold.pairs import GoldFile
 from probe.models.sources import resolve
 
 
 def link(texts: str | Sequence[str] | Path, *, student: str, teacher: str) -> GoldFile:
     """Cut texts by two tokenizers and link their tokens by the rules of the guidelines.
+
+    What it gives can be written, read back and corrected: its comments declare both vocabularies, and links of white
+    space alone have the note that the format wants.
 
     Args:
         texts: one sentence, several, or the path of a file of them.
@@ -33,4 +36,6 @@ def link(texts: str | Sequence[str] | Path, *, student: str, teacher: str) -> Go
     found = read_texts([texts] if isinstance(texts, str) else texts)
     ours, theirs = (tokenizer_of(resolve(source, Path.cwd())) for source in (student, teacher))
     pair = f"{short_name(student)}~{short_name(teacher)}"
-    return GoldFile(rows_by_rule(found.by_id, ours, theirs, pair).rows, ())
+    rows = rows_by_rule(found.by_id, ours, theirs, pair).rows
+    declared = declarations(pair, (ours, student), (theirs, teacher))
+    return GoldFile(tuple(with_reason(row, WHITE_SPACE_NOTE) for row in rows), tuple(declared))

@@ -11,7 +11,7 @@ from probe.checkpoints.manifest import MANIFEST, is_ours
 from probe.checkpoints.opened import OpenCheckpoint, open_checkpoint
 from probe.errors import ArgumentError, CheckpointError, Problem, option
 from probe.gold.pairs import read_pairs
-from probe.models.sources import BUNDLED, bundled_dir, bundled_gold, bundled_names
+from probe.models.sources import BUNDLED, bundled_dir, bundled_names
 from probe.models.table_sources import find_source
 
 
@@ -119,7 +119,7 @@ def _load(named: str, adopting: _Adopting) -> Checkpoint:
 
 
 def _bundled_texts() -> list[str]:
-    return [row.text for row in read_pairs(bundled_gold())]
+    return [row.text for row in read_pairs()]
 
 
 def _from_hub(named: str) -> Path:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from probe.plots.heatmaps.captions import legend_columns
-from probe.plots.style import LIGHT, SERIES, our_style, venue_width
+from probe.plots.style import LIGHT, SCREEN_DPI, SERIES, our_style, venue_width
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,7 +27,7 @@ def canvas(
     from matplotlib.figure import Figure
 
     with our_style(LIGHT):
-        figure = Figure(figsize=(venue_width(venue), height), layout="constrained")
+        figure = Figure(figsize=(venue_width(venue), height), dpi=SCREEN_DPI, layout="constrained")
         engine: Any = figure.get_layout_engine()
         engine.set(w_pad=0.03, h_pad=0.03, wspace=0.05)
         grid: Any = {"sharex": "col", "squeeze": False, "height_ratios": heights}

@@ -1,5 +1,6 @@
 """Key-query clouds, without and with matching, in the plane of their principal components."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 VIEW, METHOD, DISTANCE = "forward", "PCA", "Fréchet"
 SHOWN = 200
 """Points of each cloud: more would lie on top of each other."""
+COLOURS = tuple(colour for colour, _, _ in SERIES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +82,8 @@ class Clouds:
     def draw(self, venue: str) -> "Figure":
         """A panel for each checkpoint, over the page."""
         with canvas(page(venue), 2.25, len(self.panels)) as (figure, axes):
-            for one, panel in zip(axes, self.panels, strict=True):
-                _draw(one, panel)
+            for one, shown in zip(axes, self.panels, strict=True):
+                draw_panel(one, shown, shown.checkpoint)
             legend_above(figure, axes[0], 2)
         return figure
 
@@ -97,13 +99,14 @@ def clouds(saved: Saved) -> Clouds:
         expected, remedy = "a checkpoint with matching as well", "Name it by another --checkpoint."
         raise ReportError(Problem(str(saved.path("keyquery.json")), expected, "none", remedy))
     last = run[-1]
-    panels = tuple(_panel(one) for one in (last, *others))
+    panels = tuple(panel(one) for one in (last, *others))
     return Clouds(last.pair, last.sentences, (last.query_tokens, last.key_tokens), panels)
 
 
-def _panel(analysis: Analysis) -> Panel:
-    plane = next(one for one in analysis.planes if (one.view, one.method) == (VIEW, METHOD))
-    measured = analysis.measurement(VIEW, DISTANCE)
+def panel(analysis: Analysis, view: str = VIEW) -> Panel:
+    """The clouds of a checkpoint in a view."""
+    plane = next(one for one in analysis.planes if (one.view, one.method) == (view, METHOD))
+    measured = analysis.measurement(view, DISTANCE)
     # The sign of a component is arbitrary: the longer tail of the keys points to the right and up in every panel.
     signs = [1 if sum(point[axis] ** 3 for point in plane.keys) >= 0 else -1 for axis in (0, 1)]
     queries, keys = (
@@ -113,16 +116,17 @@ def _panel(analysis: Analysis) -> Panel:
     return Panel(analysis.checkpoint, plane.explained, measured.pair, measured.floor, queries, keys)
 
 
-def _draw(axes: Any, panel: Panel) -> None:
-    for k, (name, points) in enumerate((("queries", panel.queries), ("keys", panel.keys))):
-        colour, marker = SERIES[k][0], "ox"[k]
+def draw_panel(axes: Any, shown: Panel, title: str, colours: Sequence[str] = COLOURS) -> None:
+    """Draw both clouds under a title, and under that their distance."""
+    for k, (name, points) in enumerate((("queries", shown.queries), ("keys", shown.keys))):
+        colour, marker = colours[k], "ox"[k]
         style: Any = {"s": 7, "linewidths": 0.5, "alpha": 0.75, "marker": marker, "zorder": 2 + k}
         style |= {"facecolors": "none", "edgecolors": colour} if marker == "o" else {"color": colour}
         axes.scatter(*zip(*points, strict=True), label=name, **style)
-    distance, floor = with_interval(panel.distance, _short), _short(panel.floor)
-    axes.set_title(f"{panel.checkpoint}\n{DISTANCE} {distance} ({floor})", fontsize=TICK)
-    axes.set_xlabel(f"first component{_share(panel.explained, 0)}")
-    axes.set_ylabel(f"second component{_share(panel.explained, 1)}")
+    distance, floor = with_interval(shown.distance, _short), _short(shown.floor)
+    axes.set_title(f"{title}\n{DISTANCE} {distance} ({floor})", fontsize=TICK)
+    axes.set_xlabel(f"first component{_share(shown.explained, 0)}")
+    axes.set_ylabel(f"second component{_share(shown.explained, 1)}")
     axes.set_aspect("equal", adjustable="datalim")
 
 

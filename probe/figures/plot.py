@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from probe.errors import ArgumentError
+from probe.figures.keyquery_picture import key_query_figure
 from probe.gold.rows import GoldRow
+from probe.keyquery.report import KeyQueryReport
 from probe.maps import AttentionMap
 from probe.plots.heatmaps.heatmap import Look, heatmap
 from probe.plots.report_figure.figure import groups_figure, methods_figure, report_figure
@@ -20,7 +22,7 @@ SECTIONS = ("method", "phenomenon", "token")
 def plot(
     shown: Any, section: Literal["method", "phenomenon", "token"] | None = None, *, dark: bool = False
 ) -> "Figure":
-    """Draw a map or several by name, a report or several by name, or a gold row.
+    """Draw a map or several by name, a report or several by name, a report on queries and keys, or a gold row.
 
     Args:
         shown: what to draw.
@@ -42,6 +44,8 @@ def plot(
         return _report(shown, section, dark=dark)
     if section is not None:
         raise ArgumentError.of("plot", "a report, of which to draw a section", shown, "Leave the section out.")
+    if isinstance(shown, KeyQueryReport):
+        return key_query_figure(shown, dark=dark)
     if isinstance(shown, GoldRow):
         return heatmap(gold(shown), gold=shown, look=Look(dark=dark))
     if isinstance(shown, AttentionMap) or _all(shown, AttentionMap):

@@ -114,7 +114,8 @@ def repeats(saved: Saved) -> Repeats:
 
     methods = {name: of_saved(dict(maps)) for name, maps in saved.maps.items()} | REFERENCES
     found = [one for name, method in methods.items() for one in _confusions(name, rows, method)]
-    return Repeats(rows[0].pair, saved.pairs.name, len(rows), tuple(found))
+    source = saved.gold.path.name if saved.gold.path else saved.gold.name
+    return Repeats(rows[0].pair, source, len(rows), tuple(found))
 
 
 def _confusions(name: str, rows: tuple[GoldRow, ...], method: Callable[[GoldRow], AttentionMap]) -> list[Confusion]:

@@ -29,7 +29,9 @@ COMMANDS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Saved:
-    """Reports and maps in a directory, each read when it is first asked for; ``pairs`` is the gold file of the maps.
+    """Reports and maps in a directory, each read when it is first asked for.
+
+    ``pairs`` is the gold file of the maps; default: the one that comes with the package.
 
     Raises:
         ReportError: on reading a report that is missing, is none, or is of another schema version.
@@ -37,7 +39,7 @@ class Saved:
     """
 
     directory: Path
-    pairs: Path
+    pairs: Path | None = None
 
     @cached_property
     def run(self) -> dict[str, ProbeReport]:

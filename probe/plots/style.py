@@ -49,6 +49,9 @@ SHARES = (
 )
 """Colour and hatch of the parts of a stacked bar; neighbours differ in lightness or in hatch."""
 
+SCREEN_DPI = 130
+"""At which notebooks show figures with letters of 6 to 8 points; files have resolutions of their own."""
+
 
 @dataclass(frozen=True, slots=True)
 class Palette:

@@ -7,7 +7,7 @@ from probe.errors import Problem, ReportError
 from probe.plots.heatmaps.captions import wrapped
 from probe.plots.report_figure.drawing import BOLD, COLUMN, draw_panel, panel_height
 from probe.plots.report_figure.panels import Panel, Section, groups_panel, methods_panel, panels
-from probe.plots.style import LARGEST_FONT, our_style, palette
+from probe.plots.style import LARGEST_FONT, SCREEN_DPI, our_style, palette
 from probe.report.comparison import MANY, together
 from probe.report.values import Findings
 from probe.report.verdict import verdict, verdict_of_several
@@ -92,7 +92,7 @@ def _figure(columns: Sequence[Sequence[Panel]], title: str, *, dark: bool) -> "F
     head = EDGE + len(lines) * TITLE_LINE + (0.1 if lines else 0)
     tall = head + max(sum(map(panel_height, column)) for column in columns) + EDGE
     with our_style(colours := palette(dark=dark)):
-        figure = Figure(figsize=(wide, tall))
+        figure = Figure(figsize=(wide, tall), dpi=SCREEN_DPI)
         for number, line in enumerate(lines):
             at = EDGE / wide, 1 - (EDGE + number * TITLE_LINE) / tall
             figure.text(*at, line, va="top", fontsize=LARGEST_FONT, fontweight="bold")
