@@ -33,6 +33,8 @@ WORKS = {
     'probe.align("demo", texts=["The cat sat.", "It sat."]).origin.gold': "2 texts, linked by rule",
     "probe.load(dskd).checkpoint.scales.key_is_estimate": "True",
     'type(probe.plot(gold["demo-001"])).__name__': "Figure",
+    'type(probe.plot({n: probe.align(f"demo-cma-step-{n}", methods=[]) for n in (25, 50)})).__name__': "Figure",
+    'report.compare(report).loc["top-1", "p"]': "1.0",
 }
 TEACHES = {
     'opened.map("a", "b")': "Both models read the same sentence",
@@ -43,6 +45,9 @@ TEACHES = {
     "probe.plot(3)": "plot: expected a map, a report or a gold row; got int 3",
     "probe.load(3)": 'Write load("demo")',
     'probe.load("dmo")': "Did you mean demo?",
+    'probe.plot({"a": report}, "step")': "Give two or more checkpoints of one run",
+    'probe.plot(report, "step")': "{0: report, 100: report}",
+    "report.compare(gold)": "compare: expected another report; got GoldFile",
     "probe.align(3)": 'Write align(probe.load("demo"))',
     "probe.align(opened, 3)": 'Write pairs="my.tsv"',
     'probe.align(opened, "nowhere.tsv")': "nowhere.tsv",
