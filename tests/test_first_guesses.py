@@ -57,6 +57,10 @@ TEACHES = {
     'report.frame("phenomena")': "Choose one of method, backward, phenomenon",
     'gold["sg-03"]': "Did you mean sg-",
     "gold[None]": "expected a number, an id or a slice",
+    'probe.pretrain(rows=3, out="runs")': 'Give a jsonl file, "docstrings", or a list of (prompt, output).',
+    'probe.pretrain(rows=[("a", "b")], out="runs", steps=0)': "steps: expected a whole number above 0; got int 0",
+    'probe.train("dmo")': "dmo: expected a recipe file, or one of: demo,",
+    'probe.train("demo", {"training.steps": 5})': 'Write train("demo", "training.steps=100", out="runs/mine")',
     "probe.algin": "it has probe.align",
     "probe.load(alone)": "teacher=",
 }
