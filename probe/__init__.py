@@ -7,7 +7,7 @@
     >>> probe.align(opened)["cma"].top1
     0.433 [0.368, 0.504]
 
-Importing this package is fast: each name is loaded on its first use. None of them needs torch.
+Importing this package is fast: each name is loaded on its first use. Training alone needs torch.
 """
 
 import difflib
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from probe.report.document import load_report, load_reports, save_report
     from probe.report.report import ProbeReport
     from probe.tokens import TokenizedText
+    from probe.training.pretrain import pretrain
+    from probe.training.train import gradient_reach, train
+    from probe.training.trained import TrainedRun
     from probe.widgets.opening import annotate, explore
 
 __version__ = "0.1.0"
@@ -54,11 +57,13 @@ _HOMES = {
     "ProbeError": "errors",
     "ProbeReport": "report.report",
     "TokenizedText": "tokens",
+    "TrainedRun": "training.trained",
     "align": "alignment.align",
     "annotate": "widgets.opening",
     "blank_pairs": "gold.drafts",
     "explore": "widgets.opening",
     "fitting_rows": "alignment.fitting",
+    "gradient_reach": "training.train",
     "grid": "aligners.grid",
     "heatmap": "plots.heatmaps.heatmap",
     "key_query": "keyquery.analyse",
@@ -70,12 +75,14 @@ _HOMES = {
     "open_table": "models.embeddings",
     "paper_figure": "figures.every",
     "plot": "figures.plot",
+    "pretrain": "training.pretrain",
     "read_pairs": "gold.pairs",
     "save_checkpoint": "checkpoints.checkpoint",
     "save_figure": "plots.saving",
     "save_heatmap": "plots.heatmaps.heatmap",
     "save_report": "report.document",
     "shared_chunks": "chunks",
+    "train": "training.train",
     "write_pairs": "gold.pairs",
 }
 
@@ -91,11 +98,13 @@ __all__ = [
     "ProbeError",
     "ProbeReport",
     "TokenizedText",
+    "TrainedRun",
     "align",
     "annotate",
     "blank_pairs",
     "explore",
     "fitting_rows",
+    "gradient_reach",
     "grid",
     "heatmap",
     "key_query",
@@ -107,12 +116,14 @@ __all__ = [
     "open_table",
     "paper_figure",
     "plot",
+    "pretrain",
     "read_pairs",
     "save_checkpoint",
     "save_figure",
     "save_heatmap",
     "save_report",
     "shared_chunks",
+    "train",
     "write_pairs",
 ]
 

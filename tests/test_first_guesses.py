@@ -34,6 +34,8 @@ WORKS = {
     'probe.align("demo", texts=["The cat sat.", "It sat."]).origin.gold': "2 texts, linked by rule",
     "probe.load(dskd).checkpoint.scales.key_is_estimate": "True",
     'type(probe.plot(gold["demo-001"])).__name__': "Figure",
+    'type(probe.plot({n: probe.align(f"demo-cma-step-{n}", methods=[]) for n in (25, 50)})).__name__': "Figure",
+    'report.compare(report).loc["top-1", "p"]': "1.0",
 }
 TEACHES = {
     'opened.map("a", "b")': "Both models read the same sentence",
@@ -45,6 +47,9 @@ TEACHES = {
     'probe.paper_figure("masses")': "Choose one of maps, mass",
     "probe.load(3)": 'Write load("demo")',
     'probe.load("dmo")': "Did you mean demo?",
+    'probe.plot({"a": report}, "step")': "Give two or more checkpoints of one run",
+    'probe.plot(report, "step")': "{0: report, 100: report}",
+    "report.compare(gold)": "compare: expected another report; got GoldFile",
     "probe.align(3)": 'Write align(probe.load("demo"))',
     "probe.align(opened, 3)": 'Write pairs="my.tsv"',
     'probe.align(opened, "nowhere.tsv")': "nowhere.tsv",
@@ -54,6 +59,10 @@ TEACHES = {
     'report.frame("phenomena")': "Choose one of method, backward, phenomenon",
     'gold["sg-03"]': "Did you mean sg-",
     "gold[None]": "expected a number, an id or a slice",
+    'probe.pretrain(rows=3, out="runs")': 'Give a jsonl file, "docstrings", or a list of (prompt, output).',
+    'probe.pretrain(rows=[("a", "b")], out="runs", steps=0)': "steps: expected a whole number above 0; got int 0",
+    'probe.train("dmo")': "dmo: expected a recipe file, or one of: demo,",
+    'probe.train("demo", {"training.steps": 5})': 'Write train("demo", "training.steps=100", out="runs/mine")',
     "probe.algin": "it has probe.align",
     "probe.load(alone)": "teacher=",
 }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
+from probe.errors import Problem, ReportError
 from probe.gold.rows import PHENOMENA
 from probe.output.tables import new_table, percent, points, with_interval
 from probe.report.values import Findings
@@ -79,6 +80,20 @@ def compare_all(reports: Mapping[str, Findings]) -> list[Comparison]:
         )
         for one, other, shared in pairs
     ]
+
+
+def compared(report: Findings, other: Findings) -> Comparison:
+    """Two reports; its differences are what the first has more, so that here ``second`` is the first.
+
+    Raises:
+        ReportError: they share no sentence.
+    """
+    found = compare_all({"other": other, "report": report})
+    if not found:
+        got = f"{len(report.sentences)} of {report.origin.gold} and {len(other.sentences)} of {other.origin.gold}"
+        remedy = "Score both on one gold file."
+        raise ReportError(Problem("compare", "two reports on the same sentences", got, remedy))
+    return found[0]
 
 
 def together(reports: Mapping[str, Findings]) -> list[dict[str, Findings]]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from probe.errors import ArgumentError
 from probe.output.frames import data_frame
+from probe.report.comparison import Comparison
 from probe.report.forms import figures
 from probe.report.triples import KINDS as TRIPLE_KINDS
 from probe.report.values import Findings, Group
@@ -33,6 +34,13 @@ def section_frame(report: Findings, section: str) -> "DataFrame":
         remedy = f"Choose one of {', '.join(FRAMES)}."
         raise ArgumentError.of("frame", "a section of the report", section, remedy)
     return FRAMES[section](report)
+
+
+def difference_frame(found: Comparison) -> "DataFrame":
+    """A row a figure: that of the second checkpoint, of the first, and what the second has more."""
+    rows = [(one.second, one.first, *one.difference, one.p) for one in found.figures]
+    columns = ["it", "the other", "it − the other", "low", "high", "p"]
+    return data_frame(rows, index=[one.figure for one in found.figures], columns=columns)
 
 
 def _methods(report: Findings, found: Estimates, differences: Estimates) -> "DataFrame":

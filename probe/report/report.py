@@ -4,8 +4,9 @@ import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from probe.errors import MapError, Problem
-from probe.report.frames import section_frame
+from probe.errors import ArgumentError, MapError, Problem
+from probe.report.comparison import compared
+from probe.report.frames import difference_frame, section_frame
 from probe.report.values import Findings
 from probe.report.verdict import in_percent, verdict
 from probe.scoring.scores import METRICS
@@ -47,7 +48,7 @@ class ProbeReport(Findings):
         >>> report["lexical"].top1
         0.444
         >>> report.frame()[["top-1", "MRR"]].round(2).to_dict("index")["cma"]
-        {'top-1': 0.42, 'MRR': 0.57}
+        {'top-1': 0.42, 'MRR': 0.54}
         >>> print(report.verdict)
         demo: 6 sentences are too few to tell: a 95 % CI takes 10.
         Top-1 is 42.1 % here.
@@ -89,3 +90,25 @@ class ProbeReport(Findings):
             MissingExtraError: pandas is not installed.
         """
         return section_frame(self, section)
+
+    def compare(self, other: "ProbeReport") -> "DataFrame":
+        """What this checkpoint has more than another one on the same sentences, a row a figure.
+
+        ``low`` and ``high`` are the 95 % CI of the difference, over sentences; ``p`` is that of a paired permutation
+        test, adjusted by Holm over the rows. It compares two checkpoints; to compare methods takes several seeds.
+
+        Raises:
+            ArgumentError: it is no report.
+            ReportError: the two share no sentence of the same gold data.
+            MissingExtraError: pandas is not installed.
+
+        Example:
+            >>> import probe
+            >>> late, early = (probe.align(name, methods=[]) for name in ("demo-cma", "demo-cma-step-100"))
+            >>> late.compare(early).loc["top-1", ["it", "the other", "low", "high"]].round(2).tolist()
+            [0.34, 0.15, 0.15, 0.22]
+        """
+        if not isinstance(other, Findings):
+            remedy = 'Write report.compare(probe.align("demo-cma")).'
+            raise ArgumentError.of("compare", "another report", other, remedy)
+        return difference_frame(compared(self, other))

@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 
+Name = TypeVar("Name")
 TOP_1, COMMON_MASS = METRICS.index("top-1"), METRICS.index("attention mass at common entropy")
 AFTER_SAME, AFTER_ANOTHER = "again, after the same token", "again, after another token"
 
@@ -67,9 +68,14 @@ def by_steps(reports: Mapping[str, Findings]) -> tuple[Step, ...]:
     """The reports of a run (see `is_run`), in the order of their steps; empty where they are of no run."""
     if not is_run(list(reports.values())):
         return ()
-    ordered = sorted(reports, key=lambda name: reports[name].origin.steps or 0)
-    before = [None, *(reports[name] for name in ordered)]
-    return tuple(_step(name, reports[name], last) for name, last in zip(ordered, before, strict=False))
+    ordered = in_order(reports)
+    before = [None, *ordered.values()]
+    return tuple(_step(name, report, last) for (name, report), last in zip(ordered.items(), before, strict=False))
+
+
+def in_order(reports: Mapping[Name, Findings]) -> dict[Name, Findings]:
+    """The reports of a run in the order of their steps."""
+    return dict(sorted(reports.items(), key=lambda one: one[1].origin.steps or 0))
 
 
 def _step(name: str, report: Findings, before: Findings | None) -> Step:

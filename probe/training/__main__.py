@@ -6,7 +6,7 @@ from pathlib import Path
 
 from probe.checkpoints.dskd import PROMPT
 from probe.errors import ProbeError
-from probe.training.terminal import quiet_transformers, require_train
+from probe.training.pretrain import pretrain
 
 
 def main() -> int:
@@ -17,7 +17,7 @@ def main() -> int:
     parser.add_argument("--name", required=True, help="name of the checkpoint")
     parser.add_argument("--student", required=True, help="model directory, or cache:NAME/student")
     parser.add_argument("--teacher", required=True, help="model directory, or cache:NAME/teacher")
-    parser.add_argument("--train", required=True, type=Path, help="jsonl with the fields prompt and output")
+    parser.add_argument("--train", required=True, help="jsonl with the fields prompt and output, or docstrings")
     parser.add_argument(
         "--prompt", default=PROMPT, help="template of the prompts; its last token is the first row's input"
     )
@@ -33,21 +33,19 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=10, help="default %(default)s")
     arguments = parser.parse_args()
     try:
-        require_train()
-        from probe.training.pretraining.loop import PretrainSettings
-        from probe.training.pretraining.run import PretrainRun, run_pretraining
-
-        quiet_transformers()
-        settings = PretrainSettings(
+        run = pretrain(
+            arguments.student,
+            arguments.teacher,
+            rows=arguments.train,
+            out=arguments.out,
             steps=arguments.steps,
             batch_size=arguments.batch_size,
             learning_rate=arguments.learning_rate,
             seed=arguments.seed,
+            name=arguments.name,
+            prompt=arguments.prompt,
         )
-        run = PretrainRun(
-            arguments.name, arguments.student, arguments.teacher, arguments.train, arguments.prompt, settings
-        )
-        print(run_pretraining(run, arguments.out))
+        print(run.last)
     except ProbeError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2

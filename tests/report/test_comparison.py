@@ -9,6 +9,7 @@ from rich.console import Console
 
 from probe.alignment.align import align
 from probe.checkpoints.loading import load
+from probe.errors import ReportError
 from probe.gold.pairs import read_pairs
 from probe.report.comparison import COMPARED, compare_all, reading, table
 from probe.report.report import ProbeReport
@@ -135,3 +136,19 @@ def test_holm_by_hand():
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.5, 0.9]) == pytest.approx([1.0, 1.0])
     assert holm([]) == []
+
+
+def test_a_report_is_compared_with_another_as_a_data_frame(report: ProbeReport):
+    frame = worse(report, 0.2).compare(report)
+    assert list(frame.index) == list(COMPARED)
+    top_1 = frame.loc["top-1"]
+    assert top_1["it"] == pytest.approx(0.8 * top_1["the other"])
+    assert top_1["it − the other"] == pytest.approx(top_1["it"] - top_1["the other"])
+    assert top_1["low"] < top_1["it − the other"] < top_1["high"] < 0
+    assert top_1["p"] < 0.01
+
+
+def test_reports_of_other_sentences_cannot_be_compared(report: ProbeReport):
+    other = replace(report, origin=replace(report.origin, gold_sha256="x"))
+    with pytest.raises(ReportError, match="two reports on the same sentences; got 43 of"):
+        report.compare(other)

@@ -43,7 +43,7 @@ def main() -> int:
             name="demo",
             student=str(directory / "student"),
             teacher=str(directory / "teacher"),
-            train=directory / "train.jsonl",
+            rows=train,
             prompt=PROMPT,
             settings=PretrainSettings(steps=arguments.steps, batch_size=16, learning_rate=3e-3, seed=SEED),
         )

@@ -195,10 +195,14 @@ class _LastStep(TrainerCallback):
 
 
 class _Projectors(TrainerCallback):
-    """Projectors alone, every so many steps."""
+    """Projectors alone, before the first step and after every so many."""
 
     def __init__(self, saver: Saver, every: int) -> None:
         self.saver, self.every = saver, every
+
+    def on_train_begin(self, args: TrainingArguments, state: Any, control: Any, **others: Any) -> None:
+        if state.is_world_process_zero and state.global_step == 0:
+            self.saver.save_projectors(unwrapped(others["model"]), 0, Path(str(args.output_dir)))
 
     def on_step_end(self, args: TrainingArguments, state: Any, control: Any, **others: Any) -> None:
         if state.is_world_process_zero and state.global_step % self.every == 0:

@@ -46,7 +46,7 @@ def run_of(place: Path, **settings: int) -> PretrainRun:
         "tiny",
         str(place / "student"),
         str(place / "teacher"),
-        place / "train.jsonl",
+        read_examples(place / "train.jsonl"),
         PROMPT,
         PretrainSettings(**options),
     )

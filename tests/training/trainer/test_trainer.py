@@ -161,7 +161,7 @@ def test_the_probe_of_a_checkpoint_draws_the_attention_that_training_computed(pl
 
 def test_projectors_alone_are_checkpoints_that_can_be_probed(cma: Path):
     alone = sorted((cma.parent / "projectors").iterdir())
-    assert [path.name for path in alone] == ["step-2", "step-4", "step-6"]
+    assert [path.name for path in alone] == ["step-0", "step-2", "step-4", "step-6"]
     half, full = load(str(alone[-1])), load(str(cma))
     first, second = (opened.map(*opened.tokenize("the path of the file")).weights for opened in (half, full))
     np.testing.assert_allclose(first, second, atol=2e-2)
