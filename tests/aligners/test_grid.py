@@ -1,6 +1,7 @@
 """The posterior of monotone paths against sums over every path, for numpy and torch."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from planted import demo_gold, map_of, row_of
 
 from probe.aligners.grid import FLOOR, SCALE, grid, path_posterior
 from probe.checkpoints.loading import load
+from probe.cli.heatmap import main as heatmap_main
 from probe.errors import MapError
 
 Cell = tuple[int, int]
@@ -115,3 +117,11 @@ def test_without_the_backward_attention_it_is_refused():
     row = row_of("a b", "a Ġb", "a Ġb")
     with pytest.raises(MapError, match="backward"):
         grid(map_of(row, np.eye(3)))
+
+
+def test_the_command_draws_the_decoded_map(tmp_path: Path):
+    text = "Return the path of the file; if the file is missing, raise an error."
+    assert heatmap_main([text, "--decode", "grid", "--out", str(tmp_path / "decoded.svg")]) == 0
+    assert "demo-grid" in (tmp_path / "decoded.svg").read_text(encoding="utf-8")
+    assert heatmap_main([text, "--out", str(tmp_path / "plain.svg")]) == 0
+    assert "demo-grid" not in (tmp_path / "plain.svg").read_text(encoding="utf-8")
