@@ -65,9 +65,9 @@ def align(
         >>> report
         <ProbeReport of demo (demo/student ← demo/teacher), bundled gold.tsv: top-1 43.3 % [36.8, 50.4], 43 sentences>
         >>> report["diagonal"].top1
-        0.433 [0.371, 0.502]
+        0.433 [0.377, 0.491]
         >>> print(report.verdict.splitlines()[0])
-        demo is not distinguishable from position alone and equal spelling.
+        demo aligns better than chance, but no better than position alone or equal spelling.
     """
     if not isinstance(opened, OpenCheckpoint | str | Path):
         raise ArgumentError.of("align", "an open checkpoint, or its name", opened, 'Write align(probe.load("demo")).')

@@ -108,8 +108,8 @@ def paper_figure(name: str, saved: str | Path = "figures/saved", pairs: str | Pa
     Example:
         >>> import probe
         >>> figure = probe.paper_figure("mass")
-        >>> print(figure.caption[:57])
-        Where the attention mass of demo-cma (demo-cma/student ←
+        >>> print(figure.caption[:36])
+        Where the attention mass of demo-cma
         >>> figure.frame().columns.tolist()[:3]
         ['phenomenon', 'sentences', 'tokens']
     """

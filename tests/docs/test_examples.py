@@ -25,6 +25,7 @@ def test_every_example_runs_and_leaves_no_file(tmp_path: Path):
     texts = {path: path.read_text(encoding="utf-8") for path in (ROOT / "probe").rglob("*.py")}
     modules = sorted(path for path, text in texts.items() if PROMPT.search(text))
     shutil.copytree(ROOT / "alignments", tmp_path / "alignments")  # examples run where a clone's files are
+    shutil.copytree(ROOT / "figures" / "saved", tmp_path / "figures" / "saved")
     before = set(tmp_path.rglob("*"))
     # By itself, without the checks of shapes, which would take longer than all examples together.
     alone = ("-o", "addopts=", "-p", "no:cacheprovider", "-p", "no:xdist")

@@ -33,7 +33,7 @@ class Look:
         >>> import probe
         >>> map_ = probe.load("demo").map("Return the path of the file.")
         >>> figure = probe.heatmap(map_, look=probe.Look(venue="acl", dark=True))
-        >>> round(figure.get_figwidth(), 2)
+        >>> print(f"{figure.get_figwidth():.2f}")
         3.03
     """
 
