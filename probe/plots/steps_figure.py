@@ -24,14 +24,14 @@ Runs = Mapping[str, Mapping[Any, Findings]]
 TOP_1 = METRICS.index("top-1")
 REFERENCES = {"bigram": (0, (4, 2)), "diagonal": (0, (3, 1, 1, 1)), "uniform": (0, (1, 1.5))}
 """A ceiling, a baseline and a floor, with their dashes; more lines would cover each other."""
-WIDE, TALL, LEGEND_LINE = 5.6, 2.7, 0.16  # inches
-FONT, SMALL = 7.0, 6.0
+WIDE, TALL, LEGEND_LINE = 6.6, 3.0, 0.18  # inches
+FONT, SMALL = 8.0, 7.0
 LEAST_GAP = 0.06
 """Between two names at the right edge, as a share of the axis."""
 
 
 def steps_figure(runs: Runs, *, dark: bool = False) -> "Figure":
-    """Top-1 by training step, with its 95 % CI, one line a run; 5.6 inches wide.
+    """Top-1 by training step, with its 95 % CI, one line a run; 6.6 inches wide.
 
     Args:
         runs: for each run, by name, the reports of its checkpoints, by whatever names. The steps are those of the
@@ -49,7 +49,7 @@ def steps_figure(runs: Runs, *, dark: bool = False) -> "Figure":
         figure = Figure(figsize=(WIDE, TALL + LEGEND_LINE * named), layout="constrained")
         axes = figure.subplots()
         for number, (name, reports) in enumerate(runs.items()):
-            _draw_run(axes, number, name, list(in_order(reports).values()), colours)
+            _draw_run(axes, number, name, list(in_order(reports).values()), colours, alpha=0.11 if named else 0.16)
         references = _references(runs)
         _frame(axes, references, colours)
         _name_references(axes, references, colours)
@@ -75,7 +75,7 @@ def _check(runs: Runs) -> None:
         raise ReportError(Problem("picture", "reports of the same sentences", got, "Draw a figure of each."))
 
 
-def _draw_run(axes: Any, number: int, name: str, reports: list[Findings], colours: Palette) -> None:
+def _draw_run(axes: Any, number: int, name: str, reports: list[Findings], colours: Palette, *, alpha: float) -> None:
     """One line with its band. Runs may coincide: each later one is thinner, so that those below stay in sight."""
     steps = [report.origin.steps for report in reports]
     found = [list(report.intervals.at(0, TOP_1)) for report in reports]
@@ -84,7 +84,7 @@ def _draw_run(axes: Any, number: int, name: str, reports: list[Findings], colour
     thin = max(0.8, 2.0 - 0.6 * number)
     style: Any = {"color": colour, "marker": MARKERS[number], "linestyle": SERIES[number % len(SERIES)][2]}
     axes.plot(steps, values, linewidth=thin, markersize=2.2 + thin, label=name, zorder=3 + number, **style)
-    axes.fill_between(steps, low, high, color=colour, alpha=0.16, linewidth=0, zorder=2)
+    axes.fill_between(steps, low, high, color=colour, alpha=alpha, linewidth=0, zorder=2)
 
 
 def _references(runs: Runs) -> dict[str, float]:

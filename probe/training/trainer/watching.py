@@ -1,6 +1,6 @@
-"""Looking at a run from outside: what of a step's gradient reaches whom, and a pause every so many steps."""
+"""Looking at a run from outside: what of a step's gradient reaches whom."""
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any, NamedTuple
@@ -8,32 +8,14 @@ from typing import Any, NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from transformers import TrainerCallback, TrainingArguments
 
 from probe.errors import Problem, TrainingError
 from probe.training.criteria.cma import keys, queries
-from probe.training.criteria.matching import Adversary, Keys, Queries, key_query_loss
+from probe.training.criteria.matching import Keys, Queries, key_query_loss
 from probe.training.criteria.step import Step
 from probe.training.trainer.distiller import Distiller
-from probe.training.trainer.trainer import unwrapped
 
 STUDENT, CRITIC = "student", "critic"
-
-
-class Watch(TrainerCallback):
-    """Calls ``see`` with the steps taken and the distiller: before the first step, and after every so many."""
-
-    def __init__(self, every: int, see: Callable[[int, Distiller], None]) -> None:
-        self.every, self.see = every, see
-
-    def on_train_begin(self, args: TrainingArguments, state: Any, control: Any, **others: Any) -> None:
-        """See the class."""
-        self.see(state.global_step, unwrapped(others["model"]))
-
-    def on_step_end(self, args: TrainingArguments, state: Any, control: Any, **others: Any) -> None:
-        """See the class."""
-        if state.global_step % self.every == 0:
-            self.see(state.global_step, unwrapped(others["model"]))
 
 
 class Reach(NamedTuple):
@@ -60,11 +42,6 @@ def parts(distiller: Distiller) -> dict[str, list[nn.Parameter]]:
     return {name: each for name, each in found.items() if each}
 
 
-def weights(distiller: Distiller) -> dict[str, Float[Tensor, " _"]]:
-    """A copy of the weights of each of `parts`, in a row, to see later how far they went."""
-    return {name: _flat(each).clone() for name, each in parts(distiller).items()}
-
-
 def gradient_reach(distiller: Distiller, batch: dict[str, Tensor]) -> list[Reach]:
     """Where the gradient of a batch goes: of the loss, and of its key-query term alone. Nothing has dropout meanwhile.
 
@@ -89,28 +66,6 @@ def gradient_reach(distiller: Distiller, batch: dict[str, Tensor]) -> list[Reach
     ]
 
 
-def critic_accuracy(distiller: Distiller, batch: dict[str, Tensor]) -> float:
-    """Mean of the shares of queries and of keys of a batch that the critic tells by its own labels; 1/2 is chance.
-
-    A trained critic calls keys real, the released one queries. Response positions count, without dropout.
-
-    Raises:
-        TrainingError: there is no critic that classifies.
-    """
-    with _still(distiller), torch.no_grad():
-        step = _step(distiller, batch)
-        networks = step.networks
-        if not isinstance(networks, Adversary):
-            raise _without("a critic that classifies, as of cma-ga", distiller)
-        called_real = [
-            (networks.critic(points[mask]) > 0).float().mean().item()
-            for points, mask in zip(_clouds(step), step.masks, strict=True)
-        ]
-    on_queries, on_keys = called_real
-    accuracy = (1 - on_queries + on_keys) / 2
-    return 1 - accuracy if distiller.criterion.objective.critic == "released" else accuracy
-
-
 def _step(distiller: Distiller, batch: dict[str, Tensor]) -> Step:
     """A batch whose loss has a key-query term."""
     step = distiller.criterion.step(*distiller.sides(batch))
@@ -126,7 +81,7 @@ def _clouds(step: Step) -> tuple[Queries, Keys]:
 def _without(expected: str, distiller: Distiller) -> TrainingError:
     objective = distiller.criterion.objective
     got = f"method {objective.method}, critic {objective.critic}, reference {objective.reference}"
-    return TrainingError(Problem("watching", expected, got, "Watch another run."))
+    return TrainingError(Problem("gradient reach", expected, got, "Choose it: objective.method=cma-ga."))
 
 
 def _gradient_norms(loss: Float[Tensor, ""], learners: Mapping[str, list[nn.Parameter]]) -> dict[str, float | None]:
@@ -138,10 +93,6 @@ def _gradient_norms(loss: Float[Tensor, ""], learners: Mapping[str, list[nn.Para
         reached = [one.flatten() for one in islice(gradients, len(each)) if one is not None]
         found[name] = torch.cat(reached).norm().item() if reached else None
     return found
-
-
-def _flat(parameters: list[nn.Parameter]) -> Float[Tensor, " _"]:
-    return torch.cat([each.detach().flatten() for each in parameters])
 
 
 @contextmanager

@@ -1,21 +1,18 @@
-"""Who is reached by the gradient of key-query matching, how well its critic does, and looking on while a run goes."""
+"""Who is reached by the gradient of key-query matching."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from trainer_runs import recipe_of, save_pair
 
 from probe.errors import TrainingError
-from probe.training.criteria.matching import Adversary
 from probe.training.criteria.views import Counts
 from probe.training.trainer.batches import Collate
-from probe.training.trainer.distiller import Distiller
-from probe.training.trainer.run import trainer_of, training_arguments
 from probe.training.trainer.setup import Prepared, prepare
-from probe.training.trainer.watching import Watch, critic_accuracy, gradient_reach, weights
+from probe.training.trainer.watching import gradient_reach
 
 
 @pytest.fixture(scope="module")
@@ -73,52 +70,7 @@ def test_the_term_is_counted_at_its_rate(place: Path, tmp_path: Path):
     assert 2 * norms[1] == pytest.approx(norms[2])
 
 
-class Knows(nn.Module):
-    """Calls the points that it was given real."""
-
-    def __init__(self, real: Tensor) -> None:
-        super().__init__()
-        self.real = real
-
-    def forward(self, points: Tensor) -> Tensor:
-        return 2.0 * (points[:, None] == self.real).all(-1).any(-1, keepdim=True) - 1.0
-
-
-@pytest.mark.parametrize(("critic", "accuracy"), [("trained", 1.0), ("released", 0.0)])
-def test_accuracy_is_by_the_critics_own_labels(place: Path, tmp_path: Path, critic: str, accuracy: float):
-    run = prepared(place, tmp_path, critic=critic)
-    batch, criterion = batch_of(run), run.distiller.criterion
-    _, side = run.distiller.sides(batch)
-    assert side is not None
-    assert criterion.scales is not None
-    assert isinstance(criterion.networks, Adversary)
-    real = (side.view.tokens.bigrams / criterion.scales.key)[side.view.tokens.mask]
-    criterion.networks.critic = Knows(real)  # type: ignore[assignment]
-    assert critic_accuracy(run.distiller, batch) == accuracy
-    criterion.networks.critic = Knows(real + 1e3)  # type: ignore[assignment]  # nothing is real
-    assert critic_accuracy(run.distiller, batch) == 0.5
-
-
-def test_a_watched_run_is_seen_before_it_begins_and_at_every_interval(place: Path, tmp_path: Path):
-    run = prepared(place, tmp_path, steps=5)
-    trainer = trainer_of(run, training_arguments(run.recipe, tmp_path / "run"), say=lambda _: None)
-    seen: dict[int, dict[str, Tensor]] = {}
-
-    def see(step: int, distiller: Distiller) -> None:
-        seen[step] = weights(distiller)
-
-    trainer.add_callback(Watch(2, see))
-    before = weights(run.distiller)
-    trainer.train()
-    assert list(seen) == [0, 2, 4]
-    assert all(torch.equal(seen[0][part], before[part]) for part in before)
-    assert not any(torch.equal(seen[2][part], seen[4][part]) for part in before)
-
-
 def test_a_method_without_the_term_cannot_be_asked(place: Path, tmp_path: Path):
     run = prepared(place, tmp_path, "cma")
     with pytest.raises(TrainingError, match="key-query term"):
         gradient_reach(run.distiller, batch_of(run))
-    transport = prepared(place, tmp_path, "cma-ct")
-    with pytest.raises(TrainingError, match="a critic that classifies"):
-        critic_accuracy(transport.distiller, batch_of(transport))
