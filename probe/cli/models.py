@@ -71,9 +71,7 @@ def _fetch(arguments: Namespace) -> None:
         for line in fetch(arguments.name):
             print(line, flush=True)
     except KeyboardInterrupt:
-        stopped = "stopped; the same command goes on, and keeps what was downloaded"
-        print(f"\nprobe-models: {stopped}", file=sys.stderr)
-        raise
+        raise KeyboardInterrupt("stopped; the same command goes on, and keeps what was downloaded") from None
 
 
 def _doctor(arguments: Namespace) -> None:

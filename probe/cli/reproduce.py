@@ -70,8 +70,7 @@ def _reproduce(arguments: Namespace) -> int:
         try:
             results = collect(plan, store.run(plan.stages, _tell), store)
         except KeyboardInterrupt:
-            print("\nprobe-reproduce: stopped; the same command keeps finished stages and goes on", file=sys.stderr)
-            raise
+            raise KeyboardInterrupt("stopped; the same command keeps finished stages and goes on") from None
     for name, text in ((TABLE, markdown(results)), (LATEX, latex(results.systems)), (RESULTS, document(results))):
         with replacing_file(out / name) as temporary:
             temporary.write_text(text, encoding="utf-8")

@@ -65,8 +65,9 @@ def run(
         return code
     except ProbeError as error:
         return _refused(parser, str(error))
-    except KeyboardInterrupt:
-        told = "stopped. Files are written whole or not at all, so the same command can start again."
+    except KeyboardInterrupt as stopped:
+        # A command that keeps what it has done says how to go on.
+        told = str(stopped) or "stopped. Files are written whole or not at all, so the same command can start again."
         print(f"\n{parser.prog}: {told}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the program that reads the pipe, such as head, has ended

@@ -52,8 +52,7 @@ def _train(arguments: Namespace) -> None:
         except KeyboardInterrupt:
             last = newest_complete(place).path
             step = "begins again: nothing was saved yet" if last is None else f"goes on from step {step_of(last)}"
-            print(f"\nprobe-train: stopped; the same command {step}", file=sys.stderr)
-            raise
+            raise KeyboardInterrupt(f"stopped; the same command {step}") from None
         print(checkpoint, flush=True)
         if arguments.export == "dskd":
             from probe.checkpoints.export.writer import RunInfo, export_dskd

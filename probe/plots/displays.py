@@ -106,7 +106,7 @@ def _picture(figure: Any, alt: str) -> str:
     from probe.plots.report_page.tables import element, markup
     from probe.plots.saving import png_bytes
 
-    data = base64.b64encode(png_bytes(figure, SHARPNESS * figure.dpi)).decode()
+    data = base64.b64encode(png_bytes(figure, round(SHARPNESS * figure.dpi))).decode()
     width = f"{figure.get_figwidth() * figure.dpi:.0f}"
     return markup(element("img", src=f"data:image/png;base64,{data}", alt=alt, width=width))
 

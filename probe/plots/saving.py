@@ -41,7 +41,7 @@ def save_figure(figure: "Figure", path: str | Path, *, dark: bool = False, dpi: 
         figure.savefig(temporary, dpi=dpi if path.suffix == ".png" else 600, **options)
 
 
-def png_bytes(figure: "Figure", dpi: float) -> bytes:
+def png_bytes(figure: "Figure", dpi: int) -> bytes:
     """The figure as the bytes of a PNG file."""
     file = BytesIO()
     with our_style(LIGHT):

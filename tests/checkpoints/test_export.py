@@ -35,6 +35,7 @@ from probe.checkpoints.export.writer import RunInfo, epoch_directory, export_dsk
 from probe.checkpoints.loading import load
 from probe.errors import CheckpointError, MissingExtraError, OutputError, ProbeError, TrainingError
 from probe.projectors import STRUCTURES
+from probe.training.examples import read_examples
 from probe.training.pretraining.loop import PretrainSettings
 from probe.training.pretraining.run import PretrainRun, run_pretraining
 from probe.training.recipe import DataPart, ObjectivePart, Recipe, StudentPart, TrainingPart
@@ -69,7 +70,9 @@ def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     settings = PretrainSettings(steps=60, batch_size=4, learning_rate=1e-2, warmup_steps=2)
     sources = str(place / "student"), str(place / "teacher")
-    return run_pretraining(PretrainRun("tiny", *sources, place / "train.jsonl", PROMPT, settings), place / "run")
+    return run_pretraining(
+        PretrainRun("tiny", *sources, read_examples(place / "train.jsonl"), PROMPT, settings), place / "run"
+    )
 
 
 @pytest.fixture(scope="module")

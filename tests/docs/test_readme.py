@@ -10,8 +10,13 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from directories import dskd_run, save_teacher
+import torch
+from directories import dskd_run, trained_tensors
 from places import ROOT
+
+from probe.checkpoints.checkpoint import load_checkpoint
+from probe.models.sources import bundled_dir
+from probe.projectors import STRUCTURES
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = {str(path.relative_to(ROOT)): path.read_text() for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]}
@@ -82,16 +87,28 @@ def squeeze(line: str) -> str:
     return re.sub(r"[ ─]+", " ", NUMBER.sub("#", line)).strip()
 
 
+def _leave_a_run_of_dskd(place: Path) -> None:
+    """A run and its teacher where the documents have them, of the demo's models: many small tokens would take long."""
+    student, teacher = (bundled_dir() / "demo" / role for role in ("student", "teacher"))
+    records = load_checkpoint(bundled_dir() / "demo")
+    widths = {"student": records.student.width, "teacher": records.teacher.width}
+    state = {
+        f"{name}.{key}": torch.from_numpy(value)
+        for name, structure in STRUCTURES.items()
+        for key, value in trained_tensors(structure, widths=widths).items()
+    }
+    run = dskd_run(place, state=state, save_student=lambda epoch: shutil.copytree(student, epoch, dirs_exist_ok=True))
+    (place / "outputs/RUN").mkdir()
+    run.rename(place / "outputs/RUN/epoch20_step7140")
+    shutil.copytree(teacher, place / "models/Qwen1.5-1.8B")
+
+
 @pytest.mark.parametrize(("page", "block"), EXAMPLES, ids=[page for page, _ in EXAMPLES])
 def test_python_that_the_documents_show_runs(page: str, block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     shutil.copytree(ROOT / "alignments", tmp_path / "alignments")
     monkeypatch.chdir(tmp_path)
     if "outputs/RUN" in block:
-        run = dskd_run(tmp_path)
-        (tmp_path / "outputs/RUN").mkdir()
-        run.rename(tmp_path / "outputs/RUN/epoch20_step7140")
-        (tmp_path / "models").mkdir()
-        save_teacher(tmp_path).rename(tmp_path / "models" / "Qwen1.5-1.8B")
+        _leave_a_run_of_dskd(tmp_path)
     exec(block, {})
     for name in ("map.pdf", "links.pdf", "report.json"):
         assert (tmp_path / name).is_file() == (f'"{name}"' in block)

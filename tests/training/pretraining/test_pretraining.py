@@ -310,6 +310,7 @@ def test_the_log_of_a_run_that_was_stopped_at_any_time_has_every_step_once(place
     assert [json.loads(line)["step"] for line in log.read_text().splitlines()] == list(range(6))
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_bits(place: Path, tmp_path: Path):
     arguments = [sys.executable, "-m", "probe.training", "--name", "tiny", "--train", str(place / "train.jsonl")]
     arguments += ["--student", str(place / "student"), "--teacher", str(place / "teacher"), "--prompt", PROMPT]

@@ -389,6 +389,7 @@ needs_mount = pytest.mark.skipif(not can_mount(), reason="a small disk can be mo
 
 
 @needs_mount
+@pytest.mark.slow
 def test_on_a_full_disk_a_run_stops_with_one_message_and_goes_on_with_more_room(place: Path, tmp_path: Path):
     recipe = write_recipe(tmp_path / "tiny.toml", content(place, training={"steps": 3, "save_every": 1}))
     disk = tmp_path / "disk"
