@@ -72,7 +72,7 @@ def test_random_is_as_sharp_as_cma(report: ProbeReport):
     assert figure(report, "random", "entropy") == pytest.approx(figure(report, "cma", "entropy"), abs=0.002)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2))])
 def test_the_order_of_the_file_changes_nothing(opened: OpenCheckpoint, gold: GoldFile, report: ProbeReport, seed: int):
     order = np.random.default_rng(seed).permutation(len(gold.rows))
     shuffled = replace(gold, rows=tuple(gold.rows[k] for k in order), lines=tuple(gold.lines[k] for k in order))

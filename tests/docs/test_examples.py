@@ -21,6 +21,7 @@ def test_every_exported_name_has_an_example(name: str):
     assert doctest.DocTestParser().get_examples(docstring), f"probe.{name}: show in an Example what it does"
 
 
+@pytest.mark.slow
 def test_every_example_runs_and_leaves_no_file(tmp_path: Path):
     texts = {path: path.read_text(encoding="utf-8") for path in (ROOT / "probe").rglob("*.py")}
     modules = sorted(path for path, text in texts.items() if PROMPT.search(text))

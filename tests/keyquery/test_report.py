@@ -159,6 +159,7 @@ def test_sentences_without_gold_are_matched_by_argmax_and_have_no_interventions(
     assert found.matched[0].cosine_difference.low > 0
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_figures(analysis: Analysis):
     heard: list[str] = []
     assert key_query("demo", few(), settings=FEW, progress=heard.append).analyses == (analysis,)
