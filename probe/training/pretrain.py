@@ -42,8 +42,7 @@ def pretrain(
     Args:
         student: a model directory, a hub id, or ``bundled:`` or ``cache:`` with a name, as ``cache:NAME/student``.
         teacher: likewise, with another tokenizer.
-        rows: what is read: a jsonl file with the fields ``prompt`` and ``output``, a list of such pairs or
-            dictionaries, or ``docstrings``: those of Python's own library.
+        rows: a jsonl file with the fields ``prompt`` and ``output``, a list of such pairs, or ``docstrings`` of Python.
         out: directory of the run.
         steps: of the optimizer. The learning rate rises over the first tenth of them, 100 at most, and then falls to 0.
         batch_size: rows of a step.
@@ -55,8 +54,7 @@ def pretrain(
 
     Raises:
         ArgumentError: an argument is not what it should be.
-        TrainingError: rows or models cannot be used, or the directory holds another run.
-        TableError, CheckpointError: a model cannot be read.
+        TrainingError, TableError, CheckpointError: rows or models cannot be used, or the directory holds another run.
         MissingExtraError: torch is not installed.
 
     Example:
@@ -64,8 +62,7 @@ def pretrain(
         >>> rows = [("Say a number.", "Seventeen."), ("Say a name.", "Ada Lovelace."), ("Greet.", "Good morning.")]
         >>> with tempfile.TemporaryDirectory() as place:
         ...     run = probe.pretrain(rows=rows, out=f"{place}/mine", steps=3)
-        ...     opened = probe.load(run.last)
-        >>> opened.map("Good night.")
+        ...     print(probe.load(run.last).map("Good night."))
         <AttentionMap cma, 6 student × 7 teacher tokens: 'Good night.'>
     """
     _check(student=student, teacher=teacher, out=out, learning_rate=learning_rate)
