@@ -31,6 +31,7 @@ WORKS = {
     'list(report.frame("phenomenon").columns[:4])': "['sentences', 'tokens', 'cma', 'low']",
     'report.verdict.count("\\n")': "2",
     'probe.align(opened, gold[:12], methods=["uniform"]).origin.gold': "12 rows",
+    'probe.align(opened, [row for row in gold if "cjk" in row.phenomena], methods=[]).origin.gold': "rows",
     'probe.align("demo", texts=["The cat sat.", "It sat."]).origin.gold': "2 texts, linked by rule",
     "probe.load(dskd).checkpoint.scales.key_is_estimate": "True",
     'type(probe.plot(gold["demo-001"])).__name__': "Figure",
@@ -39,6 +40,7 @@ WORKS = {
 }
 TEACHES = {
     'opened.map("a", "b")': "Both models read the same sentence",
+    'opened.map("")': "map: expected a sentence or a gold row; got str ''",
     "opened.tokenize(None)": "tokenize: expected a text; got None. Write tokenize(",
     'probe.heatmap("text")': "heatmap(probe.load(\"demo\").map('text'))",
     "probe.heatmap(np.ones((3, 3)))": "AttentionMap(",
@@ -63,6 +65,7 @@ TEACHES = {
     'probe.pretrain(rows=[("a", "b")], out="runs", steps=0)': "steps: expected a whole number above 0; got int 0",
     'probe.train("dmo")': "dmo: expected a recipe file, or one of: demo,",
     'probe.train("demo", {"training.steps": 5})': 'Write train("demo", "training.steps=100", out="runs/mine")',
+    "probe.align(opened, [1])": "pairs: expected a gold file, its path or rows; got list [1]",
     "probe.algin": "it has probe.align",
     "probe.load(alone)": "teacher=",
 }

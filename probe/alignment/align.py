@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from probe.alignment.fitting import Scorable, scorable, scorable_texts
+from probe.alignment.fitting import Scorable, scorable
 from probe.alignment.methods import (
     RANDOM_SEEDS,
     MapsOf,
@@ -19,7 +19,7 @@ from probe.checkpoints.loading import load
 from probe.checkpoints.opened import OpenCheckpoint
 from probe.errors import ArgumentError
 from probe.exchange.given_maps import GivenMaps
-from probe.gold.by_rule import read_texts
+from probe.gold.by_rule import Texts, read_texts
 from probe.gold.pairs import GoldFile, read_pairs
 from probe.gold.rows import GoldRow
 from probe.maps import AttentionMap
@@ -31,6 +31,7 @@ from probe.scoring.scores import COUNTS, Scores, count, score
 from probe.scoring.sharpness import common_power
 from probe.scoring.truth import Truth
 
+Pairs = GoldFile | Texts | Sequence[GoldRow] | str | Path | None
 PACKAGES = ("cma-probe", "numpy", "scipy", "tokenizers")
 COMMON_ENTROPY = 0.5
 """Mean entropy, as a share of log m, that maps are brought to where the attention mass of methods is compared."""
@@ -38,7 +39,7 @@ COMMON_ENTROPY = 0.5
 
 def align(
     opened: OpenCheckpoint | str | Path,
-    pairs: GoldFile | str | Path | None = None,
+    pairs: Pairs = None,
     *,
     texts: Sequence[str] | str | Path | None = None,
     methods: Sequence[str] | None = None,
@@ -49,8 +50,8 @@ def align(
 
     Args:
         opened: the checkpoint, or what `load` takes.
-        pairs: annotated rows, or their file; default: those that come with the package. Rows of other tokenizers are
-            counted and left out.
+        pairs: annotated rows, their file or its path; default: those that come with the package. Rows of other
+            tokenizers are counted and left out.
         texts: your own texts instead, or a file of them as ``probe-align --texts`` takes it, to be linked by rule.
         methods: what to score beside the attention; default: all.
 
@@ -73,27 +74,27 @@ def align(
         raise ArgumentError.of("align", "an open checkpoint, or its name", opened, 'Write align(probe.load("demo")).')
     if isinstance(opened, str | Path):
         opened = load(opened)
-    if texts is None:
-        return align_rows(opened, scorable(opened, gold_of(pairs)), methods)
-    if pairs is not None:
-        raise ArgumentError.of("align", "pairs or texts", texts, "Leave one of them out.")
-    return align_rows(opened, scorable_texts(opened, read_texts(texts)), methods)
+    return align_rows(opened, scorable(opened, source_of(pairs, texts)), methods)
 
 
-def gold_of(pairs: GoldFile | str | Path | None) -> GoldFile:
-    """A gold file, given itself or as its path; None for the one that comes with the package.
+def source_of(pairs: Pairs = None, texts: Sequence[str] | str | Path | None = None) -> GoldFile | Texts:
+    """What to score on: a gold file, its rows or its path, else texts or their file; the bundled gold file by default.
 
     Raises:
         PairsError: it cannot be read.
     """
-    if pairs is None:
-        return read_pairs()
-    if isinstance(pairs, GoldFile):
+    if texts is not None:
+        if pairs is not None:
+            raise ArgumentError.of("align", "pairs or texts", texts, "Leave one of them out.")
+        return read_texts(texts)
+    if isinstance(pairs, GoldFile | Texts):
         return pairs
-    if not isinstance(pairs, str | Path):
+    if pairs is None or isinstance(pairs, str | Path):
+        return read_pairs(pairs)
+    if not isinstance(pairs, Sequence) or not all(isinstance(row, GoldRow) for row in pairs):
         remedy = 'Write pairs="my.tsv", or texts=[…] for sentences without links.'
-        raise ArgumentError.of("pairs", "a gold file or its path", pairs, remedy)
-    return read_pairs(pairs)
+        raise ArgumentError.of("pairs", "a gold file, its path or rows", pairs, remedy)
+    return GoldFile(tuple(pairs), ())
 
 
 def align_rows(

@@ -8,6 +8,7 @@ from probe.checkpoints.open_model import OpenModel
 from probe.checkpoints.opened import OpenCheckpoint
 from probe.errors import PairsError, Problem
 from probe.gold.by_rule import Texts, rows_by_rule
+from probe.gold.drafts import short_name
 from probe.gold.pairs import GoldFile, declared_vocabularies
 from probe.gold.rows import GoldRow
 from probe.maps import AttentionMap
@@ -75,32 +76,24 @@ class Scorable:
     """Of the gold file; of rows linked by rule, that of the rows: they are others for other tokenizers."""
 
 
-def scorable(open_: OpenCheckpoint, gold: GoldFile) -> Scorable:
-    """The rows of a gold file that fit; where it has none for these tokenizers, its texts, linked by rule.
+def scorable(open_: OpenCheckpoint, source: GoldFile | Texts) -> Scorable:
+    """The rows of a gold file that fit. Where none does, its texts are linked by rule, and so are texts.
 
     Raises:
-        PairsError: a row is declared for these very vocabularies but has other tokens, or nothing can be linked.
+        PairsError: a row is declared for these very vocabularies but has other tokens, or a tokenizer spells no text.
     """
-    rows = _fitting(open_, gold)
-    if rows:
-        return Scorable(tuple(rows), len(gold) - len(rows), gold.name, gold.sha256)
-    return scorable_texts(open_, Texts({row.id: row.text for row in gold}, gold.name, gold.sha256))
-
-
-def scorable_texts(open_: OpenCheckpoint, texts: Texts) -> Scorable:
-    """Texts, each once, cut by the tokenizers of the checkpoint and linked by rule.
-
-    Raises:
-        PairsError: a tokenizer spells none of the texts.
-    """
+    if isinstance(source, GoldFile):
+        if rows := _fitting(open_, source):
+            return Scorable(tuple(rows), len(source) - len(rows), source.name, source.sha256)
+        source = Texts({row.id: row.text for row in source}, source.name, source.sha256)
     records = open_.checkpoint.student, open_.checkpoint.teacher
-    names = [record.name.rstrip("/").split("/")[-1].replace("~", "-").replace(" ", "-") for record in records]
+    names = [short_name(record.name) for record in records]
     first: dict[str, str] = {}
-    for id_, text in texts.by_id.items():
+    for id_, text in source.by_id.items():
         first.setdefault(text, id_)
     once = {id_: text for text, id_ in first.items()}
     found = rows_by_rule(once, open_.student.tokenizer, open_.teacher.tokenizer, "~".join(names))
-    return Scorable(found.rows, found.left_out, f"{texts.name}{BY_RULE}", GoldFile(found.rows, ()).sha256)
+    return Scorable(found.rows, found.left_out, f"{source.name}{BY_RULE}", GoldFile(found.rows, ()).sha256)
 
 
 def maps_of_text(

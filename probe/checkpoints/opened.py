@@ -129,7 +129,7 @@ class OpenCheckpoint:
             raise ArgumentError.of("map", "one sentence", (text, teacher), remedy)
         if isinstance(text, GoldRow):
             return text.student, text.teacher
-        if not isinstance(text, str):
+        if not isinstance(text, str) or not text:
             raise ArgumentError.of("map", "a sentence or a gold row", text, 'Write map("The cat sat.").')
         return self.tokenize(text)
 

@@ -3,8 +3,6 @@
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,9 +12,9 @@ from probe.cli.run import add_checkpoints, new_console, opener, run, with_versio
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from probe.alignment.fitting import Scorable
     from probe.checkpoints.opened import OpenCheckpoint
     from probe.cli.align_outputs import Drawable, Scored
+    from probe.gold.by_rule import Texts
     from probe.gold.pairs import GoldFile
     from probe.gold.rows import GoldRow
     from probe.maps import AttentionMap
@@ -155,24 +153,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run(parser(), _align, argv)
 
 
-@dataclass(frozen=True)
-class _Source:
-    """Where rows are from, and how a checkpoint gets its own."""
-
-    texts: list[str]
-    rows_of: "Callable[[OpenCheckpoint], Scorable]"
-    gold: "GoldFile"
-    """Without rows where the texts are plain, to be linked by rule."""
-
-
 def _align(arguments: Namespace) -> None:
+    from probe.alignment.align import source_of
     from probe.cli.align_outputs import compare, print_found, write
 
     labels = labels_of(arguments)
     check_against(arguments)
     check_functional(arguments)
     check_outputs(arguments)
-    source = _texts(arguments.texts) if arguments.texts else _gold(arguments.pairs)
+    source = source_of(arguments.pairs, arguments.texts)
     scored = dict(_scored(arguments, list(labels), source))
     reports = {name: one.report for name, one in scored.items()}
     compared = compare(reports, labels, every_two=arguments.json is not None)
@@ -184,31 +173,15 @@ def _align(arguments: Namespace) -> None:
             _print_functional(console, arguments, one.opened, source)
 
 
-def _gold(path: Path | None) -> _Source:
-    from probe.alignment.fitting import scorable
-    from probe.gold.pairs import read_pairs
-    from probe.models.sources import bundled_gold
-
-    gold = read_pairs(path or bundled_gold())
-    return _Source([row.text for row in gold], lambda opened: scorable(opened, gold), gold)
-
-
-def _texts(path: Path) -> _Source:
-    from probe.alignment.fitting import scorable_texts
-    from probe.gold.by_rule import read_texts
-    from probe.gold.pairs import GoldFile
-
-    texts = read_texts(path)
-    return _Source(list(texts.by_id.values()), partial(scorable_texts, texts=texts), GoldFile((), (), path=path))
-
-
-def _scored(arguments: Namespace, names: Sequence[str], source: _Source) -> "Iterator[tuple[str, Scored]]":
+def _scored(arguments: Namespace, names: Sequence[str], source: "GoldFile | Texts") -> "Iterator[tuple[str, Scored]]":
     """Score each checkpoint and each file of maps, by name; the demo if none is named."""
     import shlex
 
     from probe.alignment.align import align_maps, align_rows
+    from probe.alignment.fitting import scorable
     from probe.cli.align_outputs import Scored
     from probe.exchange.given_maps import given_maps
+    from probe.gold.pairs import GoldFile
 
     def drawn(rows: "Sequence[GoldRow]", map_of: "Callable[[GoldRow], AttentionMap]") -> "tuple[Drawable, ...]":
         if not (arguments.heatmaps or arguments.html or arguments.save_maps):
@@ -219,22 +192,26 @@ def _scored(arguments: Namespace, names: Sequence[str], source: _Source) -> "Ite
     opened_as = opener(arguments, source.texts)
     for name in names or ([] if arguments.maps else ["demo"]):
         opened = opened_as(name)
-        found = source.rows_of(opened)
+        found = scorable(opened, source)
         report = align_rows(opened, found, arguments.methods, command)
-        shown = drawn(found.rows, opened.map)
         # Two embedding tables may take a gigabyte, so keep them only for the functional probe.
-        yield name, Scored(report, shown, None if arguments.functional is None else opened)
+        yield name, Scored(report, drawn(found.rows, opened.map), None if arguments.functional is None else opened)
+    if not isinstance(source, GoldFile):  # maps need gold rows, see check_outputs
+        return
     for path in arguments.maps:
-        maps = given_maps(path, source.gold)
-        report = align_maps(maps, source.gold, arguments.methods, command)
-        rows = [row for row in source.gold.rows if row.id in maps.maps]
+        maps = given_maps(path, source)
+        report = align_maps(maps, source, arguments.methods, command)
+        rows = [row for row in source if row.id in maps.maps]
         yield str(path), Scored(report, drawn(rows, lambda row, maps=maps: maps.maps[row.id]))
 
 
-def _print_functional(console: "Console", arguments: Namespace, opened: "OpenCheckpoint", source: _Source) -> None:
+def _print_functional(
+    console: "Console", arguments: Namespace, opened: "OpenCheckpoint", source: "GoldFile | Texts"
+) -> None:
+    from probe.alignment.fitting import scorable
     from probe.functional.command import print_functional
 
-    print_functional(console, opened, source.rows_of(opened), arguments.functional, arguments.refit_on)
+    print_functional(console, opened, scorable(opened, source), arguments.functional, arguments.refit_on)
 
 
 def _directory(text: str) -> Path:

@@ -70,8 +70,7 @@ def _analyse(arguments: Namespace) -> None:
 
     from rich.console import Console
 
-    from probe.alignment.align import gold_of
-    from probe.gold.by_rule import read_texts
+    from probe.alignment.align import source_of
     from probe.keyquery.analyse import key_query
     from probe.keyquery.tables import sections
     from probe.keyquery.values import Settings
@@ -80,15 +79,12 @@ def _analyse(arguments: Namespace) -> None:
 
     if arguments.json:
         check_place(arguments.json)
-    gold = None if arguments.texts else gold_of(arguments.pairs)
-    texts = list(read_texts(arguments.texts).by_id.values()) if gold is None else [row.text for row in gold]
-    opened_as = opener(arguments, texts)
+    source = source_of(arguments.pairs, arguments.texts)
     names = arguments.checkpoint or ["demo"]
+    opened = map(opener(arguments, source.texts), names)
     settings = Settings(components=arguments.components, seed=arguments.seed)
     with Console(stderr=True, quiet=not sys.stderr.isatty()).status(names[0]) as status:
-        report = key_query(
-            map(opened_as, names), gold, texts=arguments.texts, settings=settings, progress=status.update
-        )
+        report = key_query(opened, source, settings=settings, progress=status.update)
     if arguments.json:
         with replacing_file(arguments.json) as temporary:
             temporary.write_bytes(packed(report.to_json(), arguments.json))

@@ -38,7 +38,7 @@ def read_refit_texts(open_: OpenCheckpoint, path: Path, gold: Sequence[GoldRow],
         PairsError: the file cannot be read, or holds no text but those of gold rows.
     """
     given = read_texts(path)
-    found = list(given.by_id.values())
+    found = given.texts
     judged = {row.text for row in gold}
     texts = [text for text in dict.fromkeys(found) if text not in judged]
     if not texts:

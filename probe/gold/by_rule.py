@@ -60,6 +60,11 @@ class Texts:
     name: str
     sha256: str
 
+    @property
+    def texts(self) -> list[str]:
+        """The texts alone."""
+        return list(self.by_id.values())
+
 
 def read_texts(texts: Sequence[str] | str | Path) -> Texts:
     """Texts themselves, or those of a file: one a line, or the field ``output`` of ``.jsonl``. Empty ones are left out.

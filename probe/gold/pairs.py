@@ -85,6 +85,11 @@ class GoldFile:
         return f"<GoldFile {self.name}: {count}>" if self.path else f"<GoldFile {count}>"
 
     @property
+    def texts(self) -> list[str]:
+        """The sentences of the rows."""
+        return [row.text for row in self.rows]
+
+    @property
     def name(self) -> str:
         """What messages and reports call it."""
         if self.path is None:

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from probe.alignment.align import gold_of
+from probe.alignment.align import Pairs, source_of
 from probe.alignment.fitting import scorable
 from probe.checkpoints.loading import load
 from probe.checkpoints.opened import OpenCheckpoint, Sides
 from probe.errors import PairsError, Problem
-from probe.gold.by_rule import Texts, read_texts
 from probe.gold.pairs import GoldFile
 from probe.gold.rows import GoldRow
 from probe.keyquery.clouds import Clouds, collect
@@ -41,7 +40,7 @@ LEAST_SENTENCES = 10
 
 def key_query(
     opened: OpenCheckpoint | str | Path | Iterable[OpenCheckpoint],
-    pairs: GoldFile | str | Path | None = None,
+    pairs: Pairs = None,
     *,
     texts: Sequence[str] | str | Path | None = None,
     settings: Settings = DEFAULT,
@@ -51,7 +50,7 @@ def key_query(
 
     Args:
         opened: a checkpoint, or what `load` takes, or several open ones.
-        pairs: annotated rows, or their file; default: those that come with the package. Where none are of a
+        pairs: annotated rows, their file or its path; default: those that come with the package. Where none are of a
             checkpoint's tokenizers, their texts are linked by rule. Matched tokens are sure links.
         texts: your own texts instead, or a file of them; matched tokens are then the largest weights, and there are no
             interventions.
@@ -70,7 +69,7 @@ def key_query(
         <KeyQueryReport on 10 rows: demo (demo/student ← demo/teacher, 10 sentences)>
     """
     require_analysis()
-    source = gold_of(pairs) if texts is None else read_texts(texts)
+    source = source_of(pairs, texts)
     analyses: list[Analysis] = []
     for one in opened if isinstance(opened, Iterable) and not isinstance(opened, str) else [opened]:
         open_ = one if isinstance(one, OpenCheckpoint) else load(one)
@@ -78,12 +77,11 @@ def key_query(
         def tell(part: str, name: str = open_.checkpoint.name) -> None:
             progress(f"{name}: {part}")
 
-        rows = scorable(open_, source).rows if isinstance(source, GoldFile) else None
-        sides = (
-            [open_.tokenize(text) for text in source.by_id.values()]
-            if isinstance(source, Texts)
-            else [(row.student, row.teacher) for row in rows or ()]
-        )
+        if isinstance(source, GoldFile):
+            rows = scorable(open_, source).rows
+            sides = [(row.student, row.teacher) for row in rows]
+        else:
+            rows, sides = None, [open_.tokenize(text) for text in source.texts]
         analyses.append(_analyse(open_, sides, rows, settings, tell))
     return KeyQueryReport(source.name, source.sha256, settings, versions(PACKAGES), tuple(analyses))
 

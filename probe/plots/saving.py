@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from probe.errors import OutputError, Problem
 from probe.output.files import replacing_file
-from probe.plots.style import LIGHT, our_style, palette
+from probe.plots.style import LIGHT, our_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,7 +18,7 @@ SUFFIXES = (".pdf", ".svg", ".png")
 _METADATA = {".pdf": {"CreationDate": None, "ModDate": None}, ".svg": {"Date": None}, ".png": {"Software": None}}
 
 
-def save_figure(figure: "Figure", path: str | Path, *, dark: bool = False, dpi: int = 200) -> None:
+def save_figure(figure: "Figure", path: str | Path, *, dpi: int = 200) -> None:
     """Write a figure in the format that the suffix names; equal figures give equal bytes. ``dpi`` is for PNG.
 
     Raises:
@@ -37,7 +37,7 @@ def save_figure(figure: "Figure", path: str | Path, *, dark: bool = False, dpi: 
     path = Path(path)
     check_suffix(path)
     options: Any = {"format": path.suffix[1:], "metadata": _METADATA[path.suffix]}
-    with our_style(palette(dark=dark)), replacing_file(path) as temporary:
+    with our_style(LIGHT), replacing_file(path) as temporary:
         figure.savefig(temporary, dpi=dpi if path.suffix == ".png" else 600, **options)
 
 

@@ -144,7 +144,6 @@ def _settings(colours: Palette) -> Any:
         "xtick.color": colours.ink,
         "ytick.color": colours.ink,
         "figure.facecolor": colours.ground,
-        "savefig.facecolor": colours.ground,
         "axes.facecolor": colours.ground,
         "axes.linewidth": 0.4,
         "pdf.fonttype": 42,  # real text: searchable, and editable in a paper

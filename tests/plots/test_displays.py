@@ -8,7 +8,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from places import GOLD
 
 import probe
-from probe.plots import displays
+from probe.plots import notebook_html
 from probe.plots.displays import SHOWN, register
 
 
@@ -30,6 +30,7 @@ def shown(shell: InteractiveShell) -> dict[str, str]:
         "row": gold["sg-003"],
         "report": probe.align(opened, few, methods=["uniform", "diagonal"]),
         "checkpoint": opened,
+        "long": opened.map("Return the path. " * 300),
     }
     return {name: shell.display_formatter.format(value)[0]["text/html"] for name, value in values.items()}
 
@@ -40,6 +41,7 @@ def shown(shell: InteractiveShell) -> dict[str, str]:
         ("map", ["Return", "the largest weight of each token"]),
         ("row", ["sg-003, smollm2~gemma3", "repeat-same-context", "its links"]),
         ("report", ["demo aligns better than", "Top-1 is", "the figures of all methods", "diagonal"]),
+        ("long", ["The first 64 of ", "student tokens."]),
         ("checkpoint", ["bundled:demo/student", "3000", "key scale", "0.1243"]),
     ],
 )
@@ -58,4 +60,4 @@ def test_what_is_shown_is_there_by_these_names():
     for path, function in SHOWN.items():
         name = path.rpartition(".")[2]
         assert f"{getattr(probe, name).__module__}.{name}" == path
-        assert callable(getattr(displays, function))
+        assert callable(getattr(notebook_html, function))

@@ -168,4 +168,4 @@ def save_heatmap(
     """
     path = Path(path)
     check_suffix(path)
-    save_figure(heatmap(maps, gold=gold, difference=difference, look=look), path, dark=look.dark, dpi=dpi)
+    save_figure(heatmap(maps, gold=gold, difference=difference, look=look), path, dpi=dpi)

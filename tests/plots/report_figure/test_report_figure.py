@@ -185,7 +185,7 @@ def test_too_many_reports_and_reports_of_other_sentences_are_refused(report: Pro
 def test_files_are_equal_to_the_byte(report: ProbeReport, tmp_path: Path, suffix: str):
     paths = [tmp_path / f"{name}{suffix}" for name in ("one", "other")]
     for path in paths:
-        save_figure(report_figure(report, dark=True), path, dark=True)
+        save_figure(report_figure(report, dark=True), path)
     one, other = (path.read_bytes() for path in paths)
     assert one == other
     if suffix == ".svg":
