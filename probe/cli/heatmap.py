@@ -49,7 +49,7 @@ def parser() -> ArgumentParser:
     parser.add_argument(
         "--decode",
         choices=("grid",),
-        help="draw what order makes of the attention: grid, the share of monotone paths through each cell",
+        help="decode the attention by the order of both texts; grid: the share of monotone paths that pass each cell",
     )
     parser.add_argument("--difference", action="store_true", help="draw the second checkpoint minus the first")
     parser.add_argument(
