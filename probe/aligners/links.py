@@ -19,6 +19,8 @@ ITERMAX_ALPHA, ITERMAX_ROUNDS = 0.9, 2
 
 ORDERS = 8
 """Orders of the tokens that a one-to-one matching is sought in; of more than one solution, so many are averaged."""
+LONG = 1 << 18
+"""Pairs of tokens from which on one order is enough: a matching takes the cube of the length."""
 LEVELS = 1 << 20
 """Steps of weight that a matching tells apart: far finer than float32 attention differs between machines."""
 
@@ -50,9 +52,10 @@ def itermax(a: Weights, b: Weights) -> Links:
     links = np.zeros(similarity.shape, dtype=bool)
     for _ in range(ITERMAX_ROUNDS):
         row_free, column_free = ~links.any(axis=-1, keepdims=True), ~links.any(axis=-2, keepdims=True)
-        kept = np.where(row_free & column_free, 1.0, np.where(row_free | column_free, ITERMAX_ALPHA, 0.0))
-        left = similarity * kept
-        links = links | (_maxima(left, -1) & _maxima(left, -2) & (left > 0))
+        left = similarity * np.where(row_free, 1.0, ITERMAX_ALPHA)
+        left *= np.where(column_free, 1.0, ITERMAX_ALPHA)
+        left *= row_free | column_free
+        links |= _maxima(left, -1) & _maxima(left, -2) & (left > 0)
     return links
 
 
@@ -63,24 +66,25 @@ def matching(a: Weights, b: Weights) -> Float[np.ndarray, "*maps student teacher
     orders of the tokens: scipy takes the first solution in the order that it is given, so that equal weights, in the
     order of the text, would seem to know the diagonal.
     """
-    similarity = _similarity(a, b)
-    # Whole numbers add without rounding, so sums that are equal are equal on every machine.
-    steps = np.rint(similarity * LEVELS)
-    links = np.zeros(similarity.shape)
-    for place in np.ndindex(similarity.shape[:-2]):
+    # Whole numbers add without rounding, so sums that are equal are equal on every machine; float32 holds these.
+    steps = _similarity(a, b)
+    steps = np.rint(np.multiply(steps, LEVELS, out=steps), out=steps).astype(np.float32)
+    links = np.zeros(steps.shape, dtype=np.float32)
+    for place in np.ndindex(steps.shape[:-2]):
         links[place] = _share_of_matchings(steps[place])
-    return np.where(steps > 0, links, 0.0)
+    return np.where(steps > 0, links, np.float32(0))
 
 
 def _share_of_matchings(steps: Float[np.ndarray, "student teacher"]) -> Float[np.ndarray, "student teacher"]:
     from scipy.optimize import linear_sum_assignment
 
     rng = np.random.default_rng(0)
-    share = np.zeros(steps.shape)
-    for _ in range(ORDERS):
+    orders = ORDERS if steps.size <= LONG else 1
+    share = np.zeros(steps.shape, dtype=np.float32)
+    for _ in range(orders):
         rows, columns = rng.permutation(steps.shape[0]), rng.permutation(steps.shape[1])
-        found = linear_sum_assignment(steps[rows][:, columns], maximize=True)
-        share[rows[found[0]], columns[found[1]]] += 1 / ORDERS
+        found = linear_sum_assignment(np.negative(steps[np.ix_(rows, columns)], dtype=np.float64))
+        share[rows[found[0]], columns[found[1]]] += 1 / orders
     return share
 
 
@@ -102,7 +106,8 @@ NEED_BOTH = ("backward argmax", "intersection", "itermax", "matching")
 
 
 def _similarity(a: Weights, b: Weights) -> Float[np.ndarray, "*maps student teacher"]:
-    return np.sqrt(a[..., :-1, :-1] * b[..., :-1, :-1])
+    product = a[..., :-1, :-1] * b[..., :-1, :-1]
+    return np.sqrt(product, out=product)
 
 
 def _maxima(values: Float[np.ndarray, "*maps rows columns"], axis: int) -> Bool[np.ndarray, "*maps rows columns"]:

@@ -1,6 +1,7 @@
 """Gold pairs × methods → scores: the alignment probe."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,11 @@ import numpy as np
 from probe.alignment.fitting import Scorable, scorable
 from probe.alignment.methods import (
     RANDOM_SEEDS,
+    SAMPLE_CELLS,
     MapsOf,
     calibration_sample,
     checkpoint_maps,
     chosen_references,
-    linked_rows,
 )
 from probe.checkpoints.loading import load
 from probe.checkpoints.opened import OpenCheckpoint
@@ -35,6 +36,8 @@ Pairs = GoldFile | Texts | Sequence[GoldRow] | str | Path | None
 PACKAGES = ("cma-probe", "numpy", "scipy", "tokenizers")
 COMMON_ENTROPY = 0.5
 """Mean entropy, as a share of log m, that maps are brought to where the attention mass of methods is compared."""
+MOST_CELLS = 1 << 20
+"""Of the maps that are scored at once. Those of usual sentences are; those of a text of 1,000 tokens one by one."""
 
 
 def align(
@@ -120,7 +123,7 @@ def align_rows(
         gold_sha256=found.sha256,
         **_record(command),
     )
-    return _report(origin, rows, found.others, lambda row: own(row) | others(row))
+    return _report(origin, rows, found.others, lambda row: chain(own(row), others(row)))
 
 
 def align_maps(
@@ -145,7 +148,10 @@ def align_maps(
         **_record(command),
     )
     return _report(
-        origin, rows, len(gold.rows) - len(rows), lambda row: {given.name: [given.maps[row.id]]} | others(row)
+        origin,
+        rows,
+        len(gold.rows) - len(rows),
+        lambda row: chain([(given.name, given.maps[row.id])], others(row)),
     )
 
 
@@ -155,9 +161,12 @@ def _record(command: str) -> dict[str, Any]:
 
 def _report(origin: Origin, rows: Sequence[GoldRow], other_rows: int, maps_of: MapsOf) -> ProbeReport:
     rows = sorted(rows, key=lambda row: row.id)  # resampling draws by place, which is none of the file's
-    sample = {row.id: maps_of(row) for row in calibration_sample(rows)}
-    powers = _powers([(of_row, linked_rows(row)) for row in rows if (of_row := sample.get(row.id))])
-    found = [_scores(row, sample.get(row.id) or maps_of(row), powers) for row in rows]
+    sample = calibration_sample(rows)
+    few = SAMPLE_CELLS // len(sample)  # their maps are kept, to be made once
+    drawn = {row.id: maps_of(row) for row in rows if row.id in sample}
+    kept = {row.id: list(drawn[row.id]) for row in rows if row.id in sample and _cells(row) <= few}
+    powers = _powers(sample, drawn | kept)
+    found = [_scores(row, iter(kept.get(row.id) or maps_of(row)), powers) for row in rows]
 
     def stacked(part: Callable[[Scores], np.ndarray]) -> np.ndarray:
         return np.stack([part(scores) for scores, _ in found])
@@ -178,29 +187,52 @@ def _report(origin: Origin, rows: Sequence[GoldRow], other_rows: int, maps_of: M
     )
 
 
-def _powers(sample: Sequence[tuple[dict[str, list[AttentionMap]], list[int]]]) -> dict[str, float | None]:
+def _cells(row: GoldRow) -> int:
+    """Of one map."""
+    return (row.sizes[0] + 1) * (row.sizes[1] + 1)
+
+
+def _powers(
+    sample: Mapping[str, list[int]], maps: Mapping[str, Iterable[tuple[str, AttentionMap]]]
+) -> dict[str, float | None]:
     """By method, what brings the linked rows of its maps to the common entropy; None where nothing does."""
-    return {
-        name: common_power([map_.weights[rows] for maps, rows in sample for map_ in maps[name]], COMMON_ENTROPY)
-        for name in sample[0][0]
-    }
+    linked: dict[str, list[np.ndarray]] = {}
+    for id_, tokens in sample.items():
+        for name, map_ in maps[id_]:
+            linked.setdefault(name, []).append(map_.weights[tokens])
+    return {name: common_power(of_method, COMMON_ENTROPY) for name, of_method in linked.items()}
 
 
 def _scores(
-    row: GoldRow, maps: dict[str, list[AttentionMap]], powers: dict[str, float | None]
+    row: GoldRow, maps: Iterator[tuple[str, AttentionMap]], powers: dict[str, float | None]
 ) -> tuple[Scores, np.ndarray]:
     """Scores by method, and counts of the backward attention; where a method has several maps, their means."""
-    flat = [map_ for of_method in maps.values() for map_ in of_method]
-    forward = score(flat, Truth(row), [powers[name] for name, of_method in maps.items() for _ in of_method])
-    known = [map_.reversed for map_ in flat if map_.over_student is not None]
-    backward = np.full((len(flat), len(COUNTS)), np.nan)
-    if known:
-        backward[[map_.over_student is not None for map_ in flat]] = count(known, Truth(row.reversed))
-    starts = np.cumsum([0, *(len(of_method) for of_method in maps.values())])[:-1]
-    sizes = np.array([len(of_method) for of_method in maps.values()])
+    truth, backward_truth = Truth(row), Truth(row.reversed)
+    names: list[str] = []
+
+    def scored(group: Sequence[tuple[str, AttentionMap]]) -> tuple[np.ndarray, ...]:
+        names.extend(name for name, _ in group)
+        flat = [map_ for _, map_ in group]
+        forward = score(flat, truth, [powers[name] for name, _ in group])
+        known = [map_.reversed for map_ in flat if map_.over_student is not None]
+        backward = np.full((len(flat), len(COUNTS)), np.nan)
+        if known:
+            backward[[map_.over_student is not None for map_ in flat]] = count(known, backward_truth)
+        return forward.counts, forward.slices, forward.links, forward.mass, backward
+
+    found = list(map(scored, _groups(maps, MOST_CELLS // _cells(row))))
+    starts = [names.index(name) for name in powers]
+    sizes = np.array([names.count(name) for name in powers])
 
     def means(values: np.ndarray) -> np.ndarray:
         return np.add.reduceat(values, starts) / sizes.reshape(-1, *[1] * (values.ndim - 1))
 
-    parts = (forward.counts, forward.slices, forward.links, forward.mass)
-    return Scores(*map(means, parts)), means(backward)
+    *parts, backward = (means(np.concatenate(part)) for part in zip(*found, strict=True))
+    return Scores(*parts), backward
+
+
+def _groups(maps: Iterator[tuple[str, AttentionMap]], most: int) -> Iterator[Sequence[tuple[str, AttentionMap]]]:
+    """So many maps at a time; at least one."""
+    while group := list(islice(maps, max(most, 1))):
+        yield group
+        del group  # or it would be held while the next is made

@@ -1,12 +1,12 @@
 """The maps that are scored for a sentence: of a checkpoint, its ablations and floors, and of what needs none."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from probe.attention import CrossModelAttention, cross_model_attention
+from probe.attention import CrossModelAttention, Logits, cross_model_attention, softmax
 from probe.checkpoints.opened import OpenCheckpoint
 from probe.chunks import chunk_mask
 from probe.errors import MapError, Problem
@@ -22,8 +22,8 @@ HALVES = ("input half", "target half")
 """The query with its other half replaced by the mean: what attention can do with x_i alone, and with x_{i+1} alone."""
 
 RANDOM_SEEDS = (0, 1, 2)
-SAMPLE = 500
-"""Sentences at most on which means of states and of entropies are taken; more would only take time."""
+SAMPLE, SAMPLE_CELLS = 500, 1 << 21
+"""Sentences, and cells of their maps, at most on which means of states and of entropies are taken."""
 
 KEY_SCALE_FACTORS = (0.8, 1.25)
 """Where the key scale is an estimate, what it is multiplied by to show how much depends on it."""
@@ -43,8 +43,11 @@ REFERENCES: Mapping[str, Callable[[GoldRow], AttentionMap]] = {
 UNIFORM = "uniform"
 """Always among the methods: shares of attention mass are read beside its own."""
 
-MapsOf = Callable[[GoldRow], dict[str, list[AttentionMap]]]
-"""The maps of a sentence by method; untrained projectors give one for each seed, and their scores are averaged."""
+MapsOf = Callable[[GoldRow], Iterator[tuple[str, AttentionMap]]]
+"""The maps of a sentence, made one after the other, for those of a long one do not fit into memory together.
+
+Untrained projectors give several maps of one name, one for each seed. Their scores are averaged.
+"""
 
 
 def chosen_references(methods: Sequence[str] | None) -> MapsOf:
@@ -57,7 +60,7 @@ def chosen_references(methods: Sequence[str] | None) -> MapsOf:
         known = ", ".join((*HALVES, RANDOM, *REFERENCES))
         raise MapError(Problem("methods", f"some of {known}", ", ".join(unknown), "The probed map is always there."))
     names = [name for name in REFERENCES if methods is None or name in methods or name == UNIFORM]
-    return lambda row: {name: [references.two_way(REFERENCES[name], row)] for name in names}
+    return lambda row: ((name, references.two_way(REFERENCES[name], row)) for name in names)
 
 
 @dataclass(frozen=True)
@@ -71,69 +74,72 @@ class CheckpointMaps:
     factors: tuple[float, ...]
     """What makes the logits of each of them as sharp as the trained ones."""
 
-    def __call__(self, row: GoldRow) -> dict[str, list[AttentionMap]]:
+    def __call__(self, row: GoldRow) -> Iterator[tuple[str, AttentionMap]]:
         """All maps of a sentence; the first is what is probed."""
-        return {
-            name: [attention_map(name, row, one) for one in of_method]
-            for name, of_method in self.attentions(row).items()
-        }
+        return ((name, attention_map(name, row, attention)) for name, attention in self.attentions(row))
 
-    def attentions(self, row: GoldRow) -> dict[str, list[CrossModelAttention]]:
-        """What the maps are made of, by method, with the logits that a temperature divides."""
+    def attentions(self, row: GoldRow) -> Iterator[tuple[str, CrossModelAttention]]:
+        """What the maps are made of, with the logits that a temperature divides."""
         checkpoint = self.open_.checkpoint
-        trained, *untrained = self.open_.attend(row.student, row.teacher, [checkpoint.query, *self.untrained])
-        found = {CMA: [trained]}
+        logits = self._logits(row, checkpoint.query)
+        yield CMA, cross_model_attention(logits)
         if checkpoint.method == "cla":
-            found[CLA_MASK] = [cross_model_attention(np.where(_chunks_and_eos(row), trained.logits, -np.inf))]
+            yield CLA_MASK, cross_model_attention(np.where(_chunks_and_eos(row), logits, -np.inf))
         if checkpoint.scales.key_is_estimate:
             for factor in KEY_SCALE_FACTORS:
-                found[f"{CMA} ×{factor:g}"] = [cross_model_attention(trained.logits / factor)]
+                yield f"{CMA} ×{factor:g}", cross_model_attention(logits / factor)
         if self.mean is not None:
-            halves = self.open_.attend_by_half(row.student, row.teacher, self.mean)
-            found |= {name: [half] for name, half in zip(HALVES, halves, strict=True)}
-        if untrained:
-            sharpened = (u.logits * factor for u, factor in zip(untrained, self.factors, strict=True))
-            found[RANDOM] = [cross_model_attention(logits) for logits in sharpened]
-        return found
+            yield from zip(HALVES, self.open_.attend_by_half(row.student, row.teacher, self.mean), strict=True)
+        for query, factor in zip(self.untrained, self.factors, strict=True):
+            yield RANDOM, cross_model_attention(self._logits(row, query) * factor)
+
+    def _logits(self, row: GoldRow, query: Projector) -> Logits:
+        return self.open_.logits(row.student, row.teacher, query)
 
 
-def calibration_sample(rows: Sequence[GoldRow]) -> list[GoldRow]:
-    """All rows, or a seeded draw of `SAMPLE`, by id: the order of a file changes nothing."""
-    by_id = sorted(rows, key=lambda row: row.id)
-    if len(by_id) <= SAMPLE:
-        return by_id
-    drawn = np.random.default_rng(SEED).choice(len(by_id), SAMPLE, replace=False)
-    return [by_id[k] for k in sorted(drawn.tolist())]
+def calibration_sample(rows: Sequence[GoldRow]) -> dict[str, list[int]]:
+    """Student tokens with a sure link that a method is calibrated on, by the id of their sentence.
 
-
-def linked_rows(row: GoldRow) -> list[int]:
-    """Student tokens with a sure link: what is scored of a map, and so what it is calibrated on."""
-    return sorted({student for student, _ in row.sure})
+    They are all that are scored. Of many sentences it is a seeded draw of `SAMPLE`, by id, so that the order of a file
+    changes nothing. Of long ones, each gives a seeded draw of its tokens: all together are at most `SAMPLE_CELLS`.
+    """
+    rng = np.random.default_rng(SEED)
+    drawn = sorted(rows, key=lambda row: row.id)
+    if len(drawn) > SAMPLE:
+        drawn = [drawn[k] for k in sorted(rng.choice(len(drawn), SAMPLE, replace=False).tolist())]
+    found: dict[str, list[int]] = {}
+    for row in drawn:
+        linked = sorted({student for student, _ in row.sure})
+        most = max(SAMPLE_CELLS // (len(drawn) * (row.sizes[1] + 1)), 1)
+        found[row.id] = linked if len(linked) <= most else sorted(rng.choice(linked, most, replace=False).tolist())
+    return found
 
 
 def checkpoint_maps(open_: OpenCheckpoint, rows: Sequence[GoldRow], methods: Sequence[str] | None) -> CheckpointMaps:
     """What a checkpoint is probed by, made ready on the rows that it will be probed on."""
     sample = calibration_sample(rows)
+    drawn = sorted((row for row in rows if row.id in sample), key=lambda row: row.id)
     wants_halves = methods is None or any(name in methods for name in HALVES)
-    mean = open_.mean_state([row.student for row in sample]) if wants_halves else None
+    mean = open_.mean_state([row.student for row in drawn]) if wants_halves else None
     if methods is not None and RANDOM not in methods:
         return CheckpointMaps(open_, mean, (), ())
     untrained = tuple(open_.untrained_query(seed) for seed in RANDOM_SEEDS)
-    attentions = [open_.attend(row.student, row.teacher, [open_.checkpoint.query, *untrained]) for row in sample]
-    linked = [linked_rows(row) for row in sample]
-    return CheckpointMaps(open_, mean, untrained, _factors(attentions, linked))
+    return CheckpointMaps(open_, mean, untrained, _factors(open_, untrained, drawn, sample))
 
 
-def _factors(attentions: Sequence[Sequence[CrossModelAttention]], linked: Sequence[Sequence[int]]) -> tuple[float, ...]:
+def _factors(
+    open_: OpenCheckpoint, untrained: Sequence[Projector], rows: Sequence[GoldRow], sample: Mapping[str, list[int]]
+) -> tuple[float, ...]:
     """For each untrained projector, what makes the linked rows of its maps as sharp as the trained ones."""
-    pairs = [(of_text, rows) for of_text, rows in zip(attentions, linked, strict=True) if rows]
-    if not pairs:  # nothing will be scored, either
-        return (1.0,) * len(RANDOM_SEEDS)
-    sharpness = float(np.concatenate([entropy(trained.over_teacher[rows]) for (trained, *_), rows in pairs]).mean())
-    return tuple(
-        sharpening_factor([of_text[1 + seed].logits[rows] for of_text, rows in pairs], sharpness)
-        for seed in range(len(RANDOM_SEEDS))
-    )
+    linked = [(row, sample[row.id]) for row in rows if sample[row.id]]
+    if not linked:  # nothing will be scored, either
+        return (1.0,) * len(untrained)
+
+    def of(query: Projector) -> list[Logits]:
+        return [open_.logits(row.student, row.teacher, query)[tokens] for row, tokens in linked]
+
+    trained = np.concatenate([entropy(softmax(logits, axis=1)) for logits in of(open_.checkpoint.query)])
+    return tuple(sharpening_factor(of(query), float(trained.mean())) for query in untrained)
 
 
 def attention_map(method: str, row: GoldRow, attention: CrossModelAttention) -> AttentionMap:

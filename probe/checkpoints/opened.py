@@ -1,12 +1,12 @@
 """The cross-model attention of a checkpoint, for any sentence."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
-from probe.attention import CrossModelAttention, attention_logits, cross_model_attention
+from probe.attention import CrossModelAttention, Logits, attention_logits, cross_model_attention
 from probe.checkpoints.checkpoint import Checkpoint
 from probe.checkpoints.open_model import OpenModel, open_model
 from probe.errors import ArgumentError, CheckpointError, Problem
@@ -53,33 +53,32 @@ class OpenCheckpoint:
             raise ArgumentError.of("tokenize", "a text", text, 'Write tokenize("The cat sat.").')
         return self.student.tokenizer.tokenize(text), self.teacher.tokenizer.tokenize(text)
 
-    def attend(
-        self, student: TokenizedText, teacher: TokenizedText, queries: Sequence[Projector]
-    ) -> list[CrossModelAttention]:
-        """The attention of one sentence, with the end of sequence, for each of several query projectors.
+    def attend(self, student: TokenizedText, teacher: TokenizedText, query: Projector) -> CrossModelAttention:
+        """The attention of one sentence, with the end of sequence, for a query projector."""
+        return cross_model_attention(self.logits(student, teacher, query))
+
+    def logits(self, student: TokenizedText, teacher: TokenizedText, query: Projector) -> Logits:
+        """What its attention is made of.
 
         Equal pairs of tokens are computed only once. They must have exactly equal weights, which a matrix product does
         not guarantee. Otherwise, rounding would tell repeated tokens apart.
         """
         rows, states = self.student.bigrams(student)
         columns, keys = self.teacher.bigrams(teacher)
-        return [self._attention(query, states, keys, (rows, columns)) for query in queries]
+        return self._logits(query, states, keys)[rows][:, columns]
 
     def attend_by_half(
         self, student: TokenizedText, teacher: TokenizedText, mean: Float[np.ndarray, " two_widths"]
-    ) -> tuple[CrossModelAttention, CrossModelAttention]:
-        """The attention of queries made only from the input, and of queries made only from the target.
+    ) -> Iterator[CrossModelAttention]:
+        """The attention of queries made only from the input, then that of queries made only from the target.
 
         The other half is replaced by its mean (see `mean_state`), so that queries keep their usual size.
         """
         rows, states = self.student.bigrams(student)
         columns, keys = self.teacher.bigrams(teacher)
         targets = np.arange(states.shape[1]) >= self.student.table.width
-        input_half, target_half = (
-            self._attention(self.checkpoint.query, half, keys, (rows, columns))
-            for half in (np.where(targets, mean, states), np.where(targets, states, mean))
-        )
-        return input_half, target_half
+        for half in (np.where(targets, mean, states), np.where(targets, states, mean)):
+            yield cross_model_attention(self._logits(self.checkpoint.query, half, keys)[rows][:, columns])
 
     def mean_state(self, texts: Sequence[TokenizedText]) -> Float[np.ndarray, " two_widths"]:
         """The mean of input and target embeddings, side by side, over the positions of some student sentences."""
@@ -87,14 +86,13 @@ class OpenCheckpoint:
         total = np.sum([states[rows].sum(axis=0) for rows, states in found], axis=0)
         return total / sum(len(rows) for rows, _ in found)
 
-    def _attention(
+    def _logits(
         self,
         query: Projector,
         states: Float[np.ndarray, "distinct_queries two_student_widths"],
         keys: Float[np.ndarray, "distinct_keys two_teacher_widths"],
-        positions: tuple[Int[np.ndarray, " students"], Int[np.ndarray, " teachers"]],
-    ) -> CrossModelAttention:
-        """The attention of distinct pairs of tokens, copied to all positions that have them."""
+    ) -> Logits:
+        """The logits of distinct pairs of tokens."""
         for side, values in ((self.student, states), (self.teacher, keys)):
             if not np.isfinite(values).all():
                 remedy = "Training diverged, or the file is damaged: name another copy."
@@ -105,7 +103,7 @@ class OpenCheckpoint:
             where = f"{self.checkpoint.path}: projector query"
             remedy = "Training diverged: use an earlier checkpoint."
             raise CheckpointError(Problem(where, "weights whose attention is finite", "others", remedy))
-        return cross_model_attention(logits[positions[0]][:, positions[1]])
+        return logits
 
     def map(self, text: str | GoldRow | TokenizedText, teacher: TokenizedText | None = None) -> AttentionMap:
         """The attention map of one sentence, with the trained query projector.
@@ -118,7 +116,7 @@ class OpenCheckpoint:
             ArgumentError: these are no sentence.
         """
         student, teacher = self._sides(text, teacher)
-        (attention,) = self.attend(student, teacher, [self.checkpoint.query])
+        attention = self.attend(student, teacher, self.checkpoint.query)
         return AttentionMap("cma", student, teacher, attention.over_teacher, attention.over_student)
 
     def _sides(self, text: object, teacher: object) -> Sides:

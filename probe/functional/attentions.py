@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from probe.attention import cross_model_attention
+from probe.attention import cross_model_attention, softmax
 from probe.checkpoints.opened import OpenCheckpoint
 from probe.errors import MissingExtraError
 from probe.functional.texts import Text
@@ -66,11 +66,13 @@ def _other_occurrences(row: GoldRow) -> tuple[list[tuple[int, int]], list[Bool[n
 
 def untrained(open_: OpenCheckpoint, rows: Sequence[GoldRow]) -> list[AttentionMap]:
     """An untrained query projector, its logits multiplied so that rows are as sharp on average as the trained ones."""
-    queries = [open_.checkpoint.query, open_.untrained_query(UNTRAINED_SEED)]
-    attended = [open_.attend(row.student, row.teacher, queries) for row in rows]
-    sharpness = float(np.concatenate([entropy(own.over_teacher) for own, _ in attended]).mean())
-    factor = sharpening_factor([other.logits for _, other in attended], sharpness)
-    sharpened = (cross_model_attention(other.logits * factor) for _, other in attended)
+    own, other = (
+        [open_.logits(row.student, row.teacher, query) for row in rows]
+        for query in (open_.checkpoint.query, open_.untrained_query(UNTRAINED_SEED))
+    )
+    sharpness = float(np.concatenate([entropy(softmax(logits, axis=1)) for logits in own]).mean())
+    factor = sharpening_factor(other, sharpness)
+    sharpened = (cross_model_attention(logits * factor) for logits in other)
     return [
         AttentionMap("random", row.student, row.teacher, found.over_teacher, found.over_student)
         for row, found in zip(rows, sharpened, strict=True)

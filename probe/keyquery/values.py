@@ -5,6 +5,7 @@ A figure that does not exist, such as top-1 of sentences without gold, is None.
 
 from dataclasses import dataclass
 
+from probe.errors import ArgumentError, option
 from probe.stats import Estimate
 
 Numbers = tuple[float, ...]
@@ -32,6 +33,11 @@ class Settings:
     classifier_splits: int = 3
     """Halves of the keys that a classifier is tried on for its floor."""
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 1 << 32:
+            remedy = "Numpy takes no other ones."
+            raise ArgumentError.of(option("--seed"), "a whole number from 0 to 4294967295", self.seed, remedy)
 
 
 @dataclass(frozen=True, slots=True)

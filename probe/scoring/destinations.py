@@ -24,7 +24,7 @@ SURE, CHUNK, TOKEN, WORD, ADJACENT, EOS, ELSEWHERE = range(len(DESTINATIONS))
 def destinations(row: GoldRow) -> Int[np.ndarray, "student_targets teacher_targets"]:
     """For each cell of a map the place of its kind in `DESTINATIONS`. In the row of EOS only EOS is a kind."""
     students, teachers = row.sizes
-    kind = np.full((students + 1, teachers + 1), ELSEWHERE)
+    kind = np.full((students + 1, teachers + 1), ELSEWHERE, dtype=np.int8)
     kind[:, -1] = EOS
     inner = kind[:-1, :-1]
     chunks = _chunk_numbers(row)
@@ -46,8 +46,8 @@ def shares(
     return np.bincount(kind.ravel(), weights.ravel(), minlength=len(DESTINATIONS)).astype(np.float64)
 
 
-def _chunk_numbers(row: GoldRow) -> tuple[np.ndarray, np.ndarray]:
-    numbers = np.zeros(len(row.student.tokens), dtype=int), np.zeros(len(row.teacher.tokens), dtype=int)
+def _chunk_numbers(row: GoldRow) -> tuple[np.ndarray, ...]:
+    numbers = tuple(np.zeros(size, dtype=np.int32) for size in row.sizes)
     for number, chunk in enumerate(shared_chunks(row.student, row.teacher)):
         numbers[0][chunk.student.start : chunk.student.stop] = number
         numbers[1][chunk.teacher.start : chunk.teacher.stop] = number

@@ -93,20 +93,27 @@ def target_only(row: GoldRow) -> AttentionMap:
 
 def _ceiling(method: str, row: GoldRow, queries: Sequence[Hashable], keys: Sequence[Hashable]) -> AttentionMap:
     students, teachers = numbered(queries), numbered(keys)
-    in_query, in_key = np.eye(students.max(initial=-1) + 1)[students], np.eye(teachers.max(initial=-1) + 1)[teachers]
-    share = np.round(in_query.T @ gold_mask(row) @ in_key / in_key.sum(axis=0), 12)
+    gold_of = np.zeros((students.max(initial=-1) + 1, teachers.max(initial=-1) + 1))
+    for i, j in row.sure:
+        gold_of[students[i], teachers[j]] += 1
+    share = np.round(gold_of / np.bincount(teachers), 12)
     # A rank below the best is worth a factor of e^-50: the best class takes all, and the order survives.
-    weights = np.exp(-50.0 * np.minimum(_dense_ranks(-share), 13))[students][:, teachers]
+    worth = np.exp(-50.0 * np.arange(14))
+    weights = worth[np.minimum(_dense_ranks(share), 13)][students][:, teachers]
     return AttentionMap(method, row.student, row.teacher, with_eos(weights))
 
 
 def _dense_ranks(values: Float[np.ndarray, "rows columns"]) -> Int[np.ndarray, "rows columns"]:
-    """Within each row 0 for the smallest value, 1 for the next larger one, and so on."""
-    order = np.argsort(values, axis=1)
-    ascending = np.take_along_axis(values, order, axis=1)
-    rank = np.cumsum(np.diff(ascending, axis=1, prepend=ascending[:, :1]) > 0, axis=1)
-    ranks = np.empty_like(rank)
-    np.put_along_axis(ranks, order, rank, axis=1)
+    """Within each row 0 for the largest value, 1 for the next smaller one, and so on; most values are zero."""
+    row, column = np.nonzero(values)
+    order = np.lexsort((-values[row, column], row))
+    row, column = row[order], column[order]
+    begins, falls = np.diff(row, prepend=-1) > 0, np.diff(values[row, column], prepend=0) < 0
+    place = np.cumsum(begins | falls)
+    rank = place - place[begins][np.cumsum(begins) - 1]
+    ranks = np.zeros(values.shape, dtype=np.int32)
+    np.maximum.at(ranks, row, rank[:, None] + 1)  # zeros come after all others
+    ranks[row, column] = rank
     return ranks
 
 

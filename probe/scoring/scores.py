@@ -6,17 +6,17 @@ scored at once.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from scipy.special import binom
 
 from probe.aligners.links import ALIGNERS, NEED_BOTH, Links, argmax
 from probe.maps import AttentionMap
-from probe.scoring.destinations import shares
+from probe.scoring.destinations import DESTINATIONS, shares
 from probe.scoring.sharpness import entropy
 from probe.scoring.truth import Truth
 
@@ -53,6 +53,9 @@ SLICE_METRICS = ("top-1", "MRR", "AUC", "attention mass")
 SLICE_COUNTS = ("rows", *SLICE_METRICS)
 """What is summed for a slice of the rows."""
 
+BLOCK = 1 << 20
+"""Cells of rows that are copied at once: scoring takes little beside the maps, however long the sentence."""
+
 Maps = Float[np.ndarray, "maps student_targets teacher_targets"]
 
 
@@ -78,24 +81,31 @@ def score(maps: Sequence[AttentionMap], truth: Truth, powers: Sequence[float | N
         powers: for each map what to multiply its logits with, which is a power of its weights, for the entropy that all
             have in common; None where there is no such factor.
     """
-    weights = _stacked(maps)
-    figures = _row_figures(weights[:, truth.stack.rows], truth.stack.links)
+    weights = _stacked([map_.weights for map_ in maps])
+    figures = _row_figures(weights, truth.stack.rows, truth.stack.links)
     slices = np.einsum("sr,mrf->msf", truth.stack.selector.astype(np.float64), figures)
     links = _links(maps, weights, truth)
-    mass = np.stack([shares(one[truth.linked], truth.destinations[truth.linked]) for one in weights])
     counts = _counts(weights, truth, slices[:, 0], powers)
-    return Scores(counts, slices[:, 1:], links, mass)
+    return Scores(counts, slices[:, 1:], links, _mass(weights, truth))
 
 
 def count(maps: Sequence[AttentionMap], truth: Truth) -> Float[np.ndarray, "maps counts"]:
     """The first part of `score` alone."""
-    weights = _stacked(maps)
-    figures = _row_figures(weights[:, truth.linked], truth.sure[truth.linked])
+    weights = _stacked([map_.weights for map_ in maps])
+    linked = np.flatnonzero(truth.linked)
+    figures = _row_figures(weights, linked, truth.sure[linked])
     return _counts(weights, truth, figures.sum(axis=1), None)
 
 
-def _stacked(maps: Sequence[AttentionMap]) -> Maps:
-    return np.stack([map_.weights for map_ in maps]).astype(np.float64)
+def _stacked(weights: Sequence[Float[np.ndarray, "student_targets teacher_targets"]]) -> Maps:
+    exact = [one.astype(np.float64, copy=False) for one in weights]
+    return exact[0][None] if len(exact) == 1 else np.stack(exact)  # of one, no copy
+
+
+def _blocks(rows: Int[np.ndarray, " rows"], cells: int) -> Iterator[Int[np.ndarray, " block"]]:
+    """The rows, so many at a time that a copy of them is small; ``cells`` is the size of a row of all maps."""
+    most = max(BLOCK // cells, 1)
+    return (rows[begin : begin + most] for begin in range(0, len(rows), most))
 
 
 def _counts(
@@ -114,25 +124,37 @@ def _counts(
 
 
 def _row_figures(
-    weights: Float[np.ndarray, "maps rows teacher"], links: Bool[np.ndarray, "rows teacher"]
+    weights: Maps, rows: Int[np.ndarray, " rows"], links: Bool[np.ndarray, "rows teacher_targets"]
 ) -> Float[np.ndarray, "maps rows slice_counts"]:
-    """`SLICE_COUNTS` of each row."""
-    maps, rows, teacher = weights.shape
-    flat, flat_links = weights.reshape(maps * rows, teacher), np.tile(links, (maps, 1))
-    mass = (flat * flat_links).sum(axis=1)
-    both = top_1(flat, flat_links), reciprocal_rank(flat, flat_links), row_auc(flat, flat_links), mass
-    return np.stack([np.ones(maps * rows), *both], axis=-1).reshape(maps, rows, len(SLICE_COUNTS))
+    """`SLICE_COUNTS` of some rows, each with its links."""
+    maps, _, teacher = weights.shape
+    figures = np.ones((maps, len(rows), len(SLICE_COUNTS)))
+    for block in _blocks(np.arange(len(rows)), maps * teacher):
+        flat, flat_links = weights[:, rows[block]].reshape(-1, teacher), np.tile(links[block], (maps, 1))
+        mass = (flat * flat_links).sum(axis=1)
+        both = top_1(flat, flat_links), reciprocal_rank(flat, flat_links), row_auc(flat, flat_links), mass
+        figures[:, block, 1:] = np.stack(both, axis=-1).reshape(maps, len(block), -1)
+    return figures
 
 
 def _soft_figures(weights: Maps, truth: Truth, powers: Sequence[float | None]) -> Float[np.ndarray, "maps soft"]:
     """Entropy and distance as they are, and mass and distance at the common entropy, summed over linked rows."""
-    sure, distance = truth.sure[truth.linked], truth.distance[truth.linked]
-    found: list[list[float]] = []
-    for map_, power in zip(weights[:, truth.linked], powers, strict=True):
-        tempered = np.full_like(map_, np.nan) if power is None else _raised(map_, power)
-        as_it_is = entropy(map_).sum(), (map_ * distance).sum()
-        found.append([*as_it_is, (tempered * sure).sum(), (tempered * distance).sum()])
-    return np.array(found)
+    found = np.zeros((len(weights), 4))
+    for rows in _blocks(np.flatnonzero(truth.linked), weights.shape[2]):
+        sure, distance = truth.sure[rows], truth.distance[rows]
+        for sums, map_, power in zip(found, weights, powers, strict=True):
+            block = map_[rows]
+            tempered = np.full_like(block, np.nan) if power is None else _raised(block, power)
+            sums += entropy(block).sum(), (block * distance).sum(), (tempered * sure).sum(), (tempered * distance).sum()
+    return found
+
+
+def _mass(weights: Maps, truth: Truth) -> Float[np.ndarray, "maps destinations"]:
+    """Attention mass of the linked rows by where it goes."""
+    found = np.zeros((len(weights), len(DESTINATIONS)))
+    for rows in _blocks(np.flatnonzero(truth.linked), weights.shape[2]):
+        found += [shares(map_[rows], truth.destinations[rows]) for map_ in weights]
+    return found
 
 
 def _raised(weights: Float[np.ndarray, "rows teacher"], power: float) -> Float[np.ndarray, "rows teacher"]:
@@ -144,18 +166,20 @@ def _raised(weights: Float[np.ndarray, "rows teacher"], power: float) -> Float[n
 def _links(maps: Sequence[AttentionMap], a: Maps, truth: Truth) -> Float[np.ndarray, "maps aligners link_counts"]:
     """|A|, |A∩P| and |A∩S| by aligner (Och & Ney 2003)."""
     known = [map_.over_student is not None for map_ in maps]
-    b = np.stack([np.zeros_like(map_.weights) if map_.over_student is None else map_.over_student for map_ in maps])
+    b = _stacked([np.zeros_like(map_.weights) if map_.over_student is None else map_.over_student for map_ in maps])
     found = np.full((len(maps), len(ALIGNERS), len(LINK_COUNTS)), np.nan)
     for k, (name, aligner) in enumerate(ALIGNERS.items()):
-        found[:, k] = _hits(aligner(a, b.astype(np.float64)), truth)
+        found[:, k] = _hits(aligner(a, b), truth)
         if name in NEED_BOTH:
             found[np.logical_not(known), k] = np.nan
     return found
 
 
 def _hits(predicted: Links, truth: Truth) -> Float[np.ndarray, "maps link_counts"]:
-    hits = [predicted, predicted * truth.either[:-1, :-1], predicted * truth.sure[:-1, :-1]]
-    return np.stack([one.sum(axis=(1, 2)) for one in hits], axis=-1).astype(np.float64)
+    found = [predicted.sum(axis=(1, 2)).astype(np.float64)]
+    for links in (truth.either[:-1, :-1], truth.sure[:-1, :-1]):
+        found.append(np.einsum("mst,st->m", predicted, links, dtype=np.float64))
+    return np.stack(found, axis=-1)
 
 
 def metrics(counts: Float[np.ndarray, "*batch counts"]) -> Float[np.ndarray, "*batch metrics"]:

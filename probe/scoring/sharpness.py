@@ -1,12 +1,13 @@
 """How sharp attention is, and what makes two methods equally sharp: entropy, and the factor that changes it."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from probe.attention import Logits, softmax
+from probe.attention import Logits
 
 
 def entropy(weights: Float[np.ndarray, "rows teacher"]) -> Float[np.ndarray, " rows"]:
@@ -21,13 +22,7 @@ def sharpening_factor(logits: Sequence[Logits], entropy: float) -> float:
     A method is compared with another at equal sharpness, or the comparison is one of thermometers. Where no factor
     reaches it, as of equal logits, the one that comes nearest.
     """
-    padded, sizes = _pad_rows(logits)
-
-    def excess(log_factor: float) -> float:
-        return _mean_entropy(padded * np.exp(log_factor), sizes) - entropy
-
-    low, high = -10.0, 10.0  # from nearly uniform to nearly one-hot for logits of any usual size
-    return float(np.exp(low if excess(low) < 0 else high if excess(high) > 0 else _root(excess, low, high)))
+    return _sharpening_factor(_Rows.of(logits), entropy)
 
 
 def common_power(weights: Sequence[Logits], entropy: float) -> float | None:
@@ -37,17 +32,42 @@ def common_power(weights: Sequence[Logits], entropy: float) -> float | None:
     """
     if not any(map(len, weights)) or not all((rows > 0).all() for rows in weights):
         return None
-    logits = [np.log(rows.astype(np.float64)) for rows in weights]
-    factor = sharpening_factor(logits, entropy)
-    padded, sizes = _pad_rows(logits)
-    return factor if abs(_mean_entropy(padded * factor, sizes) - entropy) < 0.01 else None
+    logits = _Rows.of([np.log(rows.astype(np.float64)) for rows in weights])
+    factor = _sharpening_factor(logits, entropy)
+    return factor if abs(logits.mean_entropy(factor) - entropy) < 0.01 else None
 
 
-def _mean_entropy(padded: Float[np.ndarray, "rows teacher"], sizes: Int[np.ndarray, " rows"]) -> float:
-    """Of the softmaxes of padded logits, each as a share of its maximum."""
-    weights = softmax(padded, axis=1)
-    logs = np.log(weights, where=weights > 0, out=np.zeros_like(weights))
-    return float(np.mean(-(weights * logs).sum(axis=1) / np.log(sizes)))
+@dataclass(frozen=True)
+class _Rows:
+    """Logits of the rows of all sentences one behind the other, so that short rows beside long ones take no padding."""
+
+    values: Float[np.ndarray, " cells"]
+    sizes: Int[np.ndarray, " rows"]
+
+    @classmethod
+    def of(cls, logits: Sequence[Logits]) -> "_Rows":
+        """The rows of some sentences; those of one have one length."""
+        sizes = np.concatenate([np.full(len(one), one.shape[1]) for one in logits])
+        return cls(np.concatenate([one.ravel() for one in logits]).astype(np.float64), sizes)
+
+    def mean_entropy(self, factor: float) -> float:
+        """Of the softmaxes of the logits times a factor, each as a share of its maximum."""
+        starts = np.concatenate([[0], np.cumsum(self.sizes)[:-1]])
+        logits = self.values * factor
+        logits -= np.repeat(np.maximum.reduceat(logits, starts), self.sizes)
+        weights = np.exp(logits)
+        total = np.add.reduceat(weights, starts)
+        weights *= logits
+        entropies = np.log(total) - np.add.reduceat(weights, starts) / total
+        return float(np.mean(entropies / np.log(self.sizes)))
+
+
+def _sharpening_factor(logits: _Rows, entropy: float) -> float:
+    def excess(log_factor: float) -> float:
+        return logits.mean_entropy(float(np.exp(log_factor))) - entropy
+
+    low, high = -10.0, 10.0  # from nearly uniform to nearly one-hot for logits of any usual size
+    return float(np.exp(low if excess(low) < 0 else high if excess(high) > 0 else _root(excess, low, high)))
 
 
 def _root(function: Callable[[float], float], low: float, high: float) -> float:
@@ -55,15 +75,3 @@ def _root(function: Callable[[float], float], low: float, high: float) -> float:
 
     found: Any = brentq(function, low, high, xtol=1e-3)
     return float(found)
-
-
-def _pad_rows(logits: Sequence[Logits]) -> tuple[np.ndarray, np.ndarray]:
-    """All rows of all sentences under each other, padded with -inf, and the true length of each."""
-    widest = max(one.shape[1] for one in logits)
-    padded = np.full((sum(len(one) for one in logits), widest), -np.inf)
-    sizes = np.concatenate([np.full(len(one), one.shape[1]) for one in logits])
-    begin = 0
-    for one in logits:
-        padded[begin : begin + len(one), : one.shape[1]] = one
-        begin += len(one)
-    return padded, sizes

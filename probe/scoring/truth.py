@@ -176,12 +176,12 @@ def _starts(row: GoldRow) -> Links:
 
 def _distances(row: GoldRow, sure: Links) -> Float[np.ndarray, "student_targets teacher_targets"]:
     """Mean distance of the characters of a token from the nearest sure span; it is 0 if they share a character."""
-    spans = _characters(row.teacher)
+    spans = _characters(row.teacher).astype(np.float32)  # whole numbers and halves, so exact
     start, end = spans[:, 0], spans[:, 1]
     gap = np.maximum(start[:, None] - end[None, :], start[None, :] - end[:, None])
     touching = (gap < 0) | np.eye(len(spans), dtype=bool)
-    between = np.where(touching, 0.0, gap + (end - start + 1)[:, None] / 2)
-    distance = np.zeros(sure.shape)
+    between = np.where(touching, np.float32(0), gap + (end - start + 1)[:, None] / 2)
+    distance = np.zeros(sure.shape, dtype=np.float32)
     for i in np.flatnonzero(_any(sure)):
         distance[i] = between[:, sure[i]].min(axis=1)
     return distance

@@ -54,8 +54,8 @@ class Desk:
         """The map of a method that is a softmax."""
         if method not in self._ready:
             self._ready[method] = checkpoint_maps(self.open_, self.rows, (method,))
-        logits = self._ready[method].attentions(row)[method][0].logits
-        return attention_map(method, row, cross_model_attention(logits / temperature))
+        attention = next(one for name, one in self._ready[method].attentions(row) if name == method)
+        return attention_map(method, row, cross_model_attention(attention.logits / temperature))
 
     def _top_1(self, row: GoldRow) -> float:
         truth = Truth(row)

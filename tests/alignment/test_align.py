@@ -2,6 +2,7 @@
 
 import json
 import re
+import weakref
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from places import GOLD
 
+from probe.alignment import align as align_module
 from probe.alignment import methods as methods_module
 from probe.alignment.align import align
 from probe.alignment.fitting import fitting_rows
@@ -18,9 +20,11 @@ from probe.checkpoints.loading import load
 from probe.checkpoints.opened import OpenCheckpoint
 from probe.cli.align import main
 from probe.gold.pairs import GoldFile, declared_vocabularies, read_pairs, write_pairs
+from probe.maps import AttentionMap
 from probe.report.document import load_report
 from probe.report.report import ProbeReport
 from probe.report.tables import heading
+from probe.scoring import scores as scores_module
 from probe.scoring.scores import METRICS, metrics
 from probe.scoring.sharpness import entropy, sharpening_factor
 from probe.stats import FEW
@@ -89,8 +93,41 @@ def test_the_order_of_the_file_changes_nothing(opened: OpenCheckpoint, gold: Gol
 def test_calibration_sees_scored_rows_of_any_file_alike(monkeypatch: pytest.MonkeyPatch, gold: GoldFile):
     monkeypatch.setattr(methods_module, "SAMPLE", 20)
     drawn = calibration_sample(gold.rows)
-    assert len({row.id for row in drawn}) == 20
+    assert len(drawn) == 20
     assert calibration_sample(gold.rows[::-1]) == drawn
+    linked = {row.id: sorted({i for i, _ in row.sure}) for row in gold}
+    assert drawn == {id_: linked[id_] for id_ in drawn}
+    monkeypatch.setattr(methods_module, "SAMPLE_CELLS", 2000)
+    fewer = calibration_sample(gold.rows)
+    assert all(set(tokens) <= set(linked[id_]) for id_, tokens in fewer.items())
+    assert sum(len(tokens) * (gold[id_].sizes[1] + 1) for id_, tokens in fewer.items()) < 2100
+    assert calibration_sample(gold.rows[::-1]) == fewer
+
+
+def test_a_long_sentence_is_scored_in_parts_that_change_nothing(
+    monkeypatch: pytest.MonkeyPatch, opened: OpenCheckpoint, gold: GoldFile
+):
+    rows = GoldFile(gold.rows[:4], gold.comments)
+    whole = align(opened, rows)
+    live: list[weakref.ref[AttentionMap]] = []
+    most, made = 0, AttentionMap.__post_init__
+
+    def watched(map_: AttentionMap) -> None:
+        nonlocal most
+        made(map_)
+        live[:] = [one for one in (*live, weakref.ref(map_)) if one() is not None]
+        most = max(most, len(live))
+
+    monkeypatch.setattr(AttentionMap, "__post_init__", watched)
+    for module, name, value in ((align_module, "MOST_CELLS", 1), (scores_module, "BLOCK", 40)):
+        monkeypatch.setattr(module, name, value)
+    for name in ("counts", "backward", "slices", "links", "mass"):
+        np.testing.assert_allclose(getattr(align(opened, rows), name), getattr(whole, name), rtol=1e-12)
+    assert most > len(whole.methods)  # short ones are kept, to be made once
+    most = 0
+    monkeypatch.setattr(align_module, "SAMPLE_CELLS", 1)
+    align(opened, rows)
+    assert most <= 4  # a map, its halves while it is made, and its reversed one
 
 
 def test_sharpening_reaches_the_asked_entropy():

@@ -17,9 +17,10 @@ MOST_MEMORY = 2 << 30
 
 
 def leftovers(place: Path, before: set[Path], code: object) -> list[str]:
-    """Files that no command may leave: half-written ones, and any at all of one that refused its input."""
+    """Files that no command may leave: half-written ones, and of one that refused its input any but whole caches."""
     new = [path for path in place.rglob("*") if path.is_file() and path not in before]
-    bad = [path for path in new if path.name.startswith(".") or code == 2]
+    cache = place / "cache"
+    bad = [path for path in new if path.name.startswith(".") or (code == 2 and not path.is_relative_to(cache))]
     for path in new:
         path.unlink()
     return [str(path.relative_to(place)) for path in bad]

@@ -14,7 +14,7 @@ from places import GOLD
 from probe.alignment.fitting import fitting_rows
 from probe.checkpoints.loading import load
 from probe.cli.keyquery import main
-from probe.errors import ReportError
+from probe.errors import ArgumentError, ReportError
 from probe.gold.pairs import GoldFile, read_pairs, write_pairs
 from probe.keyquery import analyse
 from probe.keyquery.analyse import key_query
@@ -37,6 +37,12 @@ FEW = Settings(
 def few() -> GoldFile:
     """Rows of the demo."""
     return GoldFile(tuple(fitting_rows(load("demo"), read_pairs(GOLD))[:12]), ())
+
+
+@pytest.mark.parametrize("seed", [-1, 1 << 32])
+def test_a_seed_that_numpy_does_not_take_is_refused_before_work(seed: int):
+    with pytest.raises(ArgumentError, match="a whole number from 0 to 4294967295"):
+        Settings(seed=seed)
 
 
 @pytest.fixture(scope="module")

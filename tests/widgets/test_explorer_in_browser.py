@@ -39,7 +39,7 @@ BURST = """(text) => {
 def attention(text: str, checkpoint: str = "demo", temperature: float = 1.0) -> AttentionMap:
     open_ = probe.load(checkpoint)
     student, teacher = open_.tokenize(text)
-    (found,) = open_.attend(student, teacher, [open_.checkpoint.query])
+    found = open_.attend(student, teacher, open_.checkpoint.query)
     return AttentionMap("cma", student, teacher, cross_model_attention(found.logits / temperature).over_teacher)
 
 
