@@ -11,8 +11,9 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor, nn
 
+from probe.aligners.time_warping import one_to_one
 from probe.errors import Problem, TrainingError
-from probe.training.criteria.links import one_to_one, warped_links
+from probe.training.criteria.links import warped_links
 from probe.training.criteria.published import published_chunks
 from probe.training.criteria.views import Positions, padded_positions
 

@@ -5,7 +5,7 @@ import sys
 
 from probe.errors import MissingExtraError, Problem
 
-PACKAGES = ("torch", "transformers", "sentencepiece", "rapidfuzz", "rouge_score")
+PACKAGES = ("torch", "transformers", "sentencepiece", "rouge_score")
 
 
 def quiet_transformers() -> None:

@@ -16,12 +16,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Bool, Int
-from rapidfuzz.distance import Levenshtein
-from rapidfuzz.process import cdist
 from torch import Tensor
 
-from probe.chunks import chunk_mask, shared_chunks
-from probe.errors import Problem, TrainingError
+from probe.aligners.exact_tokens import exact_byte_links
+from probe.aligners.strings import without_marks
+from probe.aligners.time_warping import one_to_one
+from probe.chunks import chunk_mask
 from probe.tokens import TokenizedText
 from probe.training.criteria.settings import ChunkSide, Objective, named
 from probe.training.examples import Cut
@@ -66,7 +66,7 @@ def warped(objective: Objective, texts: Sequence[str], student: Cut, teacher: Cu
     student_of_teacher = read_vocabulary_map(path, teacher_rows=sizes[1], student_rows=sizes[0])
 
     def strings(vocabulary: Vocabulary, tokens: Int[np.ndarray, " positions"]) -> list[str]:
-        return [vocabulary.pieces.get(int(token), "").replace("Ġ", "").replace("▁", "") for token in tokens]
+        return without_marks([vocabulary.pieces.get(int(token), "") for token in tokens])
 
     def links(row: int) -> Pairs:
         ours, theirs = student.train[row].inputs, teacher.train[row].inputs
@@ -74,72 +74,6 @@ def warped(objective: Objective, texts: Sequence[str], student: Cut, teacher: Cu
         return warped_links(partner, ours, theirs, student_of_teacher)
 
     return links
-
-
-def warp(teacher: Sequence[str], student: Sequence[str]) -> list[list[int]]:
-    """For each student token the teacher tokens it is matched with, ascending; it has at least one.
-
-    This is MinED's dynamic time warping with edit distance as the cost. The teacher's tokens are rows and the student's
-    are columns. A path runs from the first cell to the last and moves down, right or both at once; it costs the sum of
-    the edit distances of its cells. Of all cheapest paths, the one is taken that FuseLLM and DSKD find going back from
-    the last cell: to the cheapest cell before it, of equals the diagonal one first, then the one above.
-
-    Args:
-        teacher: the teacher's tokens, without the marks that begin a word.
-        student: the student's, likewise.
-
-    Raises:
-        TrainingError: one of them is empty, so that nothing can be matched.
-    """
-    for role, tokens in (("teacher", teacher), ("student", student)):
-        if not len(tokens):
-            remedy = "Leave out examples without a response."
-            raise TrainingError(Problem(f"tokens of the {role}", "at least one", "none", remedy))
-    costs = _path_costs(teacher, student)
-    matched: list[list[int]] = [[] for _ in student]
-    row, column = len(teacher) - 1, len(student) - 1
-    while row or column:
-        matched[column].append(row)
-        if not row or not column:  # along the border there is one way to go
-            row, column = max(row - 1, 0), max(column - 1, 0)
-            continue
-        diagonal, up, left = costs[row - 1][column - 1], costs[row - 1][column], costs[row][column - 1]
-        cheapest = min(diagonal, up, left)
-        if diagonal == cheapest:
-            row, column = row - 1, column - 1
-        elif up == cheapest:
-            row -= 1
-        else:
-            column -= 1
-    matched[0].append(0)
-    return [rows[::-1] for rows in matched]
-
-
-def one_to_one(teacher: Sequence[str], student: Sequence[str]) -> Int[np.ndarray, " student"]:
-    """For each student token the teacher token it is matched with, or -1 where it is matched with several.
-
-    One teacher token can still be matched with several student tokens.
-
-    Raises:
-        TrainingError: one of them is empty.
-    """
-    return np.array([rows[0] if len(rows) == 1 else -1 for rows in warp(teacher, student)], dtype=np.int64)
-
-
-def _path_costs(teacher: Sequence[str], student: Sequence[str]) -> list[list[int]]:
-    """What the cheapest path to each cell costs."""
-    distances = cdist(teacher, student, scorer=Levenshtein.distance, dtype=np.int32).astype(np.int64)
-    sums = distances.cumsum(axis=1)
-    costs = np.empty_like(sums)
-    costs[0] = sums[0]
-    for row in range(1, len(costs)):
-        # A path enters a row at some column, from above, and goes right from there: the sums of the row turn the
-        # cheapest entry up to each column into a running minimum.
-        above = costs[row - 1].copy()
-        np.minimum(above[1:], costs[row - 1, :-1], out=above[1:])
-        before = sums[row] - distances[row]
-        costs[row] = np.minimum.accumulate(above - before) + sums[row]
-    return costs.tolist()
 
 
 class Response(NamedTuple):
@@ -173,9 +107,8 @@ def exact_links(student: Response, teacher: Response) -> Bool[np.ndarray, "stude
     Bytes are compared, so that ``Ã©`` and ``é``, one text in two alphabets, do not upset what follows.
     """
     same = np.zeros((len(student.text.tokens), len(teacher.text.tokens)), dtype=bool)
-    for chunk in shared_chunks(student.text, teacher.text):
-        if len(chunk.student) == len(chunk.teacher) == 1:
-            same[chunk.student.start, chunk.teacher.start] = True
+    for link in exact_byte_links(student.text, teacher.text):
+        same[link] = True
     return _place(same, student, teacher, "target")
 
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probe.errors import TrainingError
-from probe.training.criteria.links import one_to_one, warp
+from probe.aligners.time_warping import one_to_one, warp
+from probe.errors import TokenError
 
 TOKENS = st.lists(st.text("abé", max_size=3), min_size=1, max_size=6)
 
@@ -94,7 +94,7 @@ def test_along_a_border_there_is_one_way():
 
 
 def test_empty_sequences_are_refused():
-    with pytest.raises(TrainingError, match="tokens of the teacher: expected at least one"):
+    with pytest.raises(TokenError, match="tokens of the teacher: expected at least one"):
         warp([], ["a"])
-    with pytest.raises(TrainingError, match="tokens of the student: expected at least one"):
+    with pytest.raises(TokenError, match="tokens of the student: expected at least one"):
         one_to_one(["a"], [])
