@@ -1,8 +1,8 @@
 """Dynamic time warping of token strings with edit distance as the cost: MinED, as in FuseLLM and DSKD.
 
 The tools are FuseLLM (fanqiwan/FuseAI, 7d9a307) and DSKD (songmzhang/DSKD, 077337a, criterion `min_edit_dis_kld`). They
-warp the *input* tokens of a response; `warped_pairs` warps the tokens of a text. The tools then keep student tokens with
-one partner, and of those only the ones that a map between the vocabularies agrees with
+warp the *input* tokens of a response; `warped_pairs` warps the tokens of a text. The tools then keep student tokens
+with one partner, and of those only the ones that a map between the vocabularies agrees with
 (`probe.training.criteria.links.warped_links`). `warped_pairs` is the whole path.
 """
 

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probe.aligners.time_warping import one_to_one, warp
+from probe.aligners.time_warping import one_to_one, warp, warped_pairs
 from probe.errors import TokenError
+from probe.tokens import TokenizedText
 
 TOKENS = st.lists(st.text("abé", max_size=3), min_size=1, max_size=6)
 
@@ -98,3 +99,10 @@ def test_empty_sequences_are_refused():
         warp([], ["a"])
     with pytest.raises(TokenError, match="tokens of the student: expected at least one"):
         one_to_one(["a"], [])
+
+
+def test_links_of_a_text_are_the_path_without_the_marks_of_spaces():
+    student = TokenizedText.from_pieces("the alignment is", ["the", "Ġalign", "ment", "Ġis"])
+    teacher = TokenizedText.from_pieces("the alignment is", ["▁the", "▁alignment", "▁i", "s"])
+    # `ment` is four edits from `i` and five from `alignment`, though it is a part of the latter.
+    assert warped_pairs(student, teacher) == {(0, 0), (1, 1), (2, 2), (3, 3)}
