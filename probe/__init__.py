@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from probe.alignment.align import align
     from probe.alignment.fitting import fitting_rows
     from probe.alignment.linking import link
+    from probe.alignment.ranking import rank_aligners
     from probe.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
     from probe.checkpoints.loading import load
     from probe.checkpoints.opened import OpenCheckpoint
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from probe.models.embeddings import EmbeddingTable, open_table
     from probe.plots.heatmaps.heatmap import Look, heatmap, save_heatmap
     from probe.plots.saving import save_figure
+    from probe.report.aligner_report import AlignerReport
     from probe.report.document import load_report, load_reports, save_report
     from probe.report.report import ProbeReport
     from probe.tokens import TokenizedText
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "AlignerReport": "report.aligner_report",
     "ArgumentError": "errors",
     "AttentionMap": "maps",
     "Checkpoint": "checkpoints.checkpoint",
@@ -76,6 +79,7 @@ _HOMES = {
     "paper_figure": "figures.every",
     "plot": "figures.plot",
     "pretrain": "training.pretrain",
+    "rank_aligners": "alignment.ranking",
     "read_pairs": "gold.pairs",
     "save_checkpoint": "checkpoints.checkpoint",
     "save_figure": "plots.saving",
@@ -87,6 +91,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "AlignerReport",
     "ArgumentError",
     "AttentionMap",
     "Checkpoint",
@@ -117,6 +122,7 @@ __all__ = [
     "paper_figure",
     "plot",
     "pretrain",
+    "rank_aligners",
     "read_pairs",
     "save_checkpoint",
     "save_figure",

@@ -5,6 +5,7 @@ import sys
 COMMANDS = {
     "probe-align": "score an attention on annotated token pairs: does it align?",
     "probe-heatmap": "draw the attention of one sentence",
+    "probe-aligners": "rank the ways in which tools align tokens: which one to use?",
     "probe-pairs": "check, draft, convert, count and compare gold files",
     "probe-keyquery": "measure how much queries differ from keys",
     "probe-figures": "draw the figures of a paper from saved reports",

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from jaxtyping import Bool, Float
 
+from probe.aligners.grid import SETTINGS, cell_scores, path_posterior
+
 Weights = Float[np.ndarray, "*maps student_targets teacher_targets"]
 Links = Bool[np.ndarray, "*maps student teacher"] | Float[np.ndarray, "*maps student teacher"]
 """True where a pair is linked; or, where equal solutions differ, the share of them that links it."""
@@ -88,6 +90,13 @@ def _share_of_matchings(steps: Float[np.ndarray, "student teacher"]) -> Float[np
     return share
 
 
+def path(a: Weights, b: Weights) -> Links:
+    """The largest cells of each row and of each column after decoding by order (`probe.aligners.grid`)."""
+    scores = cell_scores(a[..., :-1, :-1], b[..., :-1, :-1], SETTINGS["cma"])
+    posterior = path_posterior(scores.reshape(-1, *scores.shape[-2:])).reshape(scores.shape)
+    return _maxima(posterior, -1) | _maxima(posterior, -2)
+
+
 def above(threshold: float) -> Aligner:
     """All pairs with at least so much weight in ``a``."""
     return lambda a, b: a[..., :-1, :-1] >= threshold
@@ -99,9 +108,10 @@ ALIGNERS: Mapping[str, Aligner] = {
     "intersection": intersection,
     "itermax": itermax,
     "matching": matching,
+    "grid": path,
     **{f"weight ≥ {threshold:g}": above(threshold) for threshold in THRESHOLDS},
 }
-NEED_BOTH = ("backward argmax", "intersection", "itermax", "matching")
+NEED_BOTH = ("backward argmax", "intersection", "itermax", "matching", "grid")
 """Aligners that use the backward attention."""
 
 

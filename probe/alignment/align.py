@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from probe.aligners.grid import grid
 from probe.alignment.fitting import Scorable, scorable
 from probe.alignment.methods import (
+    CMA_GRID,
     RANDOM_SEEDS,
     SAMPLE_CELLS,
     MapsOf,
@@ -132,6 +134,15 @@ def align_maps(
     """Score maps or links that somebody else made on the rows that they are of; see `align`."""
     others = chosen_references(methods)
     rows = [row for row in gold.rows if row.id in given.maps]
+    both = all(given.maps[row.id].over_student is not None for row in rows)
+    decoded = both and (methods is None or CMA_GRID in methods)
+
+    def own(row: GoldRow) -> Iterator[tuple[str, AttentionMap]]:
+        map_ = given.maps[row.id]
+        yield given.name, map_
+        if decoded:
+            yield f"{given.name}-grid", grid(map_)
+
     origin = Origin(
         checkpoint=given.name,
         method="maps",
@@ -151,7 +162,7 @@ def align_maps(
         origin,
         rows,
         len(gold.rows) - len(rows),
-        lambda row: chain([(given.name, given.maps[row.id])], others(row)),
+        lambda row: chain(own(row), others(row)),
     )
 
 

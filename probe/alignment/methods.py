@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
+from probe.aligners.grid import grid
 from probe.attention import CrossModelAttention, Logits, cross_model_attention, softmax
 from probe.checkpoints.opened import OpenCheckpoint
 from probe.chunks import chunk_mask
@@ -17,7 +18,7 @@ from probe.scoring import references
 from probe.scoring.sharpness import entropy, sharpening_factor
 from probe.stats import SEED
 
-CMA, CLA_MASK, RANDOM = "cma", "cla mask", "random"
+CMA, CLA_MASK, CMA_GRID, RANDOM = "cma", "cla mask", "cma-grid", "random"
 HALVES = ("input half", "target half")
 """The query with its other half replaced by the mean: what attention can do with x_i alone, and with x_{i+1} alone."""
 
@@ -32,6 +33,8 @@ REFERENCES: Mapping[str, Callable[[GoldRow], AttentionMap]] = {
     "uniform": references.uniform,
     "diagonal": references.diagonal,
     "lexical": references.lexical,
+    "position-grid": references.position_grid,
+    "lexical-grid": references.lexical_grid,
     "overlap": references.overlap,
     "chunk": references.chunk,
     "gold": references.gold,
@@ -56,8 +59,8 @@ def chosen_references(methods: Sequence[str] | None) -> MapsOf:
     Raises:
         MapError: a name is none of them.
     """
-    if unknown := [name for name in methods or () if name not in (*REFERENCES, RANDOM, *HALVES)]:
-        known = ", ".join((*HALVES, RANDOM, *REFERENCES))
+    if unknown := [name for name in methods or () if name not in (*REFERENCES, CMA_GRID, RANDOM, *HALVES)]:
+        known = ", ".join((CMA_GRID, *HALVES, RANDOM, *REFERENCES))
         raise MapError(Problem("methods", f"some of {known}", ", ".join(unknown), "The probed map is always there."))
     names = [name for name in REFERENCES if methods is None or name in methods or name == UNIFORM]
     return lambda row: ((name, references.two_way(REFERENCES[name], row)) for name in names)
@@ -73,10 +76,16 @@ class CheckpointMaps:
     untrained: tuple[Projector, ...]
     factors: tuple[float, ...]
     """What makes the logits of each of them as sharp as the trained ones."""
+    decoded: bool
+    """Whether what is probed is decoded by order as well."""
 
     def __call__(self, row: GoldRow) -> Iterator[tuple[str, AttentionMap]]:
         """All maps of a sentence; the first is what is probed."""
-        return ((name, attention_map(name, row, attention)) for name, attention in self.attentions(row))
+        for name, attention in self.attentions(row):
+            map_ = attention_map(name, row, attention)
+            yield name, map_
+            if name == CMA and self.decoded:
+                yield CMA_GRID, grid(map_)
 
     def attentions(self, row: GoldRow) -> Iterator[tuple[str, CrossModelAttention]]:
         """What the maps are made of, with the logits that a temperature divides."""
@@ -121,10 +130,11 @@ def checkpoint_maps(open_: OpenCheckpoint, rows: Sequence[GoldRow], methods: Seq
     drawn = sorted((row for row in rows if row.id in sample), key=lambda row: row.id)
     wants_halves = methods is None or any(name in methods for name in HALVES)
     mean = open_.mean_state([row.student for row in drawn]) if wants_halves else None
+    decoded = methods is None or CMA_GRID in methods
     if methods is not None and RANDOM not in methods:
-        return CheckpointMaps(open_, mean, (), ())
+        return CheckpointMaps(open_, mean, (), (), decoded)
     untrained = tuple(open_.untrained_query(seed) for seed in RANDOM_SEEDS)
-    return CheckpointMaps(open_, mean, untrained, _factors(open_, untrained, drawn, sample))
+    return CheckpointMaps(open_, mean, untrained, _factors(open_, untrained, drawn, sample), decoded)
 
 
 def _factors(

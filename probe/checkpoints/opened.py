@@ -12,7 +12,7 @@ from probe.checkpoints.open_model import OpenModel, open_model
 from probe.errors import ArgumentError, CheckpointError, Problem
 from probe.gold.rows import GoldRow
 from probe.maps import AttentionMap
-from probe.projectors import Projector, initial_tensors
+from probe.projectors import Projector, initial_tensors, project
 from probe.tokens import TokenizedText
 
 Sides = tuple[TokenizedText, TokenizedText]
@@ -66,6 +66,13 @@ class OpenCheckpoint:
         rows, states = self.student.bigrams(student)
         columns, keys = self.teacher.bigrams(teacher)
         return self._logits(query, states, keys)[rows][:, columns]
+
+    def vectors(
+        self, student: TokenizedText, teacher: TokenizedText
+    ) -> tuple[Float[np.ndarray, "student_targets width"], Float[np.ndarray, "teacher_targets width"]]:
+        """The query of each student target and the key of each teacher target, with the end of sequence."""
+        (rows, states), (columns, keys) = self.student.bigrams(student), self.teacher.bigrams(teacher)
+        return project(self.checkpoint.query, states)[rows], (keys / self.checkpoint.scales.key)[columns]
 
     def attend_by_half(
         self, student: TokenizedText, teacher: TokenizedText, mean: Float[np.ndarray, " two_widths"]

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -165,10 +165,13 @@ def _one(document: Mapping[str, Any], where: str) -> ProbeReport:
 def _report(document: Mapping[str, Any]) -> ProbeReport:
     lines = document["by_sentence"]
     methods = tuple(document["methods"])
-    if document["columns"] != {name: [list(axis) for axis in axes] for name, axes in LAYOUT.items()}:
-        raise ValueError("columns of another version")
+    columns = document["columns"]
     arrays = {
-        name: np.stack([_array(line[name], (len(methods), *map(len, axes))) for line in lines])
+        name: _by_name(
+            np.stack([_array(line[name], (len(methods), *map(len, columns[name]))) for line in lines]),
+            columns[name],
+            axes,
+        )
         for name, axes in LAYOUT.items()
     }
     origin = document["origin"]
@@ -223,6 +226,16 @@ def _array(compact: Mapping[str, Any], shape: tuple[int, ...]) -> Float[np.ndarr
         raise ValueError(f"counts {values!r:.60}")
     flat[np.array(places, dtype=np.int64)] = values
     return flat.reshape(shape)
+
+
+def _by_name(
+    values: Float[np.ndarray, "..."], stored: Sequence[Sequence[str]], axes: Sequence[Sequence[str]]
+) -> Float[np.ndarray, "..."]:
+    """Values under today's names. NaN where a report of before has none: an aligner that came later, for instance."""
+    places = [[names.index(name) for name in was] for was, names in zip(stored, axes, strict=True)]
+    found = np.full((*values.shape[:2], *map(len, axes)), np.nan)
+    found[np.ix_(*map(range, values.shape[:2]), *places)] = values
+    return found
 
 
 def _figures(report: Findings, found: Estimates, differences: Estimates) -> dict[str, Any]:

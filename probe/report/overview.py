@@ -8,7 +8,7 @@ import numpy as np
 
 from probe.output.tables import new_table, number, percent, points, with_interval
 from probe.report.values import Findings
-from probe.report.verdict import BASELINES, CEILINGS, FLOORS, NAMES
+from probe.report.verdict import BASELINES, CEILINGS, FLOORS, NAMES, ORDERED, decoded
 from probe.scoring.scores import METRICS
 from probe.stats import Estimate
 
@@ -19,7 +19,13 @@ COLUMNS = {"MRR": "MRR\n0–1", "F1": "F1\n%"}
 """Beside top-1, where the terminal has room."""
 TOP_1 = METRICS.index("top-1")
 ATTENTION = "attention"
-REFERENCES = {"floors": FLOORS, "baselines": BASELINES, ATTENTION: (), "ceilings": CEILINGS}
+REFERENCES = {
+    "floors": FLOORS,
+    "baselines": BASELINES,
+    ATTENTION: (),
+    "with order": ORDERED,
+    "ceilings": CEILINGS,
+}
 """The methods of each group, in the order of the table; the attention is that of the checkpoints."""
 
 
@@ -48,7 +54,7 @@ def grouped(reports: Mapping[str, Findings]) -> dict[str, list[Line]]:
     own = [Line(name if several else report.methods[0], report, 0) for name, report in reports.items()]
     found = {
         group: own if group == ATTENTION else [line for name in names for line in _references(name, reports)]
-        for group, names in REFERENCES.items()
+        for group, names in (REFERENCES | {"with order": (*ORDERED, decoded(next(iter(reports.values()))))}).items()
     }
     return {group: lines for group, lines in found.items() if lines}
 
@@ -58,14 +64,15 @@ def _references(method: str, reports: Mapping[str, Findings]) -> Iterator[Line]:
     first = next(iter(reports.values()))
     if method not in first.methods[1:]:
         return
+    told = NAMES.get(method, NAMES["cma-grid"])
     lines = [
-        Line(f"{NAMES[method]}, {name}", report, report.methods.index(method))
+        Line(f"{told}, {name}", report, report.methods.index(method))
         for name, report in reports.items()
         if method in report.methods[1:]
     ]
     values = [line.report.intervals.value[line.method, TOP_1] for line in lines]
     if np.allclose(values, values[0], equal_nan=True):
-        yield Line(NAMES[method], first, lines[0].method)
+        yield Line(told, first, lines[0].method)
     else:
         yield from lines
 

@@ -6,21 +6,29 @@ Two figures are called different only where the 95 % CI of their paired differen
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from probe.output.tables import interval, percent, with_interval
+import numpy as np
+from jaxtyping import Float
+
+from probe.output.tables import interval, percent, points, with_interval
 from probe.report.comparison import Comparison, highest, together
 from probe.report.method_comparison import MethodComparison
 from probe.report.steps import Step
 from probe.report.values import Findings
-from probe.scoring.scores import METRICS, SLICE_METRICS
+from probe.scoring.scores import METRICS, SLICE_METRICS, metrics
 from probe.scoring.truth import KINDS
-from probe.stats import ENOUGH_SEEDS, FEW, Estimate
+from probe.stats import ENOUGH_SEEDS, FEW, Estimate, paired_difference
 
 FLOORS, BASELINES, CEILINGS = ("random", "uniform"), ("diagonal", "lexical"), ("target-only", "bigram")
+ORDERED = ("position-grid", "lexical-grid")
+"""Baselines of the attention that is decoded by order, which is called as its method with -grid behind."""
 NAMES = {
     "random": "an untrained query",
     "uniform": "equal weights",
     "diagonal": "position alone",
     "lexical": "equal spelling",
+    "position-grid": "position, with order",
+    "lexical-grid": "equal spelling, with order",
+    "cma-grid": "the attention, with order",
     "target-only": "the best of target tokens",
     "bigram": "the best a query can reach",
 }
@@ -54,6 +62,7 @@ def verdict(report: Findings) -> list[str]:
     return [
         f"{name} {_lead(sides)}",
         _against(report, own, sides),
+        *_with_order(report),
         *_ceiling(report),
         *_weakest(report),
     ]
@@ -84,6 +93,30 @@ def _against(report: Findings, own: Estimate, sides: Mapping[str, Side]) -> str:
             named = [f"{NAMES[name]} ({value})" for name, value in zip(names, values, strict=True)]
             parts.append(f"{where} {' and '.join(part for part in (', '.join(named[:-1]), named[-1]) if part)}")
     return f"Top-1 is {in_percent(own)}" + (f": {'; '.join(parts)}." if parts else ".")
+
+
+def decoded(report: Findings) -> str:
+    """The name of the probed attention under the decoder ``grid``."""
+    return f"{report.methods[0]}-grid"
+
+
+def _with_order(report: Findings) -> list[str]:
+    """What the attention knows beyond order and spelling: its decoded self against the decoded baselines."""
+    if any(name not in report.methods for name in (decoded(report), *ORDERED)):
+        return []
+    own = report.methods.index(decoded(report))
+    parts: list[str] = []
+    for name in ORDERED[::-1]:
+        m = report.methods.index(name)
+        more = paired_difference(report.counts[:, m], report.counts[:, own], _top_1).at()
+        value = percent(report.intervals.value[m, TOP_1])
+        parts.append(f"{side(more)} {NAMES[name].partition(',')[0]} ({value}; {with_interval(more, points)})")
+    reached = percent(report.intervals.value[own, TOP_1])
+    return [f"With the order of both texts (grid) it reaches {reached} %: {', '.join(parts)}."]
+
+
+def _top_1(summed: Float[np.ndarray, "*batch counts"]) -> Float[np.ndarray, "*batch"]:
+    return metrics(summed)[..., TOP_1]
 
 
 def in_percent(estimate: Estimate) -> str:

@@ -1,8 +1,8 @@
 """Methods that need no checkpoint, each as an attention map: references, baselines, floors and ceilings.
 
-`overlap` and `chunk` are automatic references; `lexical` and `diagonal` are baselines to beat; `uniform` is a floor;
-`gold`, `bigram` and `target_only` are ceilings. Where a method finds no partner for a token, all weight of its row is
-on end of sequence, which is never linked.
+`overlap` and `chunk` are automatic references; `lexical` and `diagonal` are baselines to beat, and under the decoder
+`grid` those of a decoded attention; `uniform` is a floor; `gold`, `bigram` and `target_only` are ceilings. Where a
+method finds no partner for a token, all weight of its row is on end of sequence, which is never linked.
 """
 
 from collections.abc import Callable, Hashable, Sequence
@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from probe.aligners.grid import grid
 from probe.chunks import chunk_mask, equal_mask, numbered, overlap_mask, surfaces
 from probe.gold.rows import GoldRow, gold_mask
 from probe.maps import AttentionMap, with_eos
@@ -30,6 +31,9 @@ NOTES = {
     "uniform": "equal weight on all teacher tokens",
     "diagonal": "position alone",
     "lexical": "spelling alone: equal weight on all teacher tokens that are spelled alike",
+    "cma-grid": "cma decoded by order: the share of monotone paths through each pair of tokens",
+    "lexical-grid": "lexical decoded by order; what cma-grid must beat",
+    "position-grid": "diagonal decoded by order",
     "overlap": "equal weight on the teacher tokens that share a byte; gold was proposed from it",
     "chunk": "equal weight on the teacher tokens of the same chunk",
     "gold": "equal weight on the sure links",
@@ -40,8 +44,9 @@ NOTES = {
 
 
 def two_way(method: Callable[[GoldRow], AttentionMap], row: GoldRow) -> AttentionMap:
-    """The map of a method and its backward attention: the same method with student and teacher exchanged."""
-    return replace(method(row), over_student=method(row.reversed).weights.T)
+    """The map of a method and its backward attention: its own, or the same method on the reversed row."""
+    found = method(row)
+    return found if found.over_student is not None else replace(found, over_student=method(row.reversed).weights.T)
 
 
 def uniform(row: GoldRow) -> AttentionMap:
@@ -89,6 +94,16 @@ def bigram(row: GoldRow) -> AttentionMap:
 def target_only(row: GoldRow) -> AttentionMap:
     """The same ceiling for a function that sees the target half of query and key alone."""
     return _ceiling("target-only", row, row.student.pieces, row.teacher.pieces)
+
+
+def lexical_grid(row: GoldRow) -> AttentionMap:
+    """Spelling and order: `lexical` under the decoder `grid`."""
+    return grid(two_way(lexical, row))
+
+
+def position_grid(row: GoldRow) -> AttentionMap:
+    """Position and order: `diagonal` under the decoder `grid`."""
+    return replace(grid(two_way(diagonal, row)), method="position-grid")
 
 
 def _ceiling(method: str, row: GoldRow, queries: Sequence[Hashable], keys: Sequence[Hashable]) -> AttentionMap:

@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from probe.aligners.grid import grid
 from probe.alignment.methods import (
     CLA_MASK,
     CMA,
+    CMA_GRID,
     HALVES,
     RANDOM,
     REFERENCES,
@@ -25,7 +27,7 @@ from probe.scoring.scores import top_1, worst_first
 from probe.scoring.truth import Truth
 from probe.widgets.exploration import Choice, Found, Method, Ranked
 
-SOFTMAX = (CMA, CLA_MASK, *HALVES, RANDOM)
+SOFTMAX = (CMA, CMA_GRID, CLA_MASK, *HALVES, RANDOM)
 """Methods with logits, which can have a temperature; of the untrained query matrices, the first seed is shown."""
 
 NEED_GOLD = ("gold", "bigram", "target-only")
@@ -51,7 +53,9 @@ class Desk:
         return {(row.student, row.teacher): row for row in reversed(self.rows)}
 
     def attend(self, method: str, row: GoldRow, temperature: float) -> AttentionMap:
-        """The map of a method that is a softmax."""
+        """The map of a method that is a softmax, or a decoded one."""
+        if method == CMA_GRID:
+            return grid(self.attend(CMA, row, temperature))
         if method not in self._ready:
             self._ready[method] = checkpoint_maps(self.open_, self.rows, (method,))
         attention = next(one for name, one in self._ready[method].attentions(row) if name == method)

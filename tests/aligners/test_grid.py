@@ -8,7 +8,7 @@ import pytest
 import torch
 from planted import demo_gold, map_of, row_of
 
-from probe.aligners.grid import FLOOR, SCALE, grid, path_posterior
+from probe.aligners.grid import SETTINGS, grid, path_posterior
 from probe.checkpoints.loading import load
 from probe.cli.heatmap import main as heatmap_main
 from probe.errors import MapError
@@ -80,7 +80,7 @@ def test_a_path_visits_every_row_and_column():
 
 
 def test_long_texts_stay_finite():
-    scores = np.full((1, 300, 280), SCALE * np.log(FLOOR))
+    scores = np.full((1, 300, 280), SETTINGS["cma"].scale * np.log(1e-30))
     posterior = path_posterior(scores)[0]
     assert np.isfinite(posterior).all()
     assert posterior[0, 0] == pytest.approx(1)

@@ -9,7 +9,7 @@ import pytest
 from places import GOLD
 
 import probe
-from probe.alignment.methods import HALVES, RANDOM, REFERENCES, checkpoint_maps
+from probe.alignment.methods import CMA_GRID, HALVES, RANDOM, REFERENCES, checkpoint_maps
 from probe.attention import softmax
 from probe.errors import CheckpointError, MissingExtraError, OutputError, PairsError
 from probe.scoring.scores import METRICS, metrics, worst_first
@@ -48,7 +48,7 @@ def test_temperature_divides_the_logits_of_a_softmax_and_leaves_the_others(tempe
     np.testing.assert_array_equal(weights(method="diagonal", temperature=temperature), weights(method="diagonal"))
 
 
-@pytest.mark.parametrize("method", [*HALVES, RANDOM, *REFERENCES])
+@pytest.mark.parametrize("method", [CMA_GRID, *HALVES, RANDOM, *REFERENCES])
 def test_every_method_draws_the_map_that_is_scored(method: str):
     own = checkpoint_maps(DEMO, ROWS[:12], None)(ROW)
     scored = REFERENCES[method](ROW) if method in REFERENCES else next(map_ for name, map_ in own if name == method)
