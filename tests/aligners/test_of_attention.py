@@ -42,6 +42,12 @@ def test_itermax_looks_once_where_a_side_has_no_token_left_or_only_two():
     assert simalign_links(full, "simalign itermax") == {(0, 0), (1, 1), (2, 2)}
 
 
+def test_itermax_links_no_two_tokens_that_are_linked_already():
+    swapped = np.full((3, 3), -1.0)
+    swapped[0, 1] = swapped[1, 0] = 1
+    assert simalign_links(swapped, "simalign itermax") == {(0, 1), (1, 0)}
+
+
 def test_of_equal_cosines_the_first_counts():
     assert simalign_links(np.zeros((2, 2)), "simalign inter") == {(0, 0)}
 

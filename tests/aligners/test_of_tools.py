@@ -110,7 +110,9 @@ def test_one_accent_upsets_all_strings_after_it_but_no_bytes():
     ],
 )
 def test_a_dummy_space_without_bytes(name: str, first: set[tuple[int, int]]):
-    assert BY_NAME[name](*sides("one two", "one Ġtwo", "▁ one ▁two")) == first | {(1, 2)}
+    student, teacher = sides("one two", "one Ġtwo", "▁ one ▁two")
+    assert BY_NAME[name](student, teacher) == first | {(1, 2)}
+    assert BY_NAME[name](teacher, student) == {(j, i) for i, j in first | {(1, 2)}}
 
 
 def test_spaces_of_the_text_are_not_taken_for_the_dummy():
@@ -126,6 +128,11 @@ def test_a_normalised_letter_is_decoded_as_it_was_written():
     assert increments(teacher) == ["café", " noir"]
     assert gold_string_links(student, teacher) == block((0, 1), (0, 1))  # the strings never meet again
     assert byte_chunk_links(student, teacher) == diagonal(2)
+
+
+def test_sentencepiece_may_normalise_as_well():
+    side = TokenizedText.from_pieces("ﬁne ﬁle", ["▁fine", "▁fi", "le"])
+    assert increments(side) == ["fine", " fi", "le"]
 
 
 def test_a_text_with_an_added_token_is_still_byte_level():
