@@ -39,11 +39,13 @@ class TokenAlignment:
 
     Example:
         >>> import probe
-        >>> found = probe.align_tokens("unable", "bundled:demo/student", "bundled:demo/teacher")
-        >>> found.student
-        <TokenSpans 3 tokens: 'unable'>
-        >>> found.student.byte_spans.tolist(), found.student.char_spans.tolist()
-        ([[0, 1], [1, 2], [2, 6]], [[0, 1], [1, 2], [2, 6]])
+        >>> found = probe.align_tokens("naïve", "bundled:demo/student", "bundled:demo/teacher")
+        >>> found.teacher.pieces  # this tokenizer puts <s> in front
+        ('<s>', '▁n', 'a', '<0xC3>', '<0xAF>', 've')
+        >>> found.teacher.byte_spans.tolist()
+        [[0, 0], [0, 1], [1, 2], [2, 3], [3, 4], [4, 6]]
+        >>> found.teacher.char_spans.tolist()
+        [[0, 0], [0, 1], [1, 2], [2, 3], [2, 3], [3, 5]]
     """
 
     links: tuple[Link, ...]
@@ -71,7 +73,7 @@ def align_tokens(
 
 @overload
 def align_tokens(
-    text: Sequence[str],
+    text: list[str] | tuple[str, ...],
     student_tokenizer: object,
     teacher_tokenizer: object,
     method: Method = "bytes",
@@ -117,11 +119,11 @@ def align_tokens(
         >>> import probe
         >>> found = probe.align_tokens("Return the maximum.", "bundled:demo/student", "bundled:demo/teacher")
         >>> found
-        <TokenAlignment 7 student × 4 teacher tokens, 7 links, 4 groups: 'Return the maximum.'>
+        <TokenAlignment 7 student × 5 teacher tokens, 7 links, 4 groups: 'Return the maximum.'>
         >>> found.links
-        ((0, 0), (1, 1), (2, 2), (3, 2), (4, 2), (5, 2), (6, 3))
+        ((0, 1), (1, 2), (2, 3), (3, 3), (4, 3), (5, 3), (6, 4))
         >>> found.groups[2]
-        (range(2, 6), range(2, 3))
+        (range(2, 6), range(3, 4))
     """
     texts = [text] if isinstance(text, str) else text
     if not isinstance(texts, Sequence):
@@ -141,7 +143,7 @@ def _reader(tokenizer: object, where: str) -> TokenReader:
     if not isinstance(tokenizer, str | Path):
         return reader_of(tokenizer, where)
     found = resolve(str(tokenizer), Path.cwd())
-    if isinstance(found, str) and (not found or any(char.isspace() for char in found)):
+    if tokenizer == "" or (isinstance(found, str) and any(char.isspace() for char in found)):
         raise ArgumentError.of(where, FORMS, tokenizer, CALL)
     if isinstance(found, Path) and found.suffix == ".json" and found.is_file():
         file = found

@@ -4,7 +4,7 @@ Most texts are spelled by their tokens byte for byte. There the ends of the toke
 texts go through `TokenizedText.from_pieces`, one after the other.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -80,7 +80,7 @@ def _single_bytes(piece: str) -> bytes:
 
 
 class _Remembered(dict[str, bytes]):
-    """The bytes of each piece, found once a call: no later change of the tokenizer can make them wrong."""
+    """The bytes of each piece that was seen. They follow from the piece alone, whatever becomes of its tokenizer."""
 
     def __init__(self, decode: Callable[[str], bytes]) -> None:
         super().__init__()
@@ -91,6 +91,9 @@ class _Remembered(dict[str, bytes]):
         return self[piece]
 
 
+ALPHABETS = tuple(_Remembered(decode) for decode in (byte_level_bytes, sentencepiece_bytes, _single_bytes))
+
+
 def token_spans(texts: Sequence[str], reader: TokenReader, where: str, add_special_tokens: bool) -> list[TokenSpans]:
     """The tokens of several texts and where they lie.
 
@@ -99,40 +102,40 @@ def token_spans(texts: Sequence[str], reader: TokenReader, where: str, add_speci
     """
     for text in texts:
         check_characters(text)
-    alphabets = [_Remembered(decode) for decode in (byte_level_bytes, sentencepiece_bytes, _single_bytes)]
     found: list[TokenSpans] = []
     for text, cut in zip(texts, reader.cut(texts, add_special_tokens), strict=True):
         content = range(cut.front, len(cut.ids) - cut.behind)
         pieces = cut.pieces[content.start : content.stop]
         size = len(text.encode())
-        spans = _exact(text.encode(), pieces, alphabets)
+        spans = _exact(text.encode(), pieces)
         if spans is None:
-            spans = _careful(text, pieces, cut, reader, where)
+            spans = _careful(text, cut, reader, where)
         if cut.front or cut.behind:
             spans = np.concatenate([np.zeros((cut.front, 2), int), spans, np.full((cut.behind, 2), size)])
         found.append(TokenSpans(text, cut.ids, cut.pieces, frozen(spans), cut.begin, cut.end, content))
     return found
 
 
-def _exact(raw: bytes, pieces: Sequence[str], alphabets: Sequence[Mapping[str, bytes]]) -> Spans | None:
+def _exact(raw: bytes, pieces: Sequence[str]) -> Spans | None:
     """Spans if the pieces spell the text, perhaps after the dummy space of SentencePiece; else None."""
-    for alphabet in alphabets:
+    for alphabet in ALPHABETS:
         chunks = [alphabet[piece] for piece in pieces]
         spelled = b"".join(chunks)
         if spelled == raw or spelled == b" " + raw:
             bounds = np.zeros(len(chunks) + 1, dtype=np.int64)
             np.cumsum(np.fromiter(map(len, chunks), np.int64, len(chunks)), out=bounds[1:])
             bounds = np.maximum(bounds - (len(spelled) - len(raw)), 0)
-            return np.stack([bounds[:-1], bounds[1:]], axis=1)
+            return np.array([bounds[:-1], bounds[1:]]).T
     return None
 
 
-def _careful(text: str, pieces: Sequence[str], cut: Cut, reader: TokenReader, where: str) -> Spans:
+def _careful(text: str, cut: Cut, reader: TokenReader, where: str) -> Spans:
     """Spans of a text that its tokens do not spell as it stands.
 
     Around an added token, such as ``<|im_end|>``, SentencePiece begins a text anew, with another dummy space. So if
     the whole text cannot be read, each part between added tokens is.
     """
+    pieces = cut.pieces[cut.front : len(cut.pieces) - cut.behind]
     try:
         return _normalised(text, pieces)
     except TokenError:
@@ -143,7 +146,8 @@ def _careful(text: str, pieces: Sequence[str], cut: Cut, reader: TokenReader, wh
         here = place - cut.front
         part, offset = text[reached:start], len(text[:reached].encode())
         try:
-            spans.append(_normalised(part, pieces[begin:here]) + offset)
+            exact = _exact(part.encode(), pieces[begin:here])
+            spans.append((_normalised(part, pieces[begin:here]) if exact is None else exact) + offset)
         except TokenError:
             raise TokenError(_difference(text, reached, part, pieces[begin:here], where)) from None
         if here < len(pieces):

@@ -4,7 +4,7 @@ Known are `tokenizers.Tokenizer` and what wraps one (transformers), encodings in
 transformers that are written in Python. Objects are known by what they have, so no library is imported for them.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -119,7 +119,7 @@ class LibraryReader:
         return {cut.front + n: offsets[n] for n, id_ in enumerate(inside) if id_ in added}
 
     @contextmanager
-    def _whole(self) -> Iterator[None]:
+    def _whole(self) -> Generator[None]:
         """Switch off for now what pads, shortens or cuts at random; the object belongs to somebody else."""
         backend = self.backend
         padding, truncation, split = backend.padding, backend.truncation, backend.encode_special_tokens
@@ -242,6 +242,11 @@ class PythonReader:
             token = added.get(cut.ids[n])
             start = text.find(str(token), reached) if token is not None else -1
             if start >= 0:
-                reached = start + len(str(token))
-                found[n] = (start, reached)
+                end = start + len(str(token))
+                if getattr(token, "lstrip", False):  # it takes the white space beside it
+                    start = reached + len(text[reached:start].rstrip())
+                if getattr(token, "rstrip", False):
+                    end = len(text) - len(text[end:].lstrip())
+                found[n] = (start, end)
+                reached = end
         return found
