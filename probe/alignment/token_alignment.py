@@ -219,8 +219,7 @@ def common_bounds(
 
 def _cuts(side: Spans) -> tuple[Int[np.ndarray, " cuts"], Int[np.ndarray, " cuts"]]:
     """The bytes at which a side can be cut, and how many tokens lie before each of them."""
-    reached = np.maximum.accumulate(side[:, 1])
-    able = 1 + np.flatnonzero(side[1:, 0] >= reached[:-1])
+    able = 1 + np.flatnonzero(side[1:, 0] >= side[:-1, 1])
     # Empty tokens come after a cut at their byte, so keep the earliest cut.
     places, first = np.unique(side[able, 0], return_index=True)
     return places, able[first]

@@ -212,26 +212,28 @@ class PythonReader:
         Raises:
             TokenError: it adds tokens inside of texts.
         """
+        front = self._front() if add_special_tokens else 0
         cuts: list[Cut] = []
         for text in texts:
-            ids: list[int] = list(self.tokenizer.encode(text, add_special_tokens=add_special_tokens))
-            plain = list(self.tokenizer.encode(text, add_special_tokens=False)) if add_special_tokens else ids
-            front = self._front(ids, plain, text)
+            plain = self._ids(text, False)
+            ids = self._ids(text, True) if add_special_tokens else plain
+            if ids[front : front + len(plain)] != plain:
+                got = f"{ids} for a text of the tokens {plain}"
+                remedy = "Pass add_special_tokens=False."
+                raise TokenError(Problem(beginning(text), "special tokens before or behind a text", got, remedy))
             pieces = [str(piece) for piece in self.tokenizer.convert_ids_to_tokens(ids)]
-            behind = len(ids) - front - len(plain)
-            cuts.append(_in_roles(pieces, ids, (front, behind), self.begins, self.ends))
+            around = front, len(ids) - front - len(plain)
+            cuts.append(_in_roles(pieces, ids, around, self.begins, self.ends))
         return cuts
 
-    def _front(self, ids: list[int], plain: list[int], text: str) -> int:
-        if not plain and text != WORD:  # nothing between them shows where they part
-            whole, word = (list(self.tokenizer.encode(WORD, add_special_tokens=add)) for add in (True, False))
-            return min(self._front(whole, word, WORD), len(ids))
-        starts = [n for n in range(len(ids) - len(plain) + 1) if ids[n : n + len(plain)] == plain]
-        if not starts:
-            got = f"{ids} for a text of the tokens {plain}"
-            remedy = "Pass add_special_tokens=False."
-            raise TokenError(Problem(beginning(text), "special tokens before or behind a text", got, remedy))
-        return starts[-1] if self.begins & set(ids[: starts[-1]]) else starts[0]
+    def _ids(self, text: str, add_special_tokens: bool) -> list[int]:
+        return list(self.tokenizer.encode(text, add_special_tokens=add_special_tokens))
+
+    def _front(self) -> int:
+        """How many special tokens it puts before any text."""
+        plain, around = self._ids(WORD, False), self._ids(WORD, True)
+        starts = range(len(around) - len(plain) + 1)
+        return next((n for n in starts if around[n : n + len(plain)] == plain), 0)
 
     def places(self, text: str, cut: Cut) -> dict[int, Place]:
         """See `TokenReader`. Each added token is sought behind the one before it."""

@@ -151,6 +151,7 @@ def test_special_tokens_are_linked_by_role():
     assert probe.align_tokens("a", both, begin).links == ((0, 0), (1, 1))
     assert probe.align_tokens("a", both, end).links == ((1, 0), (2, 1))
     assert probe.align_tokens("a", begin, end).links == ((1, 0),)
+    assert probe.align_tokens("", end, both).links == ((0, 1),)
     assert probe.align_tokens("a", both, both, add_special_tokens=False).links == ((0, 0),)
     assert probe.align_tokens("a", both, both, "rules").links == ((0, 0), (1, 1), (2, 2))
 
@@ -167,6 +168,7 @@ def test_a_role_is_found_by_name_among_several_special_tokens():
     assert found.links == ((1, 0), (2, 1), (3, 1), (4, 2))
     assert probe.align_tokens("", made, made).links == ((0, 0), (3, 3))  # without names: the outermost
     assert found.student.ids == tuple(named("ab")["input_ids"])
+    assert probe.align_tokens("", made, made).student.content.start == 2  # empty ranges are all equal
 
 
 def test_a_special_token_of_the_text_is_bytes_on_both_sides():
@@ -201,6 +203,9 @@ def test_a_mark_of_sentencepiece_in_the_text_is_not_a_space():
     found = probe.align_tokens("a▁a é", sentencepiece("▁a"), byte_level())
     assert found.student.byte_spans.tolist() == [[0, 1], [1, 5], [5, 6], [6, 7], [7, 8]]
     assert found.student.char_spans.tolist() == [[0, 1], [1, 3], [3, 4], [4, 5], [4, 5]]
+    both = probe.align_tokens("a ▁京▁ a", sentencepiece("▁a", "▁▁"), byte_level())
+    assert both.student.pieces[:3] == ("▁a", "▁▁", "<0xE4>")  # a space, and a mark of the text
+    assert both.student.byte_spans.tolist() == [[0, 1], [1, 5], [5, 6], [6, 7], [7, 8], [8, 11], [11, 13]]
 
 
 def test_an_encoding_like_tiktoken():
@@ -227,18 +232,55 @@ def test_tokenizers_of_transformers():
     made = sentencepiece("▁a", around=("<s>", "</s>"))
     fast = PreTrainedTokenizerFast(tokenizer_object=made, bos_token="<s>", eos_token="</s>")
     slow = ByT5Tokenizer()  # it adds </s> alone
-    text = "a à </s>b"  # à is C3 A0; slow gives the space in front of </s> to it
+    text = "a à </s> b"  # à is C3 A0; slow gives the spaces beside </s> to it
     found = probe.align_tokens(text, fast, slow)
     assert found.student.ids == tuple(fast(text)["input_ids"])
     assert found.teacher.ids == tuple(slow(text)["input_ids"])
-    assert found.teacher.byte_spans.tolist() == [*(spans := [[n, n + 1] for n in range(4)]), [4, 9], [9, 10], [10, 10]]
-    assert found.student.byte_spans.tolist() == [[0, 0], *spans, [4, 5], [5, 9], [9, 9], [9, 10], [10, 10]]
-    assert found.links == ((1, 0), (2, 1), (3, 2), (4, 3), (5, 4), (6, 4), (8, 5), (9, 6))
+    assert found.teacher.byte_spans.tolist() == [
+        *(spans := [[n, n + 1] for n in range(4)]),
+        [4, 10],
+        [10, 11],
+        [11, 11],
+    ]
+    assert found.student.byte_spans.tolist() == [[0, 0], *spans, [4, 5], [5, 9], [9, 9], [9, 10], [10, 11], [11, 11]]
+    assert found.links == ((1, 0), (2, 1), (3, 2), (4, 3), (5, 4), (6, 4), (8, 4), (9, 5), (10, 6))
     assert probe.align_tokens("à", slow, fast).links == ((0, 2), (1, 3), (2, 4))  # after a dummy space
     assert probe.align_tokens("", fast, slow).links == ((1, 0),)
     whole = PreTrainedTokenizerFast(tokenizer_object=made, split_special_tokens=True)
-    assert probe.align_tokens("</s>", whole, fast).student.ids == tuple(whole("</s>")["input_ids"])
-    assert not made.encode_special_tokens or whole.backend_tokenizer.encode_special_tokens
+    whole.backend_tokenizer.encode_special_tokens = False  # set at each call
+    found = probe.align_tokens("</s>", whole, fast)
+    assert not whole.backend_tokenizer.encode_special_tokens
+    assert found.student.ids == tuple(whole("</s>")["input_ids"])
+    assert len(found.student) > len(found.teacher) == 3
+
+
+class Written:
+    """A tokenizer in Python of the characters of a text, which puts [B] before and [E] behind it, or in the middle."""
+
+    added_tokens_decoder: dict[int, str] = {1: "[B]", 2: "[E]"}  # noqa: RUF012
+    bos_token_id, eos_token_id = 1, 2
+
+    def __init__(self, inside: bool = False) -> None:
+        self.inside = inside
+
+    def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
+        ids = [{"[B]": 1, "[E]": 2}.get(part) or ord(part) for part in re.findall(r"\[[BE]\]|.", text)]
+        if add_special_tokens and self.inside:
+            return [*ids[:1], 1, *ids[1:]]
+        return [1, *ids, 2] if add_special_tokens else ids
+
+    def convert_ids_to_tokens(self, ids: list[int]) -> list[str]:
+        return [self.added_tokens_decoder.get(id_) or chr(id_) for id_ in ids]
+
+
+def test_a_tokenizer_in_python():
+    made = sentencepiece("▁a", around=("<s>", "</s>"))
+    for text, links in (("", [(0, 0), (1, 1)]), ("a", [(0, 0), (1, 1), (2, 2)]), ("[B]", None), ("[E]", None)):
+        found = probe.align_tokens(text, Written(), made)
+        assert found.student.content == range(1, len(found.student) - 1)
+        assert links is None or found.links == tuple(links)
+    with pytest.raises(TokenError, match="special tokens before or behind a text"):
+        probe.align_tokens("bcd", Written(inside=True), made)
 
 
 def test_a_tokenizer_of_transformers_that_changes_texts_is_refused(tmp_path: Path):
@@ -314,8 +356,15 @@ def test_several_texts_at_once_are_each_text_alone():
         assert [(one.links, one.groups) for one in together] == [(one.links, one.groups) for one in alone]
     assert probe.align_tokens([], *DEMO) == []
     assert probe.align_tokens("", *DEMO).groups == ()
-    by_rule = probe.link(some[0], student=DEMO[0], teacher=DEMO[1])[0].sure
-    assert probe.align_tokens(some[0], *DEMO, "rules", add_special_tokens=False).links == tuple(sorted(by_rule))
+
+
+def test_links_by_rule_are_the_sure_ones_of_the_guidelines():
+    text = "Rate us: ⭐⭐⭐⭐☆ or 😡?"
+    by_bytes, by_rule = (probe.align_tokens(text, *DEMO, method) for method in ("bytes", "rules"))
+    assert set(by_bytes.links) - set(by_rule.links) == {(2, 4)}
+    assert by_bytes.groups == by_rule.groups
+    sure = probe.link(text, student=DEMO[0], teacher=DEMO[1])[0].sure
+    assert by_rule.links == tuple(sorted((i, j + 1) for i, j in sure))  # the teacher puts <s> in front
 
 
 def test_spans_cannot_be_written_to():
