@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from probe.alignment.fitting import fitting_rows
     from probe.alignment.linking import link
     from probe.alignment.ranking import rank_aligners
+    from probe.alignment.token_alignment import TokenAlignment, align_tokens
     from probe.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
     from probe.checkpoints.loading import load
     from probe.checkpoints.opened import OpenCheckpoint
@@ -59,9 +60,11 @@ _HOMES = {
     "OpenCheckpoint": "checkpoints.opened",
     "ProbeError": "errors",
     "ProbeReport": "report.report",
+    "TokenAlignment": "alignment.token_alignment",
     "TokenizedText": "tokens",
     "TrainedRun": "training.trained",
     "align": "alignment.align",
+    "align_tokens": "alignment.token_alignment",
     "annotate": "widgets.opening",
     "blank_pairs": "gold.drafts",
     "explore": "widgets.opening",
@@ -102,9 +105,11 @@ __all__ = [
     "OpenCheckpoint",
     "ProbeError",
     "ProbeReport",
+    "TokenAlignment",
     "TokenizedText",
     "TrainedRun",
     "align",
+    "align_tokens",
     "annotate",
     "blank_pairs",
     "explore",

@@ -37,6 +37,7 @@ WORKS = {
     'type(probe.plot(gold["demo-001"])).__name__': "Figure",
     'type(probe.plot({n: probe.align(f"demo-cma-step-{n}", methods=[]) for n in (25, 50)})).__name__': "Figure",
     'report.compare(report).loc["top-1", "p"]': "1.0",
+    'probe.align_tokens("Return it.", *TWO)': "<TokenAlignment 3 student × 4 teacher tokens, 3 links, 3 groups: ",
 }
 TEACHES = {
     'opened.map("a", "b")': "Both models read the same sentence",
@@ -66,12 +67,17 @@ TEACHES = {
     'probe.train("dmo")': "dmo: expected a recipe file, or one of: demo,",
     'probe.train("demo", {"training.steps": 5})': 'Write train("demo", "training.steps=100", out="runs/mine")',
     "probe.align(opened, [1])": "pairs: expected a gold file, its path or rows; got list [1]",
+    "probe.align_tokens(3, *TWO)": "text: expected a text or a list of texts; got int 3. Write align_tokens(text, stu",
+    'probe.align_tokens(["a", None], *TWO)': "text: expected a text or a list of texts; got None",
+    'probe.align_tokens(*TWO, "a b")': "teacher_tokenizer: expected a tokenizer",
+    'probe.align_tokens("a", *TWO, "rule")': 'method: expected "bytes" or "rules"; got str \'rule\'',
     "probe.algin": "it has probe.align",
     "probe.load(alone)": "teacher=",
 }
 SCRIPT = """
 import json, sys, numpy as np, probe
 gold_path, dskd, alone = sys.argv[1:]
+TWO = "bundled:demo/student", "bundled:demo/teacher"
 opened, gold = probe.load("demo"), probe.read_pairs(gold_path)
 report = probe.align(opened, gold, methods=["uniform", "diagonal"])
 found = {}

@@ -57,6 +57,11 @@ def test_the_numpy_path_loads_no_torch():
     assert loaded_by(code) == set()
 
 
+def test_aligning_tokens_loads_tokenizers_alone():
+    code = "import probe\nprobe.align_tokens('a', 'bundled:demo/student', 'bundled:demo/teacher')"
+    assert loaded_by(code) <= {"tokenizers", "scipy"}
+
+
 def test_key_query_distances_load_no_torch():
     code = (
         "from probe.keyquery.two_samples import only_numpy\nonly_numpy()\nimport numpy as np\n"

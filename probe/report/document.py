@@ -165,15 +165,15 @@ def _one(document: Mapping[str, Any], where: str) -> ProbeReport:
 def _report(document: Mapping[str, Any]) -> ProbeReport:
     lines = document["by_sentence"]
     methods = tuple(document["methods"])
-    columns = document["columns"]
+    aligners = [name for name in ALIGNERS if name in document["columns"]["links"][0]]
+    layout = {**LAYOUT, "links": (aligners, LINK_COUNTS)}  # reports of before lack the aligners that came later
+    if document["columns"] != {name: [list(axis) for axis in axes] for name, axes in layout.items()}:
+        raise ValueError("columns of another version")
     arrays = {
-        name: _by_name(
-            np.stack([_array(line[name], (len(methods), *map(len, columns[name]))) for line in lines]),
-            columns[name],
-            axes,
-        )
-        for name, axes in LAYOUT.items()
+        name: np.stack([_array(line[name], (len(methods), *map(len, axes))) for line in lines])
+        for name, axes in layout.items()
     }
+    arrays["links"] = _of_all_aligners(arrays["links"], aligners)
     origin = document["origin"]
     pairs: dict[str, Any] = {k: tuple(origin[k].items()) for k in ("scales", "files")}
     pairs |= {k: tuple((name, value) for name, value in origin[k]) for k in ("tables", "versions")}
@@ -228,13 +228,12 @@ def _array(compact: Mapping[str, Any], shape: tuple[int, ...]) -> Float[np.ndarr
     return flat.reshape(shape)
 
 
-def _by_name(
-    values: Float[np.ndarray, "..."], stored: Sequence[Sequence[str]], axes: Sequence[Sequence[str]]
-) -> Float[np.ndarray, "..."]:
-    """Values under today's names. NaN where a report of before has none: an aligner that came later, for instance."""
-    places = [[names.index(name) for name in was] for was, names in zip(stored, axes, strict=True)]
-    found = np.full((*values.shape[:2], *map(len, axes)), np.nan)
-    found[np.ix_(*map(range, values.shape[:2]), *places)] = values
+def _of_all_aligners(
+    links: Float[np.ndarray, "sentences methods some link_counts"], names: Sequence[str]
+) -> Float[np.ndarray, "sentences methods aligners link_counts"]:
+    """The counts in the order of `ALIGNERS`, NaN of those that are not known."""
+    found = np.full((*links.shape[:2], len(ALIGNERS), links.shape[3]), np.nan)
+    found[:, :, [list(ALIGNERS).index(name) for name in names]] = links
     return found
 
 

@@ -50,7 +50,7 @@ def figure(report: ProbeReport, method: str, metric: str) -> float:
 
 
 def test_the_table_has_cma_its_floors_baselines_references_and_ceilings(report: ProbeReport):
-    assert report.methods == ("cma", *HALVES, "random", *REFERENCES)
+    assert report.methods == ("cma", "cma-grid", *HALVES, "random", *REFERENCES)
     assert {"uniform", "diagonal", "lexical", "overlap", "chunk", "gold", "bigram"} <= set(report.methods)
 
 
@@ -163,7 +163,7 @@ def test_intervals_hold_their_value_and_differences_are_differences(report: Prob
 def test_a_cla_checkpoint_is_probed_masked_as_well(opened: OpenCheckpoint, gold: GoldFile):
     cla = replace(opened, checkpoint=replace(opened.checkpoint, method="cla"))
     report = align(cla, GoldFile(gold.rows[:6], gold.comments))
-    assert report.methods[:2] == ("cma", "cla mask")
+    assert report.methods[:3] == ("cma", "cma-grid", "cla mask")
     # Within its chunk a token can hardly miss: all mass is in the chunk, and most chunks are one against one.
     assert figure(report, "cla mask", "attention mass") > 0.8 > figure(report, "cma", "attention mass")
 
@@ -172,7 +172,7 @@ def test_an_estimated_key_scale_is_bracketed(opened: OpenCheckpoint, gold: GoldF
     scales = replace(opened.checkpoint.scales, key_is_estimate=True)
     adopted = replace(opened, checkpoint=replace(opened.checkpoint, scales=scales))
     report = align(adopted, GoldFile(gold.rows[:6], gold.comments))
-    assert report.methods[:3] == ("cma", "cma ×0.8", "cma ×1.25")
+    assert report.methods[:4] == ("cma", "cma-grid", "cma ×0.8", "cma ×1.25")
     for metric in ("top-1", "MRR", "AUC"):
         assert figure(report, "cma ×0.8", metric) == pytest.approx(figure(report, "cma ×1.25", metric))
     entropies = [figure(report, name, "entropy") for name in ("cma ×0.8", "cma", "cma ×1.25")]

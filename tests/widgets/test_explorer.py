@@ -129,7 +129,7 @@ def test_without_gold_the_methods_that_need_some_say_so():
     bare = CheckpointBench({"demo": Desk(DEMO, ())})
     lacks = {method.name: method.lacks for method in bare.methods("demo", gold=False)}
     assert {name for name, lack in lacks.items() if not lack} == {
-        *("cma", "uniform", "diagonal", "lexical", "overlap", "chunk")
+        *("cma", "cma-grid", "uniform", "diagonal", "lexical", "position-grid", "lexical-grid", "overlap", "chunk")
     }
     with pytest.raises(PairsError, match="gold=PATH"):
         step(open_exploration(bare, Choice("demo", TEXT, "cma")), 1)

@@ -65,15 +65,16 @@ def bars(figure: Figure) -> list[tuple[float, float]]:
 
 def test_methods_are_marks_between_floors_and_ceilings(report: ProbeReport):
     figure = methods_figure(report)
-    names = ["random", "uniform", "diagonal", "lexical", "cma", "target-only", "bigram"]
+    ordered = ["position-grid", "lexical-grid", "cma-grid"]
+    names = ["random", "uniform", "diagonal", "lexical", "cma", *ordered, "target-only", "bigram"]
     at = [report.methods.index(name) for name in names]
     found = report.intervals
     assert marks(figure) == [pytest.approx((100 * found.value[at, 0]).tolist())]
     expected = np.stack([found.low[at, 0], found.high[at, 0]], axis=1)
     np.testing.assert_allclose(bars(figure), 100 * expected)
     written = [text.get_text() for text in figure.texts]
-    headings = [text for text in written if text in ("floors", "baselines", "attention", "ceilings")]
-    assert headings == ["floors", "baselines", "attention", "ceilings"]
+    groups = ["floors", "baselines", "attention", "with order", "ceilings"]
+    assert [text for text in written if text in groups] == groups
     assert {f"{100 * value:.1f}" for value in found.value[at, 0]} <= set(written)
 
 
@@ -92,7 +93,7 @@ def test_the_attention_is_told_from_the_others_without_colours(report: ProbeRepo
         line.get_markersize(): len(line.get_xdata()) for line in figure.axes[0].lines if line.get_marker() in MARKERS
     }
     assert by_size[max(by_size)] == 1
-    assert by_size[min(by_size)] == 6
+    assert by_size[min(by_size)] == 9
 
 
 @pytest.mark.parametrize("section", ["phenomenon", "token"])
@@ -120,7 +121,7 @@ def test_groups_are_marks_with_their_tokens_beside(report: ProbeReport, section)
 def test_several_checkpoints_share_the_references(report: ProbeReport, worse: ProbeReport):
     reports = {"one": report, "other": worse}
     assert [line.name for line in grouped(reports)["attention"]] == ["one", "other"]
-    assert len(marks(methods_figure(reports))[0]) == 8
+    assert len(marks(methods_figure(reports))[0]) == 11
     assert len(marks(groups_figure(reports, "token"))[0]) == 2 * len(report.groups("token"))
 
 
