@@ -8,9 +8,11 @@ from probe.figures.keyquery_picture import key_query_figure
 from probe.gold.rows import GoldRow
 from probe.keyquery.report import KeyQueryReport
 from probe.maps import AttentionMap
+from probe.plots.aligner_picture import aligner_figure
 from probe.plots.heatmaps.heatmap import Look, heatmap
 from probe.plots.report_figure.figure import groups_figure, methods_figure, report_figure
 from probe.plots.steps_figure import steps_figure
+from probe.report.aligner_report import AlignerReport
 from probe.report.values import Findings
 from probe.scoring.references import gold
 
@@ -23,7 +25,7 @@ SECTIONS = ("method", "phenomenon", "token", "step")
 def plot(
     shown: Any, section: Literal["method", "phenomenon", "token", "step"] | None = None, *, dark: bool = False
 ) -> "Figure":
-    """Draw a map or several by name, a report or several by name, a report on queries and keys, or a gold row.
+    """Draw a map or several by name, a report or several by name, a report of another kind, or a gold row.
 
     Reports of checkpoints of one training run, ``{0: report, 100: report}``, or of several runs,
     ``{"with": {0: report, 100: report}, "without": …}``, are drawn as curves over its steps.
@@ -51,6 +53,8 @@ def plot(
         return _report(shown, section, dark=dark)
     if section is not None:
         raise ArgumentError.of("plot", "a report, of which to draw a section", shown, "Leave the section out.")
+    if isinstance(shown, AlignerReport):
+        return aligner_figure(shown, dark=dark)
     if isinstance(shown, KeyQueryReport):
         return key_query_figure(shown, dark=dark)
     if isinstance(shown, GoldRow):

@@ -19,7 +19,7 @@ class FittingTable(Table):
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType | Segment]:
         """The columns that fit, and a line on those that do not."""
-        room = options.max_width - self._extra_width
+        room = options.max_width - (self._extra_width - (len(self.columns) - 1))  # which counts the gaps too
         widths = [self._least(console, options, column) for column in self.columns]
         kept = len(widths)
         while kept > 1 and sum(widths[:kept]) + kept - 1 > room:

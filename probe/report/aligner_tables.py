@@ -18,10 +18,10 @@ HEADS = (
     "wrong per\n100 tokens",
     "linked\n%",
     "F1, %\n[95 % CI]",
-    "AER\n%",
+    "largest\ngroup",
     "precision\n%",
     "recall\n%",
-    "largest\ngroup",
+    "AER\n%",
     "many-to-many\n%",
 )
 MOST_BROKEN, MOST_NAMED = 3, 4
@@ -65,7 +65,8 @@ def heading(report: AlignerReport) -> str:
 def table(report: AlignerReport) -> "RenderableType":
     """All aligners, the highest F1 first."""
     weights = any(one.value is not None for one in report.top_1.each())
-    found = new_table("", *HEADS, *(["top-1\n%"] if weights else []))
+    found = new_table("", *HEADS, *(["top-1\n%"] if weights else []), words=0)
+    found.columns[0].justify = "left"
     for k, name in enumerate(report.names):
         found.add_row(name, *cells(report, k), *([percent(report.top_1.at(k).value)] if weights else []))
     return found
@@ -82,14 +83,18 @@ def phenomena(report: AlignerReport) -> "RenderableType":
 def cells(report: AlignerReport, k: int) -> list[str]:
     """The figures of one aligner under `HEADS`."""
     of = {name: report.figures.at(k, place) for place, name in enumerate(FIGURES)}
-    shares = (percent(of[name].value) or "–" for name in ("AER", "precision", "recall"))
+    aer, precision, recall, many = (
+        percent(of[name].value) or "–" for name in ("AER", "precision", "recall", "many-to-many")
+    )
     return [
         number(of["wrong per 100 tokens"].value, ".1f"),
         percent(of["coverage"].value),
         with_interval(of["F1"], percent) or "–",
-        *shares,
         str(int(report.largest[:, k].max())),
-        percent(of["many-to-many"].value) or "–",
+        precision,
+        recall,
+        aer,
+        many,
     ]
 
 

@@ -28,7 +28,7 @@ HEADERS = {
     "EOS top-1": "EOS\n%",
 }
 """Columns of the main table."""
-NARROW = {"entropy": "en-\ntropy\n0–1", "distance": "dis-\ntance\nchars"}
+NARROW = {"entropy": "ent-\nropy\n0–1", "distance": "dis-\ntance\nchars"}
 """The same where there is little room."""
 IN_PERCENT = ("top-1", "attention mass", "F1", "AER", "EOS top-1")
 
@@ -76,7 +76,7 @@ def reading(reports: Sequence[Findings], by: Sequence[str] = ()) -> list[str]:
         "do. mass: the attention mass on sure links. distance: from the attention to the",
         "nearest sure token, in characters. F1 and AER are of hard links: each student",
         "token with its largest weight. EOS: end of sequence, which is scored apart.",
-        *(line for name in methods if name in NOTES for line in noted(name, NOTES[name], 12)),
+        *(line for name in methods if name in NOTES for line in noted(name, NOTES[name], 14)),
         "",
         f"95 % CI: {RESAMPLES} resamples of sentences, seed {SEED}. One checkpoint is not a method.",
         f"A sentence may show several phenomena. Fewer than {FEW} sentences have no 95 % CI.",
@@ -222,4 +222,4 @@ def _cell(metric: str, value: float) -> str:
 
 def _short_name(name: str) -> str:
     """A name that leaves room for the figures."""
-    return name if len(name) <= 12 else f"{name[:11]}…"
+    return name if len(name) <= 13 else f"{name[:12]}…"
