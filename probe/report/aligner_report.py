@@ -13,7 +13,7 @@ from probe.errors import MapError, Problem
 from probe.gold.rows import PHENOMENA
 from probe.output.frames import data_frame
 from probe.scoring.hard_links import F1, FIGURES, link_figures
-from probe.stats import CONFIDENCE, RESAMPLES, SEED, Estimate, Estimates, estimates, known, paired_difference
+from probe.stats import CONFIDENCE, FEW, RESAMPLES, SEED, Estimate, Estimates, estimates, known, paired_difference
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -104,10 +104,15 @@ class AlignerReport:
         return found
 
     def breaks_on(self, aligner: str) -> list[str]:
-        """Phenomena on which its F1 is below a half, the lowest first."""
+        """Phenomena of ten texts or more on which its F1 is below a half, the lowest first."""
         k = self.names.index(aligner)
-        found = {name: float(of[k]) for name, (_, of) in self.by_phenomenon.items() if of[k] < BROKEN}
+        found = {name: float(of[k]) for name, (_, of) in self.of_enough_texts.items() if of[k] < BROKEN}
         return sorted(found, key=found.__getitem__)
+
+    @property
+    def of_enough_texts(self) -> dict[str, tuple[int, Float[np.ndarray, " aligners"]]]:
+        """The part of `by_phenomenon` that something can be said of."""
+        return {name: found for name, found in self.by_phenomenon.items() if found[0] >= FEW}
 
     def frame(self) -> "DataFrame":
         """A row an aligner, in shares of one; ``low`` and ``high`` are the 95 % CI of F1.

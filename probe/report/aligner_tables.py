@@ -51,7 +51,7 @@ def _broken(report: AlignerReport, name: str) -> str:
     broken = report.breaks_on(name)
     if not broken:
         return ""
-    where = "all phenomena" if len(broken) == len(report.by_phenomenon) else ", ".join(broken[:MOST_NAMED])
+    where = "all phenomena" if len(broken) == len(report.of_enough_texts) else ", ".join(broken[:MOST_NAMED])
     more = len(broken) - MOST_NAMED
     behind = f" and {more} more" if more > 0 and where != "all phenomena" else ""
     return f"{name} breaks on {where}{behind}: F1 is below 50 % there."
