@@ -94,26 +94,12 @@ def rank_aligners(
         ('byte chunks', 'time warping')
     """
     source = source_of(pairs, texts)
-    if (student is None) != (teacher is None):
-        missing = "teacher" if teacher is None else "student"
-        remedy = f"Give {option(f'--{missing}', python=f'{missing}=…')} too."
-        raise ArgumentError.of("aligners", "two tokenizers", "one", remedy)
-    candidates = _of_tools()
-    if checkpoint is not None:
-        opened = load(checkpoint) if isinstance(checkpoint, str) else checkpoint
-        found = scorable(opened, source)
-        groups = _Rows(_by_pair(found.rows), found.source, found.sha256)
-        candidates += _of_checkpoint(opened)
-    elif student is not None and teacher is not None:
-        groups = _cut(source, student, teacher)
-    elif isinstance(source, Texts):
-        remedy = f"Name both with {option('--student')} and {option('--teacher')}."
-        raise PairsError(Problem(source.name, "two tokenizers to cut these texts", "none", remedy))
-    else:
-        groups = _Rows(_by_pair(source.rows), source.name, source.sha256)
-    given = [
-        given_maps(Path(one), GoldFile(tuple(row for of in groups.by_pair.values() for row in of), ())) for one in maps
-    ]
+    opened = load(checkpoint) if isinstance(checkpoint, str) else checkpoint
+    groups = _rows(source, student, teacher, opened)
+    candidates = [*_of_tools(), *(_of_checkpoint(opened) if opened else [])]
+    # Links without tokens are told apart by their order, which is that of the file.
+    ordered = source if isinstance(source, GoldFile) and student is None else groups.as_file
+    given = [given_maps(Path(one), ordered) for one in maps]
     reports: dict[str, AlignerReport] = {}
     for pair, rows in groups.by_pair.items():
         of_pair = [one for one in given if any(row.id in one.maps for row in rows)]
@@ -131,6 +117,30 @@ class _Rows:
     by_pair: Mapping[str, Sequence[GoldRow]]
     source: str
     sha256: str
+
+    @property
+    def as_file(self) -> GoldFile:
+        """All of them."""
+        return GoldFile(tuple(row for rows in self.by_pair.values() for row in rows), ())
+
+
+def _rows(source: GoldFile | Texts, student: str | None, teacher: str | None, opened: OpenCheckpoint | None) -> _Rows:
+    """The rows of a gold file as they are, those that fit a checkpoint, or texts cut by two tokenizers."""
+    if opened is not None and (student or teacher):
+        remedy = f"Leave {option('--student')} and {option('--teacher')} out, or {option('--checkpoint')}."
+        raise ArgumentError.of("aligners", "a checkpoint or two tokenizers", "both", remedy)
+    if opened is not None:
+        found = scorable(opened, source)
+        return _Rows(_by_pair(found.rows), found.source, found.sha256)
+    if student is not None and teacher is not None:
+        return _cut(source, student, teacher)
+    if student is not None or teacher is not None:
+        remedy = f"Name the other one with {option('--teacher' if student else '--student')}."
+        raise ArgumentError.of("aligners", "two tokenizers", "one", remedy)
+    if isinstance(source, Texts):
+        remedy = f"Name both with {option('--student')} and {option('--teacher')}."
+        raise PairsError(Problem(source.name, "two tokenizers to cut these texts", "none", remedy))
+    return _Rows(_by_pair(source.rows), source.name, source.sha256)
 
 
 def _by_pair(rows: Sequence[GoldRow]) -> dict[str, list[GoldRow]]:

@@ -122,6 +122,23 @@ def test_a_checkpoint_adds_what_needs_vectors(rows: list[GoldRow]):
     )
 
 
+def test_links_without_tokens_follow_the_order_of_the_file(tmp_path: Path, rows: list[GoldRow]):
+    others = [row for row in probe.read_pairs(GOLD) if row.pair != PAIR][:20]
+    mixed = [*others[:10], *rows[::-1][:12], *others[10:]]
+    place = written(tmp_path / "own.pharaoh", mixed, {row.id: set(row.sure) for row in mixed})
+    found = rank_aligners(mixed, maps=[place])
+    assert set(found) == {PAIR, *(row.pair for row in others)}
+    for report in found.values():
+        assert report.figure("own", "F1").value == 1
+    (of_demo,) = rank_aligners(mixed, checkpoint="demo", maps=[place]).values()
+    assert of_demo.figure("own", "F1").value == 1
+
+
+def test_a_checkpoint_and_two_tokenizers_contradict_each_other():
+    with pytest.raises(ArgumentError, match="a checkpoint or two tokenizers"):
+        rank_aligners(checkpoint="demo", **SIDES)
+
+
 def test_half_a_pair_or_texts_without_tokenizers_are_refused():
     with pytest.raises(ArgumentError, match="teacher"):
         rank_aligners(student="bundled:demo/student")
