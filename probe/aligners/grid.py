@@ -134,7 +134,7 @@ def grid(map_: AttentionMap, *, scale: float | None = None, floor: float | None 
         >>> for one in (map_, probe.grid(map_)):  # tokens whose largest weight is on a sure link, of 31
         ...     print(one.method, len(row.sure & set(enumerate(one.weights[:-1].argmax(axis=1).tolist()))))
         cma 15
-        cma-grid 27
+        cma-grid 28
     """
     if map_.over_student is None:
         remedy = "Decode a map that has both."

@@ -29,11 +29,11 @@ class AlignerReport:
 
     Example:
         >>> import probe
-        >>> report = probe.rank_aligners("alignments/gold.tsv")["demo~demo-teacher"]
-        >>> report.names[0], report.best
-        ('byte chunks', 'byte chunks')
-        >>> report.figure("GOLD strings", "F1")
-        0.248 [0.207, 0.291]
+        >>> report = probe.rank_aligners("alignments/gold.tsv")["smollm2~gemma3"]
+        >>> report.best, report.figure("byte chunks", "F1")
+        ('byte chunks', 0.986 [0.981, 0.991])
+        >>> report.breaks_on("time warping")
+        ['cjk', 'byte-fallback']
     """
 
     pair: str
