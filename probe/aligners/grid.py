@@ -20,6 +20,7 @@ from jaxtyping import Float, Int
 
 from probe.errors import MapError, Problem
 from probe.maps import AttentionMap, with_eos
+from probe.tokens import TokenizedText
 
 Array = Any  # numpy or torch, see projectors
 
@@ -142,8 +143,14 @@ def grid(map_: AttentionMap, *, scale: float | None = None, floor: float | None 
     usual = SETTINGS.get(map_.method, SETTINGS["cma"])
     setting = Setting(usual.scale if scale is None else scale, usual.floor if floor is None else floor)
     scores = cell_scores(map_.weights[:-1, :-1], map_.over_student[:-1, :-1], setting)
-    posterior = path_posterior(scores[None])[0]
-    return AttentionMap(f"{map_.method}-grid", map_.student, map_.teacher, with_eos(posterior), with_eos(posterior.T).T)
+    return posterior_map(f"{map_.method}-grid", map_.student, map_.teacher, path_posterior(scores[None])[0])
+
+
+def posterior_map(
+    method: str, student: TokenizedText, teacher: TokenizedText, posterior: Float[np.ndarray, "student teacher"]
+) -> AttentionMap:
+    """A posterior as a map: shares of each student token's paths, and of each teacher token's."""
+    return AttentionMap(method, student, teacher, with_eos(posterior), with_eos(posterior.T).T)
 
 
 def cell_scores(

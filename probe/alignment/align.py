@@ -1,6 +1,6 @@
 """Gold pairs × methods → scores: the alignment probe."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -173,11 +173,15 @@ def _record(command: str) -> dict[str, Any]:
 def _report(origin: Origin, rows: Sequence[GoldRow], other_rows: int, maps_of: MapsOf) -> ProbeReport:
     rows = sorted(rows, key=lambda row: row.id)  # resampling draws by place, which is none of the file's
     sample = calibration_sample(rows)
-    few = SAMPLE_CELLS // len(sample)  # their maps are kept, to be made once
-    drawn = {row.id: maps_of(row) for row in rows if row.id in sample}
-    kept = {row.id: list(drawn[row.id]) for row in rows if row.id in sample and _cells(row) <= few}
-    powers = _powers(sample, drawn | kept)
-    found = [_scores(row, iter(kept.get(row.id) or maps_of(row)), powers) for row in rows]
+    drawn = [(row, sample[row.id]) for row in rows if row.id in sample]
+    few = SAMPLE_CELLS // len(sample)
+    kept = {row.id: list(maps_of(row)) for row, _ in drawn if _cells(row) <= few}
+
+    def maps(row: GoldRow) -> Iterator[tuple[str, AttentionMap]]:
+        return iter(kept.get(row.id) or maps_of(row))
+
+    powers = _powers(drawn, maps)
+    found = [_scores(row, maps(row), powers) for row in rows]
 
     def stacked(part: Callable[[Scores], np.ndarray]) -> np.ndarray:
         return np.stack([part(scores) for scores, _ in found])
@@ -203,13 +207,11 @@ def _cells(row: GoldRow) -> int:
     return (row.sizes[0] + 1) * (row.sizes[1] + 1)
 
 
-def _powers(
-    sample: Mapping[str, list[int]], maps: Mapping[str, Iterable[tuple[str, AttentionMap]]]
-) -> dict[str, float | None]:
+def _powers(drawn: Sequence[tuple[GoldRow, list[int]]], maps_of: MapsOf) -> dict[str, float | None]:
     """By method, what brings the linked rows of its maps to the common entropy; None where nothing does."""
     linked: dict[str, list[np.ndarray]] = {}
-    for id_, tokens in sample.items():
-        for name, map_ in maps[id_]:
+    for row, tokens in drawn:
+        for name, map_ in maps_of(row):
             linked.setdefault(name, []).append(map_.weights[tokens])
     return {name: common_power(of_method, COMMON_ENTROPY) for name, of_method in linked.items()}
 

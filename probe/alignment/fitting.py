@@ -12,6 +12,7 @@ from probe.gold.drafts import short_name
 from probe.gold.pairs import GoldFile, declared_vocabularies
 from probe.gold.rows import GoldRow
 from probe.maps import AttentionMap
+from probe.models.tokenizer import Tokenizer
 from probe.report.values import BY_RULE
 from probe.tokens import TokenizedText
 
@@ -82,17 +83,25 @@ def scorable(open_: OpenCheckpoint, source: GoldFile | Texts) -> Scorable:
     Raises:
         PairsError: a row is declared for these very vocabularies but has other tokens, or a tokenizer spells no text.
     """
-    if isinstance(source, GoldFile):
-        if rows := _fitting(open_, source):
-            return Scorable(tuple(rows), len(source) - len(rows), source.name, source.sha256)
-        source = Texts({row.id: row.text for row in source}, source.name, source.sha256)
+    if isinstance(source, GoldFile) and (rows := _fitting(open_, source)):
+        return Scorable(tuple(rows), len(source) - len(rows), source.name, source.sha256)
     records = open_.checkpoint.student, open_.checkpoint.teacher
-    names = [short_name(record.name) for record in records]
+    pair = "~".join(short_name(record.name) for record in records)
+    return linked_by_rule(source, open_.student.tokenizer, open_.teacher.tokenizer, pair)
+
+
+def linked_by_rule(source: GoldFile | Texts, student: Tokenizer, teacher: Tokenizer, pair: str) -> Scorable:
+    """Texts, or those of a gold file, each once, cut by two tokenizers and linked by the rules of the guidelines.
+
+    Raises:
+        PairsError: a tokenizer spells no text.
+    """
+    texts = {row.id: row.text for row in source} if isinstance(source, GoldFile) else source.by_id
     first: dict[str, str] = {}
-    for id_, text in source.by_id.items():
+    for id_, text in texts.items():
         first.setdefault(text, id_)
     once = {id_: text for text, id_ in first.items()}
-    found = rows_by_rule(once, open_.student.tokenizer, open_.teacher.tokenizer, "~".join(names))
+    found = rows_by_rule(once, student, teacher, pair)
     return Scorable(found.rows, found.left_out, f"{source.name}{BY_RULE}", GoldFile(found.rows, ()).sha256)
 
 

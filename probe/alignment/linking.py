@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from probe.checkpoints.open_model import tokenizer_of
+from probe.checkpoints.open_model import named_tokenizer
 from probe.gold.by_rule import read_texts, rows_by_rule
 from probe.gold.drafts import WHITE_SPACE_NOTE, declarations, short_name, with_reason
 from probe.gold.pairs import GoldFile
-from probe.models.sources import resolve
 
 
 def link(texts: str | Sequence[str] | Path, *, student: str, teacher: str) -> GoldFile:
@@ -18,7 +17,7 @@ def link(texts: str | Sequence[str] | Path, *, student: str, teacher: str) -> Go
 
     Args:
         texts: one sentence, several, or the path of a file of them.
-        student: a model directory, a hub id, or a bundled model, of which only the tokenizer is read.
+        student: a model directory, a ``tokenizer.json``, a hub id, or a bundled model; only the tokenizer is read.
         teacher: likewise.
 
     Raises:
@@ -34,7 +33,7 @@ def link(texts: str | Sequence[str] | Path, *, student: str, teacher: str) -> Go
         [(0, 0), (1, 1), (2, 2), (3, 2), (4, 2), (5, 2), (6, 3)]
     """
     found = read_texts([texts] if isinstance(texts, str) else texts)
-    ours, theirs = (tokenizer_of(resolve(source, Path.cwd())) for source in (student, teacher))
+    ours, theirs = named_tokenizer(student), named_tokenizer(teacher)
     pair = f"{short_name(student)}~{short_name(teacher)}"
     rows = rows_by_rule(found.by_id, ours, theirs, pair).rows
     declared = declarations(pair, (ours, student), (theirs, teacher))

@@ -1,33 +1,30 @@
 """Aligners × texts of a pair of tokenizers → their ranking: the report of ``probe-aligners``."""
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 
-from probe.aligners.grid import grid
-from probe.aligners.links import argmax, path
+from probe.aligners.grid import grid, posterior_map
+from probe.aligners.links import argmax, argmax_over_student
 from probe.aligners.of_attention import Method, simalign_links, soft_dtw, token_similarity
-from probe.aligners.of_tools import TOOL_ALIGNERS
+from probe.aligners.of_tools import TOOL_ALIGNERS, ToolAligner
 from probe.alignment.align import Pairs, source_of
-from probe.alignment.fitting import scorable
+from probe.alignment.fitting import Scorable, linked_by_rule, scorable
 from probe.checkpoints.loading import load
-from probe.checkpoints.open_model import tokenizer_of
+from probe.checkpoints.open_model import named_tokenizer
 from probe.checkpoints.opened import OpenCheckpoint
 from probe.errors import ArgumentError, PairsError, Problem, option
 from probe.exchange.given_maps import GivenMaps, given_maps
-from probe.gold.by_rule import Texts, rows_by_rule
+from probe.gold.by_rule import Texts
 from probe.gold.drafts import short_name
 from probe.gold.pairs import GoldFile
 from probe.gold.rows import GoldRow, Link
-from probe.maps import AttentionMap, with_eos
-from probe.models.sources import resolve
-from probe.models.tokenizer import FILE, Tokenizer
+from probe.maps import AttentionMap
 from probe.output.provenance import versions
 from probe.report.aligner_report import AlignerReport, ranked
-from probe.report.values import BY_RULE
 from probe.scoring.hard_links import count_links
 from probe.scoring.scores import top_1
 from probe.scoring.truth import Truth
@@ -57,7 +54,15 @@ class Candidate:
     name: str
     note: str
     used_by: str
-    align: Callable[[GoldRow], Aligned]
+
+
+@dataclass(frozen=True)
+class Family:
+    """Aligners that are computed together, because they share most of their work."""
+
+    candidates: tuple[Candidate, ...]
+    align: Callable[[GoldRow], Sequence[Aligned]]
+    """Of each of them the links of a row."""
 
 
 def rank_aligners(
@@ -95,52 +100,42 @@ def rank_aligners(
     """
     source = source_of(pairs, texts)
     opened = load(checkpoint) if isinstance(checkpoint, str) else checkpoint
-    groups = _rows(source, student, teacher, opened)
-    candidates = [*_of_tools(), *(_of_checkpoint(opened) if opened else [])]
+    scored = _rows(source, student, teacher, opened)
+    families = [*_of_tools(), *([_of_checkpoint(opened)] if opened else [])]
     # Links without tokens are told apart by their order, which is that of the file.
-    ordered = source if isinstance(source, GoldFile) and student is None else groups.as_file
+    ordered = source if isinstance(source, GoldFile) and student is None else GoldFile(scored.rows, ())
     given = [given_maps(Path(one), ordered) for one in maps]
     reports: dict[str, AlignerReport] = {}
-    for pair, rows in groups.by_pair.items():
+    for pair, rows in _by_pair(scored.rows).items():
         of_pair = [one for one in given if any(row.id in one.maps for row in rows)]
         kept = [row for row in rows if all(row.id in one.maps for one in of_pair)]
         if kept:
-            reports[pair] = _report(pair, kept, [*candidates, *map(_of_maps, of_pair)], groups, command)
+            reports[pair] = _report(pair, kept, [*families, *map(_of_maps, of_pair)], scored, command)
     if not reports:
         remedy = "Give all files links of the same texts."
-        raise PairsError(Problem(groups.source, "texts that all aligners have links of", "none", remedy))
+        raise PairsError(Problem(scored.source, "texts that all aligners have links of", "none", remedy))
     return reports
 
 
-@dataclass(frozen=True)
-class _Rows:
-    by_pair: Mapping[str, Sequence[GoldRow]]
-    source: str
-    sha256: str
-
-    @property
-    def as_file(self) -> GoldFile:
-        """All of them."""
-        return GoldFile(tuple(row for rows in self.by_pair.values() for row in rows), ())
-
-
-def _rows(source: GoldFile | Texts, student: str | None, teacher: str | None, opened: OpenCheckpoint | None) -> _Rows:
+def _rows(
+    source: GoldFile | Texts, student: str | None, teacher: str | None, opened: OpenCheckpoint | None
+) -> Scorable:
     """The rows of a gold file as they are, those that fit a checkpoint, or texts cut by two tokenizers."""
     if opened is not None and (student or teacher):
         remedy = f"Leave {option('--student')} and {option('--teacher')} out, or {option('--checkpoint')}."
         raise ArgumentError.of("aligners", "a checkpoint or two tokenizers", "both", remedy)
     if opened is not None:
-        found = scorable(opened, source)
-        return _Rows(_by_pair(found.rows), found.source, found.sha256)
+        return scorable(opened, source)
     if student is not None and teacher is not None:
-        return _cut(source, student, teacher)
+        pair = f"{short_name(student)}~{short_name(teacher)}"
+        return linked_by_rule(source, named_tokenizer(student), named_tokenizer(teacher), pair)
     if student is not None or teacher is not None:
         remedy = f"Name the other one with {option('--teacher' if student else '--student')}."
         raise ArgumentError.of("aligners", "two tokenizers", "one", remedy)
     if isinstance(source, Texts):
         remedy = f"Name both with {option('--student')} and {option('--teacher')}."
         raise PairsError(Problem(source.name, "two tokenizers to cut these texts", "none", remedy))
-    return _Rows(_by_pair(source.rows), source.name, source.sha256)
+    return Scorable(source.rows, 0, source.name, source.sha256)
 
 
 def _by_pair(rows: Sequence[GoldRow]) -> dict[str, list[GoldRow]]:
@@ -150,47 +145,26 @@ def _by_pair(rows: Sequence[GoldRow]) -> dict[str, list[GoldRow]]:
     return found
 
 
-def _cut(source: GoldFile | Texts, student: str, teacher: str) -> _Rows:
-    """Texts cut by two tokenizers and linked by rule; each text once."""
-    if isinstance(source, GoldFile):
-        source = Texts({row.id: row.text for row in source}, source.name, source.sha256)
-    first: dict[str, str] = {}
-    for id_, text in source.by_id.items():
-        first.setdefault(text, id_)
-    texts = {id_: text for text, id_ in first.items()}
-    pair = f"{short_name(student)}~{short_name(teacher)}"
-    found = rows_by_rule(texts, _tokenizer(student), _tokenizer(teacher), pair)
-    return _Rows(_by_pair(found.rows), f"{source.name}{BY_RULE}", GoldFile(found.rows, ()).sha256)
-
-
-def _tokenizer(source: str) -> Tokenizer:
-    if Path(source).name == FILE and Path(source).is_file():
-        return Tokenizer.load(Path(source).parent)
-    return tokenizer_of(resolve(source, Path.cwd()))
-
-
 def _report(
-    pair: str, rows: Sequence[GoldRow], candidates: Sequence[Candidate], source: _Rows, command: str
+    pair: str, rows: Sequence[GoldRow], families: Sequence[Family], scored: Scorable, command: str
 ) -> AlignerReport:
-    counts, largest, hits = [], [], []
-    for row in rows:
-        found = [one.align(row) for one in candidates]
-        of_links = [count_links(one.links, row) for one in found]
-        counts.append([one.counts for one in of_links])
-        largest.append([one.largest for one in of_links])
-        hits.append([_hits(one.weights, row) for one in found])
-    order = ranked([one.name for one in candidates], np.array(counts))
+    candidates = [one for family in families for one in family.candidates]
+    found = [[one for family in families for one in family.align(row)] for row in rows]
+    links = [[count_links(one.links, row) for one in of_row] for of_row, row in zip(found, rows, strict=True)]
+    counts = np.array([[one.counts for one in of_row] for of_row in links])
+    hits = np.array([[_hits(one.weights, row) for one in of_row] for of_row, row in zip(found, rows, strict=True)])
+    order = ranked(counts)
     return AlignerReport(
         pair=pair,
-        source=source.source,
-        source_sha256=source.sha256,
+        source=scored.source,
+        source_sha256=scored.sha256,
         names=tuple(candidates[k].name for k in order),
         notes=tuple((candidates[k].note, candidates[k].used_by) for k in order),
         sentences=tuple(row.id for row in rows),
         phenomena=tuple(row.phenomena for row in rows),
-        counts=np.array(counts)[:, order],
-        largest=np.array(largest)[:, order],
-        hits=np.array(hits)[:, order],
+        counts=counts[:, order],
+        largest=np.array([[one.largest for one in of_row] for of_row in links])[:, order],
+        hits=hits[:, order],
         versions=versions(PACKAGES),
         command=command,
     )
@@ -204,64 +178,59 @@ def _hits(weights: AttentionMap | None, row: GoldRow) -> tuple[float, float]:
     return float(found.sum()), float(len(found))
 
 
-def _of_tools() -> list[Candidate]:
-    def align(links: Callable[..., Set[Link]]) -> Callable[[GoldRow], Aligned]:
-        return lambda row: Aligned(links(row.student, row.teacher))
+def _of_tools() -> list[Family]:
+    def family(one: ToolAligner) -> Family:
+        candidate = Candidate(one.name, one.note, one.used_by)
+        return Family((candidate,), lambda row: [Aligned(one.links(row.student, row.teacher))])
 
-    return [Candidate(one.name, one.note, one.used_by, align(one.links)) for one in TOOL_ALIGNERS]
+    return [family(one) for one in TOOL_ALIGNERS]
 
 
-def _of_checkpoint(opened: OpenCheckpoint) -> list[Candidate]:
+def _of_checkpoint(opened: OpenCheckpoint) -> Family:
     """What needs vectors: cosines of queries and keys, and the attention that is made of them."""
     name = opened.checkpoint.name
 
-    def similarity(row: GoldRow) -> Float[np.ndarray, "student teacher"]:
+    def align(row: GoldRow) -> list[Aligned]:
         queries, keys = opened.vectors(row.student, row.teacher)
-        return token_similarity(queries[:-1], keys[:-1])  # without the end of sequence
-
-    def of_simalign(method: Method) -> Callable[[GoldRow], Aligned]:
-        return lambda row: Aligned(simalign_links(similarity(row), method))
-
-    def of_soft_dtw(row: GoldRow) -> Aligned:
-        posterior = soft_dtw(1 - similarity(row).astype(np.float64), GAMMA)
-        return _of_posterior(row, "soft-DTW", posterior)
-
-    def of_attention(row: GoldRow) -> Aligned:
+        similarity = token_similarity(queries[:-1], keys[:-1])  # without the end of sequence
+        posterior = soft_dtw(1 - similarity.astype(np.float64), GAMMA)
         map_ = opened.map(row)
-        return Aligned(_places(argmax(map_.weights, map_.weights)), map_)
-
-    def of_grid(row: GoldRow) -> Aligned:
-        attention = opened.attend(row.student, row.teacher, opened.checkpoint.query)
-        return Aligned(_places(path(attention.over_teacher, attention.over_student)), grid(opened.map(row)))
+        return [
+            *(Aligned(simalign_links(similarity, method)) for method, _ in SIMALIGN),
+            _of_both_sides(posterior_map("soft-DTW", row.student, row.teacher, posterior)),
+            Aligned(_places(argmax(map_.weights, map_.weights)), map_),
+            _of_both_sides(grid(map_)),
+        ]
 
     similar = f"simalign (ca1932a), over queries and keys of {name}"
-    return [
-        *(Candidate(method, note, similar, of_simalign(method)) for method, note in SIMALIGN),
-        Candidate("soft-DTW", "the expected monotone path by cosines", f"DWA-KD, over vectors of {name}", of_soft_dtw),
-        Candidate("cma", "the largest weight of each student token", name, of_attention),
-        Candidate("cma-grid", "the attention decoded by the order of both texts", name, of_grid),
+    candidates = [
+        *(Candidate(method, note, similar) for method, note in SIMALIGN),
+        Candidate("soft-DTW", "the expected monotone path by cosines", f"DWA-KD, over queries and keys of {name}"),
+        Candidate("cma", "the largest weight of each student token", name),
+        Candidate("cma-grid", "the attention decoded by the order of both texts", name),
     ]
+    return Family(tuple(candidates), align)
 
 
-def _of_posterior(row: GoldRow, method: str, posterior: Float[np.ndarray, "student teacher"]) -> Aligned:
-    """The largest cells of rows and of columns."""
-    links = (posterior == posterior.max(axis=1, keepdims=True)) | (posterior == posterior.max(axis=0, keepdims=True))
-    return Aligned(_places(links), AttentionMap(method, row.student, row.teacher, with_eos(posterior)))
+def _of_both_sides(map_: AttentionMap) -> Aligned:
+    """Of paths: the largest cells of each student token, and of each teacher token."""
+    a, b = map_.weights, map_.over_student
+    return Aligned(_places(argmax(a, a) if b is None else argmax(a, b) | argmax_over_student(a, b)), map_)
 
 
 def _places(links: Bool[np.ndarray, "student teacher"]) -> frozenset[Link]:
     return frozenset(zip(*(axis.tolist() for axis in np.nonzero(links)), strict=True))
 
 
-def _of_maps(given: GivenMaps) -> Candidate:
+def _of_maps(given: GivenMaps) -> Family:
     """Somebody's links; of weights that are not all equal, the largest of each student token."""
 
-    def align(row: GoldRow) -> Aligned:
+    def align(row: GoldRow) -> list[Aligned]:
         map_ = given.maps[row.id]
         inner = map_.weights[:-1, :-1]
         linked = inner > 0
         if all(len(np.unique(weights[on])) <= 1 for weights, on in zip(inner, linked, strict=True)):
-            return Aligned(_places(linked))
-        return Aligned(_places(argmax(map_.weights, map_.weights)), map_)
+            return [Aligned(_places(linked))]
+        return [Aligned(_places(argmax(map_.weights, map_.weights)), map_)]
 
-    return Candidate(given.name, "as given", ", ".join(name for name, _ in given.files), align)
+    return Family((Candidate(given.name, "as given", ", ".join(name for name, _ in given.files)),), align)

@@ -145,10 +145,7 @@ def _reader(tokenizer: object, where: str) -> TokenReader:
     found = resolve(str(tokenizer), Path.cwd())
     if tokenizer == "" or (isinstance(found, str) and any(char.isspace() for char in found)):
         raise ArgumentError.of(where, FORMS, tokenizer, CALL)
-    if isinstance(found, Path) and found.suffix == ".json" and found.is_file():
-        file = found
-    else:
-        file = tokenizer_of(found).path
+    file = tokenizer_of(found).path
     state = file.stat()
     return LibraryReader(_read(file, state.st_mtime_ns, state.st_size).backend)
 

@@ -112,6 +112,15 @@ def _check_vocabulary(record: ModelRecord, role: str, tokenizer: Tokenizer) -> N
     raise CheckpointError(Problem(f"{role} {tokenizer.path}", expected, f"sha256 {found[:12]}…", remedy))
 
 
+def named_tokenizer(source: str) -> Tokenizer:
+    """The tokenizer that somebody names: a model directory, a JSON file, a hub id or a bundled model.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    return tokenizer_of(resolve(source, Path.cwd()))
+
+
 def tokenizer_of(found: Path | str) -> Tokenizer:
     """The tokenizer beside a table: in its directory, beside its ``.gguf`` file, or in its repository on the hub.
 
@@ -119,6 +128,8 @@ def tokenizer_of(found: Path | str) -> Tokenizer:
         CheckpointError: there is none.
     """
     if isinstance(found, Path):
+        if found.suffix == ".json" and found.is_file():
+            return Tokenizer(found)
         return Tokenizer.load(found if found.is_dir() else found.parent)
     files = find_source(found, where=found, download=None)
     for name in ("config.json", "tokenizer_config.json"):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from probe.cli.align_checks import check_against, check_functional, check_outputs, labels_of
-from probe.cli.run import add_checkpoints, new_console, opener, run, with_version
+from probe.cli.run import add_checkpoints, add_source, command_line, new_console, opener, run, with_version
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -57,20 +57,8 @@ def parser() -> ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=RawDescriptionHelpFormatter,
     )
-    texts = parser.add_mutually_exclusive_group()
-    texts.add_argument(
-        "--pairs",
-        type=Path,
-        metavar="FILE",
-        help="gold file (.tsv); default: the bundled one. For tokenizers without rows in it, its texts are linked by "
-        "rule",
-    )
-    texts.add_argument(
-        "--texts",
-        type=Path,
-        metavar="FILE",
-        help="texts of your own, to be linked by rule: one a line, or the field output of a .jsonl file",
-    )
+    no_rows = ". For tokenizers without rows in it, its texts are linked by rule"
+    add_source(parser, no_rows, "; they are linked by rule")
     add_checkpoints(parser, labels=True)
     parser.add_argument(
         "--maps",
@@ -175,8 +163,6 @@ def _align(arguments: Namespace) -> None:
 
 def _scored(arguments: Namespace, names: Sequence[str], source: "GoldFile | Texts") -> "Iterator[tuple[str, Scored]]":
     """Score each checkpoint and each file of maps, by name; the demo if none is named."""
-    import shlex
-
     from probe.alignment.align import align_maps, align_rows
     from probe.alignment.fitting import scorable
     from probe.cli.align_outputs import Scored
@@ -188,7 +174,7 @@ def _scored(arguments: Namespace, names: Sequence[str], source: "GoldFile | Text
             return ()
         return tuple((row, map_of(row)) for row in sorted(rows, key=lambda row: row.id))
 
-    command = shlex.join(["probe-align", *(sys.argv[1:] if sys.argv[0].endswith("probe-align") else [])])
+    command = command_line("probe-align")
     opened_as = opener(arguments, source.texts)
     for name in names or ([] if arguments.maps else ["demo"]):
         opened = opened_as(name)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from probe.cli.run import write_texts
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -159,9 +161,6 @@ def _save_maps(scored: Scored, directory: Path) -> None:
 
 def _write_reports(arguments: Namespace, scored: Mapping[str, Scored], compared: "Compared") -> None:
     """Write the reports and their comparisons; each file is written whole or not at all."""
-    from probe.output.documents import packed
-    from probe.output.files import replacing_file
-
     reports = {name: one.report for name, one in scored.items()}
 
     def as_json() -> str:
@@ -190,7 +189,4 @@ def _write_reports(arguments: Namespace, scored: Mapping[str, Scored], compared:
         arguments.markdown: lambda: form("to_markdown"),
         arguments.html: as_html,
     }
-    for path, text in texts.items():
-        if path is not None:
-            with replacing_file(path) as temporary:
-                temporary.write_bytes(packed(text(), path))
+    write_texts(texts)

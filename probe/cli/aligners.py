@@ -1,13 +1,12 @@
 """``probe-aligners``: rank the ways in which tools align the tokens of two tokenizers."""
 
-import shlex
 import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from probe.cli.run import new_console, run, with_version
+from probe.cli.run import add_source, command_line, new_console, run, with_version, write_texts
 
 if TYPE_CHECKING:
     from probe.report.aligner_report import AlignerReport
@@ -29,14 +28,7 @@ def parser() -> ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=RawDescriptionHelpFormatter,
     )
-    texts = parser.add_mutually_exclusive_group()
-    texts.add_argument("--pairs", type=Path, metavar="FILE", help="gold file (.tsv); default: the bundled one, by pair")
-    texts.add_argument(
-        "--texts",
-        type=Path,
-        metavar="FILE",
-        help="texts of your own, to be linked by rule: one a line, or the field output of a .jsonl file",
-    )
+    add_source(parser, ", by pair", "; they are linked by rule")
     source = "a model directory, a tokenizer.json, a hub id or a bundled model: only its tokenizer is read"
     parser.add_argument("--student", metavar="TOKENIZER", help=f"cut the texts anew and link them by rule; {source}")
     parser.add_argument("--teacher", metavar="TOKENIZER", help="the other tokenizer")
@@ -80,7 +72,7 @@ def _rank(arguments: Namespace) -> None:
         teacher=arguments.teacher,
         checkpoint=arguments.checkpoint,
         maps=arguments.maps,
-        command=shlex.join(["probe-aligners", *(sys.argv[1:] if sys.argv[0].endswith("probe-aligners") else [])]),
+        command=command_line("probe-aligners"),
     )
     _write(arguments, reports)
     console = new_console()
@@ -96,27 +88,22 @@ def _rank(arguments: Namespace) -> None:
 
 
 def _write(arguments: Namespace, reports: "Mapping[str, AlignerReport]") -> None:
-    """Write all files, each whole or not at all."""
-    from probe.output.documents import packed
-    from probe.output.files import replacing_file
     from probe.report import aligner_report, aligner_tables
 
-    def as_html(reports: "Mapping[str, AlignerReport]") -> str:
+    def as_html() -> str:
         from probe.plots.aligner_page import to_html
 
         return to_html(reports)
 
-    forms: dict[Path | None, Callable[[Mapping[str, AlignerReport]], str]] = {
-        arguments.json: aligner_report.to_json,
-        arguments.csv: aligner_tables.to_csv,
-        arguments.latex: aligner_tables.to_latex,
-        arguments.markdown: aligner_tables.to_markdown,
-        arguments.html: as_html,
-    }
-    for path, form in forms.items():
-        if path is not None:
-            with replacing_file(path) as temporary:
-                temporary.write_bytes(packed(form(reports), path))
+    write_texts(
+        {
+            arguments.json: lambda: aligner_report.to_json(reports),
+            arguments.csv: lambda: aligner_tables.to_csv(reports),
+            arguments.latex: lambda: aligner_tables.to_latex(reports),
+            arguments.markdown: lambda: aligner_tables.to_markdown(reports),
+            arguments.html: as_html,
+        }
+    )
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from probe.cli.run import named, new_console, run, with_version
+from probe.cli.run import named, new_console, run, with_version, write_texts
 from probe.errors import Problem, TrainingError
 
 if TYPE_CHECKING:
@@ -71,8 +71,7 @@ def _evaluate(arguments: Namespace) -> None:
 
     require_train()
     quiet_transformers()
-    from probe.output.documents import packed
-    from probe.output.files import check_directory, check_place, replacing_file
+    from probe.output.files import check_directory, check_place
     from probe.training.evaluation.report import latex, reading, table, to_json
 
     for path in (arguments.json, arguments.latex):
@@ -81,10 +80,7 @@ def _evaluate(arguments: Namespace) -> None:
     if arguments.out is not None:
         check_directory(arguments.out)
     systems = _systems(arguments, _settings(arguments))
-    for path, write in ((arguments.json, to_json), (arguments.latex, latex)):
-        if path is not None:
-            with replacing_file(path) as temporary:
-                temporary.write_bytes(packed(write(systems), path))
+    write_texts({arguments.json: lambda: to_json(systems), arguments.latex: lambda: latex(systems)})
     console = new_console()
     console.print(table(systems))
     console.print("\n".join(reading(systems)))

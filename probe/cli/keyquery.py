@@ -5,7 +5,7 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptio
 from collections.abc import Sequence
 from pathlib import Path
 
-from probe.cli.run import add_checkpoints, new_console, opener, run, with_version
+from probe.cli.run import add_checkpoints, add_source, new_console, opener, run, with_version, write_texts
 
 EXAMPLES = """examples:
   probe-keyquery --pairs alignments/gold.tsv
@@ -22,15 +22,7 @@ def parser() -> ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=RawDescriptionHelpFormatter,
     )
-    texts = parser.add_mutually_exclusive_group()
-    texts.add_argument("--pairs", type=Path, metavar="FILE", help="gold file (.tsv); default: the bundled one")
-    texts.add_argument(
-        "--texts",
-        type=Path,
-        metavar="FILE",
-        help="texts of your own, one a line, or the field output of a .jsonl file; values that need gold links are "
-        "left out",
-    )
+    add_source(parser, "", "; values that need gold links are left out")
     add_checkpoints(parser)
     parser.add_argument(
         "--components",
@@ -74,8 +66,7 @@ def _analyse(arguments: Namespace) -> None:
     from probe.keyquery.analyse import key_query
     from probe.keyquery.tables import sections
     from probe.keyquery.values import Settings
-    from probe.output.documents import packed
-    from probe.output.files import check_place, replacing_file
+    from probe.output.files import check_place
 
     if arguments.json:
         check_place(arguments.json)
@@ -85,9 +76,7 @@ def _analyse(arguments: Namespace) -> None:
     settings = Settings(components=arguments.components, seed=arguments.seed)
     with Console(stderr=True, quiet=not sys.stderr.isatty()).status(names[0]) as status:
         report = key_query(opened, source, settings=settings, progress=status.update)
-    if arguments.json:
-        with replacing_file(arguments.json) as temporary:
-            temporary.write_bytes(packed(report.to_json(), arguments.json))
+    write_texts({arguments.json: report.to_json})
     console = new_console()
     for section in sections(report):
         console.print(section)

@@ -191,10 +191,9 @@ def _check(arguments: Namespace) -> int:
 
 
 def _tokenizer(source: str) -> "Tokenizer":
-    from probe.checkpoints.open_model import tokenizer_of
-    from probe.models.sources import resolve
+    from probe.checkpoints.open_model import named_tokenizer
 
-    return tokenizer_of(resolve(source, Path.cwd()))
+    return named_tokenizer(source)
 
 
 def _new(arguments: Namespace) -> None:

@@ -3,9 +3,10 @@
 import errno
 import math
 import os
+import shlex
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace, _SubParsersAction  # pyright: ignore[reportPrivateUsage]
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -129,6 +130,34 @@ def named(argument: str) -> tuple[str | None, str]:
     if not before:
         raise CheckpointError(Problem(argument, "a name before the =", "none", "Write NAME=PATH, or only the path."))
     return before, after
+
+
+def add_source(parser: ArgumentParser, pairs: str, texts: str) -> None:
+    """Add --pairs and --texts, of which one may be given; both arguments end their help."""
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--pairs", type=Path, metavar="FILE", help=f"gold file (.tsv); default: the bundled one{pairs}")
+    source.add_argument(
+        "--texts",
+        type=Path,
+        metavar="FILE",
+        help=f"texts of your own, one a line, or the field output of a .jsonl file{texts}",
+    )
+
+
+def command_line(program: str) -> str:
+    """The command that runs, for the record; the program alone where another one called it."""
+    return shlex.join([program, *(sys.argv[1:] if sys.argv[0].endswith(program) else [])])
+
+
+def write_texts(texts: Mapping[Path | None, Callable[[], str]]) -> None:
+    """Write each file whole or not at all, under gzip where its name ends in ``.gz``; without a path, nothing."""
+    from probe.output.documents import packed
+    from probe.output.files import replacing_file
+
+    for path, text in texts.items():
+        if path is not None:
+            with replacing_file(path) as temporary:
+                temporary.write_bytes(packed(text(), path))
 
 
 def add_checkpoints(parser: ArgumentParser, *, labels: bool = False) -> None:

@@ -158,8 +158,9 @@ def declarations(pair: str, student: tuple[Tokenizer, str], teacher: tuple[Token
 
 
 def short_name(source: str) -> str:
-    """The last part of a source, without what the name of a pair may not hold."""
-    return re.sub(r"[~\s]", "-", re.split(r"[/:]", source.partition("@")[0].rstrip("/"))[-1])
+    """The last part of a source, without what the name of a pair may not hold; of a tokenizer.json its directory."""
+    of_model = source.partition("@")[0].removesuffix("tokenizer.json").removesuffix(".json").rstrip("/")
+    return re.sub(r"[~\s]", "-", re.split(r"[/:]", of_model)[-1]) or "tokenizer"
 
 
 def pair_name(student: str, teacher: str) -> str:

@@ -1,7 +1,7 @@
 """What a comparison of aligners found: counts per text and aligner, from which every figure and interval follows."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -160,10 +160,10 @@ def to_json(reports: Mapping[str, AlignerReport]) -> str:
     return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def ranked(names: Sequence[str], counts: Float[np.ndarray, "sentences aligners counts"]) -> list[int]:
+def ranked(counts: Float[np.ndarray, "sentences aligners counts"]) -> list[int]:
     """The places of the aligners in the order of F1; one without a link comes last, and equal ones keep their order."""
     f1 = np.nan_to_num(link_figures(counts.sum(axis=0))[:, F1])
-    return sorted(range(len(names)), key=lambda k: -f1[k])
+    return sorted(range(len(f1)), key=lambda k: -f1[k])
 
 
 def _share(summed: Float[np.ndarray, "*batch aligners 2"]) -> Float[np.ndarray, "*batch aligners"]:

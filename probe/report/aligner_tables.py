@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from probe.output.documents import escape_latex, escape_markdown, markdown_table
 from probe.output.tables import new_table, number, percent, with_interval
 from probe.report.aligner_report import AlignerReport
+from probe.report.verdict import in_percent
 from probe.scoring.hard_links import F1, FIGURES
 from probe.stats import FEW
 
@@ -27,8 +28,8 @@ HEADS = (
 MOST_BROKEN, MOST_NAMED = 3, 4
 """Aligners whose failures the verdict tells, and phenomena that it names of each."""
 BY_CONSTRUCTION = (
-    "The links of this gold follow from bytes by rule, so aligners that use bytes win by construction: the figures say "
-    "how far the others are from bytes, not what a model needs."
+    "The right links follow from bytes by rule, so aligners that use bytes win by construction. "
+    "The figures say how far the others are from bytes. They do not say what a model needs."
 )
 
 
@@ -37,8 +38,8 @@ def verdict(report: AlignerReport) -> list[str]:
     best = report.best
     wrong, covered, f1 = (report.figure(best, name) for name in FIGURES[:3])
     lines = [
-        f"{report.pair}: use {best}. F1 is {with_interval(f1, percent)} %, with {number(wrong.value, '.1f')} wrong "
-        f"links per 100 tokens and links of {percent(covered.value)} % of the tokens."
+        f"{report.pair}: use {best}. F1 is {in_percent(f1)}; {percent(covered.value)} % of the tokens have a link, and "
+        f"{number(wrong.value, '.1f')} links per 100 tokens are wrong."
     ]
     if len(report.sentences) < FEW:
         lines.append(f"{len(report.sentences)} texts are too few for a 95 % CI, which takes {FEW}.")
