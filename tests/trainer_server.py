@@ -66,6 +66,8 @@ def note_renames(file: str) -> None:
 
 
 def child(request: dict[str, Any]) -> int:
+    # A shell that starts the tests in the background has them ignore Ctrl-C, and they would hand that on.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(log, 1)
     os.dup2(log, 2)
