@@ -11,7 +11,7 @@ from probe.errors import Problem, TrainingError
 
 if TYPE_CHECKING:
     from probe.training.evaluation.summary import System
-    from probe.training.recipe import EvaluationPart
+    from probe.training.parts import EvaluationPart
 
 
 def parser() -> ArgumentParser:
@@ -87,7 +87,8 @@ def _evaluate(arguments: Namespace) -> None:
 
 
 def _settings(arguments: Namespace) -> "EvaluationPart":
-    from probe.training.recipe import EvaluationPart, part_of
+    from probe.training.parts import EvaluationPart
+    from probe.training.recipe import part_of
 
     sets: dict[str, str] = {}
     for argument in arguments.set:

@@ -104,7 +104,7 @@ def _check_counts(**given: Any) -> None:
 def _examples(rows: Any, seed: int) -> "list[Example]":
     from probe.training.data.rows import DOCSTRINGS, read_rows
     from probe.training.examples import parsed_rows, prompt_and_output
-    from probe.training.recipe import DataPart
+    from probe.training.parts import DataPart
 
     if isinstance(rows, str | Path):
         held_out = HELD_OUT if rows == DOCSTRINGS else 0

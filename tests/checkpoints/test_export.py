@@ -36,9 +36,10 @@ from probe.checkpoints.loading import load
 from probe.errors import CheckpointError, MissingExtraError, OutputError, ProbeError, TrainingError
 from probe.projectors import STRUCTURES
 from probe.training.examples import read_examples
+from probe.training.parts import DataPart, ObjectivePart, StudentPart, TrainingPart
 from probe.training.pretraining.loop import PretrainSettings
 from probe.training.pretraining.run import PretrainRun, run_pretraining
-from probe.training.recipe import DataPart, ObjectivePart, Recipe, StudentPart, TrainingPart
+from probe.training.recipe import Recipe
 
 RUN = RunInfo(epoch=3, loss=2.5)
 RECIPE = Recipe(

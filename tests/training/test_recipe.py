@@ -10,15 +10,8 @@ from trainer_runs import content, write_recipe
 
 from probe.errors import TrainingError
 from probe.training.criteria.settings import Objective
-from probe.training.recipe import (
-    SHIPPED,
-    EvaluationPart,
-    Recipe,
-    ReproductionPart,
-    part_of,
-    read_recipe,
-    read_recipe_of_run,
-)
+from probe.training.parts import EvaluationPart, ReproductionPart
+from probe.training.recipe import SHIPPED, Recipe, part_of, read_recipe, read_recipe_of_run
 
 SHIPPED_NAMES = sorted(file.stem for file in SHIPPED.glob("*.toml"))
 

@@ -12,7 +12,8 @@ from probe.tokens import TokenizedText
 from probe.training.data.corpus import ColumnMap, hold_out, read_corpus
 from probe.training.examples import Cut, Example, tokenize
 from probe.training.model_files import directory_of
-from probe.training.recipe import DataPart, Recipe
+from probe.training.parts import DataPart
+from probe.training.recipe import Recipe
 
 DOCSTRINGS, DOCSTRING_SEED = "docstrings", 10
 

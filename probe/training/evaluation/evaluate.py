@@ -15,7 +15,7 @@ from probe.training.evaluation.likelihood import Fitted, bits_per_byte, fitted_b
 from probe.training.evaluation.questions import QuestionSet
 from probe.training.evaluation.respond import Model, generation_settings
 from probe.training.evaluation.rouge import Unit, score_each
-from probe.training.recipe import EvaluationPart
+from probe.training.parts import EvaluationPart
 
 SCHEMA = 2
 

@@ -13,7 +13,7 @@ from probe.models.tokenizer import FILE, Tokenizer
 from probe.training.criteria.views import plain_head
 from probe.training.evaluation.generate import GenerationSettings
 from probe.training.model_files import WHOLE_MODEL, base_of, causal_model, directory_of
-from probe.training.recipe import EvaluationPart
+from probe.training.parts import EvaluationPart
 
 
 class Model(NamedTuple):

@@ -16,7 +16,8 @@ from probe.training.evaluation.questions import QuestionSet, held_out, read_sets
 from probe.training.evaluation.respond import Model, Shared, load_model, model_directory
 from probe.training.evaluation.summary import System
 from probe.training.model_files import directory_of, files_digest
-from probe.training.recipe import RECIPE, EvaluationPart, Recipe, read_recipe_of_run
+from probe.training.parts import EvaluationPart
+from probe.training.recipe import RECIPE, Recipe, read_recipe_of_run
 from probe.training.stages import Outcome, Stage, Store
 
 RESULT = "evaluation.json"

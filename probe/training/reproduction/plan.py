@@ -23,7 +23,8 @@ from probe.training.evaluation.respond import Shared, load_model, model_director
 from probe.training.evaluation.run import evaluation_stage
 from probe.training.examples import digest
 from probe.training.model_files import directory_of, files_digest
-from probe.training.recipe import ObjectivePart, Recipe, StudentPart, TeacherPart
+from probe.training.parts import ObjectivePart, StudentPart, TeacherPart
+from probe.training.recipe import Recipe
 from probe.training.reproduction.systems import RAW_STUDENT, Compared
 from probe.training.stages import Stage, Store
 from probe.training.teacher.teacher import teacher_source

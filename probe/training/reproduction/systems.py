@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from probe.errors import Problem, TrainingError
 from probe.training.criteria.settings import METHODS
-from probe.training.recipe import ObjectivePart, Recipe
+from probe.training.parts import ObjectivePart
+from probe.training.recipe import Recipe
 
 ALL = "all"
 RAW_STUDENT = "raw student"

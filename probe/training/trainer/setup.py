@@ -18,7 +18,8 @@ from probe.training.criteria.views import plain_head
 from probe.training.data.rows import cut_rows, linkable_rows, read_rows
 from probe.training.examples import Cut, Example, digest
 from probe.training.model_files import directory_of, record_of
-from probe.training.recipe import ObjectivePart, Recipe, StudentPart
+from probe.training.parts import ObjectivePart, StudentPart
+from probe.training.recipe import Recipe
 from probe.training.teacher.teacher import freeze_teacher, teacher_source
 from probe.training.trainer.batches import Rows
 from probe.training.trainer.distiller import Distiller

@@ -11,7 +11,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 
 from probe.errors import Problem, TrainingError
 from probe.training.criteria.views import Counts
-from probe.training.recipe import TrainingPart
+from probe.training.parts import TrainingPart
 from probe.training.trainer.batches import Collate, Corpus, GlobalBatches
 from probe.training.trainer.distiller import Distiller
 from probe.training.trainer.saving import TRAINER_STATE, Saver, whole_directory

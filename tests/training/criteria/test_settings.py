@@ -6,7 +6,8 @@ import pytest
 from probe.projectors import QUERY, STRUCTURES
 from probe.training.criteria.settings import METHODS, Method, Objective, named
 from probe.training.criteria.step import Step
-from probe.training.recipe import ObjectivePart, part_of
+from probe.training.parts import ObjectivePart
+from probe.training.recipe import part_of
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -24,7 +24,7 @@ from probe.training.evaluation.questions import Question, QuestionSet, held_out,
 from probe.training.evaluation.respond import Model, generation_settings, load_model, model_directory
 from probe.training.evaluation.rouge import exact_match, rouge_l
 from probe.training.examples import Example
-from probe.training.recipe import EvaluationPart
+from probe.training.parts import EvaluationPart
 from probe.training.trainer.run import train
 from probe.training.trainer.saving import STUDENT
 

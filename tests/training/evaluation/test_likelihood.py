@@ -14,7 +14,7 @@ from probe.errors import TrainingError
 from probe.models.tokenizer import Tokenizer
 from probe.training.evaluation.likelihood import ROWS, bits_per_byte, fitted_bits_per_byte
 from probe.training.examples import Example
-from probe.training.recipe import Lora, StudentPart
+from probe.training.parts import Lora, StudentPart
 from probe.training.trainer.setup import load_student
 
 EXAMPLES = [

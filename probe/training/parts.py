@@ -1,0 +1,188 @@
+"""The parts of a recipe: each key with its default, and what it may be."""
+
+from dataclasses import fields
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from probe.checkpoints.dskd import MAX_LENGTH, MAX_PROMPT
+from probe.training.criteria.settings import METHODS, ChunkSide, CriticName, DivergenceName, Method, Needs, Objective
+
+SEEDS = 1 << 32  # numpy takes no larger one
+Seed = Annotated[int, Field(ge=0, lt=SEEDS)]
+Reporter = Literal["tensorboard", "wandb", "mlflow", "comet_ml", "clearml", "codecarbon", "dvclive", "swanlab"]
+_DEVICES = r"^(auto|balanced|balanced_low_0|sequential|(cpu|cuda|mps|xpu)(:[0-9]+)?)$"
+
+
+class RecipePart(BaseModel):
+    """Frozen, with no keys but the known ones."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+Part = TypeVar("Part", bound=RecipePart)
+
+
+class Lora(RecipePart):
+    """Low-rank adapters, as peft knows them."""
+
+    r: int = Field(default=256, gt=0)
+    alpha: int = Field(default=8, gt=0)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    targets: list[str] | None = None
+    """Names of the layers; None for peft's choice for the architecture."""
+
+
+class StudentPart(RecipePart):
+    """Who learns."""
+
+    source: str
+    """A directory, ``bundled:`` or ``cache:`` with a name, or a hub id."""
+    train: Literal["all", "body", "lora", "nothing"] = "all"
+    """``body``: all but the embedding table and the head, so that a probe reads the base model's table."""
+    lora: Lora = Lora()
+
+
+class TeacherPart(RecipePart):
+    """Who is learnt from; without a source there is none, as for sft."""
+
+    source: str | None = None
+    adapter: str | None = None
+    """A directory of LoRA weights, merged when the teacher is loaded."""
+    precision: Literal["float32", "bfloat16"] | None = None
+    """Of its weights; None for that of the training."""
+    cached: bool = True
+    """Run it once over the corpus and keep its states on disk, rather than at every step."""
+    expectations: bool = False
+    """Keep what its predictions amount to as well: two products with its head for each target once, which saves one at
+    every step, so that it pays from the third epoch on (see `probe.training.criteria.teacher_space`)."""
+    device_map: str | None = Field(default=None, pattern=_DEVICES)
+    """For teachers that do not fit one device, as accelerate knows it."""
+
+
+class ColumnsPart(RecipePart):
+    """Names of the columns of a dataset that is not in DSKD's layout."""
+
+    instruction: str = "instruction"
+    input: str | None = None
+    response: str = "response"
+
+
+class DataPart(RecipePart):
+    """What is read."""
+
+    source: str
+    """A directory with train.jsonl and dev.jsonl, a file, a hub dataset, or ``docstrings``: those of Python itself."""
+    columns: ColumnsPart | None = None
+    held_out: int = Field(default=0, ge=0)
+    """Rows set apart for evaluation where there is no dev file."""
+    held_out_seed: int | None = Field(default=None, ge=0, lt=SEEDS)
+    """Which rows these are; None for the seed of the run. Runs that are compared must hold out the same."""
+    max_rows: int | None = Field(default=None, gt=0)
+    max_prompt: int = Field(default=MAX_PROMPT, gt=0)
+    max_length: int = Field(default=MAX_LENGTH, gt=1)
+    skip_bad_rows: bool = False
+    """Leave out rows that cannot be used, and say which; without it, they are refused."""
+    prompt: str | None = None
+    """The template whose last token is the first input of a probe; None for the published one."""
+
+
+class ObjectivePart(RecipePart):
+    """The method; see `probe.training.criteria.settings.Objective`."""
+
+    method: Method = "cma"
+    kd_rate: float = Field(default=0.5, ge=0, le=1)
+    temperature: float = Field(default=2.0, gt=0, allow_inf_nan=False)
+    teacher_temperature: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    divergence: DivergenceName = "forward_kl"
+    skew: float = Field(default=0.1, ge=0, le=1)
+    alpha: float = Field(default=0.5, ge=0, le=1)
+    critic: CriticName = "trained"
+    kq_rate: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    kq_hidden: int = Field(default=768, gt=0)
+    only_projectors: bool = False
+    reference: bool = False
+    chunk_side: ChunkSide = "target"
+    start: str = "random"
+    """Of the projectors: ``random``, ``pseudo-inverse``, or a checkpoint's name or directory."""
+    vocabulary_map: str | None = None
+    """For mined: a file of `probe.training.vocabulary_map`."""
+
+    @property
+    def needs(self) -> Needs:
+        """What the method needs."""
+        return METHODS[self.method]
+
+    def objective(self) -> Objective:
+        """The part that a criterion reads."""
+        return Objective(**{field.name: getattr(self, field.name) for field in fields(Objective)})
+
+
+class TrainingPart(RecipePart):
+    """How long, how fast, and what is left behind."""
+
+    epochs: float | None = Field(default=None, gt=0)
+    steps: int | None = Field(default=None, gt=0)
+    batch_size: int = Field(default=8, gt=0)
+    """Rows of an optimizer step, over all processes and accumulated parts."""
+    micro_batch_size: int | None = Field(default=None, gt=0)
+    """Rows that a process runs at once; None for as many as there are."""
+    learning_rate: float = Field(default=5e-4, gt=0, allow_inf_nan=False)
+    projector_learning_rate: float = Field(default=1e-3, gt=0)
+    critic_learning_rate: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=0.01, ge=0)
+    clip: float = Field(default=1.0, gt=0)
+    critic_clip: float = Field(default=1.0, gt=0)
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup_steps: int = Field(default=0, ge=0)
+    precision: Literal["float32", "bfloat16"] = "float32"
+    save_every: int | None = Field(default=None, gt=0)
+    """Steps between checkpoints; None for one at the end of each epoch."""
+    save_projectors_every: int | None = Field(default=None, gt=0)
+    keep_last: int = Field(default=1, gt=0)
+    keep_best: int = Field(default=1, ge=0)
+    keep_by: Literal["bits_per_byte", "rouge_l"] = "bits_per_byte"
+    """What best means, on the dev rows. ROUGE-L is of responses sampled as in ``evaluation``, with its first seed and
+    without its rule on n-grams, as published."""
+    log_every: int = Field(default=10, gt=0)
+    report_to: list[Reporter] = []
+    """``tensorboard``, ``wandb``, as transformers knows them."""
+    threads: int | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _one_length(self) -> "TrainingPart":
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("give either epochs or steps")
+        return self
+
+
+class EvaluationPart(RecipePart):
+    """How responses are sampled and on which prompts."""
+
+    sets: dict[str, str] = {}
+    """Directories or files by name, the first of them in-domain; without any, the dev rows are the set."""
+    seeds: list[Seed] = Field(default=[10, 20, 30, 40, 50], min_length=1)
+    temperature: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    no_repeat_ngram_size: int = Field(default=6, ge=0)
+    max_prompt: int = Field(default=MAX_PROMPT, gt=0)
+    max_length: int = Field(default=MAX_LENGTH, gt=1)
+    batch_size: int = Field(default=32, gt=0)
+    max_rows: int | None = Field(default=None, gt=0)
+    """The first rows of each set alone."""
+    rouge: Literal["words", "characters"] = "words"
+    """What ROUGE-L compares. Words, as published, are of a-z and 0-9: Chinese text has none, and scores 0."""
+
+
+class ReproductionPart(RecipePart):
+    """What `probe-reproduce` compares."""
+
+    teacher: Literal["raw", "sft"] = "raw"
+    """As it is, or fine-tuned on the training rows first."""
+    teacher_train: Literal["all", "lora"] = "all"
+    """What of it is fine-tuned."""
+    methods: list[str] = Field(default=["sft", "cma"], min_length=1)
+    """Names of methods or of variants."""
+    seeds: list[Seed] = Field(default=[10, 20, 30], min_length=1)
+    """Of training; each once."""
+    variants: dict[str, ObjectivePart] = {}
+    """Settings of the objective under a name; what they leave out is as in ``objective``."""
