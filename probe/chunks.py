@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -155,7 +156,7 @@ def _bounds(side: TokenizedText) -> Int[np.ndarray, "tokens 2"]:
 
 
 def _content_bounds(side: TokenizedText) -> Int[np.ndarray, "tokens 2"]:
-    return np.concatenate([[0], np.cumsum(_content_bytes(side.text))]).astype(np.int64)[_bounds(side)]
+    return _content_before(side.text)[_bounds(side)]
 
 
 def _shared_bytes(
@@ -165,6 +166,11 @@ def _shared_bytes(
     return ends - np.maximum(student[:, None, 0], teacher[None, :, 0])
 
 
-def _content_bytes(text: str) -> Int[np.ndarray, " bytes"]:
+@lru_cache(2)  # both sides of a row have one text, and each rule asks for it again
+def _content_before(text: str) -> Int[np.ndarray, " bytes"]:
+    """How many bytes before each place are not white space."""
     counts = [(0 if char in WHITE_SPACE else 1, len(char.encode())) for char in text]
-    return np.repeat([flag for flag, _ in counts], [size for _, size in counts]).astype(np.int64)
+    flags = np.repeat([flag for flag, _ in counts], [size for _, size in counts])
+    found = np.concatenate([[0], np.cumsum(flags)]).astype(np.int64)
+    found.setflags(write=False)
+    return found

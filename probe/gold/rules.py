@@ -49,10 +49,11 @@ def _endings(smaller: TokenizedText, larger: TokenizedText) -> frozenset[Link]:
 
 def _is_ending(side: TokenizedText, i: int) -> bool:
     """Whether a token spells the end of a longer word."""
+    if text_of(side.surface(i)) not in ENDINGS:
+        return False
     raw, token = side.text.encode(), side.tokens[i]
     before, after = raw[: token.start].decode(errors="ignore"), raw[token.end :].decode(errors="ignore")
-    inside = regex.search(r"\p{L}$", before) is not None and regex.match(r"\p{L}", after) is None
-    return inside and text_of(side.surface(i)) in ENDINGS
+    return regex.search(r"\p{L}$", before) is not None and regex.match(r"\p{L}", after) is None
 
 
 def _line_breaks(blank: TokenizedText, other: TokenizedText) -> frozenset[Link]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from probe.checkpoints.checkpoint import ModelRecord, VerifiedSource
 from probe.errors import Problem, TrainingError
-from probe.models.embeddings import open_table
+from probe.models.embeddings import EmbeddingTable, open_table
 from probe.models.sources import BUNDLED, CACHE, resolve
 from probe.models.table_sources import ADAPTER, read_json
 from probe.models.tokenizer import Tokenizer
@@ -98,7 +98,11 @@ def weights_digest(weights: Iterable[tuple[str, Any]], sampled: int, *, with_pre
 
 def record_of(source: str, tokenizer: Tokenizer, prompt: str) -> ModelRecord:
     """What a checkpoint says of a model that stays as it is."""
-    table = open_table(directory_of(source))
+    return described(source, open_table(directory_of(source)), tokenizer, prompt)
+
+
+def described(source: str, table: EmbeddingTable, tokenizer: Tokenizer, prompt: str) -> ModelRecord:
+    """What a checkpoint says of a model of which only table and tokenizer were read."""
     return ModelRecord(
         name=source.split(":")[-1],
         revision=None,

@@ -1,6 +1,5 @@
 """Projector pre-training in Python: two models that stay as they are, rows of text, and a directory."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from probe.checkpoints.dskd import PROMPT
 from probe.errors import ArgumentError
 from probe.training.terminal import quiet_transformers, require_train
-from probe.training.trained import TrainedRun
+from probe.training.trained import TrainedRun, projectors_run
 
 if TYPE_CHECKING:
     from probe.training.examples import Example
@@ -68,19 +67,19 @@ def pretrain(
     _check(student=student, teacher=teacher, out=out, learning_rate=learning_rate)
     _check_counts(steps=steps, batch_size=batch_size, every=every)
     require_train()
-    from probe.training.pretraining.loop import PretrainSettings
     from probe.training.pretraining.run import PretrainRun, pretraining, run_pretraining
+    from probe.training.projector_loop import LoopSettings
 
     quiet_transformers()
     directory = Path(out)
-    settings = PretrainSettings(steps, batch_size, learning_rate, min(MOST_WARMUP, steps // 10), seed=seed)
+    settings = LoopSettings(steps, batch_size, learning_rate, min(MOST_WARMUP, steps // 10), seed=seed)
     run = PretrainRun(name or directory.name, str(student), str(teacher), _examples(rows, seed), prompt, settings)
     if every is None:
         run_pretraining(run, directory)
     else:
         for _ in pretraining(run, directory, every=every):
             pass
-    return _left(directory, steps)
+    return projectors_run(directory, steps)
 
 
 def _check(**given: Any) -> None:
@@ -121,14 +120,3 @@ def _columns(number: int, row: Any) -> Mapping[str, Any]:
     if isinstance(row, str) or not isinstance(row, Sequence) or len(row) != 2:
         raise ArgumentError.of(f"rows[{number}]", "a prompt and an output", row, ROWS)
     return dict(zip(("prompt", "output"), row, strict=True))
-
-
-def _left(directory: Path, steps: int) -> TrainedRun:
-    """What the run has in its directory, also from before it was stopped."""
-    from probe.training.pretraining.progress import LOG
-    from probe.training.pretraining.run import CHECKPOINT, PROJECTORS
-
-    kept = {int(path.name.removeprefix("step-")): path for path in (directory / PROJECTORS).glob("step-*")}
-    lines = [json.loads(line) for line in (directory / LOG).read_text(encoding="utf-8").splitlines()]
-    log = [line | {"step": line["step"] + 1} for line in lines]
-    return TrainedRun(directory, dict(sorted((kept | {steps: directory / CHECKPOINT}).items())), log)

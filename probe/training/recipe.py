@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError
 
 from probe.errors import Problem, TrainingError
 from probe.output.reading import Wanted, parse_json, read_text, reason
+from probe.training.attention_recipe import AttentionRecipe
 from probe.training.criteria.settings import Method
 from probe.training.parts import (
     SEEDS,
@@ -32,6 +33,8 @@ from probe.training.parts import (
 )
 
 SHIPPED = Path(__file__).parent / "recipes"
+ATTENTION = "attention"
+"""The part that only recipes of an attention alone have."""
 RECIPE = "recipe.json"
 """The file in a run and in each of its checkpoints that says what ran."""
 
@@ -81,10 +84,7 @@ def part_of(kind: type[Part], values: dict[str, Any], where: str) -> Part:
     Raises:
         TrainingError: keys or values are wrong; all of them are listed.
     """
-    try:
-        return kind.model_validate_json(json.dumps(values))
-    except ValidationError as error:
-        raise TrainingError(*(_problem(where, each, kind) for each in error.errors())) from error
+    return _resolved(kind, values, where)
 
 
 def read_recipe_of_run(file: Path) -> Recipe:
@@ -108,6 +108,25 @@ def read_recipe(named: str, overrides: Sequence[str] = ()) -> Recipe:
     Raises:
         TrainingError: there is no such recipe, it is not TOML, or keys or values are wrong; all of them are listed.
     """
+    where, content = _content(named, overrides)
+    if ATTENTION in content:
+        remedy = "Use probe-train; a distillation can start from its checkpoint: objective.start=DIR."
+        raise TrainingError(Problem(where, "a recipe that trains a student", "one of an attention alone", remedy))
+    return _resolved(Recipe, content, where)
+
+
+def read_any_recipe(named: str, overrides: Sequence[str] = ()) -> Recipe | AttentionRecipe:
+    """A recipe of either kind: that of an attention alone has the part ``attention``.
+
+    Raises:
+        TrainingError: as `read_recipe`.
+    """
+    where, content = _content(named, overrides)
+    return _resolved(AttentionRecipe if ATTENTION in content else Recipe, content, where)
+
+
+def _content(named: str, overrides: Sequence[str]) -> tuple[str, dict[str, Any]]:
+    """The name of a recipe's file, and its keys with the overrides."""
     path = SHIPPED / f"{named}.toml"
     path = path if path.is_file() else Path(named)
     if not path.is_file():
@@ -123,11 +142,15 @@ def read_recipe(named: str, overrides: Sequence[str] = ()) -> Recipe:
     for key, other in lengths.items():
         if f"training.{key}" in keys and f"training.{other}" not in keys:
             content["training"].pop(other, None)
+    return path.name, content
+
+
+def _resolved(kind: type[Part], content: dict[str, Any], where: str) -> Part:
     try:
         # Integers are allowed where a float is meant, which strictness would forbid for nobody's good.
-        return Recipe.model_validate_json(json.dumps(content))
+        return kind.model_validate_json(json.dumps(content))
     except ValidationError as error:
-        raise TrainingError(*(_problem(path.name, each) for each in error.errors())) from error
+        raise TrainingError(*(_problem(where, each, kind) for each in error.errors())) from error
 
 
 def _toml(text: str, path: Path, wanted: Wanted) -> dict[str, Any]:
@@ -158,7 +181,7 @@ def _set(content: dict[str, Any], override: str) -> None:
     part[last] = found if isinstance(found, str | int | float | list | dict) else value
 
 
-def _problem(where: str, error: Any, kind: type[RecipePart] = Recipe) -> Problem:
+def _problem(where: str, error: Any, kind: type[RecipePart]) -> Problem:
     place = ".".join(str(part) for part in error["loc"])
     got = repr(error["input"])
     if error["type"] == "extra_forbidden":

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 from probe.errors import ArgumentError, Problem, TrainingError
 from probe.output.frames import data_frame
 from probe.training.terminal import quiet_transformers, require_train
-from probe.training.trained import TrainedRun
+from probe.training.trained import TrainedRun, projectors_run
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from probe.training.attention_recipe import AttentionRecipe
     from probe.training.recipe import Recipe
 
 
@@ -21,7 +22,7 @@ def train(
     out: str | Path | None = None,
     progress: Callable[[str], None] = lambda line: None,
 ) -> TrainedRun:
-    """Train a student with the full objective, as ``probe-train`` does. Needs torch.
+    """Train a student with the full objective, or an attention alone, as ``probe-train`` does. Needs torch.
 
     A run that was stopped goes on when it is called again with the same recipe and directory.
 
@@ -53,9 +54,16 @@ def train(
     if not (out is None or isinstance(out, str | Path)):
         raise ArgumentError.of("out", "a directory", out, 'Write train("demo", out="runs/mine").')
     chosen = _one_run(recipe, overrides)
-    from probe.training.trainer.run import train as train_there
+    from probe.training.attention_recipe import AttentionRecipe
 
     directory = Path("runs") / chosen.name if out is None else Path(out)
+    if isinstance(chosen, AttentionRecipe):
+        from probe.training.attention.run import train_attention
+
+        train_attention(chosen, directory, progress)
+        return projectors_run(directory, chosen.training.steps)
+    from probe.training.trainer.run import train as train_there
+
     return _left(directory, train_there(chosen, directory, progress))
 
 
@@ -89,10 +97,14 @@ def gradient_reach(recipe: str | Path = "demo", *overrides: str, rows: int = 16)
     chosen = _one_run(recipe, overrides)
     import torch
 
+    from probe.training.recipe import Recipe
     from probe.training.trainer.batches import Collate
     from probe.training.trainer.setup import prepare
     from probe.training.trainer.watching import gradient_reach as reach_of
 
+    if not isinstance(chosen, Recipe):
+        remedy = 'Write gradient_reach("demo", "objective.method=cma-ga").'
+        raise ArgumentError.of("recipe", "one that trains a student", recipe, remedy)
     if chosen.training.threads is not None:
         torch.set_num_threads(chosen.training.threads)
     prepared = prepare(chosen)
@@ -104,7 +116,7 @@ def gradient_reach(recipe: str | Path = "demo", *overrides: str, rows: int = 16)
     return data_frame([each[1:] for each in found], index=[each.part for each in found], columns=columns)
 
 
-def _one_run(recipe: Any, overrides: Sequence[Any]) -> "Recipe":
+def _one_run(recipe: Any, overrides: Sequence[Any]) -> "Recipe | AttentionRecipe":
     remedy = 'Write train("demo", "training.steps=100", out="runs/mine").'
     if not isinstance(recipe, str | Path):
         raise ArgumentError.of("recipe", "the name of a recipe, or its file", recipe, remedy)
@@ -112,10 +124,10 @@ def _one_run(recipe: Any, overrides: Sequence[Any]) -> "Recipe":
         if not isinstance(value, str):
             raise ArgumentError.of("overrides", '"key.of.part=value"', value, remedy)
     require_train()
-    from probe.training.recipe import read_recipe
+    from probe.training.recipe import read_any_recipe
 
     quiet_transformers()
-    read = read_recipe(str(recipe), overrides)
+    read = read_any_recipe(str(recipe), overrides)
     runs = list(read.runs())
     if len(runs) > 1:
         got = f"{read.name}, which has {len(runs)}, from {runs[0].name} to {runs[-1].name}"

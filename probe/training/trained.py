@@ -1,5 +1,6 @@
 """A training run that has ended, as users hold it."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,3 +54,13 @@ class TrainedRun:
             MissingExtraError: pandas is not installed.
         """
         return data_frame(list(self.log)).set_index("step")
+
+
+def projectors_run(directory: Path, steps: int) -> TrainedRun:
+    """What a training of projectors alone has in its directory, also from before it was stopped."""
+    from probe.training.progress import CHECKPOINT, LOG, PROJECTORS
+
+    kept = {int(path.name.removeprefix("step-")): path for path in (directory / PROJECTORS).glob("step-*")}
+    lines = [json.loads(line) for line in (directory / LOG).read_text(encoding="utf-8").splitlines()]
+    log = [line | {"step": line["step"] + 1} for line in lines]
+    return TrainedRun(directory, dict(sorted((kept | {steps: directory / CHECKPOINT}).items())), log)

@@ -37,8 +37,8 @@ from probe.errors import CheckpointError, MissingExtraError, OutputError, ProbeE
 from probe.projectors import STRUCTURES
 from probe.training.examples import read_examples
 from probe.training.parts import DataPart, ObjectivePart, StudentPart, TrainingPart
-from probe.training.pretraining.loop import PretrainSettings
 from probe.training.pretraining.run import PretrainRun, run_pretraining
+from probe.training.projector_loop import LoopSettings
 from probe.training.recipe import Recipe
 
 RUN = RunInfo(epoch=3, loss=2.5)
@@ -69,7 +69,7 @@ def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_model("llama", place / "teacher", seed=1)
     rows = [{"prompt": f"{n}\n{PROMPT}", "output": TEXTS[n % len(TEXTS)][: 24 + n]} for n in range(12)]
     (place / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    settings = PretrainSettings(steps=60, batch_size=4, learning_rate=1e-2, warmup_steps=2)
+    settings = LoopSettings(steps=60, batch_size=4, learning_rate=1e-2, warmup_steps=2)
     sources = str(place / "student"), str(place / "teacher")
     return run_pretraining(
         PretrainRun("tiny", *sources, read_examples(place / "train.jsonl"), PROMPT, settings), place / "run"

@@ -16,8 +16,8 @@ from probe.training.data.docstrings import PROMPT, docstring_examples
 from probe.training.demo.language_models import new_student, new_teacher, save_float16, train_language_model
 from probe.training.demo.tokenizers import train_student_tokenizer, train_teacher_tokenizer
 from probe.training.examples import Example, tokenize
-from probe.training.pretraining.loop import PretrainSettings
 from probe.training.pretraining.run import PretrainRun, run_pretraining
+from probe.training.projector_loop import LoopSettings
 from probe.training.terminal import quiet_transformers
 
 HELD_OUT, SEED = 100, 10
@@ -45,7 +45,7 @@ def main() -> int:
             teacher=str(directory / "teacher"),
             rows=train,
             prompt=PROMPT,
-            settings=PretrainSettings(steps=arguments.steps, batch_size=16, learning_rate=3e-3, seed=SEED),
+            settings=LoopSettings(steps=arguments.steps, batch_size=16, learning_rate=3e-3, seed=SEED),
         )
         print(run_pretraining(run, directory / "projectors"), f"{time.perf_counter() - began:.0f} s")
     except ProbeError as error:

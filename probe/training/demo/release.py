@@ -25,7 +25,7 @@ from probe.errors import ProbeError
 from probe.gold.pairs import read_pairs
 from probe.models.embeddings import open_table
 from probe.models.sources import BUNDLED, bundled_dir, resolve
-from probe.training.pretraining.progress import LOG
+from probe.training.progress import LOG
 
 LOG_STEPS = 20
 MODEL_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
@@ -73,28 +73,31 @@ def _release(arguments: argparse.Namespace) -> None:
         for name in (MANIFEST, TENSORS):
             shutil.copyfile(Path(scratch) / arguments.name / name, place / name)
     log = arguments.checkpoint.with_name(LOG)
-    if log.is_file():  # of a pre-training
+    if log.is_file():  # of projectors alone
         _thin_log(log, place / "training_log.csv")
     _compare(arguments)
 
 
-def _portable(recipe: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def _portable(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """The recipe without directories of this machine: of an absolute path to data, the last two parts stay."""
-    if recipe is None or "data" not in recipe or not Path(recipe["data"]["source"]).is_absolute():
-        return None if recipe is None else dict(recipe)
-    source = "/".join(Path(recipe["data"]["source"]).parts[-2:])
-    return {**recipe, "data": {**recipe["data"], "source": source}}
+    found = dict(recipe)
+    for part in found.keys() & {"data", "texts"}:
+        source = found[part]["source"]
+        if source is not None and Path(source).is_absolute():
+            found[part] = {**found[part], "source": "/".join(Path(source).parts[-2:])}
+    return found
 
 
 def _thin_log(log: Path, path: Path) -> None:
     """Keep the run's log beside its checkpoint: means over every 20 steps, weighted by targets."""
     rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-    lines = ["steps,t2s_ce,t2s_accuracy,targets"]
+    figures = [key for key in rows[0] if key not in ("step", "targets", "seconds")]
+    lines = [",".join(["steps", *figures, "targets"])]
     for begin in range(0, len(rows), LOG_STEPS):
         part = rows[begin : begin + LOG_STEPS]
         targets = sum(row["targets"] for row in part)
-        means = [sum(row[key] * row["targets"] for row in part) / targets for key in ("t2s_ce", "t2s_accuracy")]
-        lines.append(f"{begin}-{begin + len(part)},{means[0]:.4f},{means[1]:.4f},{targets}")
+        means = [sum(row[key] * row["targets"] for row in part) / targets for key in figures]
+        lines.append(",".join([f"{begin}-{begin + len(part)}", *(f"{mean:.4f}" for mean in means), f"{targets}"]))
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

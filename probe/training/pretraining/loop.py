@@ -6,49 +6,26 @@
 The student's layers never run, and the teacher ran once: a step costs the head's two matrix products.
 """
 
-import math
-import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from rich.progress import Progress as Bar
 from torch import Tensor
 
 from probe.checkpoints.checkpoint import Scales
-from probe.errors import Problem, TrainingError
 from probe.projectors import QUERY, STRUCTURES, T2S
 from probe.training.criteria.cma import attend, keys, queries, teacher_values
 from probe.training.criteria.projectors import Projectors
 from probe.training.criteria.views import Tokens, embed, response_positions
 from probe.training.criteria.vocabulary import Workspace, vocabulary_losses
 from probe.training.examples import Encoded, batches
-from probe.training.pretraining.progress import Progress
+from probe.training.progress import Progress
+from probe.training.projector_loop import LoopSettings, Loss, optimise
 from probe.training.teacher.states import TeacherStates
-
-
-@dataclass(frozen=True, slots=True)
-class PretrainSettings:
-    """What a run of projector pre-training depends on, beside its models and data."""
-
-    steps: int
-    batch_size: int = 8
-    learning_rate: float = 1e-3
-    warmup_steps: int = 100
-    clip: float = 1.0
-    seed: int = 10
-    save_every: int = 100
-
-    def __post_init__(self) -> None:
-        if min(self.steps, self.batch_size, self.save_every) < 1 or self.learning_rate <= 0:
-            got = f"steps {self.steps}, batch size {self.batch_size}, learning rate {self.learning_rate:g}"
-            raise TrainingError(Problem("settings", "numbers above 0", got, "Raise what is not."))
 
 
 @dataclass(frozen=True)
@@ -95,7 +72,7 @@ def t2s_loss(
     return losses.loss, losses.hits
 
 
-def pretrain(inputs: PretrainInputs, settings: PretrainSettings, directory: Path) -> Projectors:
+def pretrain(inputs: PretrainInputs, settings: LoopSettings, directory: Path) -> Projectors:
     """Train, leaving log and state in ``directory``; goes on where a killed run stopped.
 
     Raises:
@@ -106,7 +83,7 @@ def pretrain(inputs: PretrainInputs, settings: PretrainSettings, directory: Path
 
 
 def pretrain_steps(
-    inputs: PretrainInputs, settings: PretrainSettings, directory: Path, *, every: int
+    inputs: PretrainInputs, settings: LoopSettings, directory: Path, *, every: int
 ) -> Iterator[tuple[int, Projectors]]:
     """Train as `pretrain` does, and pause before the first step, after every so many, and after the last.
 
@@ -122,38 +99,16 @@ def pretrain_steps(
         teacher=inputs.teacher_table.shape[1],
         seed=settings.seed,
     )
-    optimizer = torch.optim.AdamW(projectors.parameters(), lr=settings.learning_rate, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _warmup_cosine(step, settings))
-    progress = Progress(directory, asdict(settings))
-    done = progress.resume(projectors=projectors, optimizer=optimizer, schedule=schedule)
     workspace = Workspace()
-    order = batches([len(e.targets) for e in inputs.student], settings.batch_size, settings.seed)
-    yield done, projectors
-    with Bar(disable=not sys.stderr.isatty(), transient=True) as bar:
-        task = bar.add_task("Projectors", total=settings.steps, completed=done)
-        for step, rows in islice(order, done, settings.steps):
-            began = time.perf_counter()
-            batch = make_batch(inputs, rows)
-            loss, hits = t2s_loss(projectors, batch, inputs.head, inputs.scales, workspace)
-            value = loss.item()
-            if not math.isfinite(value):
-                raise TrainingError(Problem(f"step {step}", "a finite loss", str(value), "Lower the learning rate."))
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(projectors.parameters(), settings.clip)
-            optimizer.step()
-            schedule.step()
-            progress.log(step, value, int(hits), int(batch.student.mask.sum()), began)
-            is_last = step + 1 == settings.steps
-            if (step + 1) % settings.save_every == 0 or is_last:
-                progress.save(step + 1, projectors=projectors, optimizer=optimizer, schedule=schedule)
-            bar.update(task, advance=1, description=f"Projectors, t2s cross-entropy {value:.2f}")
-            if (step + 1) % every == 0 or is_last:
-                yield step + 1, projectors
 
+    def loss_of(rows: Sequence[int]) -> Loss:
+        batch = make_batch(inputs, rows)
+        loss, hits = t2s_loss(projectors, batch, inputs.head, inputs.scales, workspace)
+        targets = int(batch.student.mask.sum())
+        accuracy = round(int(hits) / targets, 4)
+        return Loss(loss, {"t2s_ce": round(float(loss.detach()), 4), "t2s_accuracy": accuracy, "targets": targets})
 
-def _warmup_cosine(step: int, settings: PretrainSettings) -> float:
-    if step < settings.warmup_steps:
-        return (step + 1) / settings.warmup_steps
-    share = (step - settings.warmup_steps) / max(1, settings.steps - settings.warmup_steps)
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
+    order = (rows for _, rows in batches([len(e.targets) for e in inputs.student], settings.batch_size, settings.seed))
+    progress = Progress(directory, asdict(settings))
+    for step in optimise(projectors, order, loss_of, settings, progress, every=every, title="t2s cross-entropy"):
+        yield step, projectors

@@ -1,6 +1,5 @@
 """One run of projector pre-training, from two model directories and a jsonl file to a checkpoint directory."""
 
-import json
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -14,18 +13,17 @@ from torch import Tensor
 from probe.checkpoints.checkpoint import Checkpoint, ModelRecord, save_checkpoint
 from probe.errors import Problem, TrainingError
 from probe.models.tokenizer import Tokenizer
-from probe.output.files import replacing_file, sweep
+from probe.output.files import sweep
 from probe.output.locks import held
-from probe.output.reading import Wanted, read_object
 from probe.training.criteria.projectors import Projectors
 from probe.training.examples import Encoded, Example, digest, tokenize
 from probe.training.model_files import directory_of, record_of
-from probe.training.pretraining.loop import PretrainInputs, PretrainSettings, pretrain, pretrain_steps
-from probe.training.pretraining.progress import LOG, STATE
+from probe.training.pretraining.loop import PretrainInputs, pretrain, pretrain_steps
+from probe.training.progress import CHECKPOINT, LOG, MADE_OF, PROJECTORS, STATE, remember
+from probe.training.projector_loop import LoopSettings
 from probe.training.teacher.states import TeacherStates, estimate_scales, teacher_states
 
-CHECKPOINT, PROJECTORS, STATES = "checkpoint", "projectors", "teacher_states.npy"
-MADE_OF = "made_of.json"
+STATES = "teacher_states.npy"
 
 
 class PretrainRun(NamedTuple):
@@ -36,7 +34,7 @@ class PretrainRun(NamedTuple):
     teacher: str
     rows: Sequence[Example]
     prompt: str
-    settings: PretrainSettings
+    settings: LoopSettings
 
 
 def run_pretraining(run: PretrainRun, directory: Path) -> Path:
@@ -99,28 +97,11 @@ def _freeze(run: PretrainRun, directory: Path) -> _Frozen:
         )
     records = record_of(run.student, student, run.prompt), record_of(run.teacher, teacher, run.prompt)
     data = {"rows": len(run.rows), "data_sha256": digest(run.rows)}
-    _remember(directory, {"student": records[0].sources[0].sha256, "teacher": records[1].sources[0].sha256, **data})
+    remember(directory, {"student": records[0].sources[0].sha256, "teacher": records[1].sources[0].sha256, **data})
     student_encoded = [tokenize(example, student) for example in run.rows]
     teacher_encoded = [tokenize(example, teacher) for example in run.rows]
     inputs = _inputs(run, records, student_encoded, teacher_encoded, directory)
     return _Frozen(run, *records, inputs, data)
-
-
-def _remember(directory: Path, made_of: Mapping[str, int | str]) -> None:
-    """Write down what a run is made of. Another run there would go on from states that are not its own.
-
-    Raises:
-        TrainingError: it was made of something else.
-    """
-    file = directory / MADE_OF
-    if not file.is_file():
-        with replacing_file(file) as temporary:
-            temporary.write_text(json.dumps(made_of, indent=1) + "\n", encoding="utf-8")
-        return
-    stored = read_object(file, Wanted("what a run is made of", "Name an empty directory.", TrainingError))
-    if changed := [name for name, value in made_of.items() if stored.get(name) != value]:
-        remedy = "Name an empty directory, or give those of that run to go on with it."
-        raise TrainingError(Problem(str(directory), "a run of these models and rows", f"other {changed[0]}", remedy))
 
 
 def _save(frozen: _Frozen, projectors: Projectors, step: int, place: Path) -> Checkpoint:

@@ -22,7 +22,7 @@ from probe.training.__main__ import main
 from probe.training.criteria.projectors import Projectors
 from probe.training.criteria.vocabulary import Workspace
 from probe.training.examples import Encoded, Example, batches, read_examples, tokenize
-from probe.training.pretraining.loop import PretrainInputs, PretrainSettings, make_batch, pretrain, t2s_loss
+from probe.training.pretraining.loop import LoopSettings, PretrainInputs, make_batch, pretrain, t2s_loss
 from probe.training.pretraining.run import PretrainRun, pretraining, run_pretraining
 from probe.training.teacher.states import TeacherStates, estimate_scales, teacher_states
 
@@ -48,7 +48,7 @@ def run_of(place: Path, **settings: int) -> PretrainRun:
         str(place / "teacher"),
         read_examples(place / "train.jsonl"),
         PROMPT,
-        PretrainSettings(**options),
+        LoopSettings(**options),
     )
 
 
@@ -171,7 +171,7 @@ def test_the_loss_of_a_padded_batch_is_that_of_its_examples_apart(place: Path):
 
 def test_query_and_t2s_learn_and_the_loss_falls(place: Path, tmp_path: Path):
     inputs = inputs_of(place)
-    settings = PretrainSettings(steps=60, batch_size=6, learning_rate=1e-2, warmup_steps=5)
+    settings = LoopSettings(steps=60, batch_size=6, learning_rate=1e-2, warmup_steps=5)
     untrained = Projectors(STRUCTURES, student=16, teacher=24, seed=settings.seed).to_numpy()
     trained = pretrain(inputs, settings, tmp_path).to_numpy()
     log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
@@ -267,15 +267,15 @@ def test_student_and_teacher_with_one_tokenizer_are_refused(place: Path, tmp_pat
 
 def test_other_settings_do_not_go_on_with_a_run(place: Path, tmp_path: Path):
     inputs = inputs_of(place)
-    pretrain(inputs, PretrainSettings(steps=2, batch_size=4), tmp_path)
+    pretrain(inputs, LoopSettings(steps=2, batch_size=4), tmp_path)
     with pytest.raises(TrainingError, match="empty directory"):
-        pretrain(inputs, PretrainSettings(steps=3, batch_size=4), tmp_path)
+        pretrain(inputs, LoopSettings(steps=3, batch_size=4), tmp_path)
 
 
 @pytest.mark.parametrize("wrong", [{"steps": 0}, {"batch_size": 0}, {"learning_rate": -1.0}])
 def test_settings_that_train_nothing_are_refused(wrong: dict[str, Any]):
     with pytest.raises(TrainingError, match="numbers above 0"):
-        PretrainSettings(**({"steps": 2} | wrong))
+        LoopSettings(**({"steps": 2} | wrong))
 
 
 def test_help_of_training_needs_none_of_its_packages():
@@ -290,12 +290,12 @@ def test_a_loss_that_is_not_finite_stops_the_run(place: Path, tmp_path: Path):
     inputs = inputs_of(place)
     inputs.head[0] = torch.inf
     with pytest.raises(TrainingError, match="finite loss"):
-        pretrain(inputs, PretrainSettings(steps=2), tmp_path)
+        pretrain(inputs, LoopSettings(steps=2), tmp_path)
 
 
 def test_the_log_of_a_run_that_was_stopped_at_any_time_has_every_step_once(place: Path, tmp_path: Path):
     """Stopped before its first saved state, or within a line."""
-    inputs, settings = inputs_of(place), PretrainSettings(steps=6, batch_size=4, save_every=4)
+    inputs, settings = inputs_of(place), LoopSettings(steps=6, batch_size=4, save_every=4)
     (tmp_path / "a").mkdir()
     log = tmp_path / "a" / "log.jsonl"
     log.write_text('{"step": 0, "t2s_ce": 1.0}\n{"step": 1, "t2')

@@ -3,6 +3,7 @@
 import json
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ import torch
 
 from probe.errors import Problem, TrainingError
 from probe.output.files import replacing_file
-from probe.output.reading import Wanted, parse_json, read_text
+from probe.output.reading import Wanted, parse_json, read_object, read_text
 
-STATE, LOG = "state.pt", "log.jsonl"
+STATE, LOG, MADE_OF = "state.pt", "log.jsonl", "made_of.json"
+CHECKPOINT, PROJECTORS = "checkpoint", "projectors"
+"""Where the last checkpoint of a run lies, and the folder of those before it."""
 
 _LINES = Wanted("lines of a log", "Delete the directory to begin again.", TrainingError)
 
@@ -25,11 +28,11 @@ class Progress:
     directory: Path
     settings: dict[str, Any]
 
-    def log(self, step: int, loss: float, hits: int, targets: int, began: float) -> None:
-        """Append a line for a step that began at ``began`` on `time.perf_counter`; the loss is in nats a target."""
-        row = {"step": step, "t2s_ce": round(loss, 4), "t2s_accuracy": round(hits / targets, 4), "targets": targets}
+    def log(self, step: int, figures: Mapping[str, float], began: float) -> None:
+        """Append a line for a step that began at ``began`` on `time.perf_counter`."""
         with (self.directory / LOG).open("a", encoding="utf-8") as log:
-            log.write(json.dumps({**row, "seconds": round(time.perf_counter() - began, 3)}) + "\n")
+            seconds = round(time.perf_counter() - began, 3)
+            log.write(json.dumps({"step": step, **figures, "seconds": seconds}) + "\n")
 
     def save(self, step: int, **parts: Any) -> None:
         """Write the state before ``step``, whole or not at all; parts have a ``state_dict``."""
@@ -73,3 +76,20 @@ def _step(row: str, log: Path) -> float:
         return float(parse_json(row, log, _LINES)["step"])
     except (TrainingError, KeyError, TypeError, ValueError):
         return math.inf
+
+
+def remember(directory: Path, made_of: Mapping[str, int | str]) -> None:
+    """Write down what a run is made of. Another run there would go on from states that are not its own.
+
+    Raises:
+        TrainingError: it was made of something else.
+    """
+    file = directory / MADE_OF
+    if not file.is_file():
+        with replacing_file(file) as temporary:
+            temporary.write_text(json.dumps(made_of, indent=1) + "\n", encoding="utf-8")
+        return
+    stored = read_object(file, Wanted("what a run is made of", "Name an empty directory.", TrainingError))
+    if changed := [name for name, value in made_of.items() if stored.get(name) != value]:
+        remedy = "Name an empty directory, or give those of that run to go on with it."
+        raise TrainingError(Problem(str(directory), "a run of these models and rows", f"other {changed[0]}", remedy))
