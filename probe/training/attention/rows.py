@@ -81,7 +81,7 @@ def read_rows(part: TextsPart, tokenizers: Tokenizers, ends: tuple[Ends, Ends], 
 
 
 def _own(part: TextsPart) -> list[str]:
-    if part.source is None:
+    if part.source is None or part.share == 0:
         return []
     if part.source == DOCSTRINGS:
         held = DataPart(source=DOCSTRINGS, held_out=HELD_OUT)  # those that the bundled demo held out

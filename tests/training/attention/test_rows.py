@@ -63,7 +63,8 @@ def test_texts_of_the_source_are_repeated_to_their_share(tmp_path: Path):
     own, sampled = found.counts
     assert own == 3
     assert len(found.rows) == own * round(sampled / own) + sampled
-    assert len(rows_of(tmp_path, sampled=90, share=0.0).rows) == own + sampled
+    assert len(rows_of(tmp_path, sampled=90, share=0.01).rows) == own + sampled
+    assert rows_of(tmp_path, sampled=90, share=0.0).counts == (0, sampled)
 
 
 def test_texts_that_cannot_be_used_are_said(tmp_path: Path):
