@@ -26,7 +26,7 @@ class TextsPart(RecipePart):
     sampled ones alone."""
     max_texts: int | None = Field(default=None, gt=0)
     """The first texts of the source alone."""
-    sampled: int = Field(default=8000, ge=0)
+    sampled: int = Field(default=5000, ge=0)
     """Texts that are sampled from both vocabularies; see `probe.training.attention.sampling`."""
     share: float = Field(default=0.5, ge=0, lt=1)
     """Of the source among all texts. Its texts are repeated to reach it, and are there once at least; 0: not at all."""
@@ -55,7 +55,7 @@ class AttentionPart(RecipePart):
 class AttentionTraining(RecipePart):
     """How long, how fast, and what is left behind."""
 
-    steps: int = Field(default=1000, gt=0)
+    steps: int = Field(default=600, gt=0)
     batch_size: int = Field(default=16, gt=0)
     learning_rate: float = Field(default=1e-3, gt=0, allow_inf_nan=False)
     warmup_steps: int = Field(default=50, ge=0)
