@@ -72,6 +72,9 @@ def _train(recipe: Recipe, run: Path, arguments: TrainingArguments, say: Callabl
     prepared = prepare(recipe, arguments.main_process_first(desc="teacher states"))
     if is_main and prepared.skipped:
         say(_left_out(prepared.skipped))
+    if is_main and found.path is None:
+        for note in prepared.notes:
+            say(note)
     trainer = trainer_of(prepared, arguments, say)
     trainer.train(resume_from_checkpoint=None if found.path is None else str(found.path))
     last = newest_complete(run).path
