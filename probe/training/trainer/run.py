@@ -175,7 +175,7 @@ def trainer_of(
         scores=(lambda distiller: dev_scores(prepared, distiller)) if prepared.dev else None,
         tokenizer_files=prepared.tokenizer_files,
         trains_student=recipe.student.train != "nothing",
-        trains_table=recipe.student.train == "all",
+        trains_table=recipe.trains_table,
         keep_last=part.keep_last,
         keep_best=part.keep_best,
         keep_by=part.keep_by,

@@ -13,6 +13,8 @@ from probe.checkpoints.dskd import PROMPT
 from probe.errors import Problem, TrainingError
 from probe.models.embeddings import open_table
 from probe.models.tokenizer import Tokenizer
+from probe.projectors import QUERY
+from probe.training.criteria.criterion import Criterion
 from probe.training.criteria.links import links_of
 from probe.training.criteria.views import plain_head
 from probe.training.data.rows import cut_rows, linkable_rows, read_rows
@@ -54,7 +56,7 @@ class Prepared:
         if self.teacher is None:
             return None
         student, part = self.student, self.recipe.objective
-        if self.recipe.student.train == "all":
+        if self.recipe.trains_table:
             identity = open_table(place / STUDENT).identity()
             student = replace(student, sources=(VerifiedSource(STUDENT, identity.sha256),))
         return Checkpoint(
@@ -108,6 +110,8 @@ def prepare(recipe: Recipe, main_first: AbstractContextManager[None] | None = No
             frozen = freeze_teacher(recipe, teacher)
     scales = None if teacher is None or frozen is None else scales_of(recipe, start, teacher, frozen)
     criterion = build_criterion(recipe, start, model, student, teacher, frozen, scales)
+    notes = [] if start is None else [told_of_start(recipe, start)]
+    notes += freeze_parts(recipe.objective, model, criterion)
     return Prepared(
         recipe=recipe,
         distiller=Distiller(model, criterion, None if frozen is None else frozen.teacher),
@@ -122,7 +126,7 @@ def prepare(recipe: Recipe, main_first: AbstractContextManager[None] | None = No
         ),
         data_sha256=digest(rows.train),
         skipped=tuple(skipped),
-        notes=() if start is None else (told_of_start(recipe, start),),
+        notes=tuple(notes),
     )
 
 
@@ -179,11 +183,28 @@ def load_student(part: StudentPart) -> Any:
             return get_peft_model(model, config).train()
 
 
+def freeze_parts(objective: ObjectivePart, model: Any, criterion: Criterion) -> list[str]:
+    """Take the gradients away from what the recipe freezes; returns what the run should say about it."""
+    table = model.get_input_embeddings()
+    if "student_embeddings" in objective.freeze:
+        table.requires_grad_(False)
+    if QUERY not in objective.freeze:
+        return []
+    criterion.projectors.freeze(QUERY)
+    if any(parameter.requires_grad for parameter in table.parameters()):
+        table_too = 'objective.freeze=["query", "student_embeddings"]'
+        return [f"the query is frozen, but the student's embeddings train, so the attention moves; see {table_too}"]
+    return []
+
+
 def _criterion_name(part: ObjectivePart) -> str:
     """What the method's name does not say."""
     parts = ["projectors alone" if part.only_projectors else part.divergence]
     if part.needs.networks is not None:
         parts.append(f"{part.critic}, rate {part.kq_rate:g}")
+    if part.decoder != "none":
+        parts.append(f"{part.decoder} decoder" + (f", rate {part.decoder_rate:g} to 0" * (part.decoder == "diagonal")))
+    parts += [f"frozen {name.replace('_', ' ')}" for name in sorted(set(part.freeze))]
     return ", ".join([*parts, *(["reference mode"] if part.reference else [])])
 
 

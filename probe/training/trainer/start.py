@@ -160,6 +160,7 @@ def build_criterion(
     options: dict[str, Any] = {}
     if teacher is not None and frozen is not None:
         options["scales"] = None if objective.reference else scales
+        options["ends"] = student.tokenizer.eos_id, teacher.tokenizer.eos_id
         if objective.needs.vocabulary == "nearest":
             options["mapped_head"] = _mapped_head(objective, frozen.teacher, head)
         elif objective.needs.vocabulary == "exact":

@@ -1,27 +1,21 @@
 """Runs that start from a checkpoint: what they take from it, what they make themselves, and which are refused."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
-from trainer_runs import recipe_of, save_pair
+from trainer_runs import PROMPT, recipe_of, save_pair, save_start, started
 
-from probe.checkpoints.checkpoint import Checkpoint, Scales, load_checkpoint, save_checkpoint
+from probe.checkpoints.checkpoint import Scales, load_checkpoint
 from probe.errors import TrainingError
 from probe.models.sources import bundled_dir
 from probe.models.tokenizer import Tokenizer
 from probe.training.criteria.projectors import Projectors
 from probe.training.model_files import record_of
-from probe.training.recipe import Recipe
 from probe.training.trainer.run import train
 from probe.training.trainer.setup import prepare
-
-PROMPT = "### Response:\n"
-KEY_SCALE = 0.375
 
 
 @pytest.fixture(scope="module")
@@ -32,37 +26,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def query_alone(place: Path) -> Path:
     """A checkpoint whose query was trained from the two tables: no other projector, and no other scale."""
-    return save_query(place, place / "query", ("query",))
-
-
-def save_query(place: Path, path: Path, names: Sequence[str], **changes: Any) -> Path:
-    sides = [place / name for name in ("student", "teacher")]
-    student, teacher = (record_of(str(side), Tokenizer.load(side), PROMPT) for side in sides)
-    structures = {name: {"query": "2s-2t", "t2s": "t-s", "s2t": "s-t"}[name] for name in names}
-    projectors = Projectors(structures, student=16, teacher=24, seed=77).to_numpy()
-    checkpoint = Checkpoint(
-        name="attention",
-        path=path,
-        method="cma",
-        criterion="query alone",
-        steps=5,
-        student=student,
-        teacher=teacher,
-        scales=Scales(key=KEY_SCALE),
-        prompt=PROMPT,
-        projectors=projectors,
-    )
-    save_checkpoint(replace(checkpoint, **changes), path)
-    return path
-
-
-def started(place: Path, scratch: Path, start: Path | str, **parts: dict[str, Any]) -> Recipe:
-    objective = {"start": str(start), **parts.pop("objective", {})}
-    return recipe_of(place, scratch / "tiny.toml", objective=objective, **parts)
-
-
-def tensors(checkpoint: Path) -> dict[str, np.ndarray]:
-    return load_file(checkpoint / "projectors.safetensors")
+    return save_start(place, place / "query", ("query",))
 
 
 # What is taken, and what is not
@@ -81,7 +45,7 @@ def test_projectors_that_the_start_lacks_begin_at_random_and_scales_that_it_lack
         for key, value in theirs[name].tensors.items():
             np.testing.assert_array_equal(ours[name].tensors[key], value)
     assert usual.scales is not None
-    assert prepared.scales == replace(usual.scales, key=KEY_SCALE)
+    assert prepared.scales == replace(usual.scales, key=load_checkpoint(query_alone).scales.key)
     assert prepared.distiller.criterion.scales == prepared.scales
 
 
@@ -107,13 +71,13 @@ def test_a_run_at_random_says_nothing_of_its_start(place: Path, tmp_path: Path):
 
 def test_scales_that_the_start_has_are_not_estimated(place: Path, tmp_path: Path):
     scales = Scales(key=0.5, hidden=1.5)
-    start = save_query(place, tmp_path / "start", ("query", "t2s", "s2t"), scales=scales)
+    start = save_start(place, tmp_path / "start", ("query", "t2s", "s2t"), scales=scales)
     prepared = prepare(started(place, tmp_path, start))
     assert prepared.scales is not None
     assert (prepared.scales.key, prepared.scales.hidden) == (0.5, 1.5)
     assert prepared.scales.target not in (None, 1.5)
     assert prepared.notes == (f"starts from {start}: query, t2s, s2t; from the training rows: target scale",)
-    whole = save_query(place, tmp_path / "whole", ("query", "t2s", "s2t"), scales=replace(scales, target=0.25))
+    whole = save_start(place, tmp_path / "whole", ("query", "t2s", "s2t"), scales=replace(scales, target=0.25))
     prepared = prepare(started(place, tmp_path, whole))
     assert prepared.scales == replace(scales, target=0.25)
     assert prepared.notes == (f"starts from {whole}: query, t2s, s2t",)
@@ -163,7 +127,7 @@ def test_other_tables_of_equal_width_are_refused(place: Path, query_alone: Path,
 def test_another_vocabulary_over_the_same_table_is_refused(place: Path, tmp_path: Path):
     record = record_of(str(place / "student"), Tokenizer.load(place / "student"), PROMPT)
     record = replace(record, vocabulary_sha256="0" * 64)
-    start = save_query(place, tmp_path / "start", ("query",), student=record)
+    start = save_start(place, tmp_path / "start", ("query",), student=record)
     with pytest.raises(TrainingError, match=r"objective\.start, student: expected the vocabulary .* 000000000000…"):
         prepare(started(place, tmp_path, start))
 
@@ -180,6 +144,6 @@ def test_a_method_without_projectors_does_not_look_at_the_start(place: Path, que
 
 def test_a_projector_of_another_structure_is_refused(place: Path, tmp_path: Path):
     deep = Projectors({"query": "2s-2t", "t2s": "t-2t-relu-s"}, student=16, teacher=24, seed=1).to_numpy()
-    start = save_query(place, tmp_path / "start", (), projectors=deep)
+    start = save_start(place, tmp_path / "start", (), projectors=deep)
     with pytest.raises(TrainingError, match=r"t2s: expected t-s; got t-2t-relu-s"):
         prepare(started(place, tmp_path, start))
