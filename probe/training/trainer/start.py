@@ -55,15 +55,17 @@ def _other_model(start: Checkpoint, role: str, ours: ModelRecord, theirs: ModelR
     same_table = (ours.rows, ours.width) == (theirs.rows, theirs.width) and own.sha256 in accepted
     if same_table and ours.vocabulary_sha256 == theirs.vocabulary_sha256:
         return None
-    what, names = ("vocabulary", "") if same_table else ("embedding table", f", {theirs.rows} × {theirs.width}")
-    digests = [ours.vocabulary_sha256, theirs.vocabulary_sha256] if same_table else [own.sha256, min(accepted)]
-    expected = f"the {what} with which {start.path} was trained, of {theirs.name}{names}, sha256 {digests[1][:12]}…"
-    got = f"that of {own.source}{'' if same_table else f', {ours.rows} × {ours.width}'}, sha256 {digests[0][:12]}…"
-    named = [str(start.path / STUDENT) if each.source == STUDENT else each.source for each in theirs.sources]
-    remedy = f"Set {role}.source to {' or '.join(named)}, or start from a checkpoint of your two models."
-    if str(start.path / STUDENT) in named:
-        remedy += " Where a run trained the table, only its checkpoint-N has the whole student."
-    return Problem(f"objective.start, {role}", expected, got, remedy)
+    if same_table:
+        known, found = (f"vocabulary, sha256 {model.vocabulary_sha256[:12]}…" for model in (theirs, ours))
+    else:
+        digests = ((theirs, min(accepted)), (ours, own.sha256))
+        known, found = (f"embedding table, {x.rows} × {x.width}, sha256 {sha256[:12]}…" for x, sha256 in digests)
+    expected = f"the {known}, of {theirs.name}, with which {start.path} was trained"
+    places = [str(start.path / STUDENT) if each.source == STUDENT else each.source for each in theirs.sources]
+    # Bundled students and those of projectors/step-N are tables without a model.
+    named = f"{' or '.join(places)}, if a whole model lies there"
+    remedy = f"Set {role}.source to {named}, or start from a checkpoint of your two models."
+    return Problem(f"objective.start, {role}", expected, f"the {found}, of {own.source}", remedy)
 
 
 def _check_projectors(recipe: Recipe, start: Checkpoint) -> None:
