@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,9 +18,15 @@ import torch
 from directories import TEXTS, save_model
 from safetensors.numpy import load_file
 
+from probe.checkpoints.checkpoint import Checkpoint, Scales, save_checkpoint
+from probe.models.tokenizer import Tokenizer
+from probe.projectors import STRUCTURES
+from probe.training.criteria.projectors import Projectors
+from probe.training.model_files import record_of
 from probe.training.recipe import Recipe, read_recipe
 
 TESTS = Path(__file__).parent
+PROMPT = "### Response:\n"
 
 
 def save_pair(place: Path) -> Path:
@@ -81,6 +88,37 @@ def write_recipe(file: Path, recipe: Mapping[str, Any]) -> Path:
 
 def recipe_of(place: Path, file: Path, **parts: Mapping[str, Any]) -> Recipe:
     return read_recipe(str(write_recipe(file, content(place, **parts))))
+
+
+# Checkpoints to start from
+
+
+def save_start(place: Path, path: Path, names: Sequence[str], **changes: Any) -> Path:
+    """A checkpoint of some projectors on the pair, drawn from a seed that no run has; its key scale is no estimate."""
+    sides = [place / name for name in ("student", "teacher")]
+    student, teacher = (record_of(str(side), Tokenizer.load(side), PROMPT) for side in sides)
+    structures = {name: STRUCTURES[name] for name in names}
+    projectors = Projectors(structures, student=16, teacher=24, seed=77).to_numpy()
+    checkpoint = Checkpoint(
+        name="attention",
+        path=path,
+        method="cma",
+        criterion="query alone",
+        steps=5,
+        student=student,
+        teacher=teacher,
+        scales=Scales(key=0.375),
+        prompt=PROMPT,
+        projectors=projectors,
+    )
+    save_checkpoint(replace(checkpoint, **changes), path)
+    return path
+
+
+def started(place: Path, scratch: Path, start: Path | str, **parts: dict[str, Any]) -> Recipe:
+    """A recipe that starts from a checkpoint."""
+    objective = {"start": str(start), **parts.pop("objective", {})}
+    return recipe_of(place, scratch / "tiny.toml", objective=objective, **parts)
 
 
 # Processes

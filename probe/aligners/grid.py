@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, device
 from jaxtyping import Float, Int
 
 from probe.errors import MapError, Problem
@@ -64,12 +64,13 @@ def path_posterior(
     xp = array_namespace(scores)
     batch, rows, columns = scores.shape
     sizes = [
-        xp.full((batch,), full, dtype=xp.int64) if given is None else given
+        xp.full((batch,), full, dtype=xp.int64, device=device(scores)) if given is None else given
         for given, full in ((students, rows), (teachers, columns))
     ]
     # From the last cell to the first is the same walk on the turned grid.
     inside, turned_row, turned_column = _turned(xp, scores, sizes)
-    one = xp.arange(batch)[:, None, None]
+    number = xp.arange(batch, device=device(scores))
+    one = number[:, None, None]
     scores = xp.where(inside, scores, xp.full_like(scores, NOTHING))
     turned = xp.where(inside, scores[one, turned_row, turned_column], scores)
     if rows * columns > LARGE:
@@ -78,14 +79,15 @@ def path_posterior(
         sums = _sums_over_paths(xp, xp.concat([scores, turned], axis=0))
         from_first, from_last = sums[:batch], sums[batch:]
     from_last = from_last[one, turned_row, turned_column]
-    whole = from_first[xp.arange(batch), sizes[0] - 1, sizes[1] - 1][:, None, None]
+    whole = from_first[number, sizes[0] - 1, sizes[1] - 1][:, None, None]
     posterior = xp.exp(from_first + from_last - scores - whole)
     return xp.where(inside, posterior, xp.zeros_like(posterior))
 
 
 def _turned(xp: Any, scores: Array, sizes: list[Array]) -> tuple[Array, Array, Array]:
     """Which cells are of a text, and for each the row and column that it has when the text is read backwards."""
-    i, j = xp.arange(scores.shape[1])[None, :, None], xp.arange(scores.shape[2])[None, None, :]
+    i, j = (xp.arange(size, device=device(scores)) for size in scores.shape[1:])
+    i, j = i[None, :, None], j[None, None, :]
     students, teachers = (size[:, None, None] for size in sizes)
     inside = (i < students) & (j < teachers)
     row, column = students - 1 - i, teachers - 1 - j
@@ -95,8 +97,8 @@ def _turned(xp: Any, scores: Array, sizes: list[Array]) -> tuple[Array, Array, A
 def _sums_over_paths(xp: Any, scores: Float[Array, "batch rows columns"]) -> Float[Array, "batch rows columns"]:
     """Log of α. Cells of one antidiagonal do not depend on each other, so each is one step."""
     _, rows, columns = scores.shape
-    i = xp.arange(rows)
-    j = xp.arange(rows + columns - 1)[:, None] - i
+    i = xp.arange(rows, device=device(scores))
+    j = xp.arange(rows + columns - 1, device=device(scores))[:, None] - i
     there = (j >= 0) & (j < columns)
     skewed = scores[:, i, xp.where(there, j, xp.zeros_like(j))]
     skewed = xp.where(there, skewed, xp.full_like(skewed, NOTHING))
@@ -109,7 +111,7 @@ def _sums_over_paths(xp: Any, scores: Float[Array, "batch rows columns"]) -> Flo
         both = xp.concat([before, last_but_one[:, :-1]], axis=1)
         found.append(skewed[:, diagonal] + xp.logaddexp(one_side, both))
         last_but_one = last
-    return xp.stack(found, axis=1)[:, i[:, None] + xp.arange(columns), i[:, None]]
+    return xp.stack(found, axis=1)[:, i[:, None] + xp.arange(columns, device=device(scores)), i[:, None]]
 
 
 def grid(map_: AttentionMap, *, scale: float | None = None, floor: float | None = None) -> AttentionMap:
@@ -154,10 +156,11 @@ def posterior_map(
 
 
 def cell_scores(
-    forward: Float[np.ndarray, "*maps student teacher"],
-    backward: Float[np.ndarray, "*maps student teacher"],
+    forward: Float[Array, "*maps student teacher"],
+    backward: Float[Array, "*maps student teacher"],
     setting: Setting,
-) -> Float[np.ndarray, "*maps student teacher"]:
+) -> Float[Array, "*maps student teacher"]:
     """Log weights of cells, from the forward and the backward attention without the end of sequence."""
-    logs = np.log(np.maximum(forward, setting.floor)) + np.log(np.maximum(backward, setting.floor))
-    return setting.scale * 0.5 * logs
+    xp = array_namespace(forward, backward)
+    floor = xp.full_like(forward, setting.floor)
+    return setting.scale * 0.5 * (xp.log(xp.maximum(forward, floor)) + xp.log(xp.maximum(backward, floor)))

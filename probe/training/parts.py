@@ -1,12 +1,24 @@
 """The parts of a recipe: each key with its default, and what it may be."""
 
 from dataclasses import fields
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from probe.checkpoints.dskd import MAX_LENGTH, MAX_PROMPT
-from probe.training.criteria.settings import METHODS, ChunkSide, CriticName, DivergenceName, Method, Needs, Objective
+from probe.training.criteria.settings import (
+    METHODS,
+    ChunkSide,
+    CriticName,
+    DecoderName,
+    DivergenceName,
+    FrozenName,
+    Method,
+    Needs,
+    Objective,
+    wrong_decoder,
+    wrong_freeze,
+)
 
 SEEDS = 1 << 32  # numpy takes no larger one
 Seed = Annotated[int, Field(ge=0, lt=SEEDS)]
@@ -105,8 +117,32 @@ class ObjectivePart(RecipePart):
     chunk_side: ChunkSide = "target"
     start: str = "random"
     """Of the projectors: ``random``, ``pseudo-inverse``, or a checkpoint's name or directory."""
+    freeze: list[FrozenName] = []
+    """What stays as it starts: the query projector; the student's embedding table, and its head where the two share
+    their weights."""
+    decoder: DecoderName = "none"
+    """What brings attention over all positions into order; see `probe.training.criteria.decoders`."""
+    decoder_rate: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    """For diagonal: its first rate, which falls to 0 along the run."""
     vocabulary_map: str | None = None
     """For mined: a file of `probe.training.vocabulary_map`."""
+
+    @field_validator("freeze")
+    @classmethod
+    def _can_freeze(cls, frozen: list[FrozenName], info: Any) -> list[FrozenName]:
+        wrong = wrong_freeze(info.data["method"], frozen) if "method" in info.data else None
+        if wrong is not None:
+            raise ValueError(wrong)
+        return frozen
+
+    @field_validator("decoder")
+    @classmethod
+    def _can_decode(cls, decoder: DecoderName, info: Any) -> DecoderName:
+        known = info.data.keys() >= {"method", "reference"}  # others are wrong themselves
+        wrong = wrong_decoder(info.data["method"], decoder, reference=info.data["reference"]) if known else None
+        if wrong is not None:
+            raise ValueError(wrong)
+        return decoder
 
     @property
     def needs(self) -> Needs:

@@ -8,7 +8,7 @@ import difflib
 import hashlib
 import json
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +63,13 @@ class Recipe(RecipePart):
             for seed in self.seeds or [self.seed]:
                 name = f"{self.name}/{method}-seed{seed}" if several else self.name
                 changed = {"name": name, "seed": seed, "methods": None, "seeds": None}
-                objective = self.objective.model_copy(update={"method": method})
+                objective = with_changes(self.objective, {"method": method}, f"method {method}")
                 yield self.model_copy(update=changed | {"objective": objective}).for_training()
+
+    @property
+    def trains_table(self) -> bool:
+        """Whether the student's embedding table changes along the run."""
+        return self.student.train == "all" and "student_embeddings" not in self.objective.freeze
 
     def for_training(self) -> "Recipe":
         """Without what training does not read, so that another evaluation does not make it another run."""
@@ -76,6 +81,15 @@ class Recipe(RecipePart):
     def digest(self) -> str:
         """SHA-256 of the resolved recipe."""
         return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+
+
+def with_changes(objective: ObjectivePart, changes: Mapping[str, Any], where: str) -> ObjectivePart:
+    """The objective with other values, which are checked together.
+
+    Raises:
+        TrainingError: they do not go together.
+    """
+    return part_of(ObjectivePart, objective.model_dump(mode="json") | dict(changes), where)
 
 
 def part_of(kind: type[Part], values: dict[str, Any], where: str) -> Part:

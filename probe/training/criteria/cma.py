@@ -3,8 +3,8 @@
     v_j  = W_t2s (h_j / hidden_scale + E_t(y_{j+1}) / target_scale)      t2s states_i = Σ_j A_ij v_j
     v'_i = W_s2t h_i                                                     s2t states_j = Σ_i A'_ij v'_i
 
-A and A' are those of `probe.attention`. CLA is CMA with attention masked to the chunk that two tokens share; CLP gives
-equal weight to all of the chunk, and has no query.
+A and A' are those of `probe.attention`, or what a decoder makes of them (see `decoders`). CLA is CMA with attention
+masked to the chunk that two tokens share; CLP gives equal weight to all of the chunk, and has no query.
 """
 
 import torch
@@ -15,6 +15,7 @@ from probe.attention import CrossModelAttention, cross_model_attention, scaled_p
 from probe.checkpoints.checkpoint import Scales
 from probe.errors import Problem, TrainingError
 from probe.projectors import QUERY, S2T, T2S, project
+from probe.training.criteria.decoders import decoded
 from probe.training.criteria.dual_space import Mixed, dual_space_terms
 from probe.training.criteria.projectors import Projectors
 from probe.training.criteria.published import add_published_masks
@@ -22,6 +23,8 @@ from probe.training.criteria.step import Step, Terms
 from probe.training.criteria.views import Tokens
 
 Links = Bool[Tensor, "batch student teacher"]
+Queries = Float[Tensor, "batch student width"]
+Keys = Float[Tensor, "batch teacher width"]
 
 
 def queries(student: Tokens, projectors: Projectors) -> Float[Tensor, "batch student two_teacher_widths"]:
@@ -76,12 +79,13 @@ def chunk_average(
 
 def cma(step: Step) -> Terms:
     """All positions may meet."""
-    return attended(step, _attention(step))
+    return attended(step, attention_over_all(step, *queries_and_keys(step)))
 
 
 def cla(step: Step) -> Terms:
     """Positions of one chunk may meet."""
-    return attended(step, _attention(step, step.links), step.links)
+    attention = attend(*queries_and_keys(step), *step.masks, links=step.links, reference=step.objective.reference)
+    return attended(step, attention, step.links)
 
 
 def clp(step: Step) -> Terms:
@@ -90,9 +94,16 @@ def clp(step: Step) -> Terms:
     return attended(step, attention, step.links)
 
 
-def _attention(step: Step, links: Links | None = None) -> CrossModelAttention:
-    q, k = queries(step.student.tokens, step.projectors), keys(step.teacher.tokens, step.scales)
-    return attend(q, k, *step.masks, links=links, reference=step.objective.reference)
+def queries_and_keys(step: Step) -> tuple[Queries, Keys]:
+    """Those of a batch."""
+    return queries(step.student.tokens, step.projectors), keys(step.teacher.tokens, step.scales)
+
+
+def attention_over_all(step: Step, queries: Queries, keys: Keys) -> CrossModelAttention:
+    """A and A' where all positions may meet, brought into order if the objective names a decoder."""
+    if step.objective.decoder != "none":
+        return decoded(step, scaled_products(queries, keys))
+    return attend(queries, keys, *step.masks, reference=step.objective.reference)
 
 
 def attended(step: Step, attention: CrossModelAttention, links: Links | None = None) -> Terms:

@@ -30,6 +30,7 @@ class Criterion(nn.Module):
         scales: Scales | None = None,
         mapped_head: MappedHead | None = None,
         student_of_teacher: Int[Tensor, " teacher_vocabulary"] | None = None,
+        ends: tuple[int, int] | None = None,
     ) -> None:
         """Build projectors and networks for models of width ``student`` and ``teacher``.
 
@@ -42,10 +43,11 @@ class Criterion(nn.Module):
                 every batch has its own.
             mapped_head: for mined.
             student_of_teacher: for eta.
+            ends: for the decoder ``grid``: ids of the end of sequence, of student and teacher.
         """
         super().__init__()
         self.objective, self.scales, self.workspace = objective, scales, Workspace()
-        self.mapped_head = mapped_head
+        self.mapped_head, self.ends = mapped_head, ends
         self.register_buffer("student_of_teacher", student_of_teacher, persistent=False)
         needs = objective.needs
         self._loss: Callable[[Step], Terms] = named(needs.loss)
@@ -61,15 +63,23 @@ class Criterion(nn.Module):
             return []
         return list(self.networks.parameters())
 
-    def forward(self, student: View, teacher: Side | None = None, counts: Counts | None = None) -> Terms:
-        """The loss of a batch; ``counts`` are those of the global batch, the batch's own if None.
+    def forward(
+        self, student: View, teacher: Side | None = None, counts: Counts | None = None, done: float = 0.0
+    ) -> Terms:
+        """The loss of a batch.
+
+        Args:
+            student: the student's side.
+            teacher: the other.
+            counts: those of the global batch; the batch's own if None.
+            done: the share of the run's steps that are done, for what changes along it.
 
         Raises:
             TrainingError: the method needs a teacher, links, scales or a vocabulary map that is not there.
         """
-        return self._loss(self.step(student, teacher, counts))
+        return self._loss(self.step(student, teacher, counts, done))
 
-    def step(self, student: View, teacher: Side | None, counts: Counts | None = None) -> Step:
+    def step(self, student: View, teacher: Side | None, counts: Counts | None = None, done: float = 0.0) -> Step:
         """What the loss of a batch is made of."""
         scales = self.scales
         if scales is None and self.objective.needs.scales and self.objective.reference and teacher is not None:
@@ -85,6 +95,8 @@ class Criterion(nn.Module):
             known_scales=scales,
             mapped_head=self.mapped_head,
             student_of_teacher=self.student_of_teacher,
+            ends=self.ends,
+            done=done,
         )
 
 

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from probe.attention import softmax
-from probe.training.criteria.cma import attend, attended, keys, queries
+from probe.training.criteria.cma import Keys, Queries, attended, attention_over_all, queries_and_keys
 from probe.training.criteria.settings import Objective
 from probe.training.criteria.step import Step, Terms
 from probe.training.criteria.views import Counts
@@ -35,8 +35,6 @@ from probe.training.criteria.views import Counts
 DROPOUT, SLOPE, NORM_FLOOR = 0.1, 0.1, 1e-6
 """Of the published networks: dropout before the first map, slope of the leaky rectifier, what norms are raised by."""
 
-Queries = Float[Tensor, "batch student width"]
-Keys = Float[Tensor, "batch teacher width"]
 StudentMask = Bool[Tensor, "batch student"]
 TeacherMask = Bool[Tensor, "batch teacher"]
 
@@ -204,8 +202,8 @@ def key_query_loss(step: Step, queries: Queries, keys: Keys) -> Matching:
 
 def matched(step: Step) -> Terms:
     """Cross-model attention with L_kq beside it."""
-    q, k = queries(step.student.tokens, step.projectors), keys(step.teacher.tokens, step.scales)
-    terms = attended(step, attend(q, k, *step.masks, reference=step.objective.reference))
+    q, k = queries_and_keys(step)
+    terms = attended(step, attention_over_all(step, q, k))
     matching = key_query_loss(step, q, k)
     loss = terms.loss + step.objective.kq_rate * matching.loss
     log = terms.log | {"loss": loss.detach(), "kq_loss": matching.loss.detach()}

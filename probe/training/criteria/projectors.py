@@ -44,6 +44,11 @@ class Projectors(nn.Module):
         }
         return Projector(self._structures[name], self._layers[name], tensors)
 
+    def freeze(self, name: str) -> None:
+        """Leave the projector called ``name`` as it is: it gets no gradient, and no optimizer moves it."""
+        for tensor in self[name].tensors.values():
+            tensor.requires_grad_(False)
+
     def to_numpy(self) -> dict[str, Projector]:
         """All projectors with numpy tensors, for a checkpoint."""
         return {

@@ -1,7 +1,7 @@
 """What each method is and needs, a line a method; and the numbers of an objective, by default the published run's."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from types import MappingProxyType
@@ -37,6 +37,16 @@ class Needs:
     def attention(self) -> bool:
         """Whether the query projector is trained, so that there is an attention to probe."""
         return QUERY in self.projectors
+
+    @property
+    def freezes_query(self) -> bool:
+        """Whether its query may be frozen. Key-query matching would have nobody to move: keys never train."""
+        return self.attention and self.networks is None
+
+    @property
+    def decodes(self) -> bool:
+        """Whether it has an attention over all positions, which a decoder can bring into order."""
+        return self.attention and self.links is None
 
     @property
     def map_file(self) -> bool:
@@ -80,6 +90,24 @@ DivergenceName = Literal[
 ]
 CriticName = Literal["trained", "released", "norm-only"]
 ChunkSide = Literal["target", "input"]
+DecoderName = Literal["none", "grid", "diagonal"]
+FrozenName = Literal["query", "student_embeddings"]
+
+
+def wrong_decoder(method: Method, decoder: DecoderName, *, reference: bool) -> str | None:
+    """What a decoder needs that the method, or reference mode, does not have; None if nothing is missing."""
+    if decoder == "none" or (METHODS[method].decodes and not reference):
+        return None
+    methods = ", ".join(name for name, needs in METHODS.items() if needs.decodes)
+    return f"none, or a method with attention over all positions ({methods}), not in reference mode"
+
+
+def wrong_freeze(method: Method, frozen: Collection[FrozenName]) -> str | None:
+    """What freezing needs that the method does not have; None if nothing is missing."""
+    if QUERY not in frozen or METHODS[method].freezes_query:
+        return None
+    methods = ", ".join(name for name, needs in METHODS.items() if needs.freezes_query)
+    return f"no query, or a method with one and without key-query matching ({methods})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,16 +136,28 @@ class Objective:
     reference: bool = False
     chunk_side: ChunkSide = "target"
     """What chunks join, for cla and clp; see `links`."""
+    decoder: DecoderName = "none"
+    """How attention over all positions is brought into order; see `decoders`."""
+    decoder_rate: float = 1.0
+    """For diagonal: what logits lose, at the first step, for each teacher token of distance."""
     vocabulary_map: str | None = None
     """For mined: a file of `probe.training.vocabulary_map`."""
 
     def __post_init__(self) -> None:
         inside = 0 <= self.kd_rate <= 1 and 0 <= self.skew <= 1 and 0 <= self.alpha <= 1
-        numbers = (self.temperature, self.teacher_temperature, self.kq_rate)
-        inside = inside and all(map(math.isfinite, numbers))
-        if not inside or min(self.temperature, self.teacher_temperature) <= 0 or self.kq_rate < 0 or self.kq_hidden < 1:
-            expected = "rates, skew and alpha from 0 to 1, temperatures above 0, kq_rate and kq_hidden not negative"
+        rates = (self.kq_rate, self.decoder_rate)
+        temperatures = (self.temperature, self.teacher_temperature)
+        inside = inside and all(map(math.isfinite, (*temperatures, *rates)))
+        if not inside or min(temperatures) <= 0 or min(rates) < 0 or self.kq_hidden < 1:
+            expected = (
+                "rates, skew and alpha from 0 to 1, temperatures above 0, kq_rate, kq_hidden and decoder_rate not"
+            )
+            expected += " negative"
             raise TrainingError(Problem("objective", expected, str(self), "Mend the number that is out of range."))
+        wrong = wrong_decoder(self.method, self.decoder, reference=self.reference)
+        if wrong is not None:
+            where, got = "objective.decoder", f"{self.decoder} with {self.method}, reference {self.reference}"
+            raise TrainingError(Problem(where, wrong, got, "Choose another method, or no decoder."))
 
     @property
     def needs(self) -> Needs:

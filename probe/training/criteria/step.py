@@ -54,6 +54,10 @@ class Step:
     mapped_head: MappedHead | None = None
     student_of_teacher: Int[Tensor, " teacher_vocabulary"] | None = None
     """The student token with the same bytes, EOS for EOS, and -1 for teacher tokens without."""
+    ends: tuple[int, int] | None = None
+    """Ids of the end of sequence, of student and teacher."""
+    done: float = 0.0
+    """The share of the run's steps that are done."""
 
     @property
     def teacher(self) -> View:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from probe.errors import Problem, TrainingError
 from probe.training.criteria.settings import METHODS
 from probe.training.parts import ObjectivePart
-from probe.training.recipe import Recipe
+from probe.training.recipe import Recipe, with_changes
 
 ALL = "all"
 RAW_STUDENT = "raw student"
@@ -54,9 +54,9 @@ def _objective(recipe: Recipe, name: str, every: Sequence[str]) -> ObjectivePart
         changes = {key: getattr(variant, key) for key in variant.model_fields_set}
         if name in METHODS:
             changes.setdefault("method", name)
-        return recipe.objective.model_copy(update=changes)
+        return with_changes(recipe.objective, changes, f"variant {name}")
     if name in METHODS:
-        return recipe.objective.model_copy(update={"method": name})
+        return with_changes(recipe.objective, {"method": name}, f"method {name}")
     near = difflib.get_close_matches(name, every, n=1)
     remedy = f"Did you mean {near[0]}?" if near else "Add it to reproduction.variants."
     raise TrainingError(Problem(f"method {name}", f"one of {', '.join([*every, ALL])}", "another name", remedy))

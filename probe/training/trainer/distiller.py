@@ -27,9 +27,9 @@ class Distiller(nn.Module):
             self.student.eval()
         return self
 
-    def forward(self, batch: dict[str, Tensor], counts: Counts) -> dict[str, Any]:
-        """The loss of (a part of) a batch, with means over the counts of all of it."""
-        terms = self.criterion(*self.sides(batch), counts)
+    def forward(self, batch: dict[str, Tensor], counts: Counts, done: float = 0.0) -> dict[str, Any]:
+        """The loss of (a part of) a batch, with means over the counts of all of it; ``done`` of the run is done."""
+        terms = self.criterion(*self.sides(batch), counts, done)
         return {"loss": terms.loss, "log": terms.log}
 
     def sides(self, batch: dict[str, Tensor]) -> tuple[View, Side | None]:

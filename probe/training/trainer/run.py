@@ -72,6 +72,9 @@ def _train(recipe: Recipe, run: Path, arguments: TrainingArguments, say: Callabl
     prepared = prepare(recipe, arguments.main_process_first(desc="teacher states"))
     if is_main and prepared.skipped:
         say(_left_out(prepared.skipped))
+    if is_main and found.path is None:
+        for note in prepared.notes:
+            say(note)
     trainer = trainer_of(prepared, arguments, say)
     trainer.train(resume_from_checkpoint=None if found.path is None else str(found.path))
     last = newest_complete(run).path
@@ -172,7 +175,7 @@ def trainer_of(
         scores=(lambda distiller: dev_scores(prepared, distiller)) if prepared.dev else None,
         tokenizer_files=prepared.tokenizer_files,
         trains_student=recipe.student.train != "nothing",
-        trains_table=recipe.student.train == "all",
+        trains_table=recipe.trains_table,
         keep_last=part.keep_last,
         keep_best=part.keep_best,
         keep_by=part.keep_by,

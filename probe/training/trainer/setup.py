@@ -13,6 +13,8 @@ from probe.checkpoints.dskd import PROMPT
 from probe.errors import Problem, TrainingError
 from probe.models.embeddings import open_table
 from probe.models.tokenizer import Tokenizer
+from probe.projectors import QUERY
+from probe.training.criteria.criterion import Criterion
 from probe.training.criteria.links import links_of
 from probe.training.criteria.views import plain_head
 from probe.training.data.rows import cut_rows, linkable_rows, read_rows
@@ -20,10 +22,10 @@ from probe.training.examples import Cut, Example, digest
 from probe.training.model_files import directory_of, record_of
 from probe.training.parts import ObjectivePart, StudentPart
 from probe.training.recipe import Recipe
-from probe.training.teacher.teacher import freeze_teacher, teacher_source
+from probe.training.teacher.teacher import Frozen, freeze_teacher, teacher_source
 from probe.training.trainer.batches import Rows
 from probe.training.trainer.distiller import Distiller
-from probe.training.trainer.start import build_criterion, scales_of
+from probe.training.trainer.start import build_criterion, scales_of, starting_checkpoint, told_of_start
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 
@@ -46,13 +48,15 @@ class Prepared:
     data_sha256: str
     skipped: tuple[Problem, ...] = ()
     """What is wrong with rows that are left out."""
+    notes: tuple[str, ...] = ()
+    """What a run should say as it begins, a line each."""
 
     def describe(self, distiller: Distiller, step: int, place: Path) -> Checkpoint | None:
         """The checkpoint of a step; where the embedding table is trained, it is the one in ``place``."""
         if self.teacher is None:
             return None
         student, part = self.student, self.recipe.objective
-        if self.recipe.student.train == "all":
+        if self.recipe.trains_table:
             identity = open_table(place / STUDENT).identity()
             student = replace(student, sources=(VerifiedSource(STUDENT, identity.sha256),))
         return Checkpoint(
@@ -97,29 +101,21 @@ def prepare(recipe: Recipe, main_first: AbstractContextManager[None] | None = No
     prompt = recipe.data.prompt or PROMPT
     student_record = record_of(student.source, student.tokenizer, prompt)
     teacher_record = None if teacher is None else record_of(teacher.source, teacher.tokenizer, prompt)
+    start = starting_checkpoint(recipe, student_record, teacher_record)
     torch.manual_seed(recipe.seed)
     model = load_student(recipe.student)
     frozen = None
     if teacher is not None:
         with main_first or nullcontext():
             frozen = freeze_teacher(recipe, teacher)
-    scales = None if teacher is None or frozen is None else scales_of(recipe, teacher, frozen)
-    criterion = build_criterion(recipe, model, student, teacher, frozen, scales)
-    links = None
-    if teacher is not None:
-        links = links_of(recipe.objective.objective(), [row.output for row in rows.train], student, teacher)
-    pads = student.tokenizer.eos_id, (teacher or student).tokenizer.eos_id
+    scales = None if teacher is None or frozen is None else scales_of(recipe, start, teacher, frozen)
+    criterion = build_criterion(recipe, start, model, student, teacher, frozen, scales)
+    notes = [] if start is None else [told_of_start(recipe, start)]
+    notes += freeze_parts(recipe.objective, model, criterion)
     return Prepared(
         recipe=recipe,
         distiller=Distiller(model, criterion, None if frozen is None else frozen.teacher),
-        train=Rows(
-            student=student.train,
-            teacher=None if teacher is None else teacher.train,
-            states=None if frozen is None else frozen.states,
-            expected=None if frozen is None else frozen.expected,
-            links=links,
-            padded=(recipe.data.max_length, *pads) if recipe.objective.reference else None,
-        ),
+        train=_rows_of(recipe, rows.train, student, teacher, frozen),
         dev=rows.dev,
         tokenizer=student.tokenizer,
         student=student_record,
@@ -130,6 +126,24 @@ def prepare(recipe: Recipe, main_first: AbstractContextManager[None] | None = No
         ),
         data_sha256=digest(rows.train),
         skipped=tuple(skipped),
+        notes=tuple(notes),
+    )
+
+
+def _rows_of(
+    recipe: Recipe, train: Sequence[Example], student: Cut, teacher: Cut | None, frozen: Frozen | None
+) -> Rows:
+    links = None
+    if teacher is not None:
+        links = links_of(recipe.objective.objective(), [row.output for row in train], student, teacher)
+    pads = student.tokenizer.eos_id, (teacher or student).tokenizer.eos_id
+    return Rows(
+        student=student.train,
+        teacher=None if teacher is None else teacher.train,
+        states=None if frozen is None else frozen.states,
+        expected=None if frozen is None else frozen.expected,
+        links=links,
+        padded=(recipe.data.max_length, *pads) if recipe.objective.reference else None,
     )
 
 
@@ -169,11 +183,28 @@ def load_student(part: StudentPart) -> Any:
             return get_peft_model(model, config).train()
 
 
+def freeze_parts(objective: ObjectivePart, model: Any, criterion: Criterion) -> list[str]:
+    """Take the gradients away from what the recipe freezes; returns what the run should say about it."""
+    table = model.get_input_embeddings()
+    if "student_embeddings" in objective.freeze:
+        table.requires_grad_(False)
+    if QUERY not in objective.freeze:
+        return []
+    criterion.projectors.freeze(QUERY)
+    if any(parameter.requires_grad for parameter in table.parameters()):
+        table_too = 'objective.freeze=["query", "student_embeddings"]'
+        return [f"the query is frozen, but the student's embeddings train, so the attention moves; see {table_too}"]
+    return []
+
+
 def _criterion_name(part: ObjectivePart) -> str:
     """What the method's name does not say."""
     parts = ["projectors alone" if part.only_projectors else part.divergence]
     if part.needs.networks is not None:
         parts.append(f"{part.critic}, rate {part.kq_rate:g}")
+    if part.decoder != "none":
+        parts.append(f"{part.decoder} decoder" + (f", rate {part.decoder_rate:g} to 0" * (part.decoder == "diagonal")))
+    parts += [f"frozen {name.replace('_', ' ')}" for name in sorted(set(part.freeze))]
     return ", ".join([*parts, *(["reference mode"] if part.reference else [])])
 
 

@@ -10,9 +10,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from probe.checkpoints.checkpoint import Checkpoint, Scales, load_checkpoint
+from probe.checkpoints.checkpoint import STUDENT, Checkpoint, ModelRecord, Scales, load_checkpoint
 from probe.checkpoints.loading import bundled_checkpoint
 from probe.errors import Problem, TrainingError
+from probe.projectors import STRUCTURES
 from probe.training.criteria.criterion import Criterion
 from probe.training.criteria.projectors import start_from_heads
 from probe.training.criteria.settings import Objective
@@ -29,10 +30,73 @@ SCALE_ROWS = 256
 """Rows on which scales are estimated where the teacher's states are not cached."""
 
 
-def starting_checkpoint(recipe: Recipe) -> Checkpoint | None:
-    """The checkpoint whose projectors the run begins with, if it names one."""
+def starting_checkpoint(recipe: Recipe, student: ModelRecord, teacher: ModelRecord | None) -> Checkpoint | None:
+    """The checkpoint that the run begins with, if it names one; for a method without projectors there is none.
+
+    Raises:
+        TrainingError: it was trained with other models, or has no projector of the method, or one of another structure.
+        CheckpointError: it cannot be read.
+    """
     directory = start_directory(recipe.objective.start)
-    return None if directory is None or not recipe.objective.needs.projectors else load_checkpoint(directory)
+    if directory is None or teacher is None or not recipe.objective.needs.projectors:
+        return None
+    start = load_checkpoint(directory)
+    roles = (("student", student, start.student), ("teacher", teacher, start.teacher))
+    wrong = [each for role in roles if (each := _other_model(start, *role)) is not None]
+    if wrong:
+        raise TrainingError(*wrong)
+    _check_projectors(recipe, start)
+    return start
+
+
+def _other_model(start: Checkpoint, role: str, ours: ModelRecord, theirs: ModelRecord) -> Problem | None:
+    """How the run's model differs from the one that the projectors know; rows of another table mean other tokens."""
+    accepted, (own,) = {each.sha256 for each in theirs.sources}, ours.sources
+    same_table = (ours.rows, ours.width) == (theirs.rows, theirs.width) and own.sha256 in accepted
+    if same_table and ours.vocabulary_sha256 == theirs.vocabulary_sha256:
+        return None
+    if same_table:
+        known, found = (f"vocabulary, sha256 {model.vocabulary_sha256[:12]}…" for model in (theirs, ours))
+    else:
+        digests = ((theirs, min(accepted)), (ours, own.sha256))
+        known, found = (f"embedding table, {x.rows} × {x.width}, sha256 {sha256[:12]}…" for x, sha256 in digests)
+    expected = f"the {known}, of {theirs.name}, with which {start.path} was trained"
+    places = [str(start.path / STUDENT) if each.source == STUDENT else each.source for each in theirs.sources]
+    # Bundled students and those of projectors/step-N are tables without a model.
+    named = f"{' or '.join(places)}, if a whole model lies there"
+    remedy = f"Set {role}.source to {named}, or start from a checkpoint of your two models."
+    return Problem(f"objective.start, {role}", expected, f"the {found}, of {own.source}", remedy)
+
+
+def _check_projectors(recipe: Recipe, start: Checkpoint) -> None:
+    wanted = recipe.objective.needs.projectors
+    taken = [name for name in wanted if name in start.projectors]
+    if not taken:
+        expected, got = f"a projector of {recipe.objective.method}: {', '.join(wanted)}", ", ".join(start.projectors)
+        remedy = "Start from another checkpoint, or at random."
+        raise TrainingError(Problem(f"objective.start, {start.path}", expected, got or "none", remedy))
+    for name in taken:
+        structure = start.projectors[name].structure
+        if structure != STRUCTURES[name]:
+            remedy = "Start from another checkpoint, or at random."
+            raise TrainingError(Problem(f"objective.start: {name}", STRUCTURES[name], structure, remedy))
+
+
+def told_of_start(recipe: Recipe, start: Checkpoint) -> str:
+    """What of the starting checkpoint the run takes, and what it makes itself."""
+    wanted = recipe.objective.needs.projectors
+    taken, others = (", ".join(n for n in wanted if (n in start.projectors) == there) for there in (True, False))
+    parts = [f"starts from {recipe.objective.start}: {taken}"]
+    if others:
+        parts.append(f"at random: {others}")
+    unknown = _unknown_scales(start) if recipe.objective.needs.scales else []
+    if unknown:
+        parts.append(f"from the training rows: {' and '.join(unknown)} scale{'s' * (len(unknown) > 1)}")
+    return "; ".join(parts)
+
+
+def _unknown_scales(start: Checkpoint) -> list[str]:
+    return [name for name in ("hidden", "target") if getattr(start.scales, name) is None]
 
 
 def start_directory(named: str) -> Path | None:
@@ -42,15 +106,20 @@ def start_directory(named: str) -> Path | None:
     return bundled_checkpoint(named) or Path(named)
 
 
-def scales_of(recipe: Recipe, cut: Cut, frozen: Frozen) -> Scales | None:
-    """Those of the starting checkpoint, for its projectors know no others; else estimated on the training rows.
+def scales_of(recipe: Recipe, start: Checkpoint | None, cut: Cut, frozen: Frozen) -> Scales | None:
+    """Those that the starting checkpoint has, for its projectors know no others; the rest from the training rows.
 
     In reference mode they do not serve training, where every batch has its own, and are marked as an estimate.
     """
     if not recipe.objective.needs.scales:
         return None
-    start = starting_checkpoint(recipe)
-    scales = _estimate(cut, frozen) if start is None else start.scales
+    if start is None:
+        scales = _estimate(cut, frozen)
+    elif unknown := _unknown_scales(start):
+        estimated = _estimate(cut, frozen)
+        scales = replace(start.scales, **{name: getattr(estimated, name) for name in unknown})
+    else:
+        scales = start.scales
     return replace(scales, key_is_estimate=True) if recipe.objective.reference else scales
 
 
@@ -75,18 +144,25 @@ def _states_of(examples: Sequence[Encoded], frozen: Frozen) -> Iterable[Float[np
 
 
 def build_criterion(
-    recipe: Recipe, model: Any, student: Cut, teacher: Cut | None, frozen: Frozen | None, scales: Scales | None
+    recipe: Recipe,
+    start: Checkpoint | None,
+    model: Any,
+    student: Cut,
+    teacher: Cut | None,
+    frozen: Frozen | None,
+    scales: Scales | None,
 ) -> Criterion:
     """The criterion, its projectors where the recipe has them start.
 
     Raises:
-        TrainingError: a vocabulary map is needed and none is named, or the starting projectors are of another pair.
+        TrainingError: a vocabulary map is needed and none is named.
     """
     objective = recipe.objective.objective()
     head: Tensor = model.get_output_embeddings().weight
     options: dict[str, Any] = {}
     if teacher is not None and frozen is not None:
         options["scales"] = None if objective.reference else scales
+        options["ends"] = student.tokenizer.eos_id, teacher.tokenizer.eos_id
         if objective.needs.vocabulary == "nearest":
             options["mapped_head"] = _mapped_head(objective, frozen.teacher, head)
         elif objective.needs.vocabulary == "exact":
@@ -94,7 +170,6 @@ def build_criterion(
     width = head.shape[1]
     other = width if frozen is None else frozen.teacher.head.shape[1]
     criterion = Criterion(objective, student=width, teacher=other, seed=recipe.seed, **options)
-    start = starting_checkpoint(recipe)
     if start is not None:
         _copy_projectors(start, criterion)
     elif recipe.objective.start == PSEUDO_INVERSE and criterion.projectors.structures and teacher and frozen:
@@ -107,13 +182,8 @@ def build_criterion(
 def _copy_projectors(start: Checkpoint, criterion: Criterion) -> None:
     for name in start.projectors.keys() & criterion.projectors.structures.keys():
         for key, tensor in criterion.projectors[name].tensors.items():
-            value = torch.from_numpy(start.projectors[name].tensors[key])
-            if value.shape != tensor.shape:
-                where, got = f"objective.start: {name}.{key}", f"{tuple(value.shape)} in {start.name}"
-                remedy = "Start from a checkpoint of this pair."
-                raise TrainingError(Problem(where, f"shape {tuple(tensor.shape)}", got, remedy))
             with torch.no_grad():
-                tensor.copy_(value)
+                tensor.copy_(torch.from_numpy(start.projectors[name].tensors[key]))
 
 
 def _exact_map(student: Cut, teacher: Cut, frozen: Teacher) -> Int[Tensor, " teacher_rows"]:

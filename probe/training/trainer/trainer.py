@@ -104,7 +104,9 @@ class DistillationTrainer(Trainer):
         """
         if num_items_in_batch is None:
             num_items_in_batch = self._get_num_items_in_batch([inputs], self.args.device)
-        found = model(inputs, Counts(*num_items_in_batch.tolist()))
+        # Of the optimizer's steps: the same for all parts of a batch, and a resumed run has it from its checkpoint.
+        done = self.state.global_step / max(self.state.max_steps, 1)
+        found = model(inputs, Counts(*num_items_in_batch.tolist()), done)
         loss = found["loss"]
         if not math.isfinite(loss.item()):
             where = f"step {self.state.global_step}"
@@ -206,7 +208,7 @@ def parameter_groups(distiller: Distiller, part: TrainingPart) -> list[dict[str,
         {"params": [p for p in student if p.ndim > 1], "weight_decay": part.weight_decay, "lr": part.learning_rate},
         {"params": [p for p in student if p.ndim <= 1], "weight_decay": 0.0, "lr": part.learning_rate},
         {
-            "params": list(distiller.criterion.projectors.parameters()),
+            "params": [p for p in distiller.criterion.projectors.parameters() if p.requires_grad],
             "weight_decay": part.weight_decay,
             "lr": part.projector_learning_rate,
         },

@@ -10,8 +10,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from probe.errors import Problem, TrainingError
-from probe.training.criteria.cma import keys, queries
-from probe.training.criteria.matching import Keys, Queries, key_query_loss
+from probe.training.criteria.cma import queries_and_keys
+from probe.training.criteria.matching import key_query_loss
 from probe.training.criteria.step import Step
 from probe.training.trainer.distiller import Distiller
 
@@ -55,7 +55,7 @@ def gradient_reach(distiller: Distiller, batch: dict[str, Tensor]) -> list[Reach
     with _still(distiller):
         criterion, step = distiller.criterion, _step(distiller, batch)
         loss = criterion(step.student, step.side).loss
-        matching = key_query_loss(step, *_clouds(step))
+        matching = key_query_loss(step, *queries_and_keys(step))
         term = criterion.objective.kq_rate * matching.loss
         stepped = {id(each) for each in criterion.trained_networks}
         learners = parts(distiller)
@@ -72,10 +72,6 @@ def _step(distiller: Distiller, batch: dict[str, Tensor]) -> Step:
     if step.objective.needs.networks is None or distiller.criterion.scales is None:
         raise _without("a key-query term with constant scales, as of cma-ga", distiller)
     return step
-
-
-def _clouds(step: Step) -> tuple[Queries, Keys]:
-    return queries(step.student.tokens, step.projectors), keys(step.teacher.tokens, step.scales)
 
 
 def _without(expected: str, distiller: Distiller) -> TrainingError:

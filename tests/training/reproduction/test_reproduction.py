@@ -567,7 +567,9 @@ def test_projectors_that_all_begin_with_are_probed_before_training(
     place: Path, whole: tuple[Path, Done], tmp_path: Path, reproduce: Reproduce
 ):
     (trained,) = whole[0].parent.glob("out/stages/train-cma-1-*/checkpoint-2")
-    file = recipe_file(place, tmp_path / "a.toml", objective={"start": str(trained)})
+    # Its run trained the student's table, so that its projectors fit this student alone.
+    parts = {"objective": {"start": str(trained)}, "student": {"source": str(trained / "student")}}
+    file = recipe_file(place, tmp_path / "a.toml", **parts)
     done = reproduce(file, "--methods", "cma", "--seeds", "1")
     assert done.code == 0, done.out
     assert done.states["probe start"] == "made"

@@ -631,7 +631,7 @@ def test_a_missing_column_and_an_empty_response_are_named_with_their_row(
         (["student.source=./nowhere"], "./nowhere"),
         (["data.source=./nowhere"], "nowhere"),
         (["objective.start=./nowhere"], "nowhere"),
-        (["objective.start=demo"], "shape"),
+        (["objective.start=demo"], "objective.start, teacher: expected the embedding table"),
         (["data.max_prompt=3", "data.max_length=3"], "room for a response"),
         (["seed=-1"], "seed"),
     ],
