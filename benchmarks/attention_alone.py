@@ -5,7 +5,8 @@
 Each condition is trained with five seeds, which are paired: a seed is that of the sampled texts, of their order and of
 the first weights. What is there is not trained again, so several of these commands can share a directory, each with
 conditions of its own. Then each is probed on the gold file; figures are top-1 in percent, as they are and decoded by
-``grid``, and differences to ``overlap`` have a 95 % CI over seeds and sentences.
+``grid``, and differences to ``overlap`` have a 95 % CI over seeds and sentences. ``--curve`` probes one training at
+every 50th step instead, and trainings on fewer sampled texts.
 """
 
 import argparse
@@ -35,6 +36,7 @@ from probe.training.vocabulary_map import Vocabulary
 SEEDS = (10, 20, 30, 40, 50)
 SHARE = 0.1
 """Of both vocabularies, held out of all training texts in one condition."""
+NOTHING = HeldOut(frozenset(), frozenset())
 FIRST = "overlap"
 CONDITIONS: Mapping[str, Sequence[str]] = {
     FIRST: (),
@@ -45,6 +47,8 @@ CONDITIONS: Mapping[str, Sequence[str]] = {
     "not-whitened": ("attention.whiten=false",),
     "deeper": ("attention.structure=2s-4t-relu-2t",),
 }
+EVERY, FEWER = 50, (100, 300, 1000, 2500)
+"""Steps between the checkpoints of the curve; numbers of sampled texts of other trainings."""
 KINDS = ("all tokens", "in another chunk", "tokens that were held out, or whose partners were", "end of sequence")
 
 
@@ -56,25 +60,19 @@ class Probed(NamedTuple):
     """Of all steps; texts are sampled and cut before them."""
 
 
-def top_1_of_all(one: Probed) -> str:
-    """For a line while it runs."""
-    hits, _, tokens = one.counts[:, 0].sum(axis=0)
-    return percent(float(hits / tokens))
-
-
-def recipe_of(arguments: argparse.Namespace, condition: str, seed: int) -> AttentionRecipe:
+def recipe_of(arguments: argparse.Namespace, condition: str, seed: int, *more: str) -> AttentionRecipe:
     """The recipe of one training."""
     settings = [f"student.source={arguments.student}", f"teacher.source={arguments.teacher}", "training.threads=1"]
     settings += [f"name={condition}-{seed}", f"seed={seed}", f"texts.source={arguments.texts}"]
-    recipe = read_any_recipe("attention", [*settings, *CONDITIONS[condition]])
+    recipe = read_any_recipe("attention", [*settings, *CONDITIONS[condition], *more])
     if not isinstance(recipe, AttentionRecipe):
         raise TypeError(type(recipe))
     return recipe
 
 
-def probed(run: Path, held: HeldOut) -> Probed:
-    """Hits of the last checkpoint of a run on the gold rows of its tokenizers."""
-    opened = probe.load(run / "checkpoint")
+def probed(run: Path, held: HeldOut, place: str = "checkpoint") -> Probed:
+    """Hits of a checkpoint of a run on the gold rows of its tokenizers."""
+    opened = probe.load(run / place)
     rows = probe.fitting_rows(opened, probe.read_pairs("alignments/gold.tsv"))
     counts = np.stack([_counts(opened, row, held) for row in rows])
     seconds = sum(json.loads(line)["seconds"] for line in (run / "log.jsonl").read_text().splitlines())
@@ -129,6 +127,28 @@ def report(found: Mapping[str, Sequence[Probed]]) -> None:
             print(f"  {kind}{form}: {percent(float(values.mean()))} ({spread}){less}")
 
 
+def curve(arguments: argparse.Namespace) -> None:
+    """Print top-1 by step and time of one training, and after all steps with fewer sampled texts."""
+    run = arguments.out / "curve"
+    recipe = recipe_of(arguments, FIRST, SEEDS[0], f"training.save_projectors_every={EVERY}")
+    train_attention(recipe, run, print)
+    log = [json.loads(line)["seconds"] for line in (run / "log.jsonl").read_text().splitlines()]
+    print("steps, seconds of steps, top-1, decoded")
+    for step in range(0, recipe.training.steps + 1, EVERY):
+        place = "checkpoint" if step == recipe.training.steps else f"projectors/step-{step}"
+        print(f"{step}, {sum(log[:step]):.0f}, {_both(probed(run, NOTHING, place))}")
+    print("sampled texts, top-1, decoded")
+    for texts in FEWER:
+        run = arguments.out / f"sampled-{texts}"
+        train_attention(recipe_of(arguments, FIRST, SEEDS[0], f"texts.sampled={texts}"), run, print)
+        print(f"{texts}, {_both(probed(run, NOTHING))}")
+
+
+def _both(one: Probed) -> str:
+    hits, decoded, tokens = one.counts[:, 0].sum(axis=0)
+    return f"{percent(float(hits / tokens))}, {percent(float(decoded / tokens))}"
+
+
 def main() -> None:
     """Train what is missing, then print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -138,7 +158,11 @@ def main() -> None:
     parser.add_argument("--student", default="cache:smollm2-gemma3/student")
     parser.add_argument("--teacher", default="cache:smollm2-gemma3/teacher")
     parser.add_argument("--seeds", type=int, default=len(SEEDS), help="how many")
+    parser.add_argument("--curve", action="store_true", help="one training by step and by number of texts")
     arguments = parser.parse_args()
+    if arguments.curve:
+        curve(arguments)
+        return
     vocabularies = [Vocabulary.read(named_tokenizer(one).path.parent) for one in (arguments.student, arguments.teacher)]
     found: dict[str, list[Probed]] = {}
     for condition in arguments.conditions or CONDITIONS:
