@@ -1,5 +1,6 @@
 """What ships inside the package."""
 
+import hashlib
 import json
 import re
 
@@ -19,6 +20,8 @@ from probe.scoring.scores import METRICS
 PAIR = "smollm2-gemma3"
 PRETRAINED = {"demo": 6.0, "smollm2-gemma3-projectors": 4.5}
 """Megabytes that each may take."""
+ALONE = {"demo-attention": 0.2, "smollm2-gemma3-attention": 4.5}
+"""Attentions alone, with the megabytes that each may take."""
 SERIES = {f"demo-cma-step-{step}": step for step in (25, 50, 100, 200)}
 DISTILLED = {
     "demo-cma": ("cma", 400),
@@ -30,7 +33,7 @@ DISTILLED = {
 """Method and steps of those that were trained with the full objective."""
 REAL = "smollm2-gemma3-cma"
 """Distilled from pre-trained projectors, the student's embedding table frozen."""
-MEGABYTES = PRETRAINED | dict.fromkeys(DISTILLED, 0.8) | {REAL: 4.5}
+MEGABYTES = PRETRAINED | ALONE | dict.fromkeys(DISTILLED, 0.8) | {REAL: 4.5}
 PAIRS = {name: ("smollm2", "gemma3") if "gemma3" in name else ("demo", "demo-teacher") for name in MEGABYTES}
 
 
@@ -79,6 +82,27 @@ def test_a_pretrained_one_says_so_and_keeps_the_log_of_its_run(name: str):
     assert float(rows[-1].split(",")[1]) < float(rows[0].split(",")[1]) / 4
 
 
+@pytest.mark.parametrize("name", sorted(ALONE))
+def test_an_attention_alone_has_a_query_and_says_what_it_learnt_from(name: str):
+    checkpoint = load_checkpoint(bundled_dir() / name)
+    assert set(checkpoint.projectors) == {"query"}
+    assert (checkpoint.criterion, checkpoint.steps) == ("attention alone, overlap", 600)
+    assert (checkpoint.scales.hidden, checkpoint.scales.target) == (None, None)
+    gold = "\0".join(sorted({row.text for row in read_pairs(GOLD)}))
+    assert checkpoint.recipe["gold_texts_sha256"] == hashlib.sha256(gold.encode()).hexdigest()
+    header, *rows = (bundled_dir() / name / "training_log.csv").read_text().splitlines()
+    assert header == "steps,loss,targets"
+    assert float(rows[-1].split(",")[1]) < float(rows[0].split(",")[1]) / 2
+
+
+def test_the_demos_attention_alone_aligns_better_than_the_demo():
+    gold = read_pairs(GOLD)
+    alone, demo = (align(load(name), gold, methods=["cma-grid"]) for name in ("demo-attention", "demo"))
+    assert alone["cma"].top1.value > demo["cma"].top1.value + 0.1
+    assert alone["cma-grid"].top1.value > demo["cma-grid"].top1.value
+    assert alone["cma"].eos_top1.value == 1.0
+
+
 @pytest.mark.parametrize("name", sorted(DISTILLED))
 def test_a_distilled_one_has_all_projectors_and_its_whole_recipe(name: str):
     checkpoint = load_checkpoint(bundled_dir() / name)
@@ -117,7 +141,7 @@ def test_attention_of_the_series_gets_better():
     assert top_1[-1] > 2 * top_1[0]
 
 
-@pytest.mark.parametrize("name", [f"{PAIR}-projectors", REAL])
+@pytest.mark.parametrize("name", [f"{PAIR}-projectors", f"{PAIR}-attention", REAL])
 def test_projectors_trained_against_gemma_lie_apart_under_its_terms(name: str):
     notice = " ".join((bundled_dir() / name / "NOTICE").read_text(encoding="utf-8").split())
     for words in ("Gemma Terms of Use", "prohibited_use_policy", "Modified files", "Model Derivative"):
