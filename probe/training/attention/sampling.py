@@ -91,12 +91,12 @@ def _text(sides: tuple[ByScript, ByScript], script: str, rng: np.random.Generato
     for _ in range(rng.integers(SHORTEST, LONGEST)):
         drawn = rng.random()
         if tokens and drawn < AGAIN:
-            tokens.append(tokens[rng.integers(len(tokens))])
+            tokens.append(tokens[int(rng.integers(len(tokens)))])
             continue
         kind = script if drawn < OWN_SCRIPT else MARKS if drawn < OF_MARKS else LATIN
         one, other = sides if rng.random() < 0.5 else sides[::-1]
         some = one.get(kind) or other.get(kind) or one.get(script) or other[script]
-        tokens.append(some[rng.integers(len(some))])
+        tokens.append(some[int(rng.integers(len(some)))])
     return "".join(tokens)
 
 
