@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import torch
 
-from probe.checkpoints.checkpoint import Checkpoint, ModelRecord, Scales, save_checkpoint
+from probe.checkpoints.checkpoint import Checkpoint, ModelRecord, Scales, load_checkpoint, save_checkpoint
 from probe.checkpoints.dskd import PROMPT
+from probe.checkpoints.manifest import is_ours
 from probe.checkpoints.open_model import tokenizer_of
 from probe.errors import Problem, TrainingError
 from probe.models.embeddings import EmbeddingTable, open_table
@@ -15,6 +16,7 @@ from probe.models.sources import resolve
 from probe.models.tokenizer import Tokenizer
 from probe.output.files import sweep
 from probe.output.locks import held
+from probe.output.provenance import file_sha256
 from probe.projectors import QUERY, Projector
 from probe.training.attention.learn import Learning, learn, prepare
 from probe.training.attention.rows import Ends, Rows, read_rows
@@ -63,9 +65,11 @@ def _train(recipe: AttentionRecipe, run: Path, say: Callable[[str], None]) -> Pa
     if student.record.vocabulary_sha256 == teacher.record.vocabulary_sha256:
         expected, remedy = "another tokenizer than the teacher's", "CMA is for pairs that differ."
         raise TrainingError(Problem(recipe.student.source, expected, "the same", remedy))
+    remember(run, _made_of(recipe, student, teacher))
+    if is_ours(run / CHECKPOINT) and load_checkpoint(run / CHECKPOINT).steps == recipe.training.steps:
+        return run / CHECKPOINT
     tokenizers = student.tokenizer, teacher.tokenizer
     read = read_rows(recipe.texts, tokenizers, (student.ends, teacher.ends), recipe.seed)
-    remember(run, _made_of(recipe, student, teacher, read))
     say("learns from {:,} texts of its own and {:,} sampled from both vocabularies".format(*read.counts))
     learning = prepare(recipe, read.rows, (student.table, teacher.table))
     every = recipe.training.save_projectors_every or recipe.training.steps
@@ -83,11 +87,12 @@ def _open(source: str, prompt: str) -> _Model:
     return _Model(table, tokenizer, described(source, table, tokenizer, prompt))
 
 
-def _made_of(recipe: AttentionRecipe, student: _Model, teacher: _Model, read: Rows) -> dict[str, int | str]:
+def _made_of(recipe: AttentionRecipe, student: _Model, teacher: _Model) -> dict[str, int | str]:
     """What another run in the same directory would differ in."""
     keys = dict(_flat(recipe.model_dump(mode="json")))
     tables = {"student": student.record.sources[0].sha256, "teacher": teacher.record.sources[0].sha256}
-    return {**keys, **tables, "texts": read.sha256}
+    source = Path(recipe.texts.source or "")
+    return {**keys, **tables, "texts": file_sha256(source) if source.is_file() else ""}
 
 
 def _flat(values: dict[str, object], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -88,6 +88,18 @@ def test_another_recipe_in_the_same_directory_is_refused_by_its_key(texts: Path,
         train_attention(recipe_of(texts, "attention.objective=forward-sum"), tmp_path, quiet)
 
 
+def test_a_run_that_ended_is_not_trained_again_and_one_of_other_texts_is_refused(texts: Path, tmp_path: Path):
+    own = tmp_path / "own.txt"
+    own.write_text(texts.read_text())
+    said: list[str] = []
+    for _ in range(2):
+        train_attention(recipe_of(own), tmp_path / "run", said.append)
+    assert len(said) == 1
+    own.write_text("Other words.")
+    with pytest.raises(TrainingError, match="other texts"):
+        train_attention(recipe_of(own), tmp_path / "run", quiet)
+
+
 def test_models_of_one_tokenizer_are_refused(texts: Path, tmp_path: Path):
     with pytest.raises(TrainingError, match="another tokenizer than the teacher's; got the same"):
         train_attention(recipe_of(texts, "teacher.source=bundled:demo/student"), tmp_path, quiet)
