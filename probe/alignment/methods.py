@@ -53,8 +53,12 @@ Untrained projectors give several maps of one name, one for each seed. Their sco
 """
 
 
-def chosen_references(methods: Sequence[str] | None) -> MapsOf:
+def chosen_references(methods: Sequence[str] | None, *, both: bool = True) -> MapsOf:
     """Maps of the named references, or of all.
+
+    Args:
+        methods: their names; default: all.
+        both: with their backward attention.
 
     Raises:
         MapError: a name is none of them.
@@ -63,7 +67,9 @@ def chosen_references(methods: Sequence[str] | None) -> MapsOf:
         known = ", ".join((CMA_GRID, *HALVES, RANDOM, *REFERENCES))
         raise MapError(Problem("methods", f"some of {known}", ", ".join(unknown), "The probed map is always there."))
     names = [name for name in REFERENCES if methods is None or name in methods or name == UNIFORM]
-    return lambda row: ((name, references.two_way(REFERENCES[name], row)) for name in names)
+    return lambda row: (
+        (name, references.two_way(REFERENCES[name], row) if both else REFERENCES[name](row)) for name in names
+    )
 
 
 @dataclass(frozen=True)

@@ -61,19 +61,17 @@ Maps = Float[np.ndarray, "maps student_targets teacher_targets"]
 
 @dataclass(frozen=True)
 class Scores:
-    """Everything that is counted of some maps of one sentence."""
+    """What is counted of some maps of one sentence, beside `count_of_aligners`."""
 
     counts: Float[np.ndarray, "maps counts"]
     slices: Float[np.ndarray, "maps slices slice_counts"]
     """By kind of token and reading of the row (`probe.scoring.truth.SLICES`)."""
-    links: Float[np.ndarray, "maps aligners link_counts"]
-    """By aligner; NaN where it needs a backward attention that the map does not have."""
     mass: Float[np.ndarray, "maps destinations"]
     """Attention mass of the linked student tokens by where it goes."""
 
 
 def score(maps: Sequence[AttentionMap], truth: Truth, powers: Sequence[float | None] | None = None) -> Scores:
-    """All counts of one sentence.
+    """The counts of one sentence.
 
     Args:
         maps: of that sentence, by any number of methods.
@@ -84,9 +82,8 @@ def score(maps: Sequence[AttentionMap], truth: Truth, powers: Sequence[float | N
     weights = _stacked([map_.weights for map_ in maps])
     figures = _row_figures(weights, truth.stack.rows, truth.stack.links)
     slices = np.einsum("sr,mrf->msf", truth.stack.selector.astype(np.float64), figures)
-    links = _links(maps, weights, truth)
     counts = _counts(weights, truth, slices[:, 0], powers)
-    return Scores(counts, slices[:, 1:], links, _mass(weights, truth))
+    return Scores(counts, slices[:, 1:], _mass(weights, truth))
 
 
 def count(maps: Sequence[AttentionMap], truth: Truth) -> Float[np.ndarray, "maps counts"]:
@@ -163,8 +160,12 @@ def _raised(weights: Float[np.ndarray, "rows teacher"], power: float) -> Float[n
     return raised / raised.sum(axis=1, keepdims=True)
 
 
-def _links(maps: Sequence[AttentionMap], a: Maps, truth: Truth) -> Float[np.ndarray, "maps aligners link_counts"]:
-    """|A|, |A∩P| and |A∩S| by aligner (Och & Ney 2003)."""
+def count_of_aligners(maps: Sequence[AttentionMap], truth: Truth) -> Float[np.ndarray, "maps aligners link_counts"]:
+    """`LINK_COUNTS` of the hard links that each aligner makes of each map.
+
+    NaN where it needs a backward attention that the map does not have.
+    """
+    a = _stacked([map_.weights for map_ in maps])
     known = [map_.over_student is not None for map_ in maps]
     b = _stacked([np.zeros_like(map_.weights) if map_.over_student is None else map_.over_student for map_ in maps])
     found = np.full((len(maps), len(ALIGNERS), len(LINK_COUNTS)), np.nan)
