@@ -71,13 +71,9 @@ class Queries:
 
     def __call__(self, pairs: Pairs) -> Float[np.ndarray, "pairs width"]:
         """The queries of some pairs of tokens."""
-        known = self._knowing(pairs)
-        places = np.searchsorted(known.ids, pairs)
-        inputs, targets = known.inputs[places[:, 0]], known.targets[places[:, 1]]
+        places = np.searchsorted(self.ids, pairs).clip(max=len(self.ids) - 1)
+        if not np.array_equal(self.ids[places], pairs):  # a token is not kept
+            ids = np.unique([MEAN, *pairs.ravel()])
+            return self._of_tokens(self.model, self.query, self.mean, ids)(pairs)
+        inputs, targets = self.inputs[places[:, 0]], self.targets[places[:, 1]]
         return inputs + targets if is_sum_of_halves(self.query) else project(self.query, bigrams(inputs, targets))
-
-    def _knowing(self, pairs: Pairs) -> "Queries":
-        """These, or those of the pairs alone where a token is not kept."""
-        if np.isin(pairs, self.ids).all():
-            return self
-        return self._of_tokens(self.model, self.query, self.mean, np.unique([MEAN, *pairs.ravel()]))

@@ -12,7 +12,6 @@ from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.special import binom
 
 from probe.aligners.links import ALIGNERS, NEED_BOTH, Links, argmax
 from probe.maps import AttentionMap
@@ -238,8 +237,10 @@ def reciprocal_rank(
 def _expected_reciprocal(above: int, tied: int, hits: int) -> float:
     """Of the first of ``hits`` among ``tied`` in random order, behind ``above`` others."""
     place = np.arange(1, tied - hits + 2)
-    # It stands at `place` with probability C(tied - place, hits - 1) / C(tied, hits).
-    return float((binom(tied - place, hits - 1) / binom(tied, hits) / (above + place)).sum())
+    # It stands at `place` with probability C(tied - place, hits - 1) / C(tied, hits): each from the one before.
+    falls = (tied - hits + 1 - place[:-1]) / (tied - place[:-1])
+    chance = hits / tied * np.cumprod(np.concatenate([[1.0], falls]))
+    return float((chance / (above + place)).sum())
 
 
 def row_auc(
