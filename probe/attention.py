@@ -14,18 +14,15 @@ end of sequence. So row i depends on the *target* x_{i+1} as much as on x_i.
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from array_api_compat import array_namespace
 from jaxtyping import Bool, Float
 
+from probe.arrays import Array, array_namespace
 from probe.projectors import Linear, Projector, project
 
 Logits = Float[np.ndarray, "_ _"]  # student × teacher; every sentence has another size
-
-
-Array = Any  # numpy or torch, see projectors
 
 
 class CrossModelAttention(NamedTuple):

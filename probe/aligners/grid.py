@@ -15,14 +15,13 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from array_api_compat import array_namespace, device
+from array_api_compat import device
 from jaxtyping import Float, Int
 
+from probe.arrays import Array, array_namespace
 from probe.errors import MapError, Problem
 from probe.maps import AttentionMap, with_eos
 from probe.tokens import TokenizedText
-
-Array = Any  # numpy or torch, see projectors
 
 NOTHING = -1e30
 """Log weight of a cell that no path may pass; finite, so that gradients are."""
