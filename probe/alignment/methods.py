@@ -155,15 +155,18 @@ def _factors(
     sample: Mapping[str, list[int]],
 ) -> tuple[float, ...]:
     """For each untrained projector, what makes the linked rows of its maps as sharp as the trained ones."""
-    linked = [(open_.sentence(row.student, row.teacher), sample[row.id]) for row in rows if sample[row.id]]
+    linked = [(row, sample[row.id]) for row in rows if sample[row.id]]
     if not linked:  # nothing will be scored, either
         return (1.0,) * len(untrained)
 
-    def of(queries: Queries) -> list[Logits]:
-        return [open_.logits_of(sentence, queries(sentence.pairs))[tokens] for sentence, tokens in linked]
-
-    sharpness = np.concatenate([entropy(softmax(logits, axis=1)) for logits in of(trained)])
-    return tuple(sharpening_factor(of(queries), float(sharpness.mean())) for queries in untrained)
+    found: list[list[Logits]] = [[] for _ in (trained, *untrained)]
+    for row, tokens in linked:  # the keys of a sentence are of teacher width, so they are not kept
+        sentence = open_.sentence(row.student, row.teacher)
+        for logits, queries in zip(found, (trained, *untrained), strict=True):
+            logits.append(open_.logits_of(sentence, queries(sentence.pairs))[tokens])
+    own, *others = found
+    sharpness = np.concatenate([entropy(softmax(logits, axis=1)) for logits in own])
+    return tuple(sharpening_factor(logits, float(sharpness.mean())) for logits in others)
 
 
 def attention_map(method: str, row: GoldRow, attention: CrossModelAttention) -> AttentionMap:

@@ -118,9 +118,13 @@ class OpenCheckpoint:
 
     def mean_state(self, texts: Sequence[TokenizedText]) -> Float[np.ndarray, " two_widths"]:
         """The mean of input and target embeddings, side by side, over the positions of some student sentences."""
-        found = [self.student.bigrams(text) for text in texts]
-        total = np.sum([states[rows].sum(axis=0) for rows, states in found], axis=0)
-        return total / sum(len(rows) for rows, _ in found)
+        ids = [self.student.ids(text) for text in texts]
+        halves = np.concatenate([one[:-1] for one in ids]), np.concatenate([one[1:] for one in ids])
+        means: list[np.ndarray] = []
+        for half in halves:
+            tokens, times = np.unique(half, return_counts=True)
+            means.append(times.astype(np.float32) @ self.student.table.take(tokens) / np.float32(len(half)))
+        return np.concatenate(means)
 
     def map(self, text: str | GoldRow | TokenizedText, teacher: TokenizedText | None = None) -> AttentionMap:
         """The attention map of one sentence, with the trained query projector.
