@@ -135,13 +135,17 @@ def _row_figures(
 
 def _soft_figures(weights: Maps, truth: Truth, powers: Sequence[float | None]) -> Float[np.ndarray, "maps soft"]:
     """Entropy and distance as they are, and mass and distance at the common entropy, summed over linked rows."""
-    found = np.zeros((len(weights), 4))
-    for rows in _blocks(np.flatnonzero(truth.linked), weights.shape[2]):
-        sure, distance = truth.sure[rows], truth.distance[rows]
-        for sums, map_, power in zip(found, weights, powers, strict=True):
-            block = map_[rows]
-            tempered = np.full_like(block, np.nan) if power is None else _raised(block, power)
-            sums += entropy(block).sum(), (block * distance).sum(), (tempered * sure).sum(), (tempered * distance).sum()
+    maps, _, teacher = weights.shape
+    found = np.zeros((maps, 4))
+    known = np.array([power is not None for power in powers])
+    factors = np.array([power for power in powers if power is not None]).reshape(-1, 1, 1)
+    for rows in _blocks(np.flatnonzero(truth.linked), maps * teacher):
+        sure, distance, block = truth.sure[rows], truth.distance[rows], weights[:, rows]
+        tempered = np.full_like(block, np.nan)
+        tempered[known] = _raised(block[known], factors)
+        entropies = entropy(block.reshape(-1, teacher))
+        parts = entropies, block * distance, tempered * sure, tempered * distance
+        found += np.stack([part.reshape(maps, -1).sum(axis=1) for part in parts], axis=-1)
     return found
 
 
@@ -153,10 +157,12 @@ def _mass(weights: Maps, truth: Truth) -> Float[np.ndarray, "maps destinations"]
     return found
 
 
-def _raised(weights: Float[np.ndarray, "rows teacher"], power: float) -> Float[np.ndarray, "rows teacher"]:
-    """Weights whose logits were multiplied by ``power``."""
-    raised = (weights / weights.max(axis=1, keepdims=True)) ** power
-    return raised / raised.sum(axis=1, keepdims=True)
+def _raised(
+    weights: Float[np.ndarray, "maps rows teacher"], powers: Float[np.ndarray, "maps 1 1"]
+) -> Float[np.ndarray, "maps rows teacher"]:
+    """Weights whose logits were multiplied by ``powers``."""
+    raised = (weights / weights.max(axis=-1, keepdims=True)) ** powers
+    return raised / raised.sum(axis=-1, keepdims=True)
 
 
 def count_of_aligners(maps: Sequence[AttentionMap], truth: Truth) -> Float[np.ndarray, "maps aligners link_counts"]:
