@@ -14,18 +14,15 @@ end of sequence. So row i depends on the *target* x_{i+1} as much as on x_i.
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from array_api_compat import array_namespace
 from jaxtyping import Bool, Float
 
-from probe.projectors import Projector, project
+from probe.arrays import Array, array_namespace
+from probe.projectors import Linear, Projector, project
 
 Logits = Float[np.ndarray, "_ _"]  # student × teacher; every sentence has another size
-
-
-Array = Any  # numpy or torch, see projectors
 
 
 class CrossModelAttention(NamedTuple):
@@ -53,7 +50,32 @@ def attention_logits(
     key_scale: float,
 ) -> Float[Array, "*batch student teacher"]:
     """The logits of all pairs of positions: q_i · k_j / sqrt(2·d_t)."""
-    return scaled_products(project(query, student_bigrams), teacher_bigrams / key_scale)
+    return query_logits(project(query, student_bigrams), teacher_bigrams, key_scale=key_scale)
+
+
+def query_logits(
+    queries: Float[Array, "*batch student two_teacher_widths"],
+    teacher_bigrams: Float[Array, "*batch teacher two_teacher_widths"],
+    *,
+    key_scale: float,
+) -> Float[Array, "*batch student teacher"]:
+    """The same of queries that are made already."""
+    return scaled_products(queries, teacher_bigrams / key_scale)
+
+
+def is_sum_of_halves(query: Projector) -> bool:
+    """Whether a query is the sum of what its input gives and what its target gives: that of one linear map is."""
+    return len(query.layers) == 1 and isinstance(query.layers[0], Linear)
+
+
+def half_queries(
+    query: Projector, inputs: Float[Array, "*batch inputs width"], targets: Float[Array, "*batch targets width"]
+) -> tuple[Float[Array, "*batch inputs two_teacher_widths"], Float[Array, "*batch targets two_teacher_widths"]]:
+    """What inputs give to the queries of one linear map, and what targets give, with b: q_i is the sum of both."""
+    (layer,) = query.layers
+    weight, bias = (query.tensors[f"{layer.index}.{name}"] for name in ("weight", "bias"))
+    width = inputs.shape[-1]
+    return inputs @ weight[:, :width].T, targets @ weight[:, width:].T + bias
 
 
 def scaled_products(

@@ -9,15 +9,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace
 from jaxtyping import Float
 
+from probe.arrays import Array, array_namespace
 from probe.errors import Problem, ProjectorError
-
-Array = Any  # numpy or torch: shapes are checked for both, without importing torch
 
 QUERY, T2S, S2T = "query", "t2s", "s2t"
 """Names of the three projectors in checkpoints."""

@@ -1,7 +1,6 @@
 """Figures with their intervals, and tests: resampled over sentences, and over training seeds."""
 
 import math
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -81,7 +80,7 @@ ENOUGH_SEEDS = 5
 SEED_RESAMPLES = 9999
 """Of seeds and sentences: with few seeds an interval reaches farther into the tails than 2,000 draws could show."""
 BATCH_ELEMENTS = 2_000_000
-"""Draws that scipy holds at a time: 16 MB of indices, however many sentences there are."""
+"""Draws that are held at a time: 16 MB of indices, however many sentences there are."""
 
 
 Statistic = Callable[[Float[np.ndarray, "*batch_and_counts"]], Float[np.ndarray, "*batch_and_figures"]]
@@ -105,37 +104,41 @@ def estimates(
         sentences: how many sentences have something to say of each figure; without it, all of them.
         least: how many sentences an interval needs.
     """
-    from scipy.stats import DegenerateDataWarning, bootstrap
-
-    size, *axes = counts.shape
-    value, flat = np.asarray(statistic(counts.sum(axis=0))), counts.reshape(size, -1)
+    value, size = np.asarray(statistic(counts.sum(axis=0))), len(counts)
     if size < max(least, 2):
         return _without_intervals(value)
-
-    def of_resamples(index: np.ndarray, axis: int = -1) -> np.ndarray:
-        # How often each sentence was drawn, times its counts, is the sum over the draws. Figures go first for scipy.
-        draws = index.reshape(-1, size)
-        shifted = draws + size * np.arange(len(draws))[:, None]
-        times = np.bincount(shifted.ravel(), minlength=draws.size).reshape(draws.shape)
-        found = statistic((times @ flat).reshape(*index.shape[:-1], *axes))
-        return np.moveaxis(found.reshape(*index.shape[:-1], value.size), -1, 0)
-
-    with warnings.catch_warnings():
-        # A figure may be undefined in a resample, as F1 is without a hit: its interval is then NaN.
-        warnings.simplefilter("ignore", DegenerateDataWarning)
-        found = bootstrap(
-            (np.arange(size),),
-            of_resamples,
-            n_resamples=RESAMPLES,
-            batch=max(1, BATCH_ELEMENTS // size),
-            vectorized=True,
-            method="percentile",
-            confidence_level=CONFIDENCE,
-            rng=np.random.default_rng(SEED),
-        )
+    resampled = [statistic(summed).reshape(-1, value.size) for summed in _resampled(counts)]
     enough = np.broadcast_to(True if sentences is None else sentences >= least, value.shape)
-    ends = (np.asarray(end).reshape(value.shape) for end in found.confidence_interval)
+    ends = (end.reshape(value.shape) for end in _percentiles(np.concatenate(resampled).T))
     return Estimates(value, *(np.where(enough, end, np.nan) for end in ends))
+
+
+def _resampled(counts: Float[np.ndarray, "sentences ..."]) -> Iterator[Float[np.ndarray, "batch ..."]]:
+    """The sums over as many sentences, drawn with replacement, `RESAMPLES` times in all.
+
+    Draws are those of `scipy.stats.bootstrap`, which takes a second to import.
+    """
+    rng, size, flat = np.random.default_rng(SEED), len(counts), counts.reshape(len(counts), -1)
+    most = max(1, BATCH_ELEMENTS // size)
+    for begin in range(0, RESAMPLES, most):
+        batch = min(most, RESAMPLES - begin)
+        # How often each sentence was drawn, times its counts, is the sum over the draws.
+        draws = rng.integers(0, size, (batch, size)) + size * np.arange(batch)[:, None]
+        times = np.bincount(draws.ravel(), minlength=draws.size).reshape(draws.shape)
+        yield (times.astype(np.float64) @ flat).reshape(batch, *counts.shape[1:])
+
+
+def _percentiles(
+    resampled: Float[np.ndarray, "figures resamples"],
+) -> tuple[Float[np.ndarray, " figures"], Float[np.ndarray, " figures"]]:
+    """Both ends of what `CONFIDENCE` of the resamples of each figure lie in; NaN where it is undefined in any."""
+    tail = (1 - CONFIDENCE) / 2
+    places = [share * resampled.shape[1] - share for share in (tail, 1 - tail)]
+    below = [int(place) for place in places]
+    ordered = np.partition(resampled, [*below, *(place + 1 for place in below), -1], axis=1)  # NaN is the last
+    low, high = ((1 - p % 1) * ordered[:, k] + p % 1 * ordered[:, k + 1] for p, k in zip(places, below, strict=True))
+    undefined = np.isnan(ordered[:, -1])
+    return np.where(undefined, np.nan, low), np.where(undefined, np.nan, high)
 
 
 def paired_difference(

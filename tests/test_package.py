@@ -114,3 +114,11 @@ def test_what_modules_read_is_packed_and_no_pattern_is_left_over():
     assert [pattern for pattern, paths in matched.items() if not paths] == []
     there = {path for path in package.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
     assert there - set().union(*matched.values()) == set()
+
+
+def test_the_overview_of_a_checkpoint_loads_no_statistics_of_scipy():
+    code = f"from probe.cli.align import main\nassert main(['--pairs', {str(SECOND)!r}]) == 0"
+    unwanted = [f"scipy.{name}" for name in ("stats", "optimize", "special", "sparse")]
+    script = f"import sys\n{code}\nprint(*[m for m in {unwanted} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert not done.stdout.splitlines()[-1].split()

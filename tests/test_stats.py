@@ -1,15 +1,19 @@
 """Figures with their intervals: of which sentences, of how many, and of pairs."""
 
 import math
+import warnings
 
 import numpy as np
 import pytest
+from scipy.stats import DegenerateDataWarning, bootstrap
 
+from probe import stats
 from probe.stats import FEW, Estimate, Estimates, estimates, paired_difference
 
 
 def share(summed: np.ndarray) -> np.ndarray:
-    return summed[..., :1] / summed[..., 1:]
+    with np.errstate(invalid="ignore"):
+        return summed[..., :1] / summed[..., 1:]
 
 
 def sentences(size: int, seed: int = 0) -> np.ndarray:
@@ -27,6 +31,28 @@ def test_the_interval_of_a_mean_is_that_of_the_normal_distribution():
     half = 1.96 * values.std(ddof=1) / 20
     assert found.low[0] == pytest.approx(values.mean() - half, abs=0.03)
     assert found.high[0] == pytest.approx(values.mean() + half, abs=0.03)
+
+
+@pytest.mark.parametrize("batch", [1 << 20, 1000])
+def test_the_interval_is_that_of_the_bootstrap_of_scipy(batch: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(stats, "BATCH_ELEMENTS", batch)
+    counts = np.stack([sentences(57, seed) for seed in range(5)], axis=1)
+    counts[:, 4] = 0.0
+    counts[0, 4] = 1.0  # without the first sentence, the last figure is undefined
+    found = estimates(counts, share)
+    warnings.simplefilter("ignore", DegenerateDataWarning)
+    expected = bootstrap(
+        (np.arange(57),),
+        lambda index, axis: np.moveaxis(share(counts[index].sum(axis=-3))[..., 0], -1, 0),
+        n_resamples=stats.RESAMPLES,
+        batch=max(1, batch // 57),
+        vectorized=True,
+        method="percentile",
+        rng=np.random.default_rng(stats.SEED),
+    ).confidence_interval
+    for ours, theirs in ((found.low, expected.low), (found.high, expected.high)):
+        np.testing.assert_allclose(ours[:, 0], theirs, rtol=1e-12)
+        assert np.isnan(ours[:, 0]).tolist() == [False] * 4 + [True]
 
 
 def test_few_sentences_have_a_figure_and_no_interval():

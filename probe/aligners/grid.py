@@ -15,14 +15,13 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from array_api_compat import array_namespace, device
+from array_api_compat import device
 from jaxtyping import Float, Int
 
+from probe.arrays import Array, array_namespace
 from probe.errors import MapError, Problem
 from probe.maps import AttentionMap, with_eos
 from probe.tokens import TokenizedText
-
-Array = Any  # numpy or torch, see projectors
 
 NOTHING = -1e30
 """Log weight of a cell that no path may pass; finite, so that gradients are."""
@@ -104,13 +103,12 @@ def _sums_over_paths(xp: Any, scores: Float[Array, "batch rows columns"]) -> Flo
     skewed = xp.where(there, skewed, xp.full_like(skewed, NOTHING))
     before = xp.full_like(skewed[:, 0, :1], NOTHING)
     found = [skewed[:, 0]]
-    last_but_one = xp.full_like(found[0], NOTHING)
+    moved_by_both = xp.full_like(found[0], NOTHING)
     for diagonal in range(1, rows + columns - 1):
         last = found[-1]
-        one_side = xp.logaddexp(last, xp.concat([before, last[:, :-1]], axis=1))
-        both = xp.concat([before, last_but_one[:, :-1]], axis=1)
-        found.append(skewed[:, diagonal] + xp.logaddexp(one_side, both))
-        last_but_one = last
+        moved = xp.concat([before, last[:, :-1]], axis=1)
+        found.append(skewed[:, diagonal] + xp.logaddexp(xp.logaddexp(last, moved), moved_by_both))
+        moved_by_both = moved
     return xp.stack(found, axis=1)[:, i[:, None] + xp.arange(columns, device=device(scores)), i[:, None]]
 
 

@@ -1,11 +1,12 @@
 """Gold pairs × methods → scores: the alignment probe."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from probe.aligners.grid import grid
 from probe.alignment.fitting import Scorable, scorable
@@ -30,7 +31,7 @@ from probe.output.provenance import checkpoint_files, versions
 from probe.report.report import ProbeReport
 from probe.report.triples import mark_of
 from probe.report.values import Origin
-from probe.scoring.scores import COUNTS, Scores, count, score
+from probe.scoring.scores import COUNTS, count, count_of_aligners, score
 from probe.scoring.sharpness import common_power
 from probe.scoring.truth import Truth
 
@@ -103,10 +104,24 @@ def source_of(pairs: Pairs = None, texts: Sequence[str] | str | Path | None = No
 
 
 def align_rows(
-    open_: OpenCheckpoint, found: Scorable, methods: Sequence[str] | None = None, command: str = ""
+    open_: OpenCheckpoint,
+    found: Scorable,
+    methods: Sequence[str] | None = None,
+    command: str = "",
+    *,
+    overview: bool = False,
 ) -> ProbeReport:
-    """The same on given rows; ``command`` is for the record."""
-    others, rows = chosen_references(methods), found.rows
+    """The same on given rows.
+
+    Args:
+        open_: the checkpoint.
+        found: the rows.
+        methods: see `align`.
+        command: for the record.
+        overview: leave out what the overview and the verdict do not tell, which takes half of the time: the backward
+            attention, and the links of each aligner.
+    """
+    others, rows = chosen_references(methods, both=not overview), found.rows
     own = checkpoint_maps(open_, rows, methods)
     checkpoint = open_.checkpoint
     models = (checkpoint.student, checkpoint.teacher)
@@ -125,14 +140,14 @@ def align_rows(
         gold_sha256=found.sha256,
         **_record(command),
     )
-    return _report(origin, rows, found.others, lambda row: chain(own(row), others(row)))
+    return _report(origin, rows, found.others, lambda row: chain(own(row), others(row)), overview)
 
 
 def align_maps(
-    given: GivenMaps, gold: GoldFile, methods: Sequence[str] | None = None, command: str = ""
+    given: GivenMaps, gold: GoldFile, methods: Sequence[str] | None = None, command: str = "", *, overview: bool = False
 ) -> ProbeReport:
-    """Score maps or links that somebody else made on the rows that they are of; see `align`."""
-    others = chosen_references(methods)
+    """Score maps or links that somebody else made on the rows that they are of; see `align_rows`."""
+    others = chosen_references(methods, both=not overview)
     rows = [row for row in gold.rows if row.id in given.maps]
     both = all(given.maps[row.id].over_student is not None for row in rows)
     decoded = both and (methods is None or CMA_GRID in methods)
@@ -163,6 +178,7 @@ def align_maps(
         rows,
         len(gold.rows) - len(rows),
         lambda row: chain(own(row), others(row)),
+        overview,
     )
 
 
@@ -170,7 +186,7 @@ def _record(command: str) -> dict[str, Any]:
     return {"versions": versions(PACKAGES), "command": command}
 
 
-def _report(origin: Origin, rows: Sequence[GoldRow], other_rows: int, maps_of: MapsOf) -> ProbeReport:
+def _report(origin: Origin, rows: Sequence[GoldRow], other_rows: int, maps_of: MapsOf, overview: bool) -> ProbeReport:
     rows = sorted(rows, key=lambda row: row.id)  # resampling draws by place, which is none of the file's
     sample = calibration_sample(rows)
     drawn = [(row, sample[row.id]) for row in rows if row.id in sample]
@@ -181,11 +197,7 @@ def _report(origin: Origin, rows: Sequence[GoldRow], other_rows: int, maps_of: M
         return iter(kept.get(row.id) or maps_of(row))
 
     powers = _powers(drawn, maps)
-    found = [_scores(row, maps(row), powers) for row in rows]
-
-    def stacked(part: Callable[[Scores], np.ndarray]) -> np.ndarray:
-        return np.stack([part(scores) for scores, _ in found])
-
+    found = [_counted(row, maps(row), powers, overview) for row in rows]
     return ProbeReport(
         origin=origin,
         sentences=tuple(row.id for row in rows),
@@ -194,11 +206,7 @@ def _report(origin: Origin, rows: Sequence[GoldRow], other_rows: int, maps_of: M
         phenomena=tuple(row.phenomena for row in rows),
         triples=tuple(mark_of(row.note) for row in rows),
         methods=tuple(powers),
-        counts=stacked(lambda scores: scores.counts),
-        backward=np.stack([backward for _, backward in found]),
-        slices=stacked(lambda scores: scores.slices),
-        links=stacked(lambda scores: scores.links),
-        mass=stacked(lambda scores: scores.mass),
+        **{part: np.stack([of_row[part] for of_row in found]) for part in found[0]},
     )
 
 
@@ -216,32 +224,38 @@ def _powers(drawn: Sequence[tuple[GoldRow, list[int]]], maps_of: MapsOf) -> dict
     return {name: common_power(of_method, COMMON_ENTROPY) for name, of_method in linked.items()}
 
 
-def _scores(
-    row: GoldRow, maps: Iterator[tuple[str, AttentionMap]], powers: dict[str, float | None]
-) -> tuple[Scores, np.ndarray]:
-    """Scores by method, and counts of the backward attention; where a method has several maps, their means."""
+def _counted(
+    row: GoldRow, maps: Iterator[tuple[str, AttentionMap]], powers: dict[str, float | None], overview: bool
+) -> dict[str, np.ndarray]:
+    """The arrays of a report for one sentence, by method; where a method has several maps, their means."""
     truth, backward_truth = Truth(row), Truth(row.reversed)
     names: list[str] = []
-
-    def scored(group: Sequence[tuple[str, AttentionMap]]) -> tuple[np.ndarray, ...]:
-        names.extend(name for name, _ in group)
+    parts: dict[str, list[np.ndarray]] = {}
+    for group in _groups(maps, MOST_CELLS // _cells(row)):
+        names += (name for name, _ in group)
         flat = [map_ for _, map_ in group]
-        forward = score(flat, truth, [powers[name] for name, _ in group])
-        known = [map_.reversed for map_ in flat if map_.over_student is not None]
-        backward = np.full((len(flat), len(COUNTS)), np.nan)
-        if known:
-            backward[[map_.over_student is not None for map_ in flat]] = count(known, backward_truth)
-        return forward.counts, forward.slices, forward.links, forward.mass, backward
-
-    found = list(map(scored, _groups(maps, MOST_CELLS // _cells(row))))
+        found = vars(score(flat, truth, [powers[name] for name, _ in group]))
+        if not overview:
+            found |= {"backward": _count_backward(flat, backward_truth), "links": count_of_aligners(flat, truth)}
+        for part, values in found.items():
+            parts.setdefault(part, []).append(values)
+        del group, flat  # or they would be held while the next are made
     starts = [names.index(name) for name in powers]
     sizes = np.array([names.count(name) for name in powers])
 
     def means(values: np.ndarray) -> np.ndarray:
         return np.add.reduceat(values, starts) / sizes.reshape(-1, *[1] * (values.ndim - 1))
 
-    *parts, backward = (means(np.concatenate(part)) for part in zip(*found, strict=True))
-    return Scores(*parts), backward
+    return {part: means(np.concatenate(values)) for part, values in parts.items()}
+
+
+def _count_backward(maps: Sequence[AttentionMap], truth: Truth) -> Float[np.ndarray, "maps counts"]:
+    """`COUNTS` of the backward attention; NaN of maps without it."""
+    found = np.full((len(maps), len(COUNTS)), np.nan)
+    known = [map_.over_student is not None for map_ in maps]
+    if any(known):
+        found[known] = count([map_.reversed for map_ in maps if map_.over_student is not None], truth)
+    return found
 
 
 def _groups(maps: Iterator[tuple[str, AttentionMap]], most: int) -> Iterator[Sequence[tuple[str, AttentionMap]]]:

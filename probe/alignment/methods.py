@@ -4,16 +4,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 
 from probe.aligners.grid import grid
 from probe.attention import CrossModelAttention, Logits, cross_model_attention, softmax
 from probe.checkpoints.opened import OpenCheckpoint
+from probe.checkpoints.queries import Queries
 from probe.chunks import chunk_mask
 from probe.errors import MapError, Problem
 from probe.gold.rows import GoldRow
 from probe.maps import AttentionMap
-from probe.projectors import Projector
 from probe.scoring import references
 from probe.scoring.sharpness import entropy, sharpening_factor
 from probe.stats import SEED
@@ -53,8 +53,12 @@ Untrained projectors give several maps of one name, one for each seed. Their sco
 """
 
 
-def chosen_references(methods: Sequence[str] | None) -> MapsOf:
+def chosen_references(methods: Sequence[str] | None, *, both: bool = True) -> MapsOf:
     """Maps of the named references, or of all.
+
+    Args:
+        methods: their names; default: all.
+        both: with their backward attention.
 
     Raises:
         MapError: a name is none of them.
@@ -63,7 +67,9 @@ def chosen_references(methods: Sequence[str] | None) -> MapsOf:
         known = ", ".join((CMA_GRID, *HALVES, RANDOM, *REFERENCES))
         raise MapError(Problem("methods", f"some of {known}", ", ".join(unknown), "The probed map is always there."))
     names = [name for name in REFERENCES if methods is None or name in methods or name == UNIFORM]
-    return lambda row: ((name, references.two_way(REFERENCES[name], row)) for name in names)
+    return lambda row: (
+        (name, references.two_way(REFERENCES[name], row) if both else REFERENCES[name](row)) for name in names
+    )
 
 
 @dataclass(frozen=True)
@@ -71,9 +77,10 @@ class CheckpointMaps:
     """What is made of a checkpoint's query projector, by method."""
 
     open_: OpenCheckpoint
-    mean: Float[np.ndarray, " two_widths"] | None
-    """Of the states, for the half queries; None where they are not asked for."""
-    untrained: tuple[Projector, ...]
+    trained: Queries
+    halves: bool
+    """Whether the half queries are asked for."""
+    untrained: tuple[Queries, ...]
     factors: tuple[float, ...]
     """What makes the logits of each of them as sharp as the trained ones."""
     decoded: bool
@@ -90,20 +97,20 @@ class CheckpointMaps:
     def attentions(self, row: GoldRow) -> Iterator[tuple[str, CrossModelAttention]]:
         """What the maps are made of, with the logits that a temperature divides."""
         checkpoint = self.open_.checkpoint
-        logits = self._logits(row, checkpoint.query)
+        sentence = self.open_.sentence(row.student, row.teacher)
+        logits = self.open_.logits_of(sentence, self.trained(sentence.pairs))
         yield CMA, cross_model_attention(logits)
         if checkpoint.method == "cla":
             yield CLA_MASK, cross_model_attention(np.where(_chunks_and_eos(row), logits, -np.inf))
         if checkpoint.scales.key_is_estimate:
             for factor in KEY_SCALE_FACTORS:
                 yield f"{CMA} ×{factor:g}", cross_model_attention(logits / factor)
-        if self.mean is not None:
-            yield from zip(HALVES, self.open_.attend_by_half(row.student, row.teacher, self.mean), strict=True)
-        for query, factor in zip(self.untrained, self.factors, strict=True):
-            yield RANDOM, cross_model_attention(self._logits(row, query) * factor)
-
-    def _logits(self, row: GoldRow, query: Projector) -> Logits:
-        return self.open_.logits(row.student, row.teacher, query)
+        if self.halves:
+            for name, half in zip(HALVES, sentence.halves, strict=True):
+                yield name, cross_model_attention(self.open_.logits_of(half, self.trained(half.pairs)))
+        for untrained, factor in zip(self.untrained, self.factors, strict=True):
+            logits = self.open_.logits_of(sentence, untrained(sentence.pairs))
+            yield RANDOM, cross_model_attention(logits * factor)
 
 
 def calibration_sample(rows: Sequence[GoldRow]) -> dict[str, list[int]]:
@@ -131,25 +138,35 @@ def checkpoint_maps(open_: OpenCheckpoint, rows: Sequence[GoldRow], methods: Seq
     wants_halves = methods is None or any(name in methods for name in HALVES)
     mean = open_.mean_state([row.student for row in drawn]) if wants_halves else None
     decoded = methods is None or CMA_GRID in methods
+    texts = [row.student for row in rows]
+    trained = Queries.of(open_.student, open_.checkpoint.query, texts, mean)
     if methods is not None and RANDOM not in methods:
-        return CheckpointMaps(open_, mean, (), (), decoded)
-    untrained = tuple(open_.untrained_query(seed) for seed in RANDOM_SEEDS)
-    return CheckpointMaps(open_, mean, untrained, _factors(open_, untrained, drawn, sample), decoded)
+        return CheckpointMaps(open_, trained, wants_halves, (), (), decoded)
+    untrained = tuple(Queries.of(open_.student, open_.untrained_query(seed), texts) for seed in RANDOM_SEEDS)
+    factors = _factors(open_, trained, untrained, drawn, sample)
+    return CheckpointMaps(open_, trained, wants_halves, untrained, factors, decoded)
 
 
 def _factors(
-    open_: OpenCheckpoint, untrained: Sequence[Projector], rows: Sequence[GoldRow], sample: Mapping[str, list[int]]
+    open_: OpenCheckpoint,
+    trained: Queries,
+    untrained: Sequence[Queries],
+    rows: Sequence[GoldRow],
+    sample: Mapping[str, list[int]],
 ) -> tuple[float, ...]:
     """For each untrained projector, what makes the linked rows of its maps as sharp as the trained ones."""
     linked = [(row, sample[row.id]) for row in rows if sample[row.id]]
     if not linked:  # nothing will be scored, either
         return (1.0,) * len(untrained)
 
-    def of(query: Projector) -> list[Logits]:
-        return [open_.logits(row.student, row.teacher, query)[tokens] for row, tokens in linked]
-
-    trained = np.concatenate([entropy(softmax(logits, axis=1)) for logits in of(open_.checkpoint.query)])
-    return tuple(sharpening_factor(of(query), float(trained.mean())) for query in untrained)
+    found: list[list[Logits]] = [[] for _ in (trained, *untrained)]
+    for row, tokens in linked:  # the keys of a sentence are of teacher width, so they are not kept
+        sentence = open_.sentence(row.student, row.teacher)
+        for logits, queries in zip(found, (trained, *untrained), strict=True):
+            logits.append(open_.logits_of(sentence, queries(sentence.pairs))[tokens])
+    own, *others = found
+    sharpness = np.concatenate([entropy(softmax(logits, axis=1)) for logits in own])
+    return tuple(sharpening_factor(logits, float(sharpness.mean())) for logits in others)
 
 
 def attention_map(method: str, row: GoldRow, attention: CrossModelAttention) -> AttentionMap:

@@ -27,17 +27,39 @@ class OpenModel:
     prompt_end_id: int
     eos_id: int
 
-    def bigrams(
-        self, text: TokenizedText
-    ) -> tuple[Int[np.ndarray, " positions"], Float[np.ndarray, "distinct two_widths"]]:
-        """The distinct pairs of input and target embeddings of a sentence, and the number of the pair at each position.
+    def ids(self, text: TokenizedText) -> Int[np.ndarray, " positions_and_one"]:
+        """The tokens of a sentence between the end of the prompt and the end of sequence."""
+        return np.array([self.prompt_end_id, *self.tokenizer.ids(text.pieces), self.eos_id], dtype=np.int64)
+
+    def pairs(self, text: TokenizedText) -> tuple[Int[np.ndarray, " positions"], Int[np.ndarray, "distinct 2"]]:
+        """The distinct pairs of input and target of a sentence, and the number of the pair at each position.
 
         The first position has the first token of the sentence as its target, the last one the end of sequence.
         """
-        ids = np.array([self.prompt_end_id, *self.tokenizer.ids(text.pieces), self.eos_id], dtype=np.int64)
-        pairs, which = np.unique(np.stack([ids[:-1], ids[1:]], axis=1), axis=0, return_inverse=True)
-        which = which.reshape(-1)  # numpy 2.0 returns a column here
+        ids = self.ids(text)
+        # As one number, for numpy sorts numbers many times faster than rows; the order is the same.
+        size = int(ids.max()) + 1
+        found, which = np.unique(ids[:-1] * size + ids[1:], return_inverse=True)
+        return which, np.stack(np.divmod(found, size), axis=1)
+
+    def bigrams(
+        self, text: TokenizedText
+    ) -> tuple[Int[np.ndarray, " positions"], Float[np.ndarray, "distinct two_widths"]]:
+        """The same with the embeddings of input and target in the place of each pair."""
+        which, pairs = self.pairs(text)
         return which, bigrams(self.table.take(pairs[:, 0]), self.table.take(pairs[:, 1]))
+
+    def finite_rows(self, ids: Int[np.ndarray, " tokens"]) -> Float[np.ndarray, "tokens width"]:
+        """The embeddings of some tokens.
+
+        Raises:
+            CheckpointError: one is not finite.
+        """
+        rows = self.table.take(ids)
+        if not np.isfinite(rows).all():
+            remedy = "Training diverged, or the file is damaged: name another copy."
+            raise CheckpointError(Problem(self.source, "finite embeddings", "others", remedy))
+        return rows
 
     def produces(self, texts: Sequence[TokenizedText]) -> list[bool]:
         """For each sentence, whether this tokenizer cuts it into exactly these tokens."""

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
-from probe.attention import CrossModelAttention, Logits, attention_logits, cross_model_attention
+from probe.attention import CrossModelAttention, Logits, bigrams, cross_model_attention, query_logits
 from probe.checkpoints.checkpoint import Checkpoint
 from probe.checkpoints.open_model import OpenModel, open_model
+from probe.checkpoints.queries import MEAN, Queries
 from probe.errors import ArgumentError, CheckpointError, Problem
 from probe.gold.rows import GoldRow
 from probe.maps import AttentionMap
@@ -16,6 +18,27 @@ from probe.projectors import Projector, initial_tensors, project
 from probe.tokens import TokenizedText
 
 Sides = tuple[TokenizedText, TokenizedText]
+
+
+class Sentence(NamedTuple):
+    """The distinct pairs of tokens of a sentence, which its queries and keys are made of."""
+
+    rows: Int[np.ndarray, " student_targets"]
+    """The number of the pair of each student target."""
+    pairs: Int[np.ndarray, "distinct_queries 2"]
+    """Input and target, as ids."""
+    columns: Int[np.ndarray, " teacher_targets"]
+    keys: Float[np.ndarray, "distinct_keys two_teacher_widths"]
+    """Not yet divided by their scale."""
+
+    @property
+    def halves(self) -> "Iterator[Sentence]":
+        """With the mean in the place of each target, then with the mean in the place of each input."""
+        for kept in (0, 1):
+            ids, which = np.unique(self.pairs[:, kept], return_inverse=True)
+            pairs = np.full((len(ids), 2), MEAN)
+            pairs[:, kept] = ids
+            yield self._replace(rows=which[self.rows], pairs=pairs)
 
 
 @dataclass(frozen=True)
@@ -63,9 +86,28 @@ class OpenCheckpoint:
         Equal pairs of tokens are computed only once. They must have exactly equal weights, which a matrix product does
         not guarantee. Otherwise, rounding would tell repeated tokens apart.
         """
-        rows, states = self.student.bigrams(student)
-        columns, keys = self.teacher.bigrams(teacher)
-        return self._logits(query, states, keys)[rows][:, columns]
+        queries = Queries.of(self.student, query, [student])
+        sentence = self.sentence(student, teacher)
+        return self.logits_of(sentence, queries(sentence.pairs))
+
+    def sentence(self, student: TokenizedText, teacher: TokenizedText) -> Sentence:
+        """What the logits of all queries on one sentence need."""
+        rows, pairs = self.student.pairs(student)
+        columns, keys = self.teacher.pairs(teacher)
+        inputs, targets = (self.teacher.finite_rows(half) for half in keys.T)
+        return Sentence(rows, pairs, columns, bigrams(inputs, targets))
+
+    def logits_of(
+        self, sentence: Sentence, queries: Float[np.ndarray, "distinct_queries two_teacher_widths"]
+    ) -> Logits:
+        """The logits of the queries of a sentence's distinct pairs, at each of its positions."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            logits = query_logits(queries, sentence.keys, key_scale=self.checkpoint.scales.key)
+        if not np.isfinite(logits).all():
+            where = f"{self.checkpoint.path}: projector query"
+            remedy = "Training diverged: use an earlier checkpoint."
+            raise CheckpointError(Problem(where, "weights whose attention is finite", "others", remedy))
+        return logits[sentence.rows[:, None], sentence.columns]
 
     def vectors(
         self, student: TokenizedText, teacher: TokenizedText
@@ -74,43 +116,15 @@ class OpenCheckpoint:
         (rows, states), (columns, keys) = self.student.bigrams(student), self.teacher.bigrams(teacher)
         return project(self.checkpoint.query, states)[rows], (keys / self.checkpoint.scales.key)[columns]
 
-    def attend_by_half(
-        self, student: TokenizedText, teacher: TokenizedText, mean: Float[np.ndarray, " two_widths"]
-    ) -> Iterator[CrossModelAttention]:
-        """The attention of queries made only from the input, then that of queries made only from the target.
-
-        The other half is replaced by its mean (see `mean_state`), so that queries keep their usual size.
-        """
-        rows, states = self.student.bigrams(student)
-        columns, keys = self.teacher.bigrams(teacher)
-        targets = np.arange(states.shape[1]) >= self.student.table.width
-        for half in (np.where(targets, mean, states), np.where(targets, states, mean)):
-            yield cross_model_attention(self._logits(self.checkpoint.query, half, keys)[rows][:, columns])
-
     def mean_state(self, texts: Sequence[TokenizedText]) -> Float[np.ndarray, " two_widths"]:
         """The mean of input and target embeddings, side by side, over the positions of some student sentences."""
-        found = [self.student.bigrams(text) for text in texts]
-        total = np.sum([states[rows].sum(axis=0) for rows, states in found], axis=0)
-        return total / sum(len(rows) for rows, _ in found)
-
-    def _logits(
-        self,
-        query: Projector,
-        states: Float[np.ndarray, "distinct_queries two_student_widths"],
-        keys: Float[np.ndarray, "distinct_keys two_teacher_widths"],
-    ) -> Logits:
-        """The logits of distinct pairs of tokens."""
-        for side, values in ((self.student, states), (self.teacher, keys)):
-            if not np.isfinite(values).all():
-                remedy = "Training diverged, or the file is damaged: name another copy."
-                raise CheckpointError(Problem(side.source, "finite embeddings", "others", remedy))
-        with np.errstate(over="ignore", invalid="ignore"):
-            logits = attention_logits(query, states, keys, key_scale=self.checkpoint.scales.key)
-        if not np.isfinite(logits).all():
-            where = f"{self.checkpoint.path}: projector query"
-            remedy = "Training diverged: use an earlier checkpoint."
-            raise CheckpointError(Problem(where, "weights whose attention is finite", "others", remedy))
-        return logits
+        ids = [self.student.ids(text) for text in texts]
+        halves = np.concatenate([one[:-1] for one in ids]), np.concatenate([one[1:] for one in ids])
+        means: list[np.ndarray] = []
+        for half in halves:
+            tokens, times = np.unique(half, return_counts=True)
+            means.append(times.astype(np.float32) @ self.student.table.take(tokens) / np.float32(len(half)))
+        return np.concatenate(means)
 
     def map(self, text: str | GoldRow | TokenizedText, teacher: TokenizedText | None = None) -> AttentionMap:
         """The attention map of one sentence, with the trained query projector.

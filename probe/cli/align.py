@@ -35,6 +35,9 @@ SECTIONS = (
 )
 """A copy of the names in probe.report.tables: importing that module would make --help slow."""
 
+BEYOND_OVERVIEW = {"aligner", "backward", "all"}
+"""The sections that tell more than an overview counts."""
+
 EXAMPLES = """examples:
   probe-align
   probe-align --checkpoint smollm2-gemma3-projectors
@@ -174,19 +177,20 @@ def _scored(arguments: Namespace, names: Sequence[str], source: "GoldFile | Text
             return ()
         return tuple((row, map_of(row)) for row in sorted(rows, key=lambda row: row.id))
 
+    overview = not (arguments.json or arguments.csv or BEYOND_OVERVIEW & set(arguments.by or ()))
     command = command_line("probe-align")
     opened_as = opener(arguments, source.texts)
     for name in names or ([] if arguments.maps else ["demo"]):
         opened = opened_as(name)
         found = scorable(opened, source)
-        report = align_rows(opened, found, arguments.methods, command)
+        report = align_rows(opened, found, arguments.methods, command, overview=overview)
         # Two embedding tables may take a gigabyte, so keep them only for the functional probe.
         yield name, Scored(report, drawn(found.rows, opened.map), None if arguments.functional is None else opened)
     if not isinstance(source, GoldFile):  # maps need gold rows, see check_outputs
         return
     for path in arguments.maps:
         maps = given_maps(path, source)
-        report = align_maps(maps, source, arguments.methods, command)
+        report = align_maps(maps, source, arguments.methods, command, overview=overview)
         rows = [row for row in source if row.id in maps.maps]
         yield str(path), Scored(report, drawn(rows, lambda row, maps=maps: maps.maps[row.id]))
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from probe.aligners.links import ALIGNERS
-from probe.errors import MapError, Problem
+from probe.errors import MapError, Problem, ReportError
 from probe.gold.rows import PHENOMENA
 from probe.report.triples import Mark, TripleScores, score_triples
 from probe.scoring.scores import COUNTS, link_metrics, metrics, slice_metrics
@@ -82,14 +82,14 @@ class Findings:
     methods: tuple[str, ...]
     counts: Float[np.ndarray, "sentences methods counts"]
     """By `probe.scoring.scores.COUNTS`, of the forward attention over student tokens."""
-    backward: Float[np.ndarray, "sentences methods counts"]
-    """The same of the backward attention over teacher tokens; NaN of maps without it."""
     slices: Float[np.ndarray, "sentences methods slices slice_counts"]
     """By kind of token and reading of the row (`probe.scoring.truth.SLICES`)."""
-    links: Float[np.ndarray, "sentences methods aligners link_counts"]
-    """Of the hard links that each aligner (`probe.aligners.links.ALIGNERS`) makes of the maps."""
     mass: Float[np.ndarray, "sentences methods destinations"]
     """Where the attention mass of linked student tokens goes (`probe.scoring.destinations.DESTINATIONS`)."""
+    backward: Float[np.ndarray, "sentences methods counts"] | None = None
+    """Counts of the backward attention over teacher tokens; NaN of maps without it. None of an overview."""
+    links: Float[np.ndarray, "sentences methods aligners link_counts"] | None = None
+    """Of the hard links that each aligner (`probe.aligners.links.ALIGNERS`) makes of the maps. None of an overview."""
 
     @property
     def checkpoint(self) -> str:
@@ -102,7 +102,7 @@ class Findings:
 
     @cached_property
     def _backward(self) -> Estimates:
-        return estimates(self.backward, _with_differences)
+        return estimates(_beyond_overview(self.backward), _with_differences)
 
     @property
     def intervals(self) -> Estimates:
@@ -212,8 +212,9 @@ class Findings:
     @cached_property
     def by_aligner(self) -> tuple[Group, ...]:
         """Precision, recall, F1 and AER of the hard links of each aligner, over all sentences."""
-        sure = np.broadcast_to(self.counts[:, :, None, SURE, None], (*self.links.shape[:-1], 1))
-        counts = np.concatenate([self.links, sure], axis=-1)
+        links = _beyond_overview(self.links)
+        sure = np.broadcast_to(self.counts[:, :, None, SURE, None], (*links.shape[:-1], 1))
+        counts = np.concatenate([links, sure], axis=-1)
         found = _of_methods(counts, link_metrics)
         return tuple(Group(name, len(counts), self.rows, found[:, k]) for k, name in enumerate(ALIGNERS))
 
@@ -229,6 +230,13 @@ class Findings:
         shown = [self.methods[0], *(name for name in BESIDE if name in self.methods)]
         places = [self.methods.index(name) for name in shown]
         return score_triples(self.triples, shown, self.counts[:, places])
+
+
+def _beyond_overview(counts: np.ndarray | None) -> np.ndarray:
+    if counts is None:
+        remedy = "Score with probe.align, which counts everything."
+        raise ReportError(Problem("report", "the backward attention and the links of aligners", "an overview", remedy))
+    return counts
 
 
 def _first_metric(statistic: Statistic, summed: Float[np.ndarray, "*batch counts"]) -> Any:

@@ -39,11 +39,14 @@ def destinations(row: GoldRow) -> Int[np.ndarray, "student_targets teacher_targe
 
 
 def shares(
-    weights: Float[np.ndarray, "rows teacher_targets"], kind: Int[np.ndarray, "rows teacher_targets"]
-) -> Float[np.ndarray, " destinations"]:
-    """Attention mass by destination, summed over rows."""
+    weights: Float[np.ndarray, "maps rows teacher_targets"], kind: Int[np.ndarray, "rows teacher_targets"]
+) -> Float[np.ndarray, "maps destinations"]:
+    """Attention mass of each map by destination, summed over rows."""
+    maps, kinds = len(weights), len(DESTINATIONS)
+    places = kind.ravel() + kinds * np.arange(maps)[:, None]
     # Of no rows numpy counts in whole numbers.
-    return np.bincount(kind.ravel(), weights.ravel(), minlength=len(DESTINATIONS)).astype(np.float64)
+    found = np.bincount(places.ravel(), weights.ravel(), minlength=maps * kinds).astype(np.float64)
+    return found.reshape(maps, kinds)
 
 
 def _chunk_numbers(row: GoldRow) -> tuple[np.ndarray, ...]:

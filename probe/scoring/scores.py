@@ -12,7 +12,6 @@ from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.special import binom
 
 from probe.aligners.links import ALIGNERS, NEED_BOTH, Links, argmax
 from probe.maps import AttentionMap
@@ -61,19 +60,17 @@ Maps = Float[np.ndarray, "maps student_targets teacher_targets"]
 
 @dataclass(frozen=True)
 class Scores:
-    """Everything that is counted of some maps of one sentence."""
+    """What is counted of some maps of one sentence, beside `count_of_aligners`."""
 
     counts: Float[np.ndarray, "maps counts"]
     slices: Float[np.ndarray, "maps slices slice_counts"]
     """By kind of token and reading of the row (`probe.scoring.truth.SLICES`)."""
-    links: Float[np.ndarray, "maps aligners link_counts"]
-    """By aligner; NaN where it needs a backward attention that the map does not have."""
     mass: Float[np.ndarray, "maps destinations"]
     """Attention mass of the linked student tokens by where it goes."""
 
 
 def score(maps: Sequence[AttentionMap], truth: Truth, powers: Sequence[float | None] | None = None) -> Scores:
-    """All counts of one sentence.
+    """The counts of one sentence.
 
     Args:
         maps: of that sentence, by any number of methods.
@@ -84,9 +81,8 @@ def score(maps: Sequence[AttentionMap], truth: Truth, powers: Sequence[float | N
     weights = _stacked([map_.weights for map_ in maps])
     figures = _row_figures(weights, truth.stack.rows, truth.stack.links)
     slices = np.einsum("sr,mrf->msf", truth.stack.selector.astype(np.float64), figures)
-    links = _links(maps, weights, truth)
     counts = _counts(weights, truth, slices[:, 0], powers)
-    return Scores(counts, slices[:, 1:], links, _mass(weights, truth))
+    return Scores(counts, slices[:, 1:], _mass(weights, truth))
 
 
 def count(maps: Sequence[AttentionMap], truth: Truth) -> Float[np.ndarray, "maps counts"]:
@@ -139,32 +135,42 @@ def _row_figures(
 
 def _soft_figures(weights: Maps, truth: Truth, powers: Sequence[float | None]) -> Float[np.ndarray, "maps soft"]:
     """Entropy and distance as they are, and mass and distance at the common entropy, summed over linked rows."""
-    found = np.zeros((len(weights), 4))
-    for rows in _blocks(np.flatnonzero(truth.linked), weights.shape[2]):
-        sure, distance = truth.sure[rows], truth.distance[rows]
-        for sums, map_, power in zip(found, weights, powers, strict=True):
-            block = map_[rows]
-            tempered = np.full_like(block, np.nan) if power is None else _raised(block, power)
-            sums += entropy(block).sum(), (block * distance).sum(), (tempered * sure).sum(), (tempered * distance).sum()
+    maps, _, teacher = weights.shape
+    found = np.zeros((maps, 4))
+    known = np.array([power is not None for power in powers])
+    factors = np.array([power for power in powers if power is not None]).reshape(-1, 1, 1)
+    for rows in _blocks(np.flatnonzero(truth.linked), maps * teacher):
+        sure, distance, block = truth.sure[rows], truth.distance[rows], weights[:, rows]
+        tempered = np.full_like(block, np.nan)
+        tempered[known] = _raised(block[known], factors)
+        entropies = entropy(block.reshape(-1, teacher))
+        parts = entropies, block * distance, tempered * sure, tempered * distance
+        found += np.stack([part.reshape(maps, -1).sum(axis=1) for part in parts], axis=-1)
     return found
 
 
 def _mass(weights: Maps, truth: Truth) -> Float[np.ndarray, "maps destinations"]:
     """Attention mass of the linked rows by where it goes."""
     found = np.zeros((len(weights), len(DESTINATIONS)))
-    for rows in _blocks(np.flatnonzero(truth.linked), weights.shape[2]):
-        found += [shares(map_[rows], truth.destinations[rows]) for map_ in weights]
+    for rows in _blocks(np.flatnonzero(truth.linked), len(weights) * weights.shape[2]):
+        found += shares(weights[:, rows], truth.destinations[rows])
     return found
 
 
-def _raised(weights: Float[np.ndarray, "rows teacher"], power: float) -> Float[np.ndarray, "rows teacher"]:
-    """Weights whose logits were multiplied by ``power``."""
-    raised = (weights / weights.max(axis=1, keepdims=True)) ** power
-    return raised / raised.sum(axis=1, keepdims=True)
+def _raised(
+    weights: Float[np.ndarray, "maps rows teacher"], powers: Float[np.ndarray, "maps 1 1"]
+) -> Float[np.ndarray, "maps rows teacher"]:
+    """Weights whose logits were multiplied by ``powers``."""
+    raised = (weights / weights.max(axis=-1, keepdims=True)) ** powers
+    return raised / raised.sum(axis=-1, keepdims=True)
 
 
-def _links(maps: Sequence[AttentionMap], a: Maps, truth: Truth) -> Float[np.ndarray, "maps aligners link_counts"]:
-    """|A|, |A∩P| and |A∩S| by aligner (Och & Ney 2003)."""
+def count_of_aligners(maps: Sequence[AttentionMap], truth: Truth) -> Float[np.ndarray, "maps aligners link_counts"]:
+    """`LINK_COUNTS` of the hard links that each aligner makes of each map.
+
+    NaN where it needs a backward attention that the map does not have.
+    """
+    a = _stacked([map_.weights for map_ in maps])
     known = [map_.over_student is not None for map_ in maps]
     b = _stacked([np.zeros_like(map_.weights) if map_.over_student is None else map_.over_student for map_ in maps])
     found = np.full((len(maps), len(ALIGNERS), len(LINK_COUNTS)), np.nan)
@@ -229,16 +235,21 @@ def reciprocal_rank(
     tied = (weights == best).sum(axis=1)
     hits = ((weights == best) & sure).sum(axis=1)
     # Rows are few kinds: the expectation is worked out once for each.
-    kinds, which = np.unique(np.stack([above, tied, hits], axis=1), axis=0, return_inverse=True)
-    return np.array([_expected_reciprocal(*kind) for kind in kinds.tolist()], dtype=np.float64)[which.reshape(-1)]
+    # As one number, for numpy sorts numbers many times faster than rows.
+    size = weights.shape[1] + 1
+    kinds, which = np.unique((above * size + tied) * size + hits, return_inverse=True)
+    parts = zip(*(part.tolist() for part in (kinds // size**2, kinds // size % size, kinds % size)), strict=True)
+    return np.array([_expected_reciprocal(*kind) for kind in parts], dtype=np.float64)[which]
 
 
 @lru_cache(maxsize=4096)
 def _expected_reciprocal(above: int, tied: int, hits: int) -> float:
     """Of the first of ``hits`` among ``tied`` in random order, behind ``above`` others."""
     place = np.arange(1, tied - hits + 2)
-    # It stands at `place` with probability C(tied - place, hits - 1) / C(tied, hits).
-    return float((binom(tied - place, hits - 1) / binom(tied, hits) / (above + place)).sum())
+    # It stands at `place` with probability C(tied - place, hits - 1) / C(tied, hits): each from the one before.
+    falls = (tied - hits + 1 - place[:-1]) / (tied - place[:-1])
+    chance = hits / tied * np.cumprod(np.concatenate([[1.0], falls]))
+    return float((chance / (above + place)).sum())
 
 
 def row_auc(

@@ -1,13 +1,13 @@
 """How sharp attention is, and what makes two methods equally sharp: entropy, and the factor that changes it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from probe.attention import Logits
+from probe.scoring.roots import root
 
 
 def entropy(weights: Float[np.ndarray, "rows teacher"]) -> Float[np.ndarray, " rows"]:
@@ -67,11 +67,4 @@ def _sharpening_factor(logits: _Rows, entropy: float) -> float:
         return logits.mean_entropy(float(np.exp(log_factor))) - entropy
 
     low, high = -10.0, 10.0  # from nearly uniform to nearly one-hot for logits of any usual size
-    return float(np.exp(low if excess(low) < 0 else high if excess(high) > 0 else _root(excess, low, high)))
-
-
-def _root(function: Callable[[float], float], low: float, high: float) -> float:
-    from scipy.optimize import brentq
-
-    found: Any = brentq(function, low, high, xtol=1e-3)
-    return float(found)
+    return float(np.exp(low if excess(low) < 0 else high if excess(high) > 0 else root(excess, low, high, 1e-3)))

@@ -114,7 +114,7 @@ def _stacked(slices: Sequence[tuple[Rows, Links]], sure: Links) -> Stack:
 
 
 def _with_eos(row: GoldRow, links: frozenset[tuple[int, int]]) -> Links:
-    return np.pad(link_mask(links, row.sizes), ((0, 1), (0, 1)))
+    return link_mask(links, (row.sizes[0] + 1, row.sizes[1] + 1))
 
 
 def _kinds(row: GoldRow) -> Iterator[Rows]:

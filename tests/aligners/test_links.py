@@ -12,7 +12,7 @@ from strategies import gold_rows
 from probe.aligners.links import ALIGNERS, NEED_BOTH, itermax, matching
 from probe.alignment.align import COMMON_ENTROPY
 from probe.gold.rows import GoldRow
-from probe.scoring.scores import score
+from probe.scoring.scores import count_of_aligners
 from probe.scoring.sharpness import common_power, entropy
 from probe.scoring.truth import Truth
 from probe.tokens import TokenizedText
@@ -156,7 +156,7 @@ def test_matchings_count_by_the_share_of_equal_solutions():
 def test_counts_are_those_of_sets(row: GoldRow, seed: int):
     map_ = random_map(row, seed, levels=3)
     assert map_.over_student is not None
-    found = score([map_], Truth(row)).links[0]
+    found = count_of_aligners([map_], Truth(row))[0]
     for k, aligner in enumerate(ALIGNERS.values()):
         predicted = aligner(map_.weights, map_.over_student)
         for count, links in zip(found[k], (None, row.links.either, row.sure), strict=True):
@@ -167,6 +167,6 @@ def test_counts_are_those_of_sets(row: GoldRow, seed: int):
 def test_without_the_other_direction_only_its_aligners_are_unknown():
     row = row_of("abc d", "a bc Ġd", "ab c Ġd")
     both = random_map(row)
-    found = score([both, map_of(row, both.weights)], Truth(row)).links
+    found = count_of_aligners([both, map_of(row, both.weights)], Truth(row))
     assert [bool(np.isnan(of_aligner).all()) for of_aligner in found[1]] == [name in NEED_BOTH for name in ALIGNERS]
     assert not np.isnan(found[0]).any()

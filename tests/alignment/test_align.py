@@ -12,13 +12,14 @@ from places import GOLD
 
 from probe.alignment import align as align_module
 from probe.alignment import methods as methods_module
-from probe.alignment.align import align
-from probe.alignment.fitting import fitting_rows
+from probe.alignment.align import align, align_rows
+from probe.alignment.fitting import fitting_rows, scorable
 from probe.alignment.methods import HALVES, REFERENCES, calibration_sample
 from probe.attention import softmax
 from probe.checkpoints.loading import load
 from probe.checkpoints.opened import OpenCheckpoint
-from probe.cli.align import main
+from probe.cli.align import BEYOND_OVERVIEW, SECTIONS, main
+from probe.errors import ReportError
 from probe.gold.pairs import GoldFile, declared_vocabularies, read_pairs, write_pairs
 from probe.maps import AttentionMap
 from probe.report.document import load_report
@@ -270,3 +271,33 @@ def test_readings_are_explained_where_they_are_printed(few_gold: Path, capsys: p
         shown[section] = capsys.readouterr().out
     assert "by input: against the same links" in shown["reading"]
     assert "by input: against the same links" not in shown["method"]
+
+
+def test_an_overview_leaves_out_what_it_does_not_tell(gold: GoldFile, opened: OpenCheckpoint):
+    found = scorable(opened, gold)
+    whole, brief = (align_rows(opened, found, overview=overview) for overview in (False, True))
+    for field in fields(whole):
+        ours, theirs = getattr(brief, field.name), getattr(whole, field.name)
+        if field.name in ("backward", "links"):
+            assert ours is None
+            assert theirs is not None
+        elif isinstance(theirs, np.ndarray):
+            np.testing.assert_array_equal(ours, theirs)
+        else:
+            assert ours == theirs
+    assert brief.verdict == whole.verdict
+    for part in ("by_aligner", "backward_intervals", "backward_differences"):
+        with pytest.raises(ReportError, match=r"(?s)an overview.*probe\.align"):
+            getattr(brief, part)
+
+
+@pytest.mark.parametrize("more", ["", "--by=aligner", "--by=backward", "--by=all", "--json", "--csv"])
+def test_what_is_printed_or_written_was_counted(
+    more: str, gold: GoldFile, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    write_pairs(tmp_path / "few.tsv", gold.rows[:3], gold.comments)
+    others = [f"--by={section}" for section in SECTIONS if section not in BEYOND_OVERVIEW]
+    files = [f"--{name}={tmp_path / name}" for name in ("html", "latex", "markdown")]
+    asked = [*others, *files, "--explain"] if not more else [more] if "=" in more else [f"{more}={tmp_path / 'file'}"]
+    assert main([*asked, "--pairs", str(tmp_path / "few.tsv"), "--methods", "lexical"]) == 0
+    assert not capsys.readouterr().err

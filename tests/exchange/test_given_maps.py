@@ -164,5 +164,6 @@ def test_maps_that_were_kept_score_as_the_checkpoint_did(gold: Path, tmp_path: P
     assert sorted(path.name for path in (kept / "demo").iterdir()) == sorted(f"{row.id}.npz" for row in FILE.rows)
     assert main([*common, "--maps", str(kept / "demo"), "--json", str(tmp_path / "b.json")]) == 0
     reports = [load_report(path) for path in (found, tmp_path / "b.json")]
-    np.testing.assert_array_equal(reports[0].counts, reports[1].counts)
-    np.testing.assert_array_equal(reports[0].backward, reports[1].backward)
+    # A map that is drawn is projected for its sentence alone, one that is scored for all: float32 rounds them apart.
+    np.testing.assert_allclose(reports[0].counts, reports[1].counts, rtol=1e-6)
+    np.testing.assert_allclose(reports[0].backward, reports[1].backward, rtol=1e-6)

@@ -69,7 +69,9 @@ def test_empty_tokens_and_halves_of_characters_are_no_words_that_come_again():
 def test_shares_add_up_weights_by_kind():
     weights = np.array([[0.1, 0.2, 0.7], [0.5, 0.25, 0.25]])
     kind = np.array([[SURE, TOKEN, EOS], [TOKEN, SURE, EOS]])
-    found = dict(zip(DESTINATIONS, shares(weights, kind), strict=True))
+    together = shares(np.stack([weights[::-1], weights]), kind)
+    assert together[0].tolist() == shares(weights[None, ::-1], kind)[0].tolist() != together[1].tolist()
+    found = dict(zip(DESTINATIONS, together[1], strict=True))
     assert found == {**dict.fromkeys(DESTINATIONS, 0.0), "sure link": 0.35, "same token elsewhere": 0.7, "EOS": 0.95}
 
 
