@@ -10,7 +10,7 @@ from places import ROOT
 PACKAGE = ROOT / "probe"
 
 ROOMS = [
-    *("errors", "stats", "output", "tokens", "projectors", "chunks", "attention", "maps"),
+    *("errors", "stats", "output", "tokens", "arrays", "projectors", "chunks", "attention", "maps"),
     *("models", "gold", "aligners", "scoring", "exchange", "report", "checkpoints", "plots"),
     *("alignment", "keyquery", "widgets", "figures", "training", "functional", "cli", "__main__"),
 ]

@@ -66,7 +66,8 @@ class Queries:
         embedded = model.finite_rows(ids[1:])
         inputs, targets = (np.concatenate([half[None], embedded]) for half in np.split(mean, 2))
         if is_sum_of_halves(query):
-            inputs, targets = half_queries(query, inputs, targets)
+            with np.errstate(over="ignore", invalid="ignore"):  # logits that are not finite are refused
+                inputs, targets = half_queries(query, inputs, targets)
         return cls(model, query, mean, ids, inputs, targets)
 
     def __call__(self, pairs: Pairs) -> Float[np.ndarray, "pairs width"]:
@@ -76,4 +77,5 @@ class Queries:
             ids = np.unique([MEAN, *pairs.ravel()])
             return self._of_tokens(self.model, self.query, self.mean, ids)(pairs)
         inputs, targets = self.inputs[places[:, 0]], self.targets[places[:, 1]]
-        return inputs + targets if is_sum_of_halves(self.query) else project(self.query, bigrams(inputs, targets))
+        with np.errstate(over="ignore", invalid="ignore"):
+            return inputs + targets if is_sum_of_halves(self.query) else project(self.query, bigrams(inputs, targets))

@@ -11,7 +11,7 @@ from trainer_runs import content, write_recipe
 from probe.errors import TrainingError
 from probe.training.criteria.settings import Objective
 from probe.training.parts import EvaluationPart, ReproductionPart
-from probe.training.recipe import SHIPPED, Recipe, part_of, read_recipe, read_recipe_of_run
+from probe.training.recipe import SHIPPED, Recipe, part_of, read_any_recipe, read_recipe, read_recipe_of_run
 
 SHIPPED_NAMES = sorted(file.stem for file in SHIPPED.glob("*.toml"))
 
@@ -39,11 +39,11 @@ def problems(file: Path, *overrides: str) -> Sequence[str]:
 
 @pytest.mark.parametrize("name", SHIPPED_NAMES)
 def test_a_shipped_recipe_is_read_by_name_and_by_path_and_knows_its_name(name: str):
-    recipe = read_recipe(name)
+    recipe = read_any_recipe(name)
     assert recipe.name == name
-    assert recipe == read_recipe(str(SHIPPED / f"{name}.toml"))
+    assert recipe == read_any_recipe(str(SHIPPED / f"{name}.toml"))
     for run in recipe.runs():
-        assert isinstance(run.objective.objective(), Objective)
+        assert not isinstance(run, Recipe) or isinstance(run.objective.objective(), Objective)
 
 
 def test_the_papers_recipe_has_the_papers_numbers():
