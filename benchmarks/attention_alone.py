@@ -163,7 +163,7 @@ def main() -> None:
     if arguments.curve:
         curve(arguments)
         return
-    vocabularies = [Vocabulary.read(named_tokenizer(one).path.parent) for one in (arguments.student, arguments.teacher)]
+    vocabularies = [Vocabulary.of(named_tokenizer(one)) for one in (arguments.student, arguments.teacher)]
     found: dict[str, list[Probed]] = {}
     for condition in arguments.conditions or CONDITIONS:
         found[condition] = []

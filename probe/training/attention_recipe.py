@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from probe.projectors import QUERY, STRUCTURES
-from probe.training.parts import SEEDS, RecipePart, Seed
+from probe.errors import ProjectorError
+from probe.projectors import QUERY, STRUCTURES, parse_structure
+from probe.training.parts import SEEDS, RecipePart, Seed, named_runs
 
 ObjectiveName = Literal["overlap", "forward-sum"]
 
@@ -42,7 +43,7 @@ class AttentionPart(RecipePart):
     """What the attention learns; see `probe.training.attention.objectives`."""
 
     objective: ObjectiveName = "overlap"
-    structure: str = Field(default=STRUCTURES[QUERY], pattern=r"^2s-(.+-)?2t$")
+    structure: str = STRUCTURES[QUERY]
     """Of the query projector, from 2s to 2t."""
     whiten: bool = True
     """Learn on whitened embeddings; the projector that is saved takes embeddings as they are."""
@@ -50,6 +51,17 @@ class AttentionPart(RecipePart):
     """For forward-sum: what the mean log weight of a cell counts on a path."""
     diagonal_prior: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     """For forward-sum: what a token's distance from the diagonal costs a cell at first; it falls to 0 by half-time."""
+
+    @field_validator("structure")
+    @classmethod
+    def _is_of_a_query(cls, structure: str) -> str:
+        try:
+            parse_structure(structure, student=1, teacher=1)
+        except ProjectorError as error:
+            raise ValueError(error.problems[0].expected) from error
+        if not (structure.startswith("2s-") and structure.endswith("-2t")):
+            raise ValueError("a structure from 2s to 2t, such as 2s-2t or 2s-4t-relu-2t")
+        return structure
 
 
 class AttentionTraining(RecipePart):
@@ -84,10 +96,8 @@ class AttentionRecipe(RecipePart):
 
     def runs(self) -> Iterator["AttentionRecipe"]:
         """The runs one by one, every objective on the same seeds."""
-        several = len(self.objectives or (0,)) * len(self.seeds or (0,)) > 1
-        for objective in self.objectives or [self.attention.objective]:
-            for seed in self.seeds or [self.seed]:
-                name = f"{self.name}/{objective}-seed{seed}" if several else self.name
-                part = self.attention.model_copy(update={"objective": objective})
-                changed = {"name": name, "seed": seed, "objectives": None, "seeds": None, "attention": part}
-                yield self.model_copy(update=changed)
+        objectives, seeds = self.objectives or [self.attention.objective], self.seeds or [self.seed]
+        for name, objective, seed in named_runs(self.name, objectives, seeds):
+            part = self.attention.model_copy(update={"objective": objective})
+            changed = {"name": name, "seed": seed, "objectives": None, "seeds": None, "attention": part}
+            yield self.model_copy(update=changed)

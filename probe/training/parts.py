@@ -1,6 +1,8 @@
 """The parts of a recipe: each key with its default, and what it may be."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
+from itertools import product
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -33,6 +35,13 @@ class RecipePart(BaseModel):
 
 
 Part = TypeVar("Part", bound=RecipePart)
+
+
+def named_runs(name: str, choices: Sequence[str], seeds: Sequence[int]) -> Iterator[tuple[str, str, int]]:
+    """Name, choice and seed of each run, every choice on the same seeds; one run alone keeps the recipe's name."""
+    several = len(choices) * len(seeds) > 1
+    for choice, seed in product(choices, seeds):
+        yield f"{name}/{choice}-seed{seed}" if several else name, choice, seed
 
 
 class Lora(RecipePart):

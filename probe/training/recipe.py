@@ -30,6 +30,7 @@ from probe.training.parts import (
     StudentPart,
     TeacherPart,
     TrainingPart,
+    named_runs,
 )
 
 SHIPPED = Path(__file__).parent / "recipes"
@@ -58,13 +59,11 @@ class Recipe(RecipePart):
 
     def runs(self) -> Iterator["Recipe"]:
         """The runs one by one, every method on the same seeds."""
-        several = len(self.methods or ()) * len(self.seeds or (0,)) > 1 or len(self.seeds or ()) > 1
-        for method in self.methods or [self.objective.method]:
-            for seed in self.seeds or [self.seed]:
-                name = f"{self.name}/{method}-seed{seed}" if several else self.name
-                changed = {"name": name, "seed": seed, "methods": None, "seeds": None}
-                objective = with_changes(self.objective, {"method": method}, f"method {method}")
-                yield self.model_copy(update=changed | {"objective": objective}).for_training()
+        methods, seeds = self.methods or [self.objective.method], self.seeds or [self.seed]
+        for name, method, seed in named_runs(self.name, methods, seeds):
+            changed = {"name": name, "seed": seed, "methods": None, "seeds": None}
+            objective = with_changes(self.objective, {"method": method}, f"method {method}")
+            yield self.model_copy(update=changed | {"objective": objective}).for_training()
 
     @property
     def trains_table(self) -> bool:

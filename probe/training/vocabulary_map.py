@@ -58,21 +58,20 @@ class Vocabulary:
     bos_id: int | None
 
     @classmethod
-    def read(cls, directory: Path) -> "Vocabulary":
-        """The vocabulary of a model directory.
+    def of(cls, tokenizer: Tokenizer) -> "Vocabulary":
+        """The vocabulary of a tokenizer, with the configuration files beside it.
 
         Raises:
-            CheckpointError: the directory has no tokenizer that can be read, or it does not say which token is EOS.
+            CheckpointError: the tokenizer cannot be read, or does not say which token is EOS.
             TrainingError: its pieces are neither byte-level nor SentencePiece's, or its EOS is not in it.
             TableError: a configuration file beside it is not JSON.
         """
-        tokenizer = Tokenizer.load(directory)
         backend = tokenizer.backend
         own: dict[int, str] = {id_: piece for piece, id_ in backend.get_vocab(with_added_tokens=False).items()}
         added: dict[int, Any] = backend.get_added_tokens_decoder()
         pieces = own | {id_: token.content for id_, token in added.items()}
         alphabet = _alphabet(backend.model, [own[id_] for id_ in own.keys() - added.keys()], tokenizer.path)
-        eos_id, bos_id = tokenizer.eos_id, _bos_id(directory, backend)
+        eos_id, bos_id = tokenizer.eos_id, _bos_id(tokenizer.path.parent, backend)
         if eos_id not in pieces:
             got, remedy = f"EOS {eos_id}, which is not in it", "Name its token in tokenizer_config.json beside it."
             raise TrainingError(Problem(str(tokenizer.path), "the vocabulary of its model", got, remedy))
@@ -317,7 +316,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     began = time.perf_counter()
     try:
         require_train()
-        student, teacher = Vocabulary.read(arguments.student), Vocabulary.read(arguments.teacher)
+        student, teacher = (Vocabulary.of(Tokenizer.load(one)) for one in (arguments.student, arguments.teacher))
         with replacing_file(arguments.out) as temporary:  # before the search: a bad place should cost no minute
             map_ = vocabulary_map(student, teacher, workers=arguments.workers)
             temporary.write_text(map_.json(), encoding="utf-8")

@@ -54,13 +54,17 @@ def save(
     return directory
 
 
+def read(directory: Path) -> Vocabulary:
+    return Vocabulary.of(Tokenizer.load(directory))
+
+
 def mapped(student: Path, teacher: Path) -> dict[str, str]:
     """The map from spelling to spelling."""
     names = [
         {id_: piece for piece, id_ in file.get_vocab().items()}
         for file in (tokenizers.Tokenizer.from_file(str(path / "tokenizer.json")) for path in (teacher, student))
     ]
-    map_ = vocabulary_map(Vocabulary.read(student), Vocabulary.read(teacher))
+    map_ = vocabulary_map(read(student), read(teacher))
     return {names[0][teacher_id]: names[1][student_id] for teacher_id, student_id in map_.student_ids.items()}
 
 
@@ -138,7 +142,7 @@ def test_a_character_that_the_student_lacks_is_mapped_to_the_bytes_it_begins_wit
     for name, piece, pieces in (("spelled", spelled("咖"), ["Ġ"]), ("plain", "咖", ["▁"])):
         teacher = save(tmp_path / name, [piece, *pieces])
         assert mapped(student, teacher)[piece] == begin
-        assert vocabulary_map(Vocabulary.read(student), Vocabulary.read(teacher)).distances[3] == 1
+        assert vocabulary_map(read(student), read(teacher)).distances[3] == 1
 
 
 def test_added_tokens_that_are_not_special_stand_for_themselves(tmp_path: Path):
@@ -179,7 +183,7 @@ def test_real_tokenizers_of_both_kinds_agree_on_the_words_they_share(tmp_path: P
 )
 def test_a_vocabulary_of_another_kind_is_refused(model: type, pieces: list[str], tmp_path: Path):
     with pytest.raises(TrainingError, match=f"{model.__name__} vocabulary that is neither"):
-        Vocabulary.read(save(tmp_path / "model", pieces, model=model))
+        read(save(tmp_path / "model", pieces, model=model))
 
 
 # Special tokens
@@ -206,7 +210,7 @@ def test_special_tokens_are_mapped_by_role_and_never_by_spelling(tmp_path: Path)
         "▁end": "end>",
         "<end>": "end>",
     }
-    map_ = vocabulary_map(Vocabulary.read(student), Vocabulary.read(teacher))
+    map_ = vocabulary_map(read(student), read(teacher))
     assert map_.left_out == {0, 3}
     assert str(map_) == "1 exact, 1 at distance 1, 1 at 2, 0 at more, 2 special by role, 2 special left out"
 
@@ -226,7 +230,7 @@ def test_bos_is_mapped_where_both_have_one(
 ):
     teacher = save(tmp_path / "teacher", ["▁"], tokenizer_config=tokenizer_config, config=config)
     student = save(tmp_path / "student", ["▁"])
-    ids = vocabulary_map(Vocabulary.read(student), Vocabulary.read(teacher)).student_ids
+    ids = vocabulary_map(read(student), read(teacher)).student_ids
     assert ids == expected | {3: 3}
 
 
@@ -235,7 +239,7 @@ def test_roles_make_tokens_special_even_where_the_file_does_not(tmp_path: Path):
     student = save(tmp_path / "student", ["<begin>", "<end>", "Ġ"], special=[], tokenizer_config=roles)
     teacher = save(tmp_path / "teacher", ["▁", "<begin>", "<end>"])
     assert mapped(student, teacher) == {"<s>": "<begin>", "</s>": "<end>", "▁": "Ġ", "<begin>": "Ġ", "<end>": "Ġ"}
-    map_ = vocabulary_map(Vocabulary.read(teacher), Vocabulary.read(student))
+    map_ = vocabulary_map(read(teacher), read(student))
     assert map_.student_ids == {0: 1, 1: 2, 2: 3}
     assert set(map_.distances) == {2}
 
@@ -248,9 +252,9 @@ def test_a_student_whose_bos_is_its_eos_takes_both(tmp_path: Path):
 
 def test_an_eos_that_is_not_in_the_vocabulary_is_refused(tmp_path: Path):
     with pytest.raises(TrainingError, match="EOS 50"):
-        Vocabulary.read(save(tmp_path / "model", ["▁"], tokenizer_config={}, config={"eos_token_id": 50}))
+        read(save(tmp_path / "model", ["▁"], tokenizer_config={}, config={"eos_token_id": 50}))
     with pytest.raises(CheckpointError, match="end-of-sequence"):
-        Vocabulary.read(save(tmp_path / "none", ["▁"], tokenizer_config={}))
+        read(save(tmp_path / "none", ["▁"], tokenizer_config={}))
 
 
 # The command
@@ -365,8 +369,8 @@ def test_a_missing_file_is_refused(tmp_path: Path):
 
 
 def test_exact_tokens_alone_and_roles_make_the_exact_map(tmp_path: Path):
-    student = Vocabulary.read(save(tmp_path / "student", ["▁", "a", "cat", "▁cat", "<0x41>"]))
-    teacher = Vocabulary.read(save(tmp_path / "teacher", ["Ġcat", "cats", "a", "A", "Ġ"], special=("</s>", "<pad>")))
+    student = read(save(tmp_path / "student", ["▁", "a", "cat", "▁cat", "<0x41>"]))
+    teacher = read(save(tmp_path / "teacher", ["Ġcat", "cats", "a", "A", "Ġ"], special=("</s>", "<pad>")))
     names = {id_: piece for piece, id_ in [*((p, i) for i, p in teacher.pieces.items()), ("</s>", 0), ("<pad>", 1)]}
     map_ = exact_map(student, teacher, teacher_rows=10)
     found = {names[id_]: int(map_[id_]) for id_ in range(7)}

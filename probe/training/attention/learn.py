@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +23,8 @@ from probe.training.examples import batches
 from probe.training.progress import Progress
 from probe.training.projector_loop import LoopSettings, Loss, optimise
 
+LOOP = {field.name for field in fields(LoopSettings)} - {"seed"}
+"""The keys of a recipe that the loop is told."""
 SAMPLE = 1 << 14
 """Tokens of the training texts from which means and covariances are estimated."""
 
@@ -112,16 +114,8 @@ def learn(learning: Learning, directory: Path, *, every: int) -> Iterator[tuple[
     Raises:
         TrainingError: the loss is not finite, or the state in the directory belongs to other settings.
     """
-    recipe, part = learning.recipe, learning.recipe.training
-    settings = LoopSettings(
-        steps=part.steps,
-        batch_size=part.batch_size,
-        learning_rate=part.learning_rate,
-        warmup_steps=part.warmup_steps,
-        clip=part.clip,
-        seed=recipe.seed,
-        save_every=part.save_every,
-    )
+    recipe = learning.recipe
+    settings = LoopSettings(**recipe.training.model_dump(include=LOOP), seed=recipe.seed)
     projectors = Projectors(
         {QUERY: recipe.attention.structure},
         student=learning.student.table.width,

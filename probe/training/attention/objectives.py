@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from probe.aligners.grid import path_posterior
+from probe.training.criteria.decoders import distances
 
 CLOSED = -1e4
 """Log weight of a position that does not exist; finite, so that nothing times it is not a number."""
@@ -45,23 +46,15 @@ def overlap(logits: Logits, inside: Mask, links: Mask) -> Float[Tensor, ""]:
 def forward_sum(logits: Logits, inside: Mask, *, scale: float, prior: float) -> Float[Tensor, ""]:
     """Mean over both directions of the cross-entropy to the posterior of monotone paths, in nats a token.
 
-    ``prior`` is what a cell loses on a path for each token of the longer side that it lies off the diagonal.
+    ``prior`` is what a cell loses on a path for each teacher token that it lies off the diagonal.
     """
     forward, backward = log_attentions(logits, inside)
     students, teachers = inside.any(-1), inside.any(-2)
+    sizes = students.sum(-1), teachers.sum(-1)
     with torch.no_grad():
-        scores = scale * 0.5 * (forward + backward).clamp(min=2 * LEAST) - prior * _off_diagonal(students, teachers)
-        posterior = path_posterior(scores, students.sum(-1), teachers.sum(-1))
+        scores = scale * 0.5 * (forward + backward).clamp(min=2 * LEAST) - prior * distances(*sizes, logits)
+        posterior = path_posterior(scores, *sizes)
         tiny = torch.finfo(posterior.dtype).tiny
         of_student = posterior / posterior.sum(-1, keepdim=True).clamp(min=tiny)
         of_teacher = posterior / posterior.sum(-2, keepdim=True).clamp(min=tiny)
     return -0.5 * ((of_student * forward).sum(-1)[students].mean() + (of_teacher * backward).sum(-2)[teachers].mean())
-
-
-def _off_diagonal(students: Bool[Tensor, "batch student"], teachers: Bool[Tensor, "batch teacher"]) -> Logits:
-    """How many tokens of the longer side each cell lies off the line from the first cell to the last."""
-    places = [
-        torch.arange(side.shape[1]) / (side.sum(-1, keepdim=True) - 1).clamp(min=1) for side in (students, teachers)
-    ]
-    longer = torch.maximum(students.sum(-1), teachers.sum(-1))[:, None, None]
-    return (places[0][:, :, None] - places[1][:, None, :]).abs() * longer

@@ -64,7 +64,7 @@ def read_rows(part: TextsPart, tokenizers: Tokenizers, ends: tuple[Ends, Ends], 
         TrainingError: there is no text that can be used.
         PairsError: the source cannot be read.
     """
-    vocabularies = Vocabulary.read(tokenizers[0].path.parent), Vocabulary.read(tokenizers[1].path.parent)
+    vocabularies = Vocabulary.of(tokenizers[0]), Vocabulary.of(tokenizers[1])
     held = held_out(vocabularies, part.held_out, seed)
     sampled: list[str] = []
     if part.sampled:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import torch
 
-from probe.checkpoints.checkpoint import Checkpoint, ModelRecord, Scales, load_checkpoint, save_checkpoint
+from probe.checkpoints.checkpoint import Checkpoint, ModelRecord, Scales, save_checkpoint
 from probe.checkpoints.dskd import PROMPT
 from probe.checkpoints.manifest import is_ours
 from probe.checkpoints.open_model import tokenizer_of
@@ -65,12 +65,16 @@ def _train(recipe: AttentionRecipe, run: Path, say: Callable[[str], None]) -> Pa
     if student.record.vocabulary_sha256 == teacher.record.vocabulary_sha256:
         expected, remedy = "another tokenizer than the teacher's", "CMA is for pairs that differ."
         raise TrainingError(Problem(recipe.student.source, expected, "the same", remedy))
-    remember(run, _made_of(recipe, student, teacher))
-    if is_ours(run / CHECKPOINT) and load_checkpoint(run / CHECKPOINT).steps == recipe.training.steps:
+    made_of = _made_of(recipe, student, teacher)
+    if is_ours(run / CHECKPOINT):  # it has ended; another recipe is refused
+        remember(run, made_of)
         return run / CHECKPOINT
     tokenizers = student.tokenizer, teacher.tokenizer
     read = read_rows(recipe.texts, tokenizers, (student.ends, teacher.ends), recipe.seed)
-    say("learns from {:,} texts of its own and {:,} sampled from both vocabularies".format(*read.counts))
+    remember(run, made_of)
+    own, sampled = read.counts
+    of_source = f"{own:,} texts of {recipe.texts.source} and " if own else ""
+    say(f"learns from {of_source}{sampled:,} texts sampled from both vocabularies")
     learning = prepare(recipe, read.rows, (student.table, teacher.table))
     every = recipe.training.save_projectors_every or recipe.training.steps
     place = run / CHECKPOINT

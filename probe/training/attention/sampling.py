@@ -21,8 +21,8 @@ from probe.training.vocabulary_map import Vocabulary
 LATIN, NO_LETTERS, MARKS = "LATIN", "no letters", "ASCII without letters"
 SHORTEST, LONGEST = 6, 40
 """Tokens of a text, as they are drawn."""
-AGAIN, OWN_SCRIPT, OF_MARKS = 0.2, 0.8, 0.9
-"""Up to which number from 0 to 1 a token is one that came before, of the text's script, of marks; else Latin."""
+AGAIN, OWN_SCRIPT, OF_MARKS = 0.2, 0.6, 0.1
+"""Shares of a text: tokens that came before, tokens of its script, and marks. The rest is Latin."""
 AT_ONCE = 1 << 14
 """Tokens that are cut at once, to see which held-out tokens they contain."""
 
@@ -93,7 +93,7 @@ def _text(sides: tuple[ByScript, ByScript], script: str, rng: np.random.Generato
         if tokens and drawn < AGAIN:
             tokens.append(tokens[int(rng.integers(len(tokens)))])
             continue
-        kind = script if drawn < OWN_SCRIPT else MARKS if drawn < OF_MARKS else LATIN
+        kind = script if drawn < AGAIN + OWN_SCRIPT else MARKS if drawn < AGAIN + OWN_SCRIPT + OF_MARKS else LATIN
         one, other = sides if rng.random() < 0.5 else sides[::-1]
         some = one.get(kind) or other.get(kind) or one.get(script) or other[script]
         tokens.append(some[int(rng.integers(len(some)))])

@@ -60,7 +60,7 @@ def exact(objective: Objective, texts: Sequence[str], student: Cut, teacher: Cut
 
 def warped(objective: Objective, texts: Sequence[str], student: Cut, teacher: Cut) -> Links:
     """Links of MinED; see `warped_links`."""
-    vocabularies = [Vocabulary.read(cut.tokenizer.path.parent) for cut in (student, teacher)]
+    vocabularies = [Vocabulary.of(cut.tokenizer) for cut in (student, teacher)]
     sizes = [max(*vocabulary.pieces, *vocabulary.special) + 1 for vocabulary in vocabularies]
     path = Path(objective.vocabulary_map or "")
     student_of_teacher = read_vocabulary_map(path, teacher_rows=sizes[1], student_rows=sizes[0])

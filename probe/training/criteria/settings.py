@@ -149,10 +149,8 @@ class Objective:
         temperatures = (self.temperature, self.teacher_temperature)
         inside = inside and all(map(math.isfinite, (*temperatures, *rates)))
         if not inside or min(temperatures) <= 0 or min(rates) < 0 or self.kq_hidden < 1:
-            expected = (
-                "rates, skew and alpha from 0 to 1, temperatures above 0, kq_rate, kq_hidden and decoder_rate not"
-            )
-            expected += " negative"
+            ranges = "kd_rate, skew and alpha from 0 to 1, temperatures above 0", "other numbers not negative"
+            expected = ", ".join(ranges)
             raise TrainingError(Problem("objective", expected, str(self), "Mend the number that is out of range."))
         wrong = wrong_decoder(self.method, self.decoder, reference=self.reference)
         if wrong is not None:

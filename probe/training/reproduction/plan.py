@@ -14,6 +14,7 @@ from probe.checkpoints.manifest import MANIFEST
 from probe.errors import Problem, TrainingError
 from probe.gold.pairs import read_pairs
 from probe.models.table_sources import ADAPTER
+from probe.models.tokenizer import Tokenizer
 from probe.output.files import replacing_file
 from probe.output.provenance import file_sha256
 from probe.report.document import save_report
@@ -244,7 +245,7 @@ class Planner:
 
     def _make_map(self, place: Path) -> None:
         sources = self.recipe.student.source, teacher_source(self.recipe)
-        student, teacher = (Vocabulary.read(directory_of(source)) for source in sources)
+        student, teacher = (Vocabulary.of(Tokenizer.load(directory_of(source))) for source in sources)
         with replacing_file(place / MAP) as temporary:
             temporary.write_text(vocabulary_map(student, teacher, workers=-1).json(), encoding="utf-8")
 

@@ -187,7 +187,7 @@ def _copy_projectors(start: Checkpoint, criterion: Criterion) -> None:
 
 
 def _exact_map(student: Cut, teacher: Cut, frozen: Teacher) -> Int[Tensor, " teacher_rows"]:
-    vocabularies = [Vocabulary.read(cut.tokenizer.path.parent) for cut in (student, teacher)]
+    vocabularies = [Vocabulary.of(cut.tokenizer) for cut in (student, teacher)]
     return torch.from_numpy(exact_map(*vocabularies, teacher_rows=len(frozen.head)))
 
 

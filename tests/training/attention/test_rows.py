@@ -47,9 +47,7 @@ def test_no_text_holds_a_text_of_the_gold_file(tmp_path: Path):
 
 def test_long_texts_and_those_with_a_held_out_token_are_left_out(tmp_path: Path):
     assert rows_of(tmp_path, max_tokens=7).counts == (2, 0)
-    vocabularies = [
-        Vocabulary.read(named_tokenizer(f"bundled:demo/{role}").path.parent) for role in ("student", "teacher")
-    ]
+    vocabularies = [Vocabulary.of(named_tokenizer(f"bundled:demo/{role}")) for role in ("student", "teacher")]
     held = held_out((vocabularies[0], vocabularies[1]), 0.2, 10)
     found = rows_of(tmp_path, TEXTS, held_out=0.2, sampled=200)
     assert found.counts[1] > 20

@@ -14,7 +14,7 @@ from probe.alignment.align import align
 from probe.checkpoints.checkpoint import load_checkpoint
 from probe.checkpoints.loading import load
 from probe.cli.train import main
-from probe.errors import ArgumentError, TrainingError
+from probe.errors import ArgumentError, PairsError, TrainingError
 from probe.training.attention.run import train_attention
 from probe.training.attention_recipe import AttentionRecipe
 from probe.training.recipe import read_any_recipe, read_recipe
@@ -53,10 +53,8 @@ def test_an_attention_learns_to_align(texts: Path, tmp_path: Path, objective: st
     assert (checkpoint.method, checkpoint.criterion) == ("cma", f"attention alone, {objective}")
     assert list(checkpoint.projectors) == ["query"]
     assert checkpoint.scales.hidden is None
-    assert said == [
-        f"learns from {checkpoint.recipe['rows'][0]} texts of its own and "
-        f"{checkpoint.recipe['rows'][1]} sampled from both vocabularies"
-    ]
+    own, sampled = checkpoint.recipe["rows"]
+    assert said == [f"learns from {own} texts of {texts} and {sampled} texts sampled from both vocabularies"]
     log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert np.mean([row["loss"] for row in log[-6:]]) < 0.8 * np.mean([row["loss"] for row in log[:6]])
     report = align(place, texts=["Return the maximum of two numbers."], methods=["random"])
@@ -100,6 +98,12 @@ def test_a_run_that_ended_is_not_trained_again_and_one_of_other_texts_is_refused
         train_attention(recipe_of(own), tmp_path / "run", quiet)
 
 
+def test_a_mistyped_file_can_be_corrected_in_the_same_directory(texts: Path, tmp_path: Path):
+    with pytest.raises(PairsError, match="nowhere"):
+        train_attention(recipe_of(tmp_path / "nowhere.txt"), tmp_path / "run", quiet)
+    assert train_attention(recipe_of(texts), tmp_path / "run", quiet).is_dir()
+
+
 def test_models_of_one_tokenizer_are_refused(texts: Path, tmp_path: Path):
     with pytest.raises(TrainingError, match="another tokenizer than the teacher's; got the same"):
         train_attention(recipe_of(texts, "teacher.source=bundled:demo/student"), tmp_path, quiet)
@@ -128,8 +132,13 @@ def test_recipes_are_told_apart():
         read_recipe("attention")
     with pytest.raises(TrainingError, match=r"attention\.objectiv.*Did you mean objective"):
         read_any_recipe("attention", ["attention.objectiv=overlap"])
-    with pytest.raises(TrainingError, match=r"attention\.structure"):
-        read_any_recipe("attention", ["attention.structure=s-t"])
+    for structure, expected in (
+        ("s-t", "from 2s to 2t"),
+        ("2s-3x-2t", "items such as"),
+        ("2s-relu-relu-2t", "a width"),
+    ):
+        with pytest.raises(TrainingError, match=rf"attention\.structure: expected .*{expected}"):
+            read_any_recipe("attention", [f"attention.structure={structure}"])
     recipe = read_any_recipe("attention", ["seeds=[1,2]", 'objectives=["overlap","forward-sum"]'])
     assert [run.name for run in recipe.runs()] == [
         f"attention/{objective}-seed{seed}" for objective in ("overlap", "forward-sum") for seed in (1, 2)

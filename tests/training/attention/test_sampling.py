@@ -25,7 +25,7 @@ def tokenizers() -> tuple[Tokenizer, Tokenizer]:
 
 @pytest.fixture(scope="module")
 def vocabularies(tokenizers: tuple[Tokenizer, Tokenizer]) -> tuple[Vocabulary, Vocabulary]:
-    first, second = (Vocabulary.read(one.path.parent) for one in tokenizers)
+    first, second = (Vocabulary.of(one) for one in tokenizers)
     return first, second
 
 
