@@ -192,8 +192,8 @@ def freeze_parts(objective: ObjectivePart, model: Any, criterion: Criterion) -> 
         return []
     criterion.projectors.freeze(QUERY)
     if any(parameter.requires_grad for parameter in table.parameters()):
-        table_too = 'objective.freeze=["query", "student_embeddings"]'
-        return [f"the query is frozen, but the student's embeddings train, so the attention moves; see {table_too}"]
+        keep = 'to keep it, set objective.freeze=["query", "student_embeddings"]'
+        return [f"the query is frozen, but the student's embeddings train, so the attention moves; {keep}"]
     return []
 
 
