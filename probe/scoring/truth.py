@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from probe.chunks import one_to_one, overlap_mask, surfaces
+from probe.chunks import one_to_one, overlap_mask, spellings
 from probe.gold.rows import GoldRow, link_mask
 from probe.scoring.destinations import destinations
 from probe.tokens import TokenizedText, text_of
@@ -120,7 +120,7 @@ def _with_eos(row: GoldRow, links: frozenset[tuple[int, int]]) -> Links:
 def _kinds(row: GoldRow) -> Iterator[Rows]:
     """Which student targets are of each of `KINDS`, in their order; end of sequence is of none."""
     student = row.student
-    words = surfaces(student)
+    words = spellings(student)
     simple = {i for i, _ in one_to_one(student, row.teacher)}
     times = _times(words)
     again = [pair > 1 for pair in _times(list(zip([None, *words], words, strict=False)))]
