@@ -1,6 +1,6 @@
 """Gold pairs × methods → scores: the alignment probe."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,11 @@ from probe.scoring.truth import Truth
 
 Pairs = GoldFile | Texts | Sequence[GoldRow] | str | Path | None
 PACKAGES = ("cma-probe", "numpy", "scipy", "tokenizers")
+SHARPNESS, BACKWARD, LINKS = PARTS = "sharpness", "backward", "links"
+"""What is counted beside ranks: what depends on the sharpness of a map; its backward attention; the links of aligners.
+
+An overview and its verdict tell none of it, and it takes most of the time.
+"""
 COMMON_ENTROPY = 0.5
 """Mean entropy, as a share of log m, that maps are brought to where the attention mass of methods is compared."""
 MOST_CELLS = 1 << 20
@@ -109,7 +114,7 @@ def align_rows(
     methods: Sequence[str] | None = None,
     command: str = "",
     *,
-    overview: bool = False,
+    parts: Collection[str] = PARTS,
 ) -> ProbeReport:
     """The same on given rows.
 
@@ -118,10 +123,9 @@ def align_rows(
         found: the rows.
         methods: see `align`.
         command: for the record.
-        overview: leave out what the overview and the verdict do not tell, which takes half of the time: the backward
-            attention, and the links of each aligner.
+        parts: those of `PARTS` that are counted.
     """
-    others, rows = chosen_references(methods, both=not overview), found.rows
+    others, rows = chosen_references(methods, both=not {BACKWARD, LINKS}.isdisjoint(parts)), found.rows
     own = checkpoint_maps(open_, rows, methods)
     checkpoint = open_.checkpoint
     models = (checkpoint.student, checkpoint.teacher)
@@ -140,14 +144,19 @@ def align_rows(
         gold_sha256=found.sha256,
         **_record(command),
     )
-    return _report(origin, rows, found.others, lambda row: chain(own(row), others(row)), overview)
+    return _report(origin, rows, found.others, lambda row: chain(own(row), others(row)), parts)
 
 
 def align_maps(
-    given: GivenMaps, gold: GoldFile, methods: Sequence[str] | None = None, command: str = "", *, overview: bool = False
+    given: GivenMaps,
+    gold: GoldFile,
+    methods: Sequence[str] | None = None,
+    command: str = "",
+    *,
+    parts: Collection[str] = PARTS,
 ) -> ProbeReport:
     """Score maps or links that somebody else made on the rows that they are of; see `align_rows`."""
-    others = chosen_references(methods, both=not overview)
+    others = chosen_references(methods, both=not {BACKWARD, LINKS}.isdisjoint(parts))
     rows = [row for row in gold.rows if row.id in given.maps]
     both = all(given.maps[row.id].over_student is not None for row in rows)
     decoded = both and (methods is None or CMA_GRID in methods)
@@ -178,7 +187,7 @@ def align_maps(
         rows,
         len(gold.rows) - len(rows),
         lambda row: chain(own(row), others(row)),
-        overview,
+        parts,
     )
 
 
@@ -186,18 +195,20 @@ def _record(command: str) -> dict[str, Any]:
     return {"versions": versions(PACKAGES), "command": command}
 
 
-def _report(origin: Origin, rows: Sequence[GoldRow], other_rows: int, maps_of: MapsOf, overview: bool) -> ProbeReport:
+def _report(
+    origin: Origin, rows: Sequence[GoldRow], other_rows: int, maps_of: MapsOf, parts: Collection[str]
+) -> ProbeReport:
     rows = sorted(rows, key=lambda row: row.id)  # resampling draws by place, which is none of the file's
-    sample = calibration_sample(rows)
-    drawn = [(row, sample[row.id]) for row in rows if row.id in sample]
-    few = SAMPLE_CELLS // len(sample)
-    kept = {row.id: list(maps_of(row)) for row, _ in drawn if _cells(row) <= few}
-
-    def maps(row: GoldRow) -> Iterator[tuple[str, AttentionMap]]:
-        return iter(kept.get(row.id) or maps_of(row))
-
-    powers = _powers(drawn, maps)
-    found = [_counted(row, maps(row), powers, overview) for row in rows]
+    kept: dict[str, list[tuple[str, AttentionMap]]] = {}
+    powers = None
+    if SHARPNESS in parts:
+        sample = calibration_sample(rows)
+        few = SAMPLE_CELLS // len(sample)
+        drawn = [(row, sample[row.id]) for row in rows if row.id in sample]
+        kept = {row.id: list(maps_of(row)) for row, _ in drawn if _cells(row) <= few}
+        powers = _powers([(kept.get(row.id) or maps_of(row), tokens) for row, tokens in drawn])
+    counted = [_counted(row, iter(kept.get(row.id) or maps_of(row)), powers, parts) for row in rows]
+    found = [of_row for _, of_row in counted]
     return ProbeReport(
         origin=origin,
         sentences=tuple(row.id for row in rows),
@@ -205,7 +216,7 @@ def _report(origin: Origin, rows: Sequence[GoldRow], other_rows: int, maps_of: M
         lengths=tuple(len(row.student.tokens) for row in rows),
         phenomena=tuple(row.phenomena for row in rows),
         triples=tuple(mark_of(row.note) for row in rows),
-        methods=tuple(powers),
+        methods=counted[0][0],
         **{part: np.stack([of_row[part] for of_row in found]) for part in found[0]},
     )
 
@@ -215,38 +226,45 @@ def _cells(row: GoldRow) -> int:
     return (row.sizes[0] + 1) * (row.sizes[1] + 1)
 
 
-def _powers(drawn: Sequence[tuple[GoldRow, list[int]]], maps_of: MapsOf) -> dict[str, float | None]:
+def _powers(drawn: Iterable[tuple[Iterable[tuple[str, AttentionMap]], list[int]]]) -> dict[str, float | None]:
     """By method, what brings the linked rows of its maps to the common entropy; None where nothing does."""
     linked: dict[str, list[np.ndarray]] = {}
-    for row, tokens in drawn:
-        for name, map_ in maps_of(row):
+    for maps, tokens in drawn:
+        for name, map_ in maps:
             linked.setdefault(name, []).append(map_.weights[tokens])
     return {name: common_power(of_method, COMMON_ENTROPY) for name, of_method in linked.items()}
 
 
 def _counted(
-    row: GoldRow, maps: Iterator[tuple[str, AttentionMap]], powers: dict[str, float | None], overview: bool
-) -> dict[str, np.ndarray]:
-    """The arrays of a report for one sentence, by method; where a method has several maps, their means."""
+    row: GoldRow,
+    maps: Iterator[tuple[str, AttentionMap]],
+    powers: Mapping[str, float | None] | None,
+    wanted: Collection[str],
+) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
+    """The methods, and by them the arrays of a report for one sentence; of several maps of a method their means."""
     truth, backward_truth = Truth(row), Truth(row.reversed)
     names: list[str] = []
     parts: dict[str, list[np.ndarray]] = {}
     for group in _groups(maps, MOST_CELLS // _cells(row)):
         names += (name for name, _ in group)
         flat = [map_ for _, map_ in group]
-        found = vars(score(flat, truth, [powers[name] for name, _ in group]))
-        if not overview:
-            found |= {"backward": _count_backward(flat, backward_truth), "links": count_of_aligners(flat, truth)}
+        scores = score(flat, truth, None if powers is None else [powers[name] for name, _ in group])
+        found = {part: values for part, values in vars(scores).items() if values is not None}
+        if BACKWARD in wanted:
+            found["backward"] = _count_backward(flat, backward_truth)
+        if LINKS in wanted:
+            found["links"] = count_of_aligners(flat, truth)
         for part, values in found.items():
             parts.setdefault(part, []).append(values)
         del group, flat  # or they would be held while the next are made
-    starts = [names.index(name) for name in powers]
-    sizes = np.array([names.count(name) for name in powers])
+    methods = tuple(dict.fromkeys(names))
+    starts = [names.index(name) for name in methods]
+    sizes = np.array([names.count(name) for name in methods])
 
     def means(values: np.ndarray) -> np.ndarray:
         return np.add.reduceat(values, starts) / sizes.reshape(-1, *[1] * (values.ndim - 1))
 
-    return {part: means(np.concatenate(values)) for part, values in parts.items()}
+    return methods, {part: means(np.concatenate(values)) for part, values in parts.items()}
 
 
 def _count_backward(maps: Sequence[AttentionMap], truth: Truth) -> Float[np.ndarray, "maps counts"]:

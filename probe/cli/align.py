@@ -2,7 +2,7 @@
 
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,8 +35,13 @@ SECTIONS = (
 )
 """A copy of the names in probe.report.tables: importing that module would make --help slow."""
 
-BEYOND_OVERVIEW = {"aligner", "backward", "all"}
-"""The sections that tell more than an overview counts."""
+BEYOND_OVERVIEW = {
+    "method": "sharpness",
+    "mass": "sharpness",
+    "aligner": "links",
+    "backward": "backward",
+}
+"""Sections that tell more than an overview counts, with the part of `probe.alignment.align.PARTS` that they tell."""
 
 EXAMPLES = """examples:
   probe-align
@@ -177,22 +182,36 @@ def _scored(arguments: Namespace, names: Sequence[str], source: "GoldFile | Text
             return ()
         return tuple((row, map_of(row)) for row in sorted(rows, key=lambda row: row.id))
 
-    overview = not (arguments.json or arguments.csv or BEYOND_OVERVIEW & set(arguments.by or ()))
+    parts = _parts(arguments, names)
     command = command_line("probe-align")
     opened_as = opener(arguments, source.texts)
     for name in names or ([] if arguments.maps else ["demo"]):
         opened = opened_as(name)
         found = scorable(opened, source)
-        report = align_rows(opened, found, arguments.methods, command, overview=overview)
+        report = align_rows(opened, found, arguments.methods, command, parts=parts)
         # Two embedding tables may take a gigabyte, so keep them only for the functional probe.
         yield name, Scored(report, drawn(found.rows, opened.map), None if arguments.functional is None else opened)
     if not isinstance(source, GoldFile):  # maps need gold rows, see check_outputs
         return
     for path in arguments.maps:
         maps = given_maps(path, source)
-        report = align_maps(maps, source, arguments.methods, command, overview=overview)
+        report = align_maps(maps, source, arguments.methods, command, parts=parts)
         rows = [row for row in source if row.id in maps.maps]
         yield str(path), Scored(report, drawn(rows, lambda row, maps=maps: maps.maps[row.id]))
+
+
+def _parts(arguments: Namespace, names: Sequence[str]) -> Collection[str]:
+    """What has to be counted for all that is printed and written."""
+    from probe.alignment.align import PARTS, SHARPNESS
+
+    asked: set[str] = set(arguments.by or ())
+    if arguments.json or arguments.csv or "all" in asked:
+        return PARTS
+    tables = arguments.latex or arguments.markdown or arguments.html
+    several = len(names) + len(arguments.maps) > 1  # steps of a run are compared at the common entropy
+    return {BEYOND_OVERVIEW[name] for name in asked & set(BEYOND_OVERVIEW)} | (
+        {SHARPNESS} if tables or several else set()
+    )
 
 
 def _print_functional(

@@ -11,7 +11,7 @@ from probe.figures.chart import TICK, canvas
 from probe.figures.saved import Saved
 from probe.gold.rows import PHENOMENA
 from probe.plots.style import LIGHT, SHARES
-from probe.report.values import ROWS, Findings, shares_of_rows
+from probe.report.values import ROWS, Findings, beyond_overview, shares_of_rows
 from probe.scoring.destinations import DESTINATIONS
 from probe.stats import FEW, RESAMPLES, estimates
 
@@ -93,12 +93,13 @@ def mass(saved: Saved) -> Mass:
 
 def _shares(report: Findings, group: str, mask: Bool[np.ndarray, " sentences"]) -> list[Share]:
     tokens = report.counts[mask, 0, ROWS]
-    found = estimates(np.concatenate([report.mass[mask, 0], tokens[:, None]], axis=1), shares_of_rows)
+    masses = beyond_overview(report.mass)[mask]
+    found = estimates(np.concatenate([masses[:, 0], tokens[:, None]], axis=1), shares_of_rows)
     place = group, int(mask.sum()), int(tokens.sum())
     numbers = zip(DESTINATIONS, found.value.tolist(), found.low.tolist(), found.high.tolist(), strict=True)
     own = [Share(*place, report.methods[0], *one) for one in numbers]
     beside = [name for name in BESIDE if name in report.methods]
-    sums = {name: report.mass[mask, report.methods.index(name), 0].sum() / tokens.sum() for name in beside}
+    sums = {name: masses[:, report.methods.index(name), 0].sum() / tokens.sum() for name in beside}
     return [*own, *(Share(*place, name, SURE, float(sums[name]), np.nan, np.nan) for name in beside)]
 
 

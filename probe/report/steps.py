@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from probe.output.tables import new_table, percent, points, with_interval
-from probe.report.values import ROWS, Findings
+from probe.report.values import ROWS, Findings, beyond_overview
 from probe.scoring.destinations import DESTINATIONS
 from probe.scoring.scores import METRICS, SLICE_METRICS, metrics
 from probe.stats import Estimate, paired_difference
@@ -87,7 +87,7 @@ def _step(name: str, report: Findings, before: Findings | None) -> Step:
         top_1=found.at(0, TOP_1),
         change=Estimate(None) if before is None else _change(before, report),
         common_mass=float(found.value[0, COMMON_MASS]),
-        repeat_confusion=float(report.mass[:, 0, confused].sum() / report.counts[:, 0, ROWS].sum()),
+        repeat_confusion=float(beyond_overview(report.mass)[:, 0, confused].sum() / report.counts[:, 0, ROWS].sum()),
         after_same=groups.get(AFTER_SAME, np.nan),
         after_another=groups.get(AFTER_ANOTHER, np.nan),
     )

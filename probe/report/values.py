@@ -84,8 +84,9 @@ class Findings:
     """By `probe.scoring.scores.COUNTS`, of the forward attention over student tokens."""
     slices: Float[np.ndarray, "sentences methods slices slice_counts"]
     """By kind of token and reading of the row (`probe.scoring.truth.SLICES`)."""
-    mass: Float[np.ndarray, "sentences methods destinations"]
-    """Where the attention mass of linked student tokens goes (`probe.scoring.destinations.DESTINATIONS`)."""
+    mass: Float[np.ndarray, "sentences methods destinations"] | None = None
+    """Where the attention mass of linked student tokens goes (`probe.scoring.destinations.DESTINATIONS`). None of an
+    overview, whose counts of entropy, of distance and at the common entropy are NaN."""
     backward: Float[np.ndarray, "sentences methods counts"] | None = None
     """Counts of the backward attention over teacher tokens; NaN of maps without it. None of an overview."""
     links: Float[np.ndarray, "sentences methods aligners link_counts"] | None = None
@@ -102,7 +103,7 @@ class Findings:
 
     @cached_property
     def _backward(self) -> Estimates:
-        return estimates(_beyond_overview(self.backward), _with_differences)
+        return estimates(beyond_overview(self.backward), _with_differences)
 
     @property
     def intervals(self) -> Estimates:
@@ -212,7 +213,7 @@ class Findings:
     @cached_property
     def by_aligner(self) -> tuple[Group, ...]:
         """Precision, recall, F1 and AER of the hard links of each aligner, over all sentences."""
-        links = _beyond_overview(self.links)
+        links = beyond_overview(self.links)
         sure = np.broadcast_to(self.counts[:, :, None, SURE, None], (*links.shape[:-1], 1))
         counts = np.concatenate([links, sure], axis=-1)
         found = _of_methods(counts, link_metrics)
@@ -221,7 +222,7 @@ class Findings:
     @cached_property
     def destinations(self) -> Group:
         """Share of the attention mass by where it goes, over student tokens with a sure link; the shares sum to one."""
-        counts = np.concatenate([self.mass, self.counts[:, :, ROWS, None]], axis=-1)
+        counts = np.concatenate([beyond_overview(self.mass), self.counts[:, :, ROWS, None]], axis=-1)
         return Group("all rows", len(counts), self.rows, _of_methods(counts, shares_of_rows))
 
     @cached_property
@@ -232,10 +233,17 @@ class Findings:
         return score_triples(self.triples, shown, self.counts[:, places])
 
 
-def _beyond_overview(counts: np.ndarray | None) -> np.ndarray:
+def beyond_overview(counts: np.ndarray | None) -> np.ndarray:
+    """Counts that an overview leaves out.
+
+    Raises:
+        ReportError: they were left out.
+    """
     if counts is None:
         remedy = "Score with probe.align, which counts everything."
-        raise ReportError(Problem("report", "the backward attention and the links of aligners", "an overview", remedy))
+        raise ReportError(
+            Problem("report", "attention mass, backward attention and links of aligners", "an overview", remedy)
+        )
     return counts
 
 

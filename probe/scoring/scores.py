@@ -65,7 +65,7 @@ class Scores:
     counts: Float[np.ndarray, "maps counts"]
     slices: Float[np.ndarray, "maps slices slice_counts"]
     """By kind of token and reading of the row (`probe.scoring.truth.SLICES`)."""
-    mass: Float[np.ndarray, "maps destinations"]
+    mass: Float[np.ndarray, "maps destinations"] | None
     """Attention mass of the linked student tokens by where it goes."""
 
 
@@ -76,21 +76,24 @@ def score(maps: Sequence[AttentionMap], truth: Truth, powers: Sequence[float | N
         maps: of that sentence, by any number of methods.
         truth: of the same sentence.
         powers: for each map what to multiply its logits with, which is a power of its weights, for the entropy that all
-            have in common; None where there is no such factor.
+            have in common; None where there is no such factor. Without any, what depends on sharpness is left out:
+            those counts are NaN.
     """
     weights = _stacked([map_.weights for map_ in maps])
     figures = _row_figures(weights, truth.stack.rows, truth.stack.links)
     slices = np.einsum("sr,mrf->msf", truth.stack.selector.astype(np.float64), figures)
-    counts = _counts(weights, truth, slices[:, 0], powers)
-    return Scores(counts, slices[:, 1:], _mass(weights, truth))
+    soft = np.full((len(maps), 4), np.nan) if powers is None else _soft_figures(weights, truth, powers)
+    mass = None if powers is None else _mass(weights, truth)
+    return Scores(_counts(weights, truth, slices[:, 0], soft), slices[:, 1:], mass)
 
 
 def count(maps: Sequence[AttentionMap], truth: Truth) -> Float[np.ndarray, "maps counts"]:
-    """The first part of `score` alone."""
+    """The first part of `score` alone, without figures at a common entropy."""
     weights = _stacked([map_.weights for map_ in maps])
     linked = np.flatnonzero(truth.linked)
     figures = _row_figures(weights, linked, truth.sure[linked])
-    return _counts(weights, truth, figures.sum(axis=1), None)
+    soft = _soft_figures(weights, truth, [None] * len(maps))
+    return _counts(weights, truth, figures.sum(axis=1), soft)
 
 
 def _stacked(weights: Sequence[Float[np.ndarray, "student_targets teacher_targets"]]) -> Maps:
@@ -108,10 +111,9 @@ def _counts(
     weights: Maps,
     truth: Truth,
     figures: Float[np.ndarray, "maps slice_counts"],
-    powers: Sequence[float | None] | None,
+    soft: Float[np.ndarray, "maps soft"],
 ) -> Float[np.ndarray, "maps counts"]:
-    """`COUNTS`, where the figures that rank are there already."""
-    soft = _soft_figures(weights, truth, [None] * len(weights) if powers is None else powers)
+    """`COUNTS`, where the figures that rank and those that depend on sharpness are there already."""
     eos = weights[:, -1]
     is_eos = np.broadcast_to(np.arange(eos.shape[1]) == eos.shape[1] - 1, eos.shape)
     ends = [np.full(len(weights), truth.sure.sum()), top_1(eos, is_eos), np.ones(len(weights))]

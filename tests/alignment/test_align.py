@@ -26,7 +26,7 @@ from probe.report.document import load_report
 from probe.report.report import ProbeReport
 from probe.report.tables import heading
 from probe.scoring import scores as scores_module
-from probe.scoring.scores import METRICS, metrics
+from probe.scoring.scores import COUNTS, METRICS, metrics
 from probe.scoring.sharpness import entropy, sharpening_factor
 from probe.stats import FEW
 
@@ -273,25 +273,34 @@ def test_readings_are_explained_where_they_are_printed(few_gold: Path, capsys: p
     assert "by input: against the same links" not in shown["method"]
 
 
+DEPEND_ON_SHARPNESS = ["entropy", "distance", "attention mass at common entropy", "distance at common entropy"]
+
+
 def test_an_overview_leaves_out_what_it_does_not_tell(gold: GoldFile, opened: OpenCheckpoint):
     found = scorable(opened, gold)
-    whole, brief = (align_rows(opened, found, overview=overview) for overview in (False, True))
+    whole, brief = align_rows(opened, found), align_rows(opened, found, parts=())
     for field in fields(whole):
         ours, theirs = getattr(brief, field.name), getattr(whole, field.name)
-        if field.name in ("backward", "links"):
+        if field.name in ("mass", "backward", "links"):
             assert ours is None
             assert theirs is not None
+        elif field.name == "counts":
+            told = ~np.isnan(ours)
+            np.testing.assert_array_equal(ours[told], theirs[told])
+            assert [name for k, name in enumerate(COUNTS) if not told[..., k].all()] == DEPEND_ON_SHARPNESS
         elif isinstance(theirs, np.ndarray):
             np.testing.assert_array_equal(ours, theirs)
         else:
             assert ours == theirs
     assert brief.verdict == whole.verdict
-    for part in ("by_aligner", "backward_intervals", "backward_differences"):
+    for part in ("destinations", "by_aligner", "backward_intervals", "backward_differences"):
         with pytest.raises(ReportError, match=r"(?s)an overview.*probe\.align"):
             getattr(brief, part)
 
 
-@pytest.mark.parametrize("more", ["", "--by=aligner", "--by=backward", "--by=all", "--json", "--csv"])
+@pytest.mark.parametrize(
+    "more", ["", "--by=method", "--by=mass", "--by=aligner", "--by=backward", "--by=all", "--json", "--csv"]
+)
 def test_what_is_printed_or_written_was_counted(
     more: str, gold: GoldFile, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
@@ -301,3 +310,15 @@ def test_what_is_printed_or_written_was_counted(
     asked = [*others, *files, "--explain"] if not more else [more] if "=" in more else [f"{more}={tmp_path / 'file'}"]
     assert main([*asked, "--pairs", str(tmp_path / "few.tsv"), "--methods", "lexical"]) == 0
     assert not capsys.readouterr().err
+
+
+@pytest.mark.parametrize("section", SECTIONS[:-2])
+def test_a_section_alone_says_what_it_says_among_all(
+    section: str, gold: GoldFile, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    write_pairs(tmp_path / "few.tsv", gold.rows[:12], gold.comments)
+    told: list[str] = []
+    for asked in (section, "all"):
+        main(["--by", asked, "--pairs", str(tmp_path / "few.tsv"), "--methods", "lexical"])
+        told.append(capsys.readouterr().out)
+    assert {line.rstrip() for line in told[0].splitlines()} <= {line.rstrip() for line in told[1].splitlines()}
