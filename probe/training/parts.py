@@ -15,11 +15,13 @@ from probe.training.criteria.settings import (
     DecoderName,
     DivergenceName,
     FrozenName,
+    MaskName,
     Method,
     Needs,
     Objective,
     wrong_decoder,
     wrong_freeze,
+    wrong_links,
 )
 
 SEEDS = 1 << 32  # numpy takes no larger one
@@ -121,9 +123,14 @@ class ObjectivePart(RecipePart):
     critic: CriticName = "trained"
     kq_rate: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     kq_hidden: int = Field(default=768, gt=0)
+    divergence_rate: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    s2t_rate: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     only_projectors: bool = False
     reference: bool = False
     chunk_side: ChunkSide = "target"
+    links_moved: float = Field(default=0.0, ge=0, le=1)
+    links_dropped: float = Field(default=0.0, ge=0, le=1)
+    mask: MaskName = "both"
     start: str = "random"
     """Of the projectors: ``random``, ``pseudo-inverse``, or a checkpoint's name or directory."""
     freeze: list[FrozenName] = []
@@ -152,6 +159,14 @@ class ObjectivePart(RecipePart):
         if wrong is not None:
             raise ValueError(wrong)
         return decoder
+
+    @model_validator(mode="after")
+    def _can_change_links(self) -> "ObjectivePart":
+        links = self.mask, self.links_moved, self.links_dropped
+        wrong = wrong_links(self.method, *links, reference=self.reference)
+        if wrong is not None:
+            raise ValueError(wrong)
+        return self
 
     @property
     def needs(self) -> Needs:

@@ -4,7 +4,8 @@
     v'_i = W_s2t h_i                                                     s2t states_j = Σ_i A'_ij v'_i
 
 A and A' are those of `probe.attention`, or what a decoder makes of them (see `decoders`). CLA is CMA with attention
-masked to the chunk that two tokens share; CLP gives equal weight to all of the chunk, and has no query.
+masked to the chunk that two tokens share; CLP gives equal weight to all of the chunk, uniform to all of the response,
+and neither has a query.
 """
 
 import torch
@@ -23,6 +24,8 @@ from probe.training.criteria.step import Step, Terms
 from probe.training.criteria.views import Tokens
 
 Links = Bool[Tensor, "batch student teacher"]
+MayMeet = tuple[Links | None, Links | None]
+"""For A and for A', which positions may meet; None: all."""
 Queries = Float[Tensor, "batch student width"]
 Keys = Float[Tensor, "batch teacher width"]
 
@@ -69,7 +72,7 @@ def attend(
     return cross_model_attention(logits, student_mask=student, teacher_mask=teacher, links=links)
 
 
-def chunk_average(
+def equal_weights(
     links: Links, student: Bool[Tensor, "batch student"], teacher: Bool[Tensor, "batch teacher"], dtype: torch.dtype
 ) -> CrossModelAttention:
     """Equal weight on all positions that a position is linked to: attention whose logits are all alike."""
@@ -83,15 +86,48 @@ def cma(step: Step) -> Terms:
 
 
 def cla(step: Step) -> Terms:
-    """Positions of one chunk may meet."""
-    attention = attend(*queries_and_keys(step), *step.masks, links=step.links, reference=step.objective.reference)
-    return attended(step, attention, step.links)
+    """Positions of one chunk may meet, or what the objective's mask makes of that; see `may_meet`."""
+    q, k = queries_and_keys(step)
+    met = forward, backward = may_meet(step)
+    attention = attend(q, k, *step.masks, links=forward, reference=step.objective.reference)
+    if backward is not forward:
+        attention = attention._replace(over_student=attend(q, k, *step.masks, links=backward).over_student)
+    return attended(step, attention, met)
+
+
+def may_meet(step: Step) -> MayMeet:
+    """What chunks leave of A and A'.
+
+    both: the chunk alone. forward, backward: the chunk in A, or in A', and all positions in the other. not earlier: in
+    both, the chunk and what comes behind it; not later: the chunk and what comes before it.
+    """
+    links, mask = step.links, step.objective.mask
+    if mask == "both":
+        return links, links
+    if mask in ("forward", "backward"):
+        return (links, None) if mask == "forward" else (None, links)
+    forward, backward = (_reached(links, axis, late=mask == "not earlier") for axis in (-1, -2))
+    return forward, backward
+
+
+def _reached(links: Links, axis: int, *, late: bool) -> Links:
+    """True at a link and, along an axis, everywhere behind it; or, if not ``late``, before it."""
+    if late:
+        return links.cumsum(axis) > 0
+    return links.flip(axis).cumsum(axis).flip(axis) > 0
 
 
 def clp(step: Step) -> Terms:
     """Positions of one chunk meet with equal weight."""
-    attention = chunk_average(step.links, *step.masks, dtype=step.student.states.dtype)
-    return attended(step, attention, step.links)
+    attention = equal_weights(step.links, *step.masks, step.student.states.dtype)
+    return attended(step, attention, (step.links, step.links))
+
+
+def uniform(step: Step) -> Terms:
+    """All positions meet with equal weight: an attention that knows nothing, and cannot learn."""
+    student, teacher = step.masks
+    every = student[:, :, None] & teacher[:, None, :]
+    return attended(step, equal_weights(every, student, teacher, step.student.states.dtype))
 
 
 def queries_and_keys(step: Step) -> tuple[Queries, Keys]:
@@ -106,14 +142,17 @@ def attention_over_all(step: Step, queries: Queries, keys: Keys) -> CrossModelAt
     return attend(queries, keys, *step.masks, reference=step.objective.reference)
 
 
-def attended(step: Step, attention: CrossModelAttention, links: Links | None = None) -> Terms:
-    """The full objective under an attention; ``links`` say which targets of either side it can serve at all."""
+def attended(step: Step, attention: CrossModelAttention, met: MayMeet = (None, None)) -> Terms:
+    """The full objective under an attention; what may meet says which targets of either side it can serve at all."""
     teacher, (mask, teacher_mask) = step.teacher, step.masks
     t2s = attention.over_teacher @ teacher_values(teacher.tokens, teacher.states, step.projectors, step.scales)
     s2t = attention.over_student.mT @ project(step.projectors[S2T], step.student.states)
-    served = None, None
-    if links is not None and not step.objective.reference:
-        links = links & mask[:, :, None] & teacher_mask[:, None, :]
-        served = links.any(-1)[mask], links.any(-2)[teacher_mask]
-    mixed = Mixed(t2s[mask], s2t[teacher_mask], *served)
+    there = mask[:, :, None] & teacher_mask[:, None, :]
+    forward, backward = (None if links is None or step.objective.reference else links & there for links in met)
+    mixed = Mixed(
+        t2s[mask],
+        s2t[teacher_mask],
+        None if forward is None else forward.any(-1)[mask],
+        None if backward is None else backward.any(-2)[teacher_mask],
+    )
     return dual_space_terms(step, mixed, only_hits=True)._replace(attention=attention)

@@ -5,6 +5,7 @@ With t2s states in the student's space and s2t states in the teacher's (Eq. 3–
     KD   = CE(t2s logits, x_{i+1}) + D(t2s logits, student logits) + KL(teacher ‖ s2t logits)
     loss = (1 - kd_rate) · CE + kd_rate · KD
 
+Of the published objective; divergence_rate and s2t_rate weigh the last two terms of KD, to see what each of them does.
 Logits are states times the frozen head of their space; the guide of D is detached. Sums over the response targets of
 their side, all divided by the number of student targets. The variants differ in how one side's states reach the
 other's positions: here they are the same positions, in `cma` attention mixes them.
@@ -64,7 +65,7 @@ def dual_space_terms(step: Step, mixed: Mixed, *, only_hits: bool) -> Terms:
         states=mixed.t2s,
         head=student.head.detach(),
         divergence=divergence(objective, guide_temperature=guide_temperature),
-        weight=0.0 if objective.only_projectors else rate / counts.student,
+        weight=0.0 if objective.only_projectors else rate * objective.divergence_rate / counts.student,
         temperature=objective.temperature,
         guide_temperature=guide_temperature,
         rows=served,
@@ -87,7 +88,7 @@ def dual_space_terms(step: Step, mixed: Mixed, *, only_hits: bool) -> Terms:
     loss, kd = space.loss, log["t2s_ce_loss"]
     if not objective.only_projectors:
         other = _teacher_space(step, mixed)
-        loss = loss + rate * other.divergence / counts.student
+        loss = loss + rate * objective.s2t_rate * other.divergence / counts.student
         log["t2s_kd_loss"] = space.divergence / counts.student
         log["s2t_kd_loss"] = other.divergence.detach() / counts.student
         log["s2t_acc"] = other.hits / counts.teacher

@@ -40,7 +40,7 @@ def eta(step: Step) -> Terms:
         states=project(step.projectors[T2S], beside.states),
         head=student.head.detach(),
         divergence=drawn,
-        weight=0.0 if objective.only_projectors else share,
+        weight=0.0 if objective.only_projectors else share * objective.divergence_rate,
         temperature=objective.temperature,
         rows=kept,
         only_hits=True,
@@ -67,7 +67,13 @@ def eta(step: Step) -> Terms:
         beside.targets[kept],
         step.workspace,
         label_weight=None,
-        guide=Guide(beside.states[kept], teacher.head, drawn, weight=share, temperature=objective.temperature),
+        guide=Guide(
+            beside.states[kept],
+            teacher.head,
+            drawn,
+            weight=share * objective.s2t_rate,
+            temperature=objective.temperature,
+        ),
     )
     loss = space.loss + other.loss
     log |= {

@@ -35,7 +35,7 @@ Links = Callable[[int], Pairs]
 """The links of a row, by its number."""
 
 
-def links_of(objective: Objective, texts: Sequence[str], student: Cut, teacher: Cut) -> Links | None:
+def links_of(objective: Objective, texts: Sequence[str], student: Cut, teacher: Cut, seed: int) -> Links | None:
     """What gives the links of a row when a batch first needs them; None for methods that need none.
 
     Args:
@@ -43,9 +43,17 @@ def links_of(objective: Objective, texts: Sequence[str], student: Cut, teacher: 
         texts: the responses.
         student: the rows in its tokens.
         teacher: the same.
+        seed: of what is moved or dropped.
     """
-    made_by = objective.needs.links
-    return None if made_by is None else lru_cache(REMEMBERED)(named(made_by)(objective, texts, student, teacher))
+    if objective.needs.links is None:
+        return None
+    right: Links = named(objective.needs.links)(objective, texts, student, teacher)
+    moved, dropped = objective.links_moved, objective.links_dropped
+
+    def changed(row: int) -> Pairs:
+        return broken(right(row), moved, dropped, np.random.default_rng([seed, row]))
+
+    return lru_cache(REMEMBERED)(changed if moved or dropped else right)
 
 
 def chunks(objective: Objective, texts: Sequence[str], student: Cut, teacher: Cut) -> Links:
@@ -74,6 +82,38 @@ def warped(objective: Objective, texts: Sequence[str], student: Cut, teacher: Cu
         return warped_links(partner, ours, theirs, student_of_teacher)
 
     return links
+
+
+def broken(links: Pairs, moved: float, dropped: float, rng: np.random.Generator) -> Pairs:
+    """The links of chunks, some of them wrong on purpose.
+
+    Chunks are drawn without replacement, and the same numbers draw the same chunks to be moved or to be dropped. Moved
+    ones exchange their teacher positions among those of equal size, in a circle; one that is left alone takes those of
+    another chunk, of equal size if there is one. So a chunk that is moved has no right link, unless it is the only one.
+
+    Args:
+        links: of chunks, so that student positions with a link in common have all in common.
+        moved: share of chunks, as near as their number allows.
+        dropped: the same; at most 1 together.
+        rng: draws.
+    """
+    columns = [np.flatnonzero(row) for row in links]
+    chunks = {int(one[0]): one for one in columns if len(one)}  # teacher positions, by the first of them
+    order = [sorted(chunks)[k] for k in rng.permutation(len(chunks))]
+    lost = round(dropped * len(order))
+    goes = order[lost : lost + round(moved * len(order))]
+    to = chunks | dict.fromkeys(order[:lost], np.array([], dtype=np.int64))
+    for size in sorted({len(chunks[begin]) for begin in goes}):
+        circle = [begin for begin in goes if len(chunks[begin]) == size]
+        to |= {begin: chunks[after] for begin, after in zip(circle, [*circle[1:], circle[0]], strict=True)}
+        others = [begin for begin in sorted(chunks) if begin != circle[0]]
+        if len(circle) == 1 and others:
+            to[circle[0]] = chunks[int(rng.choice([one for one in others if len(chunks[one]) == size] or others))]
+    found = np.zeros_like(links)
+    for row, one in enumerate(columns):
+        if len(one):
+            found[row, to[int(one[0])]] = True
+    return found
 
 
 class Response(NamedTuple):

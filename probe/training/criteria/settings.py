@@ -63,6 +63,7 @@ METHODS: Mapping[str, Needs] = MappingProxyType(
         "dskd": Needs("dual_space.dskd", _TWO, tokenizers="one", expectations=True),
         "cma": Needs("cma.cma", _ALL, scales=True, expectations=True),
         "cla": Needs("cma.cla", _ALL, scales=True, expectations=True, links="links.chunks"),
+        "uniform": Needs("cma.uniform", _TWO, scales=True, expectations=True),
         "clp": Needs("cma.clp", _TWO, scales=True, expectations=True, links="links.chunks"),
         "cma-ga": Needs("matching.matched", _ALL, scales=True, expectations=True, networks="matching.adversary"),
         "cma-ct": Needs("matching.matched", _ALL, scales=True, expectations=True, networks="matching.transport"),
@@ -92,6 +93,7 @@ CriticName = Literal["trained", "released", "norm-only"]
 ChunkSide = Literal["target", "input"]
 DecoderName = Literal["none", "grid", "diagonal"]
 FrozenName = Literal["query", "student_embeddings"]
+MaskName = Literal["both", "forward", "backward", "not earlier", "not later"]
 
 
 def wrong_decoder(method: Method, decoder: DecoderName, *, reference: bool) -> str | None:
@@ -108,6 +110,17 @@ def wrong_freeze(method: Method, frozen: Collection[FrozenName]) -> str | None:
         return None
     methods = ", ".join(name for name, needs in METHODS.items() if needs.freezes_query)
     return f"no query, or a method with one and without key-query matching ({methods})"
+
+
+def wrong_links(method: Method, mask: MaskName, moved: float, dropped: float, *, reference: bool) -> str | None:
+    """What an intervention on links needs that is not there; None if nothing is missing."""
+    if moved + dropped > 1:
+        return "links_moved and links_dropped of at most 1 together"
+    if (moved or dropped) and (METHODS[method].links != "links.chunks" or reference):
+        return "no links moved or dropped, or a method of chunks (cla, clp), not in reference mode"
+    if mask != "both" and (method != "cla" or reference):
+        return "mask both, or the method cla, not in reference mode"
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +144,21 @@ class Objective:
     critic: CriticName = "trained"
     kq_rate: float = 1.0
     kq_hidden: int = 768
+    divergence_rate: float = 1.0
+    """Of D, what the student learns from the t2s logits; see `dual_space`."""
+    s2t_rate: float = 1.0
+    """Of KL(teacher ‖ s2t), the same in the teacher's space."""
     only_projectors: bool = False
     """Drop the two divergences, so that projectors learn from the t2s cross-entropy alone."""
     reference: bool = False
     chunk_side: ChunkSide = "target"
     """What chunks join, for cla and clp; see `links`."""
+    links_moved: float = 0.0
+    """The share of a response's chunks whose links lead to another chunk, for cla and clp; see `links.broken`."""
+    links_dropped: float = 0.0
+    """The share of chunks that lose their links."""
+    mask: MaskName = "both"
+    """What chunks mask, for cla; see `cma.cla`."""
     decoder: DecoderName = "none"
     """How attention over all positions is brought into order; see `decoders`."""
     decoder_rate: float = 1.0
@@ -145,17 +168,24 @@ class Objective:
 
     def __post_init__(self) -> None:
         inside = 0 <= self.kd_rate <= 1 and 0 <= self.skew <= 1 and 0 <= self.alpha <= 1
-        rates = (self.kq_rate, self.decoder_rate)
+        inside = inside and 0 <= self.links_moved <= 1 and 0 <= self.links_dropped <= 1
+        rates = (self.kq_rate, self.decoder_rate, self.divergence_rate, self.s2t_rate)
         temperatures = (self.temperature, self.teacher_temperature)
         inside = inside and all(map(math.isfinite, (*temperatures, *rates)))
         if not inside or min(temperatures) <= 0 or min(rates) < 0 or self.kq_hidden < 1:
-            ranges = "kd_rate, skew and alpha from 0 to 1, temperatures above 0", "other numbers not negative"
+            shares = "kd_rate, skew, alpha, links_moved and links_dropped from 0 to 1"
+            ranges = shares, "temperatures above 0", "other numbers not negative"
             expected = ", ".join(ranges)
             raise TrainingError(Problem("objective", expected, str(self), "Mend the number that is out of range."))
         wrong = wrong_decoder(self.method, self.decoder, reference=self.reference)
         if wrong is not None:
             where, got = "objective.decoder", f"{self.decoder} with {self.method}, reference {self.reference}"
             raise TrainingError(Problem(where, wrong, got, "Choose another method, or no decoder."))
+        links = self.mask, self.links_moved, self.links_dropped
+        wrong = wrong_links(self.method, *links, reference=self.reference)
+        if wrong is not None:
+            got = f"mask {self.mask}, moved {self.links_moved}, dropped {self.links_dropped} with {self.method}"
+            raise TrainingError(Problem("objective", wrong, got, "Leave links as they are, or choose cla."))
 
     @property
     def needs(self) -> Needs:

@@ -135,7 +135,7 @@ def _rows_of(
 ) -> Rows:
     links = None
     if teacher is not None:
-        links = links_of(recipe.objective.objective(), [row.output for row in train], student, teacher)
+        links = links_of(recipe.objective.objective(), [row.output for row in train], student, teacher, recipe.seed)
     pads = student.tokenizer.eos_id, (teacher or student).tokenizer.eos_id
     return Rows(
         student=student.train,

@@ -23,6 +23,8 @@ from probe.training.criteria.teacher_space import expectations
 from probe.training.criteria.views import Counts, Positions, View, embed, frozen_view, response_positions, view
 from probe.training.criteria.vocabulary import MappedHead, Workspace
 from probe.training.examples import Encoded
+from probe.training.parts import ObjectivePart
+from probe.training.recipe import part_of
 
 METHODS: tuple[Method, ...] = get_args(Method)
 DIVERGENCES: tuple[DivergenceName, ...] = get_args(DivergenceName)
@@ -375,13 +377,13 @@ def test_one_tokenizer_means_the_same_tokens(method: Method, wrong: str):
 @pytest.mark.parametrize(
     "wrong",
     [
-        *({name: value} for name in ("kd_rate", "skew", "alpha") for value in (-0.1, 1.1, float("nan"))),
+        *({name: value} for name in ("kd_rate", "skew", "alpha", "links_moved") for value in (-0.1, 1.1, float("nan"))),
         *(
             {name: value}
             for name in ("temperature", "teacher_temperature")
             for value in (0.0, -1.0, float("nan"), float("inf"))
         ),
-        *({"kq_rate": value} for value in (-0.1, float("nan"), float("inf"))),
+        *({name: value} for name in ("kq_rate", "s2t_rate") for value in (-0.1, float("nan"), float("inf"))),
         *({"kq_hidden": value} for value in (0, -1)),
     ],
     ids=str,
@@ -750,3 +752,90 @@ def test_cla_with_all_links_is_cma():
     for links in batch.links:
         links[:] = True
     assert_same(compute(a_criterion("cla"), batch), compute(a_criterion("cma"), batch))
+
+
+# What is changed on purpose, to see what it does
+
+
+def test_uniform_gives_equal_weight_to_the_whole_response():
+    batch = a_batch("uniform")
+    attention = a_criterion("uniform")(*sides(batch, (2, 1))).attention
+    assert attention is not None
+    for row, (one, other) in enumerate(zip(batch.students, batch.teachers, strict=True)):
+        students, teachers = len(one.targets), len(other.targets)
+        weights = attention.over_teacher[row, :students]
+        torch.testing.assert_close(weights[:, :teachers], torch.full_like(weights[:, :teachers], 1 / teachers))
+        assert not weights[:, teachers:].any()
+        weights = attention.over_student[row, :, :teachers]
+        torch.testing.assert_close(weights[:students], torch.full_like(weights[:students], 1 / students))
+        assert not weights[students:].any()
+
+
+def test_uniform_is_clp_with_all_links():
+    batch = a_batch("clp")
+    for links in batch.links:
+        links[:] = True
+    assert_same(compute(a_criterion("clp"), batch), compute(a_criterion("uniform"), batch))
+
+
+@pytest.mark.parametrize(("mask", "masked"), [("forward", "over_teacher"), ("backward", "over_student")])
+def test_one_attention_is_masked_and_the_other_is_that_of_cma(mask: str, masked: str):
+    batch = a_batch("cla")
+    every = a_criterion("cla", mask=mask), a_criterion("cla"), a_criterion("cma")
+    found, cla, cma = (criterion(*sides(batch)).attention for criterion in every)
+    assert found is not None
+    for name in ("over_teacher", "over_student"):
+        torch.testing.assert_close(getattr(found, name), getattr(cla if name == masked else cma, name))
+
+
+@pytest.mark.parametrize("mask", ["not earlier", "not later"])
+def test_weight_is_cut_on_one_side_of_the_chunk(mask: str):
+    batch = a_batch("cla")
+    attention = a_criterion("cla", mask=mask)(*sides(batch)).attention
+    assert attention is not None
+    for row, links in enumerate(batch.links):
+        for axis, weights in ((1, attention.over_teacher[row]), (0, attention.over_student[row].T)):
+            for i, linked in enumerate(links if axis else links.T):
+                places = np.flatnonzero(linked)
+                open_ = np.zeros(len(linked), dtype=bool)
+                if len(places):
+                    open_[slice(places[0], None) if mask == "not earlier" else slice(places[-1] + 1)] = True
+                np.testing.assert_array_equal(weights[i, : len(linked)].detach().numpy() > 0, open_)
+
+
+@pytest.mark.parametrize("method", ["cma", "cla", "uniform", "dskd", "eta"])
+def test_rates_weigh_the_last_two_terms(method: Method):
+    batch = a_batch(method)
+    plain = compute(a_criterion(method), batch).terms
+    changed = compute(a_criterion(method, divergence_rate=0.25, s2t_rate=3.0), batch).terms
+    for name, value in plain.log.items():
+        if name != "loss":
+            torch.testing.assert_close(changed.log[name], value, rtol=1e-7, atol=1e-9, msg=name)
+    expected = plain.loss + 0.3 * (-0.75 * plain.log["t2s_kd_loss"] + 2.0 * plain.log["s2t_kd_loss"])
+    torch.testing.assert_close(changed.loss, expected, rtol=1e-7, atol=1e-9)
+
+
+def test_without_its_divergence_the_student_learns_nothing_from_t2s():
+    batch = a_batch("cma")
+    found = compute(a_criterion("cma", divergence_rate=0.0, s2t_rate=0.0), batch).gradients
+    plain = compute(a_criterion("sft"), batch).gradients
+    torch.testing.assert_close(found["head"], 0.7 * plain["head"], rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"method": "cma", "mask": "forward"}, "the method cla"),
+        ({"method": "clp", "mask": "forward"}, "the method cla"),
+        ({"method": "cla", "mask": "forward", "reference": True}, "not in reference mode"),
+        ({"method": "cma", "links_moved": 0.5}, r"a method of chunks \(cla, clp\)"),
+        ({"method": "cla", "links_dropped": 0.5, "reference": True}, "not in reference mode"),
+        ({"method": "cla", "links_moved": 0.6, "links_dropped": 0.6}, "at most 1 together"),
+    ],
+)
+def test_interventions_that_do_not_fit_are_refused(options: dict[str, Any], message: str):
+    with pytest.raises(TrainingError, match=message) as caught:
+        Objective(**options)
+    assert len(caught.value.problems) == 1
+    with pytest.raises(TrainingError, match=message):
+        part_of(ObjectivePart, options, "recipe")

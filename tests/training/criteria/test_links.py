@@ -5,7 +5,7 @@ import torch
 from probe.errors import TrainingError
 from probe.projectors import project
 from probe.tokens import TokenizedText
-from probe.training.criteria.links import Response, chunk_links, exact_links, stack_links, warped_links
+from probe.training.criteria.links import Response, broken, chunk_links, exact_links, stack_links, warped_links
 from probe.training.criteria.projectors import Projectors, start_from_heads
 
 
@@ -74,6 +74,65 @@ def test_whole_responses_without_room_for_eos_link_all_their_tokens():
     sides = response(TEXT, STUDENT, 5), response(TEXT, TEACHER, 6)
     assert not any(side.ends for side in sides)
     assert joined(chunk_links(*sides)) == TARGETS
+
+
+# Links that are wrong on purpose
+
+
+def some_chunks(sizes: list[tuple[int, int]]) -> np.ndarray:
+    links = np.zeros(tuple(np.sum(sizes, axis=0)), dtype=bool)
+    i = j = 0
+    for rows, columns in sizes:
+        links[i : i + rows, j : j + columns] = True
+        i, j = i + rows, j + columns
+    return links
+
+
+MANY = some_chunks([(1, 1), (2, 1), (1, 2), (1, 1), (1, 2), (3, 1), (1, 3), (1, 1), (2, 2), (1, 1)])
+
+
+def kept(links: np.ndarray, changed: np.ndarray) -> int:
+    """Chunks whose first student position still has its right links."""
+    begins = np.unique(links.argmax(axis=1))
+    rows = [int(np.flatnonzero(links[:, begin])[0]) for begin in begins]
+    return sum(np.array_equal(links[row], changed[row]) for row in rows)
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("share", [0.1, 0.5, 1.0])
+def test_moved_links_lead_to_another_chunk_whole(seed: int, share: float):
+    changed = broken(MANY, share, 0.0, np.random.default_rng(seed))
+    assert kept(MANY, changed) == 10 - round(10 * share)
+    assert {row.tobytes() for row in changed} <= {row.tobytes() for row in MANY}
+    # Of nine chunks there is another one of equal size; the one of three teacher tokens has none.
+    sizes = MANY.sum(axis=1), changed.sum(axis=1)
+    assert np.array_equal(sizes[0][sizes[0] < 3], sizes[1][sizes[0] < 3])
+
+
+def test_all_links_moved_leave_none_right_and_exchange_places():
+    changed = broken(MANY, 1.0, 0.0, np.random.default_rng(0))
+    assert not (MANY & changed).any()
+    ones = MANY.sum(axis=1) == 1
+    assert set(changed[ones].argmax(axis=1)) == set(MANY[ones].argmax(axis=1))
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 1.0])
+def test_the_same_chunks_are_moved_and_dropped(share: float):
+    moved, dropped = (broken(MANY, *shares, np.random.default_rng(3)) for shares in ((share, 0.0), (0.0, share)))
+    np.testing.assert_array_equal((moved != MANY).any(axis=1), (dropped != MANY).any(axis=1))
+    assert not dropped[(dropped != MANY).any(axis=1)].any()
+
+
+def test_some_are_dropped_and_others_moved():
+    changed = broken(MANY, 0.4, 0.6, np.random.default_rng(0))
+    assert kept(MANY, changed) == 0
+    assert 0 < changed.any(axis=1).sum() < len(MANY)
+
+
+def test_the_only_chunk_stays_and_rows_without_links_have_none():
+    alone = np.array([[False, False], [True, True], [False, False]])
+    np.testing.assert_array_equal(broken(alone, 1.0, 0.0, np.random.default_rng(0)), alone)
+    assert not broken(alone, 0.0, 1.0, np.random.default_rng(0)).any()
 
 
 # Exactly the same tokens
