@@ -38,7 +38,7 @@ def directory_of(source: str) -> Path:
         return Path(snapshot_download(found))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         got = str(error).splitlines()[0]
-        remedy = "Check the name and the connection, or download it: hf download."
+        remedy = f"Check the name and the connection, or run: hf download {found}."
         raise TrainingError(Problem(source, "a model of the hub", got, remedy)) from error
 
 
