@@ -1,19 +1,22 @@
 """``probe-reproduce``: train every method with every seed, evaluate, probe and compare."""
 
+import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
-from probe.cli.run import new_console, run, with_version
+from probe.cli.run import above_zero, new_console, run, with_version
 
 if TYPE_CHECKING:
+    from probe.training.recipe import Recipe
+    from probe.training.reproduction.systems import Compared
     from probe.training.stages import Outcome
 
 
 TABLE, LATEX, RESULTS = "table.md", "table.tex", "results.json"
-SOME_FAILED = 1
+SOME_FAILED = MISSING = 1
 
 
 def parser() -> ArgumentParser:
@@ -30,6 +33,21 @@ def parser() -> ArgumentParser:
     parser.add_argument(
         "--seeds", type=int, nargs="+", metavar="N", help="seeds of training; default: those of the recipe"
     )
+    parser.add_argument(
+        "--divergences",
+        nargs="+",
+        metavar="NAME",
+        help="divergences of each method, or all; default: its own",
+    )
+    parser.add_argument(
+        "--plan",
+        action="store_true",
+        help="run nothing and ask no network: say whether it can run, how long it would take, what is missing, and "
+        "each stage; the exit code is 1 if something is missing",
+    )
+    parser.add_argument(
+        "--flops", type=above_zero, metavar="N", help="for --plan: operations a second; default: measured in a moment"
+    )
     parser.add_argument("--pairs", type=Path, metavar="FILE", help="gold file (.tsv); default: the bundled one")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to write; default runs/reproduce-NAME")
     return with_version(parser)
@@ -43,28 +61,32 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _reproduce(arguments: Namespace) -> int:
     from probe.training.terminal import quiet_transformers, require_train
 
+    if arguments.plan:
+        os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported
     require_train()
     quiet_transformers()
+    from probe.training.recipe import read_recipe
+    from probe.training.reproduction.systems import as_run, compared
+
+    recipe, methods = read_recipe(arguments.recipe, _settings(arguments)), _apart(arguments.methods)[0]
+    chosen = compared(recipe, methods)
+    out: Path = arguments.out or Path("runs") / f"reproduce-{recipe.name}"
+    act = _plan if arguments.plan else _run
+    return act(arguments, as_run(recipe, chosen), chosen, out)
+
+
+def _run(arguments: Namespace, recipe: "Recipe", chosen: "Sequence[Compared]", out: Path) -> int:
     from probe.models.sources import bundled_gold
     from probe.output.files import check_directory, replacing_file, sweep
     from probe.training.evaluation.report import latex
-    from probe.training.recipe import read_recipe
     from probe.training.reproduction.plan import Planner
     from probe.training.reproduction.report import bits_table, document, markdown, reading, stages, table
     from probe.training.reproduction.results import collect
-    from probe.training.reproduction.systems import as_run, compared
     from probe.training.stages import Store
 
-    methods, settings = _apart(arguments.methods or [])
-    seeds = [f"reproduction.seeds={arguments.seeds}"] if arguments.seeds else []
-    recipe = read_recipe(arguments.recipe, [*arguments.settings, *settings, *seeds])
-    chosen = compared(recipe, methods)
-    out: Path = arguments.out or Path("runs") / f"reproduce-{recipe.name}"
     check_directory(out)
     store = Store(out / "stages")
-    plan = Planner(as_run(recipe, chosen), arguments.pairs or bundled_gold(), store).plan(
-        chosen, list(dict.fromkeys(recipe.reproduction.seeds))
-    )
+    plan = Planner(recipe, arguments.pairs or bundled_gold(), store).plan(chosen, _seeds(recipe))
     with store.held():
         sweep(out, TABLE, LATEX, RESULTS)
         try:
@@ -83,9 +105,54 @@ def _reproduce(arguments: Namespace) -> int:
     return SOME_FAILED if any(outcome.state in ("failed", "not reached") for outcome in results.outcomes) else 0
 
 
-def _apart(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Methods, and the KEY=VALUE arguments that follow them."""
-    return [word for word in words if "=" not in word], [word for word in words if "=" in word]
+def _plan(arguments: Namespace, recipe: "Recipe", chosen: "Sequence[Compared]", out: Path) -> int:
+    from probe.models.sources import bundled_gold
+    from probe.training.reproduction import outlook as told
+    from probe.training.reproduction.costs import Speed, costs, measured_speed, sizes_of
+    from probe.training.reproduction.inputs import inputs_here
+    from probe.training.reproduction.plan import Planner
+    from probe.training.reproduction.systems import sources_of
+    from probe.training.stages import Store
+
+    flops = arguments.flops
+    speed = None if flops is None else Speed(flops, flops, "given by --flops, which sampling does not reach")
+    speed = speed or measured_speed(recipe.training.precision, recipe.evaluation.batch_size)
+    store, sources = Store(out / "stages"), sources_of(recipe, chosen)
+    inputs = inputs_here(recipe, sources)
+    plan = Planner(recipe, arguments.pairs or bundled_gold(), store, inputs).plan(chosen, _seeds(recipe))
+    sizes = sizes_of(recipe, inputs, sources)
+    done = {stage.name for stage in plan.stages if store.has(stage)}
+    outlook = told.Outlook(plan, inputs, sizes, speed, costs(plan, sizes, speed), done)
+    console = new_console()
+    console.print(told.answer(outlook))
+    console.print("\n".join(told.wanting(outlook)))
+    for table in (told.stages, told.models, told.data):
+        console.print(table(outlook))
+    console.print("\n".join(told.notes(outlook)))
+    return 0 if outlook.ready else MISSING
+
+
+def _settings(arguments: Namespace) -> list[str]:
+    """All keys of the recipe that are set, by themselves or by an option."""
+    from probe.training.criteria.settings import DivergenceName
+
+    methods, divergences = (_apart(words) for words in (arguments.methods, arguments.divergences))
+    settings = [*arguments.settings, *methods[1], *divergences[1]]
+    if arguments.seeds:
+        settings.append(f"reproduction.seeds={arguments.seeds}")
+    if divergences[0]:
+        named = list(get_args(DivergenceName)) if "all" in divergences[0] else divergences[0]
+        settings.append(f"reproduction.divergences={named}")
+    return settings
+
+
+def _seeds(recipe: "Recipe") -> list[int]:
+    return list(dict.fromkeys(recipe.reproduction.seeds))
+
+
+def _apart(words: Sequence[str] | None) -> tuple[list[str], list[str]]:
+    """Names that an option takes, and the KEY=VALUE arguments that follow them."""
+    return [word for word in words or () if "=" not in word], [word for word in words or () if "=" in word]
 
 
 def _tell(outcome: "Outcome") -> None:

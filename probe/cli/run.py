@@ -107,7 +107,7 @@ def _failed(error: OSError) -> Problem:
     return Problem("standard output", "a place to write to", got, "Send it elsewhere, or to /dev/null.")
 
 
-def _scale(text: str) -> float:
+def above_zero(text: str) -> float:
     """A finite number above 0."""
     try:
         value = float(text)
@@ -182,7 +182,7 @@ def add_checkpoint_options(parser: ArgumentParser) -> None:
     parser.add_argument("--teacher", metavar="MODEL", help="the same for the teacher")
     parser.add_argument(
         "--key-scale",
-        type=_scale,
+        type=above_zero,
         metavar="X",
         help="number that keys are divided by; for DSKD directories, which do not store it",
     )
@@ -215,4 +215,4 @@ def _embedding_scale(text: str) -> tuple[str, float]:
     role, _, value = text.partition("=")
     if role not in ("student", "teacher"):
         raise ArgumentTypeError(f"{text}: student=X or teacher=X")
-    return role, _scale(value)
+    return role, above_zero(value)

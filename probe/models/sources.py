@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 
 BUNDLED, CACHE = "bundled:", "cache:"
+FOLDERS = frozenset({"checkpoints", "data", "datasets", "model_hub", "models", "output", "outputs", "results", "runs"})
+"""What people call folders of their own; no owner of the hub is meant by these."""
 
 
 def bundled_dir() -> Path:
@@ -44,6 +46,14 @@ def resolve(source: str, relative_to: Path) -> Path | str:
     if not path.is_absolute() and (relative_to / path).exists():
         return relative_to / path
     return path if path.exists() or path.is_absolute() or source.startswith(".") else source
+
+
+def reads_as_path(source: str) -> bool:
+    """Whether a source that is not here is meant to be: ``data/dolly`` could be a hub id, but nobody means one.
+
+    The hub is not asked for it: its client tries for half a minute, and what it says then is not what is wrong.
+    """
+    return source.startswith((".", "~", "/")) or source.partition("/")[0] in FOLDERS
 
 
 def is_here(source: str, relative_to: Path) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from probe.checkpoints.checkpoint import ModelRecord, VerifiedSource
 from probe.errors import Problem, TrainingError
 from probe.models.embeddings import EmbeddingTable, open_table
-from probe.models.sources import BUNDLED, CACHE, resolve
+from probe.models.sources import BUNDLED, CACHE, reads_as_path, resolve
 from probe.models.table_sources import ADAPTER, read_json
 from probe.models.tokenizer import Tokenizer
 from probe.output.provenance import file_sha256
@@ -29,7 +29,7 @@ def directory_of(source: str) -> Path:
     found = resolve(source, Path.cwd())
     if isinstance(found, Path) and found.is_dir():
         return found
-    if isinstance(found, Path) or not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", found):
+    if isinstance(found, Path) or reads_as_path(found) or not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", found):
         raise TrainingError(Problem(source, "a model directory or a hub id", "neither", "Check the spelling."))
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
@@ -38,7 +38,7 @@ def directory_of(source: str) -> Path:
         return Path(snapshot_download(found))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         got = str(error).splitlines()[0]
-        remedy = "Check the name and the connection, or download it: hf download."
+        remedy = f"Check the name and the connection, or run: hf download {found}."
         raise TrainingError(Problem(source, "a model of the hub", got, remedy)) from error
 
 

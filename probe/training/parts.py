@@ -233,6 +233,23 @@ class EvaluationPart(RecipePart):
     """What ROUGE-L compares. Words, as published, are of a-z and 0-9: Chinese text has none, and scores 0."""
 
 
+class SizePart(RecipePart):
+    """What a model is made of, for the plan of a reproduction whose models are not here yet."""
+
+    parameters: int = Field(gt=0)
+    vocabulary: int = Field(gt=0)
+    width: int = Field(gt=0)
+
+
+class ExpectedPart(RecipePart):
+    """Published sizes: a plan reckons with them for what is not here."""
+
+    models: dict[str, SizePart] = {}
+    """By source."""
+    rows: dict[str, Annotated[int, Field(gt=0)]] = {}
+    """``train``, and the sets of the evaluation by name."""
+
+
 class ReproductionPart(RecipePart):
     """What `probe-reproduce` compares."""
 
@@ -240,9 +257,18 @@ class ReproductionPart(RecipePart):
     """As it is, or fine-tuned on the training rows first."""
     teacher_train: Literal["all", "lora"] = "all"
     """What of it is fine-tuned."""
+    teacher_epochs: float | None = Field(default=None, gt=0)
+    """Of that; None for the length of the students' training."""
+    teacher_learning_rate: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Of that; None for the students'."""
+    same_tokenizer_teacher: str | None = None
+    """From whom methods within one tokenizer learn; None for ``teacher.source``. It is fine-tuned as the other is."""
     methods: list[str] = Field(default=["sft", "cma"], min_length=1)
     """Names of methods or of variants."""
+    divergences: Annotated[list[DivergenceName], Field(min_length=1)] | None = None
+    """Train each method that has a divergence with each of these; None for its own."""
     seeds: list[Seed] = Field(default=[10, 20, 30], min_length=1)
     """Of training; each once."""
     variants: dict[str, ObjectivePart] = {}
     """Settings of the objective under a name; what they leave out is as in ``objective``."""
+    expected: ExpectedPart = ExpectedPart()

@@ -72,6 +72,10 @@ class Store:
         made = next(self.directory.glob(f"*-{stage.digest[:12]}"), None)
         return made or self.directory / f"{re.sub('[^a-z0-9]+', '-', stage.name.lower())[:80]}-{stage.digest[:12]}"
 
+    def has(self, stage: Stage) -> bool:
+        """Whether the stage is done."""
+        return (self.place(stage) / NOTE).is_file()
+
     def held(self) -> AbstractContextManager[None]:
         """Keep other processes out.
 

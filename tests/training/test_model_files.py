@@ -1,10 +1,12 @@
 from pathlib import Path
 
+import pytest
 import torch
 from directories import save_model
 from torch import nn
 
-from probe.training.model_files import base_of, files_digest, weights_digest
+from probe.errors import TrainingError
+from probe.training.model_files import base_of, directory_of, files_digest, weights_digest
 
 
 def test_digests_stay_those_under_which_caches_of_users_lie():
@@ -29,3 +31,16 @@ def test_adapters_name_their_base_and_have_its_digest_in_theirs(tmp_path: Path):
     before = files_digest(adapter)
     (tmp_path / "base" / "config.json").write_text("{}")
     assert files_digest(adapter) != before
+
+
+@pytest.mark.parametrize("source", ["models/gpt2", "outputs/run", "data/dolly", "./a/b"])
+def test_what_reads_as_a_path_is_asked_of_no_hub(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def ask(*_: object, **__: object) -> str:
+        raise NotImplementedError
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", ask)
+    with pytest.raises(TrainingError, match="expected a model directory or a hub id; got neither"):
+        directory_of(source)
+    with pytest.raises(NotImplementedError):
+        directory_of("owner/gpt2")

@@ -17,6 +17,7 @@ import numpy as np
 
 from probe.checkpoints.dskd import PROMPT
 from probe.errors import MissingExtraError, Problem, TrainingError
+from probe.models.sources import reads_as_path
 from probe.models.table_sources import Download
 from probe.training.examples import Example, Row, jsonl_rows, parsed_rows, prompt_and_output, text_of
 
@@ -123,7 +124,7 @@ def _locate(source: str, split: Split, download: Download | None) -> Path:
         return path
     match = re.fullmatch(r"(\w[\w.-]*/\w[\w.-]*)(?:@([^\s:]+))?(?::(\S+))?", source)
     # A parent that is a directory here makes it a mistyped path, which is nobody else's to look up.
-    if match is None or path.parent.is_dir():
+    if match is None or path.parent.is_dir() or reads_as_path(source):
         got = f"{source!r}, which is none of them"
         remedy = "Check the path; a hub dataset is owner/name, owner/name:file or owner/name@revision:file."
         raise TrainingError(Problem("training data", "a directory, a file or a hub dataset", got, remedy))

@@ -1,16 +1,14 @@
 """The stages of a reproduction: what is trained, evaluated and probed, and what each needs."""
 
-import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property, partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from probe.alignment.align import align
-from probe.checkpoints.checkpoint import STUDENT, TENSORS
-from probe.checkpoints.manifest import MANIFEST
+from probe.checkpoints.checkpoint import STUDENT
 from probe.errors import Problem, TrainingError
 from probe.gold.pairs import read_pairs
 from probe.models.table_sources import ADAPTER
@@ -18,15 +16,14 @@ from probe.models.tokenizer import Tokenizer
 from probe.output.files import replacing_file
 from probe.output.provenance import file_sha256
 from probe.report.document import save_report
-from probe.training.data.rows import read_rows
-from probe.training.evaluation.questions import QuestionSet, held_out, read_sets
+from probe.training.evaluation.questions import QuestionSet
 from probe.training.evaluation.respond import Shared, load_model, model_directory
 from probe.training.evaluation.run import evaluation_stage
-from probe.training.examples import digest
-from probe.training.model_files import directory_of, files_digest
+from probe.training.model_files import directory_of
 from probe.training.parts import ObjectivePart, StudentPart, TeacherPart
 from probe.training.recipe import Recipe
-from probe.training.reproduction.systems import RAW_STUDENT, Compared
+from probe.training.reproduction.inputs import Inputs, read_inputs, start_digest
+from probe.training.reproduction.systems import RAW_STUDENT, Compared, teacher_for, teachers_of
 from probe.training.stages import Stage, Store
 from probe.training.teacher.teacher import teacher_source
 from probe.training.trainer.run import train
@@ -35,8 +32,6 @@ from probe.training.trainer.start import start_directory
 from probe.training.vocabulary_map import Vocabulary, vocabulary_map
 
 REPORT, LOG, MAP = "report.json", "log.txt", "vocabulary_map.json"
-KEPT = ("save_every", "save_projectors_every", "keep_last", "keep_best", "keep_by", "log_every", "report_to")
-"""Keys of the training that decide what is written down, and no weight."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +40,8 @@ class Trial:
 
     system: str
     seed: int | None
+    source: str
+    """Of the model, or of that which was trained."""
     training: Stage | None
     evaluations: tuple[Stage, ...]
     probe: Stage | None = None
@@ -62,12 +59,14 @@ class Plan:
     recipe: Recipe
     sets: tuple[QuestionSet, ...]
     teacher: str
-    """What the teacher is called: it says whether it was fine-tuned."""
+    """What the teachers are called: it says whether they were fine-tuned."""
     first: tuple[Stage, ...]
     """What several trials need."""
     trials: tuple[Trial, ...]
     start: Stage | None
     """The probe of the projectors that all cross-model methods begin with, where they begin with trained ones."""
+    recipes: Mapping[str, Recipe]
+    """Of each training, by the name of its stage."""
 
     @property
     def stages(self) -> list[Stage]:
@@ -79,76 +78,104 @@ class Plan:
 class Planner:
     """Makes the plan of one recipe; reads data and files, and runs nothing."""
 
-    def __init__(self, recipe: Recipe, gold: Path, store: Store) -> None:
+    def __init__(self, recipe: Recipe, gold: Path, store: Store, inputs: Inputs | None = None) -> None:
         self.recipe, self.gold, self.store = recipe, gold, store
-        self.rows = read_rows(recipe.data, recipe.seed)
-        # Every trial names the same files, and a large teacher takes seconds to hash.
-        self._digest: Callable[[str], str] = cache(_model_digest)
-        part = recipe.evaluation
-        found = read_sets(part.sets, part.max_rows) if part.sets else [held_out(self.rows.dev[: part.max_rows])]
-        self.sets = tuple(found)
+        self.inputs = inputs or read_inputs(recipe)
+        self._recipes: dict[str, Recipe] = {}
+        self._tuned: dict[str, Stage] = {}
         if recipe.reproduction.teacher == "sft" and recipe.teacher.adapter is not None:
             got = "an adapter to be merged as well"
             remedy = "Leave out teacher.adapter, or set reproduction.teacher to raw."
             raise TrainingError(Problem("reproduction.teacher", "sft of the teacher alone", got, remedy))
 
     def plan(self, methods: Sequence[Compared], seeds: Sequence[int]) -> Plan:
-        """Every method with every seed, the student as it was, and the teacher.
+        """Every method with every seed, the student as it was, and the teachers.
 
         Raises:
             TrainingError: data or models cannot be found.
         """
-        # An adapter names the model that it belongs to.
-        source = self.recipe.teacher.adapter or teacher_source(self.recipe)
-        tuned = self._tuned_teacher if self.recipe.reproduction.teacher == "sft" else None
-        kind = "raw" if tuned is None else f"sft, {self.recipe.reproduction.teacher_train}"
-        teacher = f"teacher ({kind})"
+        recipe = self.recipe
+        teachers = teachers_of(recipe, methods)
         mapped = self._map if any(self._needs_map(one.objective) for one in methods) else None
         trials = [
-            self._untrained(RAW_STUDENT, self.recipe.student.source),
-            self._untrained(teacher, source) if tuned is None else self._trial_of_teacher(teacher, tuned),
-            *(self._trial(method, seed, tuned, mapped) for method in methods for seed in seeds),
+            self._untrained(RAW_STUDENT, recipe.student.source),
+            *(self._teacher(name, part) for name, part in teachers.items()),
+            *(self._trial(method, seed, mapped) for method in methods for seed in seeds),
         ]
-        start = self._probe_of_start if any(one.objective.needs.attention for one in methods) else None
-        first = tuple(stage for stage in (mapped, tuned) if stage is not None)
-        return Plan(self.recipe, self.sets, teacher, first, tuple(trials), start)
+        return Plan(
+            recipe=recipe,
+            sets=self.inputs.sets,
+            teacher=", ".join(teachers),
+            first=(*([mapped] if mapped else []), *self._tuned.values()),
+            trials=tuple(trials),
+            start=self._probe_of_start if any(one.objective.needs.attention for one in methods) else None,
+            recipes=self._recipes,
+        )
 
     # Stages
 
-    def _trial(self, method: Compared, seed: int, tuned: Stage | None, mapped: Stage | None) -> Trial:
+    def _trial(self, method: Compared, seed: int, mapped: Stage | None) -> Trial:
         name = f"{method.name} {seed}"
         recipe = self._recipe(name, seed, method.objective)
         mapped = mapped if self._needs_map(method.objective) else None
-        learnt_from = tuned if method.objective.needs.teacher else None
-        needs = tuple(stage for stage in (learnt_from, mapped) if stage is not None)
-        inputs = {"kind": "training", "recipe": self._content(recipe), **self._files(recipe)}
-        training = Stage(f"train {name}", inputs, partial(self._train, recipe, tuned, mapped), needs)
+        tuned = self._tuning(recipe.teacher) if method.objective.needs.teacher else None
+        training = self._training(f"train {name}", recipe, tuned, mapped)
         probe = None
         if method.objective.needs.attention:
             make = partial(self._probe, lambda: str(self._checkpoint(training)))
             probe = Stage(f"probe {name}", {"kind": "probe", "gold": self._gold_sha256}, make, (training,))
-        return Trial(method.name, seed, training, self._evaluations(name, training), probe)
+        source = self.recipe.student.source
+        return Trial(method.name, seed, source, training, self._evaluations(name, training), probe)
 
     def _untrained(self, name: str, source: str) -> Trial:
-        return Trial(name, None, None, self._evaluations(name, None, source))
+        return Trial(name, None, source, None, self._evaluations(name, None, source))
 
-    def _trial_of_teacher(self, name: str, tuned: Stage) -> Trial:
-        return Trial(name, self.recipe.seed, None, self._evaluations(name, tuned))
+    def _teacher(self, name: str, part: TeacherPart) -> Trial:
+        # An adapter names the model that it belongs to.
+        source = part.adapter or str(part.source)
+        tuned = self._tuning(part)
+        if tuned is None:
+            return self._untrained(name, source)
+        return Trial(name, self.recipe.seed, source, None, self._evaluations(name, tuned))
+
+    def _training(self, name: str, recipe: Recipe, tuned: Stage | None, mapped: Stage | None) -> Stage:
+        needs = tuple(stage for stage in (tuned, mapped) if stage is not None)
+        self._recipes[name] = recipe
+        return Stage(name, self.inputs.of(recipe), partial(self._train, recipe, tuned, mapped), needs)
+
+    def _tuning(self, teacher: TeacherPart) -> Stage | None:
+        """The stage that fine-tunes this teacher, once for all; None where teachers stay as they are."""
+        part, source = self.recipe.reproduction, str(teacher.source)
+        if part.teacher == "raw":
+            return None
+        if source not in self._tuned:
+            name = "teacher" if source == self.recipe.teacher.source else "same-tokenizer teacher"
+            recipe = self._recipe(name, self.recipe.seed, ObjectivePart(method="sft"))
+            length = {} if part.teacher_epochs is None else {"epochs": part.teacher_epochs, "steps": None}
+            rate = part.teacher_learning_rate or recipe.training.learning_rate
+            update = {
+                "student": StudentPart(source=source, train=part.teacher_train),
+                "teacher": TeacherPart(),
+                "training": recipe.training.model_copy(update=length | {"learning_rate": rate}),
+            }
+            self._tuned[source] = self._training(f"train {name}", recipe.model_copy(update=update), None, None)
+        return self._tuned[source]
 
     def _evaluations(self, name: str, training: Stage | None, source: str | None = None) -> tuple[Stage, ...]:
         asked = Shared(lambda: load_model(self._model_directory(training, source)))
-        model: Mapping[str, Any] = {} if source is None else {"sha256": self._digest(source)}
+        model: Mapping[str, Any] = {} if source is None else {"sha256": self.inputs.model_digest(source)}
         needs = () if training is None else (training,)
+        sets = self.inputs.sets
         return tuple(
             evaluation_stage(
                 f"evaluate {name} {one.name}",
-                partial(asked.get, last=one is self.sets[-1]),
+                partial(asked.get, last=one is sets[-1]),
                 one,
                 self.recipe.evaluation,
                 model=model,
                 needs=needs,
             )
-            for one in self.sets
+            for one in sets
         )
 
     @cached_property
@@ -156,24 +183,14 @@ class Planner:
         if start_directory(self.recipe.objective.start) is None:
             return None
         make = partial(self._probe, lambda: self.recipe.objective.start)
-        inputs = {"kind": "probe", "gold": self._gold_sha256, "start": self._start_digest(self.recipe.objective)}
+        inputs = {"kind": "probe", "gold": self._gold_sha256, "start": start_digest(self.recipe.objective)}
         return Stage("probe start", inputs, make)
-
-    @cached_property
-    def _tuned_teacher(self) -> Stage:
-        recipe = self._recipe("teacher", self.recipe.seed, ObjectivePart(method="sft"))
-        student = StudentPart(source=teacher_source(self.recipe), train=self.recipe.reproduction.teacher_train)
-        recipe = recipe.model_copy(update={"student": student, "teacher": TeacherPart()})
-        inputs = {"kind": "training", "recipe": self._content(recipe), **self._files(recipe)}
-        return Stage("train teacher", inputs, partial(self._train, recipe, None, None))
 
     @cached_property
     def _map(self) -> Stage:
         sources = self.recipe.student.source, teacher_source(self.recipe)
-        inputs = {"kind": "vocabulary map", "models": [self._digest(source) for source in sources]}
+        inputs = {"kind": "vocabulary map", "models": [self.inputs.model_digest(source) for source in sources]}
         return Stage("vocabulary map", inputs, self._make_map)
-
-    # What stages depend on
 
     @staticmethod
     def _needs_map(objective: ObjectivePart) -> bool:
@@ -182,46 +199,9 @@ class Planner:
     def _recipe(self, name: str, seed: int, objective: ObjectivePart) -> Recipe:
         update = {"name": f"{self.recipe.name}/{name}", "seed": seed, "methods": None, "seeds": None}
         data = self.recipe.data.model_copy(update={"held_out_seed": self.recipe.seed})
-        return self.recipe.model_copy(update=update | {"objective": objective, "data": data}).for_training()
-
-    @staticmethod
-    def _content(recipe: Recipe) -> dict[str, Any]:
-        """What of a recipe decides the weights: not its name, where files lie, or how often something is saved."""
-        content = recipe.model_dump(
-            mode="json", exclude=dict.fromkeys(("name", "methods", "seeds", "evaluation", "reproduction"), True)
-        )
-        for part in ("student", "teacher", "data"):
-            content[part].pop("source")
-        for key in KEPT:
-            content["training"].pop(key)
-        return content
-
-    def _files(self, recipe: Recipe) -> dict[str, Any]:
-        sources = [recipe.student.source, *([recipe.teacher.source] if recipe.teacher.source else [])]
-        named = recipe.objective.vocabulary_map if recipe.objective.needs.map_file else None
-        return {
-            "data": self._data,
-            "models": [self._digest(source) for source in sources],
-            "start": self._start_digest(recipe.objective),
-            "adapter": self._digest(recipe.teacher.adapter) if recipe.teacher.adapter else None,
-            "map": file_sha256(Path(named)) if named else None,
-        }
-
-    @cached_property
-    def _data(self) -> list[str]:
-        return [digest(part) for part in self.rows]
-
-    @staticmethod
-    def _start_digest(objective: ObjectivePart) -> str | None:
-        start = start_directory(objective.start)
-        if start is None:
-            return None
-        files = [start / name for name in (MANIFEST, TENSORS)]
-        for file in files:
-            if not file.is_file():
-                remedy = "Name a bundled checkpoint or a directory."
-                raise TrainingError(Problem("objective.start", "a checkpoint", f"no {file}", remedy))
-        return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+        teacher = teacher_for(self.recipe, objective)
+        changed = update | {"objective": objective, "data": data, "teacher": teacher}
+        return self.recipe.model_copy(update=changed).for_training()
 
     @cached_property
     def _gold_sha256(self) -> str:
@@ -279,7 +259,3 @@ def _forget_steps(place: Path) -> None:
             kept.append(line)
     with replacing_file(log) as temporary:
         temporary.write_text("".join(kept), encoding="utf-8")
-
-
-def _model_digest(source: str) -> str:
-    return files_digest(model_directory(source))

@@ -128,7 +128,7 @@ def test_a_hub_that_cannot_be_asked_is_named_with_the_file():
     assert problem.startswith("hub dataset owner/some-data@v1: expected the file all.jsonl; got LocalEntryNotFound")
 
 
-@pytest.mark.parametrize("source", ["here/missing", "no such thing", "/no/such/file.jsonl", ""])
+@pytest.mark.parametrize("source", ["here/missing", "no such thing", "/no/such/file.jsonl", "", "data/dolly", "../a"])
 def test_a_mistyped_path_goes_to_no_hub(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path)
