@@ -15,6 +15,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM
@@ -23,7 +24,7 @@ from probe.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from probe.models.sources import bundled_dir
 from probe.models.tokenizer import Tokenizer
 from probe.training.criteria.criterion import Criterion
-from probe.training.criteria.links import Response, chunk_links, stack_links
+from probe.training.criteria.links import Response, chunk_links, place_links
 from probe.training.criteria.published import batch_scales
 from probe.training.criteria.settings import ChunkSide, Objective
 from probe.training.criteria.step import Side
@@ -123,22 +124,21 @@ class Demo:
         if variant.scales == "batch":
             criterion.scales = batch_scales(frozen_view(self.teacher, padded[1]))
         positions = padded if variant.padded else [response_positions(part) for part in examples]
-        links = None if variant.padded else self._links(rows, examples, variant.chunk_side)
+        masks = [each.mask for each in positions]
+        links = None if variant.padded else place_links(self._links(rows, examples, variant.chunk_side), *masks)
         return view(student, positions[0]), Side(frozen_view(self.teacher, positions[1]), links)
 
-    def _links(self, rows: list[int], examples: list[list[Encoded]], side: ChunkSide) -> Tensor:
-        return stack_links(
-            [
-                chunk_links(
-                    *(
-                        Response(tokenizer.tokenize(self.rows[row].output), len(part[number].targets))
-                        for tokenizer, part in zip(self.tokenizers, examples, strict=True)
-                    ),
-                    side,
-                )
-                for number, row in enumerate(rows)
-            ]
-        )
+    def _links(self, rows: list[int], examples: list[list[Encoded]], side: ChunkSide) -> list[np.ndarray]:
+        return [
+            chunk_links(
+                *(
+                    Response(tokenizer.tokenize(self.rows[row].output), len(part[number].targets))
+                    for tokenizer, part in zip(self.tokenizers, examples, strict=True)
+                ),
+                side,
+            )
+            for number, row in enumerate(rows)
+        ]
 
     def batches(self, seed: int, count: int) -> list[list[int]]:
         """The first batches of training rows."""

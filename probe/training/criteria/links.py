@@ -189,10 +189,12 @@ def _place(
     return links
 
 
-def stack_links(links: Sequence[Bool[np.ndarray, "_ _"]]) -> Bool[Tensor, "batch student teacher"]:
-    """Pad the links of several examples at the end."""
-    rows, columns = (max(one.shape[axis] for one in links) for axis in (0, 1))
-    stacked = torch.zeros((len(links), rows, columns), dtype=torch.bool)
-    for index, one in enumerate(links):
-        stacked[index, : one.shape[0], : one.shape[1]] = torch.from_numpy(one)
-    return stacked
+def place_links(
+    links: Sequence[Bool[np.ndarray, "_ _"]],
+    student: Bool[Tensor, "batch student"],
+    teacher: Bool[Tensor, "batch teacher"],
+) -> Bool[Tensor, "batch student teacher"]:
+    """The links of several examples at the positions of a batch that have a target, whatever is padded around them."""
+    placed = student[:, :, None] & teacher[:, None, :]
+    placed[placed.clone()] = torch.cat([torch.from_numpy(one).flatten() for one in links]).to(placed.device)
+    return placed

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from probe.errors import Problem, TrainingError
-from probe.training.criteria.links import Links, stack_links
+from probe.training.criteria.links import Links, place_links
 from probe.training.criteria.views import Positions, pad_as_published, response_positions
 from probe.training.examples import Encoded, epoch_batches
 from probe.training.teacher.states import TeacherStates
@@ -83,7 +83,8 @@ class Collate:
                 stacked = [torch.from_numpy(np.array(cache.of(n))) for n in numbers]
                 found[name] = torch.nn.utils.rnn.pad_sequence(stacked, batch_first=True)
         if rows.links is not None:
-            found["links"] = stack_links([rows.links(n) for n in numbers])
+            masks = found["student_mask"], found["teacher_mask"]
+            found["links"] = place_links([rows.links(n) for n in numbers], *masks)
         return found
 
     def _side(self, name: str, examples: Sequence[Encoded]) -> dict[str, Tensor]:

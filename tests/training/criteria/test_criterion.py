@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from probe.checkpoints.checkpoint import Scales
 from probe.errors import TrainingError
 from probe.training.criteria.criterion import Criterion
-from probe.training.criteria.links import stack_links
+from probe.training.criteria.links import place_links
 from probe.training.criteria.published import batch_scales
 from probe.training.criteria.settings import METHODS as NEEDS
 from probe.training.criteria.settings import DivergenceName, Method, Objective
@@ -133,10 +133,7 @@ def view_of(model: Model, rows: Sequence[Row], padding: int = 0, *, junk: int = 
 def sides(batch: Batch, padding: tuple[int, int] = (0, 0), *, junk: int = 0) -> tuple[View, Side]:
     student = view_of(batch.student, batch.students, padding[0], junk=junk)
     teacher = view_of(batch.teacher, batch.teachers, padding[1], junk=junk)
-    links = torch.zeros((len(batch.links), student.states.shape[1], teacher.states.shape[1]), dtype=torch.bool)
-    stacked = stack_links(batch.links)
-    links[:, : stacked.shape[1], : stacked.shape[2]] = stacked
-    return student, Side(teacher, links)
+    return student, Side(teacher, place_links(batch.links, student.tokens.mask, teacher.tokens.mask))
 
 
 def a_criterion(
@@ -369,7 +366,8 @@ def test_one_tokenizer_means_the_same_tokens(method: Method, wrong: str):
     students = [row._replace(targets=row.targets.clone()) for row in batch.students]
     if wrong == "another token":
         students[0].targets[0] = (students[0].targets[0] + 1) % TOKENS["student"]
-    student, side = sides(batch._replace(students=students, teachers=teachers))
+    links = [np.ones((len(a.targets), len(b.targets)), bool) for a, b in zip(students, teachers, strict=True)]
+    student, side = sides(batch._replace(students=students, teachers=teachers, links=links))
     with pytest.raises(TrainingError, match="the same tokens on both sides"):
         a_criterion(method)(student, side)
 

@@ -5,7 +5,7 @@ import torch
 from probe.errors import TrainingError
 from probe.projectors import project
 from probe.tokens import TokenizedText
-from probe.training.criteria.links import Response, broken, chunk_links, exact_links, stack_links, warped_links
+from probe.training.criteria.links import Response, broken, chunk_links, exact_links, place_links, warped_links
 from probe.training.criteria.projectors import Projectors, start_from_heads
 
 
@@ -187,14 +187,16 @@ def test_a_teacher_token_without_counterpart_is_not_linked():
 # Batches
 
 
-def test_links_of_several_examples_are_padded_at_the_end():
+def test_links_of_several_examples_are_placed_where_targets_are():
     first, second = np.ones((2, 3), dtype=bool), np.eye(4, 1, dtype=bool)
-    stacked = stack_links([first, second])
-    assert stacked.shape == (2, 4, 3)
-    assert stacked.dtype == torch.bool
-    assert stacked[0, :2].all()
-    assert stacked.sum() == 6 + 1
-    assert stacked[1, 0, 0]
+    # The first text fills its positions from the second one on, the second one from the first.
+    student = torch.tensor([[0, 1, 1, 0, 0], [1, 1, 1, 1, 0]], dtype=torch.bool)
+    teacher = torch.tensor([[0, 1, 1, 1], [1, 0, 0, 0]], dtype=torch.bool)
+    placed = place_links([first, second], student, teacher)
+    assert placed.shape == (2, 5, 4)
+    assert placed.dtype == torch.bool
+    assert joined(placed[0].numpy()) == {(i, j) for i in (1, 2) for j in (1, 2, 3)}
+    assert joined(placed[1].numpy()) == {(0, 0)}
 
 
 # Projectors that begin as the pseudo-inverse

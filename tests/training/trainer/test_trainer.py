@@ -46,9 +46,9 @@ from probe.training.criteria.projectors import Projectors
 from probe.training.criteria.settings import METHODS, Method
 from probe.training.criteria.views import embed, response_positions
 from probe.training.examples import epoch_batches, read_examples, tokenize
-from probe.training.recipe import Recipe
+from probe.training.recipe import Recipe, read_recipe
 from probe.training.teacher.states import teacher_states
-from probe.training.trainer.batches import GlobalBatches
+from probe.training.trainer.batches import Collate, GlobalBatches
 from probe.training.trainer.run import train
 from probe.training.trainer.saving import FILES, METRICS, NETWORKS, checkpoints, newest_complete
 from probe.training.trainer.setup import prepare
@@ -812,6 +812,22 @@ def test_scales_of_reference_mode_are_those_of_each_batch(place: Path, tmp_path:
     assert prepared.scales is not None
     assert prepared.scales.key_is_estimate
     assert load_checkpoint(train(recipe, tmp_path / "run", say=lambda _: None)).scales.key_is_estimate
+
+
+@pytest.mark.parametrize("method", ["cla", "clp"])
+def test_in_reference_mode_links_lie_where_the_responses_are(method: str, place: Path, tmp_path: Path):
+    """The published code pads to one length, and a response begins where its prompt ends."""
+    both: list[torch.Tensor] = []
+    for reference in (False, True):
+        objective = {"method": method, "chunk_side": "input", "reference": reference}
+        prepared = prepare(recipe_of(place, tmp_path / f"{reference}.toml", objective=objective, training={"steps": 1}))
+        batch = Collate(prepared.train)([0, 1, 2])
+        both.append(batch["links"][batch["student_mask"]].sum(-1))
+        assert not batch["links"][~batch["student_mask"]].any()
+        assert not batch["links"].mT[~batch["teacher_mask"]].any()
+    assert both[0].sum() > 20
+    assert torch.equal(*both)
+    train(read_recipe(str(tmp_path / "True.toml")), tmp_path / "run", say=lambda _: None)
 
 
 def test_a_trained_checkpoint_is_exported_to_dskds_layout(
