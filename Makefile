@@ -6,6 +6,7 @@
 # make figures    the paper figures, from the saved reports
 # make reports    those reports; trains the demo first, which takes an hour
 # make picture    the picture of the README; needs the fetched real pair
+# make benchmarks what all parts cost, in docs/speed.md; needs the fetched real pair and a quiet machine
 # make docs       docs/commands.md, from the options of the commands
 # make site       the documentation in site/, to be opened as site/index.html, without network
 
@@ -13,7 +14,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: probe test test-all fuzz notebooks figures reports picture docs site format wheel clean
+.PHONY: probe test test-all fuzz notebooks figures reports picture benchmarks docs site format wheel clean
 
 probe: .venv/.probe
 	$(BIN)/probe-align --pairs alignments/gold.tsv
@@ -69,6 +70,9 @@ picture: .venv/.dev
 	    --checkpoint smollm2-gemma3-projectors --pairs $(GOLD) --out figures/cat.pdf
 	$(BIN)/probe-heatmap "The cat sat on the mat because the cat was tired." \
 	    --checkpoint smollm2-gemma3-projectors --pairs $(GOLD) --out figures/cat.png
+
+benchmarks: .venv/.dev
+	$(BIN)/python benchmarks/speed.py
 
 docs: .venv/.probe
 	$(BIN)/python docs/commands.py
