@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Literal
 
 from probe.errors import Problem, TokenError
@@ -18,6 +18,8 @@ from probe.errors import Problem, TokenError
 NormalForm = Literal["NFC", "NFKC"]
 EOS_DISPLAY = "⟨eos⟩"
 BYTE_PIECE = re.compile(r"<0x([0-9A-F]{2})>")
+KEPT_PIECES = 1 << 15
+"""Whose bytes are kept: texts repeat their pieces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,7 @@ def byte_of_char() -> dict[str, int]:
     return {chr(b): b for b in printable} | {chr(0x100 + n): b for n, b in enumerate(others)}
 
 
+@lru_cache(KEPT_PIECES)
 def byte_level_bytes(piece: str) -> bytes:
     """The bytes of a piece of a byte-level vocabulary."""
     alphabet = byte_of_char()
@@ -101,6 +104,7 @@ def byte_level_bytes(piece: str) -> bytes:
     return b"".join(bytes([alphabet[char]]) if char in alphabet else char.encode() for char in piece)
 
 
+@lru_cache(KEPT_PIECES)
 def sentencepiece_bytes(piece: str) -> bytes:
     """The bytes of a piece of a SentencePiece vocabulary."""
     byte = BYTE_PIECE.fullmatch(piece)
