@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from probe.checkpoints.opened import OpenCheckpoint, Sides
 from probe.errors import PairsError, Problem
 from probe.gold.pairs import GoldFile
 from probe.gold.rows import GoldRow
+from probe.keyquery.classifier import quiet
 from probe.keyquery.clouds import Clouds, collect
 from probe.keyquery.interventions import intervene
 from probe.keyquery.matched import (
@@ -31,7 +33,7 @@ from probe.keyquery.report import PACKAGES, KeyQueryReport
 from probe.keyquery.threads import threads
 from probe.keyquery.two_samples import only_numpy, require_analysis, subsample
 from probe.keyquery.values import Analysis, CloudFacts, MatchedFacts, Measurement, Plane, Settings
-from probe.keyquery.views import View, outside_share, planes, span_basis, views
+from probe.keyquery.views import VIEWS, View, outside_share, planes, span_basis, views
 from probe.output.provenance import checkpoint_files, versions
 from probe.stats import known
 from probe.tokens import TokenizedText
@@ -117,7 +119,7 @@ def _analyse(
     from threadpoolctl import threadpool_limits
 
     # Thousands of small products: threads would wait for each other longer than they work.
-    with threadpool_limits(limits=1, user_api="blas"):
+    with threadpool_limits(limits=1, user_api="blas"), quiet():
         return _analysis(open_, sides, gold, settings, progress)
 
 
@@ -138,21 +140,12 @@ def _analysis(
         bases = list(pool.map(span_basis, projectors))
         list(fits)  # all views need those of the keys, and would make them several times
         seen = list(pool.map(partial(views, components=settings.components), [trained, *untrained], bases))
-    clouds: list[CloudFacts] = []
-    measurements: list[Measurement] = []
-    matched: list[MatchedFacts] = []
-    pictures: list[Plane] = []
-    for view, *others in zip(*seen, strict=True):
-        progress(f"view {view.name}")
-        theirs = [other.clouds for other in others]
-        measurements += measure(view.name, view.clouds, theirs, settings)
-        clouds.append(_cloud_facts(view, theirs))
-        matched.append(_matched_facts(view, theirs, matches, settings))
-        few = (
-            cloud.at(subsample(len(cloud), settings.subsample, settings.seed))
-            for cloud in (view.clouds.queries, view.clouds.keys)
-        )
-        pictures += planes(view.name, *few, seed=settings.seed)
+    with threads() as pool:  # of one view after the other, each would end with a thread alone
+        waiting = [pool.submit(_of_view, own, others, matches, settings) for own, *others in zip(*seen, strict=True)]
+        found: list[ViewFacts] = []
+        for name, one in zip(VIEWS, waiting, strict=True):
+            progress(f"view {name}")
+            found.append(one.result())
     if gold is not None:
         progress("interventions")
     keys = trained.keys
@@ -173,11 +166,31 @@ def _analysis(
         outside=outside_share(keys.moments, bases[0]),
         outside_untrained=float(np.mean([outside_share(keys.moments, basis) for basis in bases[1:]])),
         matched_by=matches.by,
-        clouds=tuple(clouds),
-        measurements=tuple(measurements),
-        matched=tuple(matched),
+        clouds=tuple(one.cloud for one in found),
+        measurements=tuple(one for view in found for one in view.measurements),
+        matched=tuple(one.matched for one in found),
         interventions=() if gold is None else tuple(intervene(trained, gold)),
-        planes=tuple(pictures),
+        planes=tuple(one for view in found for one in view.planes),
+    )
+
+
+class ViewFacts(NamedTuple):
+    """What is found in a view."""
+
+    measurements: list[Measurement]
+    cloud: CloudFacts
+    matched: MatchedFacts
+    planes: list[Plane]
+
+
+def _of_view(seen: View, others: Sequence[View], matches: Matches, settings: Settings) -> ViewFacts:
+    untrained, both = [other.clouds for other in others], (seen.clouds.queries, seen.clouds.keys)
+    few = [cloud.at(subsample(len(cloud), settings.subsample, settings.seed)) for cloud in both]
+    return ViewFacts(
+        measure(seen.name, seen.clouds, untrained, settings),
+        _cloud_facts(seen, untrained),
+        _matched_facts(seen, untrained, matches, settings),
+        planes(seen.name, *few, seed=settings.seed),
     )
 
 

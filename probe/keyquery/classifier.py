@@ -20,7 +20,7 @@ HIDDEN, EPOCHS = 32, 30
 def quiet() -> Generator[None]:
     """Ignore that classifiers did not converge: the number of steps is their regularisation.
 
-    Filters of warnings are those of all threads, so whoever starts some begins with this.
+    Filters of warnings are those of all threads, so this stands around them, not in them.
     """
     from sklearn.exceptions import ConvergenceWarning
 

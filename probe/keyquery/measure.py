@@ -23,7 +23,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from probe.keyquery.classifier import LINEAR, MLP, held_out_area, held_out_auc, quiet
+from probe.keyquery.classifier import LINEAR, MLP, held_out_area, held_out_auc
 from probe.keyquery.clouds import Cloud, Clouds
 from probe.keyquery.moments import gaussian_distances
 from probe.keyquery.threads import threads
@@ -73,7 +73,7 @@ def measure(view: str, trained: Clouds, untrained: Sequence[Clouds], settings: S
     bandwidths = [median_bandwidth(queries.points, keys.points) for queries, keys in samples[0]]
     halves = list(half_splits(trained.sentences, settings.splits, settings.seed))
     distances = partial(_distances, trained, settings=settings, bandwidths=bandwidths)
-    with quiet(), threads() as pool:
+    with threads() as pool:
         drawn = [untrained[number % len(untrained)] for number in range(len(halves))]
         of_halves = pool.map(distances, drawn, halves)
         p_values = [

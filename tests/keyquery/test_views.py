@@ -1,5 +1,6 @@
 """Clouds of real checkpoints, what each softmax sees of them, and planted differences."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from probe.checkpoints.opened import OpenCheckpoint
 from probe.errors import ProjectorError
 from probe.gold.pairs import read_pairs
 from probe.gold.rows import GoldRow, link_mask
+from probe.keyquery.classifier import quiet
 from probe.keyquery.clouds import Cloud, Clouds, collect, sentence_logits
 from probe.keyquery.matched import Matches, argmax_matches, cosine_counts, cosine_difference, gold_matches
 from probe.keyquery.measure import DISTANCES, half_sample_estimate, half_splits, measure
@@ -23,6 +25,13 @@ from probe.projectors import Linear, Projector, project
 from probe.stats import as_float
 
 FEW = Settings(splits=4, subsample=200, permutations=99, projections=30, classifier_splits=2)
+
+
+@pytest.fixture(autouse=True)
+def few_steps() -> Iterator[None]:
+    """Classifiers stop before they converge, and are to."""
+    with quiet():
+        yield
 
 
 @pytest.fixture(scope="module")
