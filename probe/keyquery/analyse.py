@@ -1,8 +1,10 @@
 """A checkpoint and sentences → everything that is measured about its queries and keys."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from functools import partial
+from operator import attrgetter
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,25 +15,28 @@ from probe.checkpoints.opened import OpenCheckpoint, Sides
 from probe.errors import PairsError, Problem
 from probe.gold.pairs import GoldFile
 from probe.gold.rows import GoldRow
+from probe.keyquery.classifier import quiet
 from probe.keyquery.clouds import Clouds, collect
 from probe.keyquery.interventions import intervene
 from probe.keyquery.matched import (
     Matches,
     argmax_matches,
+    cka,
     cosine_contrast,
     cosine_counts,
     cosine_difference,
     gold_matches,
-    linear_cka,
 )
 from probe.keyquery.measure import half_sample_estimate, half_splits, measure
-from probe.keyquery.moments import effective_rank, norm_profile, scale_ratio
+from probe.keyquery.moments import effective_rank, norm_profile
 from probe.keyquery.report import PACKAGES, KeyQueryReport
+from probe.keyquery.threads import threads
 from probe.keyquery.two_samples import only_numpy, require_analysis, subsample
 from probe.keyquery.values import Analysis, CloudFacts, MatchedFacts, Measurement, Plane, Settings
-from probe.keyquery.views import VIEWS, View, outside_share, planes, span_basis, view
+from probe.keyquery.views import VIEWS, View, outside_share, planes, span_basis, views
 from probe.output.provenance import checkpoint_files, versions
 from probe.stats import known
+from probe.tokens import TokenizedText
 
 DEFAULT = Settings()
 LEAST_SENTENCES = 10
@@ -81,9 +86,16 @@ def key_query(
             rows = scorable(open_, source).rows
             sides = [(row.student, row.teacher) for row in rows]
         else:
-            rows, sides = None, [open_.tokenize(text) for text in source.texts]
+            rows, sides = None, _cut(open_, source.texts)
         analyses.append(_analyse(open_, sides, rows, settings, tell))
     return KeyQueryReport(source.name, source.sha256, settings, versions(PACKAGES), tuple(analyses))
+
+
+def _cut(open_: OpenCheckpoint, texts: Sequence[str]) -> list[Sides]:
+    """All texts at once: a tokenizer remembers on disk what it cut together, and need not be read again for it."""
+    cut = (model.tokenizer.pieces(texts) for model in (open_.student, open_.teacher))
+    students, teachers = ([*map(TokenizedText.from_pieces, texts, pieces)] for pieces in cut)
+    return list(zip(students, teachers, strict=True))
 
 
 def _analyse(
@@ -107,7 +119,7 @@ def _analyse(
     from threadpoolctl import threadpool_limits
 
     # Thousands of small products: threads would wait for each other longer than they work.
-    with threadpool_limits(limits=1, user_api="blas"):
+    with threadpool_limits(limits=1, user_api="blas"), quiet():
         return _analysis(open_, sides, gold, settings, progress)
 
 
@@ -120,24 +132,20 @@ def _analysis(
 ) -> Analysis:
     checkpoint = open_.checkpoint
     projectors = [checkpoint.query, *(open_.untrained_query(seed) for seed in range(settings.untrained_seeds))]
-    bases = [span_basis(projector) for projector in projectors]
     progress("clouds")
     trained, *untrained = collect(open_, sides, projectors)
-    matches = argmax_matches(trained) if gold is None else gold_matches(gold)
-    clouds: list[CloudFacts] = []
-    measurements: list[Measurement] = []
-    matched: list[MatchedFacts] = []
-    pictures: list[Plane] = []
-    for name in VIEWS:
-        progress(f"view {name}")
-        seen, *others = (
-            view(both.queries.points, both.keys.points, basis, name, settings.components)
-            for both, basis in zip((trained, *untrained), bases, strict=True)
-        )
-        measurements += _measured(trained, seen, others, settings)
-        clouds.append(_cloud_facts(seen, others))
-        matched.append(_matched_facts(trained, seen, others, matches, settings))
-        pictures += planes(_few(seen, settings), seed=settings.seed)
+    matches = argmax_matches(trained) if gold is None else gold_matches(trained, gold)
+    with threads() as pool:
+        fits = pool.map(attrgetter("moments"), [trained.keys, *(both.queries for both in (trained, *untrained))])
+        bases = list(pool.map(span_basis, projectors))
+        list(fits)  # all views need those of the keys, and would make them several times
+        seen = list(pool.map(partial(views, components=settings.components), [trained, *untrained], bases))
+    with threads() as pool:  # of one view after the other, each would end with a thread alone
+        waiting = [pool.submit(_of_view, own, others, matches, settings) for own, *others in zip(*seen, strict=True)]
+        found: list[ViewFacts] = []
+        for name, one in zip(VIEWS, waiting, strict=True):
+            progress(f"view {name}")
+            found.append(one.result())
     if gold is not None:
         progress("interventions")
     keys = trained.keys
@@ -151,79 +159,80 @@ def _analysis(
         key_scale_is_estimate=checkpoint.scales.key_is_estimate,
         files=checkpoint_files(checkpoint.path),
         sentences=len(sides),
-        query_tokens=len(trained.queries.points),
-        key_tokens=len(keys.points),
-        width=keys.points.shape[1],
+        query_tokens=len(trained.queries),
+        key_tokens=len(keys),
+        width=keys.distinct.shape[1],
         span=bases[0].shape[1],
-        outside=outside_share(keys.points, bases[0]),
-        outside_untrained=float(np.mean([outside_share(keys.points, basis) for basis in bases[1:]])),
+        outside=outside_share(keys.moments, bases[0]),
+        outside_untrained=float(np.mean([outside_share(keys.moments, basis) for basis in bases[1:]])),
         matched_by=matches.by,
-        clouds=tuple(clouds),
-        measurements=tuple(measurements),
-        matched=tuple(matched),
+        clouds=tuple(one.cloud for one in found),
+        measurements=tuple(one for view in found for one in view.measurements),
+        matched=tuple(one.matched for one in found),
         interventions=() if gold is None else tuple(intervene(trained, gold)),
-        planes=tuple(pictures),
+        planes=tuple(one for view in found for one in view.planes),
     )
 
 
-def _measured(trained: Clouds, seen: View, untrained: Sequence[View], settings: Settings) -> list[Measurement]:
-    """All distances in a view as it is, and with scale taken out."""
+class ViewFacts(NamedTuple):
+    """What is found in a view."""
 
-    def at(ours: View, theirs: Sequence[View], unscaled: Sequence[Measurement] = ()) -> list[Measurement]:
-        return measure(ours.name, _in(trained, ours), [_in(trained, other) for other in theirs], settings, unscaled)
-
-    as_it_is = at(seen, untrained)
-    return as_it_is + at(seen.shape(), [other.shape() for other in untrained], as_it_is)
-
-
-def _in(clouds: Clouds, seen: View) -> Clouds:
-    """The same tokens in the coordinates of a view."""
-    return Clouds(clouds.queries.moved(seen.queries), clouds.keys.moved(seen.keys))
+    measurements: list[Measurement]
+    cloud: CloudFacts
+    matched: MatchedFacts
+    planes: list[Plane]
 
 
-def _few(seen: View, settings: Settings) -> View:
-    def few(points: np.ndarray) -> np.ndarray:
-        return points[subsample(len(points), settings.subsample, settings.seed)]
+def _of_view(seen: View, others: Sequence[View], matches: Matches, settings: Settings) -> ViewFacts:
+    untrained, both = [other.clouds for other in others], (seen.clouds.queries, seen.clouds.keys)
+    few = [cloud.at(subsample(len(cloud), settings.subsample, settings.seed)) for cloud in both]
+    return ViewFacts(
+        measure(seen.name, seen.clouds, untrained, settings),
+        _cloud_facts(seen, untrained),
+        _matched_facts(seen, untrained, matches, settings),
+        planes(seen.name, *few, seed=settings.seed),
+    )
 
-    return replace(seen, queries=few(seen.queries), keys=few(seen.keys))
 
-
-def _cloud_facts(seen: View, untrained: Sequence[View]) -> CloudFacts:
+def _cloud_facts(seen: View, untrained: Sequence[Clouds]) -> CloudFacts:
+    queries, keys = seen.clouds.queries, seen.clouds.keys
+    ratios = [clouds.queries.moments.size / clouds.keys.moments.size for clouds in (seen.clouds, *untrained)]
     return CloudFacts(
         view=seen.name,
-        dimensions=seen.keys.shape[1],
+        dimensions=keys.distinct.shape[1],
         kept_queries=seen.kept_queries,
         kept_keys=seen.kept_keys,
-        scale_ratio=scale_ratio(seen.queries, seen.keys),
-        scale_ratio_untrained=float(np.mean([scale_ratio(other.queries, other.keys) for other in untrained])),
-        norms_queries=norm_profile(seen.queries),
-        norms_keys=norm_profile(seen.keys),
-        rank_queries=effective_rank(seen.queries),
-        rank_keys=effective_rank(seen.keys),
+        scale_ratio=ratios[0],
+        scale_ratio_untrained=float(np.mean(ratios[1:])),
+        norms_queries=norm_profile(queries.norms),
+        norms_keys=norm_profile(keys.norms),
+        rank_queries=effective_rank(queries.moments),
+        rank_keys=effective_rank(keys.moments),
     )
 
 
-def _matched_facts(
-    clouds: Clouds, seen: View, untrained: Sequence[View], matches: Matches, settings: Settings
-) -> MatchedFacts:
-    rows, columns = matches.indices(clouds)
-    chosen = subsample(len(rows), settings.moment_subsample, settings.seed)
-    rows, columns = rows[chosen], columns[chosen]
-    sentence = clouds.queries.sentence[rows]
-    x, y = seen.queries[rows], seen.keys[columns]
-    halves = half_splits(clouds.sentences, settings.splits, settings.seed)
-    spread = [linear_cka(x[half[sentence]], y[half[sentence]]) for half in halves]
-    shuffled = np.random.default_rng(settings.seed).permutation(len(columns))
-    other_cka = np.mean([linear_cka(other.queries[rows], other.keys[columns]) for other in untrained])
-    other_cosines = [cosine_contrast(cosine_counts(_in(clouds, other), matches).sum(axis=0))[2] for other in untrained]
-    near, far, difference = cosine_difference(_in(clouds, seen), matches)
+def _matched_facts(seen: View, untrained: Sequence[Clouds], matches: Matches, settings: Settings) -> MatchedFacts:
+    chosen = subsample(len(matches.matched[0]), settings.moment_subsample, settings.seed)
+    rows, columns = (tokens[chosen] for tokens in matches.matched)
+    sentence = seen.clouds.queries.sentence[rows]
+    shuffled = columns[np.random.default_rng(settings.seed).permutation(len(columns))]
+    halves = [half[sentence] for half in half_splits(seen.clouds.sentences, settings.splits, settings.seed)]
+    with threads() as pool:
+        whole = pool.submit(cka, seen.clouds, rows, columns)
+        spread = [pool.submit(cka, seen.clouds, rows[half], columns[half]) for half in halves]
+        by_chance = pool.submit(cka, seen.clouds, rows, shuffled)
+        others = [pool.submit(cka, clouds, rows, columns) for clouds in untrained]
+        contrasts = [pool.submit(cosine_counts, clouds, matches) for clouds in untrained]
+    near, far, difference = cosine_difference(seen.clouds, matches)
     return MatchedFacts(
         view=seen.name,
-        cka=half_sample_estimate(linear_cka(x, y), spread),
-        cka_shuffled=known(linear_cka(x, y[shuffled])),
-        cka_untrained=known(float(other_cka)),
+        cka=half_sample_estimate(whole.result(), [one.result() for one in spread]),
+        cka_shuffled=known(by_chance.result()),
+        cka_untrained=known(float(np.mean([one.result() for one in others]))),
         cosine_matched=near.value,
         cosine_unmatched=far.value,
         cosine_difference=difference,
-        cosine_difference_untrained=known(float(np.mean(other_cosines))),
+        cosine_difference_untrained=known(
+            float(np.mean([cosine_contrast(one.result().sum(axis=0))[2] for one in contrasts]))
+        ),
     )

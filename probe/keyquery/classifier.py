@@ -1,6 +1,8 @@
 """Classifier two-sample test: how well a classifier tells queries from keys in sentences that it has not seen."""
 
 import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -12,6 +14,19 @@ from probe.stats import CONFIDENCE, RESAMPLES, Estimate
 LINEAR, MLP = "linear", "mlp"
 FOLDS = 5
 HIDDEN, EPOCHS = 32, 30
+
+
+@contextmanager
+def quiet() -> Generator[None]:
+    """Ignore that classifiers did not converge: the number of steps is their regularisation.
+
+    Filters of warnings are those of all threads, so this stands around them, not in them.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        yield
 
 
 def held_out_auc(
@@ -99,7 +114,6 @@ def _folds(size: int, groups: bytes, seed: int) -> list[tuple[np.ndarray, np.nda
 
 
 def _scores(kind: str, train: np.ndarray, label: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
-    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from sklearn.neural_network import MLPClassifier
     from sklearn.pipeline import make_pipeline
@@ -111,9 +125,7 @@ def _scores(kind: str, train: np.ndarray, label: np.ndarray, test: np.ndarray, s
         else MLPClassifier((HIDDEN,), max_iter=EPOCHS, learning_rate_init=0.01, alpha=0.01, random_state=seed)
     )
     classifier = make_pipeline(StandardScaler(), model)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the number of steps is the regularisation
-        classifier.fit(train, label)
+    classifier.fit(train, label)
     return classifier.predict_proba(test)[:, 1] if kind == MLP else classifier.decision_function(test)
 
 

@@ -2,30 +2,71 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from probe.attention import Logits, scaled_products
+from probe.attention import Logits, bigrams, scaled_products
+from probe.checkpoints.open_model import OpenModel
 from probe.checkpoints.opened import OpenCheckpoint, Sides
-from probe.projectors import Projector, project
+from probe.checkpoints.queries import Queries
+from probe.keyquery.moments import Moments, blocks, moments
+from probe.projectors import Projector
+from probe.tokens import TokenizedText
 
 
 @dataclass(frozen=True)
 class Cloud:
-    """One point for each response position, sentence after sentence."""
+    """One point for each response position, sentence after sentence; positions of equal bigrams share theirs."""
 
-    points: Float[np.ndarray, "tokens width"]
+    distinct: Float[np.ndarray, "bigrams width"]
+    """The point of each bigram that occurs."""
+    bigram: Int[np.ndarray, " tokens"]
+    """Which of them is at each position."""
     sentence: Int[np.ndarray, " tokens"]
-    """Number of the sentence that a point comes from."""
+    """Number of the sentence that a position is of."""
     eos: Bool[np.ndarray, " tokens"]
     """Whether the target is end of sequence."""
-    bigram: Int[np.ndarray, " tokens"]
-    """Within a sentence, points of equal number are of equal bigrams and are equal."""
+
+    def __len__(self) -> int:
+        """How many positions there are."""
+        return len(self.bigram)
+
+    @property
+    def points(self) -> Float[np.ndarray, "tokens width"]:
+        """The point at each position. Of a wide cloud this is large."""
+        return self.distinct[self.bigram]
+
+    def at(self, tokens: Int[np.ndarray, " some"]) -> Float[np.ndarray, "some width"]:
+        """The points at some positions."""
+        return self.distinct[self.bigram[tokens]]
+
+    @cached_property
+    def moments(self) -> Moments:
+        """Those of all positions."""
+        return moments(self.distinct, np.bincount(self.bigram, minlength=len(self.distinct)))
+
+    def moments_at(self, tokens: Int[np.ndarray, " some"]) -> Moments:
+        """Those of some positions, of which equal ones are computed once."""
+        numbers, times = np.unique(self.bigram[tokens], return_counts=True)
+        return moments(self.distinct[numbers], times)
+
+    @property
+    def norms(self) -> Float[np.ndarray, " tokens"]:
+        """‖x‖ at each position, in float64."""
+        return np.concatenate([np.linalg.norm(block, axis=1) for _, block in blocks(self.distinct)])[self.bigram]
 
     def moved(self, points: Float[np.ndarray, "tokens other_width"]) -> "Cloud":
-        """The same tokens at other points."""
-        return replace(self, points=points)
+        """The same tokens at other points, which must be equal for equal bigrams."""
+        numbers, first = np.unique(self.bigram, return_index=True)
+        distinct = np.zeros((len(self.distinct), points.shape[1]), points.dtype)
+        distinct[numbers] = points[first]
+        return replace(self, distinct=distinct)
+
+    def along(self, axes: Float[np.ndarray, "width few"], shift: Float[np.ndarray, " few"]) -> "Cloud":
+        """The same tokens in the coordinates along some axes, and then shifted."""
+        return replace(self, distinct=np.concatenate([block @ axes + shift for _, block in blocks(self.distinct)]))
 
     def of(self, number: int) -> slice:
         """Where the points of a sentence lie."""
@@ -54,24 +95,29 @@ def collect(open_: OpenCheckpoint, sides: Sequence[Sides], projectors: Sequence[
         sides: each sentence, cut by both tokenizers; at least one.
         projectors: the trained query projector, untrained ones, or any other of these widths.
     """
-    students = [open_.student.bigrams(student) for student, _ in sides]
-    teachers = [open_.teacher.bigrams(teacher) for _, teacher in sides]
-    scale = np.float32(open_.checkpoint.scales.key)
-    keys = _cloud([which for which, _ in teachers], [distinct / scale for _, distinct in teachers])
-    rows = [which for which, _ in students]
-    return [
-        Clouds(_cloud(rows, [project(projector, distinct) for _, distinct in students]), keys)
-        for projector in projectors
-    ]
+    teacher, scale = open_.teacher, np.float32(open_.checkpoint.scales.key)
+    pairs, positions = _positions(teacher, [text for _, text in sides])
+    inputs, targets = (teacher.finite_rows(half) for half in pairs.T)
+    keys = Cloud(bigrams(inputs, targets) / scale, *positions)
+    pairs, positions = _positions(open_.student, [text for text, _ in sides])
+    made = (Queries.of(open_.student, projector, [])(pairs) for projector in projectors)
+    return [Clouds(Cloud(distinct, *positions), keys) for distinct in made]
 
 
-def _cloud(which: Sequence[np.ndarray], distinct: Sequence[np.ndarray]) -> Cloud:
-    sizes = [len(rows) for rows in which]
-    ends = np.cumsum(sizes)
-    eos = np.zeros(ends[-1], dtype=bool)
-    eos[ends - 1] = True
-    points = np.concatenate([own[rows] for rows, own in zip(which, distinct, strict=True)])
-    return Cloud(points, np.repeat(np.arange(len(sizes)), sizes), eos, np.concatenate(which))
+Positions = tuple[Int[np.ndarray, " tokens"], Int[np.ndarray, " tokens"], Bool[np.ndarray, " tokens"]]
+
+
+def _positions(model: OpenModel, texts: Sequence[TokenizedText]) -> tuple[Int[np.ndarray, "bigrams 2"], Positions]:
+    """The distinct pairs of input and target; for each position its pair, its sentence, and whether it is the last."""
+    ids = [model.ids(text) for text in texts]
+    inputs, targets = np.concatenate([one[:-1] for one in ids]), np.concatenate([one[1:] for one in ids])
+    sizes = np.array([len(one) - 1 for one in ids])
+    eos = np.zeros(len(inputs), dtype=bool)
+    eos[np.cumsum(sizes) - 1] = True
+    most = int(targets.max()) + 1  # as one number, for numpy sorts numbers many times faster than rows
+    found, bigram = np.unique(inputs * most + targets, return_inverse=True)
+    pairs = np.stack(np.divmod(found, most), axis=1)
+    return pairs, (bigram, np.repeat(np.arange(len(ids)), sizes), eos)
 
 
 def sentence_logits(clouds: Clouds, number: int) -> Logits:
@@ -81,6 +127,5 @@ def sentence_logits(clouds: Clouds, number: int) -> Logits:
 
 
 def _distinct(cloud: Cloud, number: int) -> tuple[np.ndarray, np.ndarray]:
-    place = cloud.of(number)
-    _, first, which = np.unique(cloud.bigram[place], return_index=True, return_inverse=True)
-    return cloud.points[place][first], which.reshape(-1)
+    numbers, which = np.unique(cloud.bigram[cloud.of(number)], return_inverse=True)
+    return cloud.distinct[numbers], which

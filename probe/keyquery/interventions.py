@@ -9,7 +9,7 @@ from probe.attention import cross_model_attention
 from probe.gold.rows import GoldRow, gold_mask
 from probe.keyquery.clouds import Clouds, sentence_logits
 from probe.keyquery.matching import MATCHES
-from probe.keyquery.moments import frechet
+from probe.keyquery.moments import gaussian_distances
 from probe.keyquery.values import Intervention
 from probe.scoring.scores import top_1
 from probe.stats import known, paired_difference
@@ -25,12 +25,13 @@ def intervene(clouds: Clouds, gold: Sequence[GoldRow]) -> list[Intervention]:
     Changes are paired: sentences are resampled with both.
     """
     trained = attention_counts(clouds, gold)
-    keys = clouds.keys.points
-    found = [_compare(TRAINED, frechet(clouds.queries.points, keys), trained, trained)]
-    for name, match in MATCHES.items():
-        points = match(clouds.queries.points, keys)
-        counts = attention_counts(Clouds(clouds.queries.moved(points), clouds.keys), gold)
-        found.append(_compare(name, frechet(points, keys), counts, trained))
+    queries, keys = clouds.queries.points, clouds.keys.points
+    moved = {name: clouds.queries.moved(match(queries, keys)) for name, match in MATCHES.items()}
+    found: list[Intervention] = []
+    for name, own in {TRAINED: clouds.queries, **moved}.items():
+        counts = trained if name == TRAINED else attention_counts(Clouds(own, clouds.keys), gold)
+        (distance,) = gaussian_distances(own.moments, clouds.keys.moments)
+        found.append(_compare(name, distance, counts, trained))
     return found
 
 

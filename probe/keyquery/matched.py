@@ -7,90 +7,135 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from probe.gold.rows import GoldRow, link_mask
-from probe.keyquery.clouds import Clouds, sentence_logits
+from probe.keyquery.clouds import Cloud, Clouds, sentence_logits
+from probe.keyquery.moments import BLOCK_ROWS
 from probe.stats import Estimate, estimates
 
 GOLD, ARGMAX = "sure links of gold", "largest weights"
 
+Cells = tuple[Int[np.ndarray, " _"], Int[np.ndarray, " _"]]
+"""Positions of the query cloud, and positions of the key cloud."""
+
 
 @dataclass(frozen=True)
 class Matches:
-    """For each sentence which cells are matched and which surely are not, end of sequence left out of both."""
+    """Which cells of all sentences are matched, and which are matched or may be; the end of sequence is in neither."""
 
     by: str
-    matched: tuple[np.ndarray, ...]
-    unmatched: tuple[np.ndarray, ...]
-
-    def indices(self, clouds: Clouds) -> tuple[Int[np.ndarray, " pairs"], Int[np.ndarray, " pairs"]]:
-        """Matched cells as points of the query cloud and points of the key cloud."""
-        rows: list[np.ndarray] = []
-        columns: list[np.ndarray] = []
-        for number, mask in enumerate(self.matched):
-            i, j = np.nonzero(mask)
-            rows.append(i + clouds.queries.of(number).start)
-            columns.append(j + clouds.keys.of(number).start)
-        return np.concatenate(rows), np.concatenate(columns)
+    matched: Cells
+    possible: Cells
+    """All others of a sentence, but for the end of sequence, surely are not matched."""
 
 
-def gold_matches(rows: Sequence[GoldRow]) -> Matches:
+def gold_matches(clouds: Clouds, rows: Sequence[GoldRow]) -> Matches:
     """Matched: sure links. Unmatched: cells that are neither sure nor possible."""
-    matched: list[np.ndarray] = []
-    unmatched: list[np.ndarray] = []
-    for row in rows:
-        sure, possible = link_mask(row.sure, row.sizes), link_mask(row.possible, row.sizes)
-        matched.append(_with_eos(sure))
-        unmatched.append(_with_eos(~(sure | possible)))
-    return Matches(GOLD, tuple(matched), tuple(unmatched))
+    sure = [link_mask(row.sure, row.sizes) for row in rows]
+    either = [mask | link_mask(row.possible, row.sizes) for mask, row in zip(sure, rows, strict=True)]
+    return Matches(GOLD, _cells(clouds, sure), _cells(clouds, either))
 
 
 def argmax_matches(clouds: Clouds) -> Matches:
     """Matched: the largest weight of each row, all of them where they tie. Unmatched: the others."""
-    logits = [sentence_logits(clouds, number)[:-1, :-1] for number in range(clouds.sentences)]
-    largest = [one == one.max(axis=1, keepdims=True) if one.size else one > 0 for one in logits]
-    return Matches(ARGMAX, tuple(map(_with_eos, largest)), tuple(_with_eos(~mask) for mask in largest))
+    logits = (sentence_logits(clouds, number)[:-1, :-1] for number in range(clouds.sentences))
+    cells = _cells(clouds, [one == one.max(axis=1, keepdims=True) if one.size else one > 0 for one in logits])
+    return Matches(ARGMAX, cells, cells)
 
 
-def _with_eos(mask: Bool[np.ndarray, "students teachers"]) -> Bool[np.ndarray, "rows columns"]:
-    return np.pad(mask, ((0, 1), (0, 1)))
+def _cells(clouds: Clouds, masks: Sequence[Bool[np.ndarray, "_ _"]]) -> Cells:
+    found = [np.nonzero(mask) for mask in masks]
+    begins = (np.searchsorted(cloud.sentence, np.arange(len(masks))) for cloud in (clouds.queries, clouds.keys))
+    rows, columns = (
+        np.concatenate([own[side] + begin for own, begin in zip(found, starts, strict=True)])
+        for side, starts in enumerate(begins)
+    )
+    return rows, columns
 
 
-def linear_cka(x: Float[np.ndarray, "pairs d"], y: Float[np.ndarray, "pairs other"]) -> float:
+def cka(clouds: Clouds, rows: Int[np.ndarray, " pairs"], columns: Int[np.ndarray, " pairs"]) -> float:
+    """`linear_cka` of some positions of the queries and some of the keys; equal pairs are computed once."""
+    queries, keys = clouds.queries.bigram[rows], clouds.keys.bigram[columns]
+    most = len(clouds.keys.distinct)
+    pairs, times = np.unique(queries * most + keys, return_counts=True)
+    queries, keys = np.divmod(pairs, most)
+    return linear_cka(clouds.queries.distinct[queries], clouds.keys.distinct[keys], times)
+
+
+def linear_cka(
+    x: Float[np.ndarray, "pairs d"],
+    y: Float[np.ndarray, "pairs other"],
+    times: Int[np.ndarray, " pairs"] | None = None,
+) -> float:
     """Linear centred kernel alignment of matched points, HSIC(x, y) / sqrt(HSIC(x, x) HSIC(y, y)), debiased.
 
     Kornblith et al. 2019, Eq. 2, with the unbiased HSIC of Song et al. 2012, Eq. 5, as in Nguyen et al. 2021: the plain
     one is near 1 for any two clouds of fewer points than dimensions. 1 for a rotated, scaled and shifted copy; about 0,
-    and possibly below, for independent clouds. Linear in pairs, of which it needs four; NaN with fewer.
+    and possibly below, for independent clouds. Linear in pairs, of which it needs four; NaN with fewer. ``times`` says
+    how often each pair is there.
     """
-    if len(x) < 4:
+    times = np.ones(len(x), dtype=np.int64) if times is None else times
+    n = int(times.sum())
+    if n < 4:
         return float("nan")
-    x, y = (points.astype(np.float64) - points.mean(axis=0, dtype=np.float64) for points in (x, y))
+    x, y = (points - (times @ points.astype(np.float64) / n).astype(points.dtype) for points in (x, y))
     with np.errstate(invalid="ignore"):
-        return float(_hsic(x, y) / np.sqrt(_hsic(x, x) * _hsic(y, y)))
+        return float(_hsic(x, y, times) / np.sqrt(_hsic(x, x, times) * _hsic(y, y, times)))
 
 
-def _hsic(x: Float[np.ndarray, "pairs d"], y: Float[np.ndarray, "pairs other"]) -> float:
-    """Unbiased HSIC of linear kernels K, L without their diagonals, from products of d × other."""
-    n = len(x)
-    diagonals = np.square(x).sum(axis=1), np.square(y).sum(axis=1)
-    trace = np.square(x.T @ y).sum() - diagonals[0] @ diagonals[1]
-    sums = [points @ points.sum(axis=0) - own for points, own in zip((x, y), diagonals, strict=True)]
-    corrected = trace + sums[0].sum() * sums[1].sum() / ((n - 1) * (n - 2)) - 2 * (sums[0] @ sums[1]) / (n - 2)
+def _hsic(
+    x: Float[np.ndarray, "pairs d"], y: Float[np.ndarray, "pairs other"], times: Int[np.ndarray, " pairs"]
+) -> float:
+    """Unbiased HSIC of linear kernels K, L without their diagonals, from products of d × other; x and y are centred.
+
+    Products are in the precision of the points, and what is summed of them is in float64.
+    """
+    n = times.sum()
+    diagonals = [np.square(points, dtype=np.float64).sum(axis=1) for points in (x, y)]
+    root = np.sqrt(times)[:, None].astype(x.dtype)
+    weighted = x * root
+    products = weighted.T @ (weighted if x is y else y * root)
+    trace = np.square(products, dtype=np.float64).sum() - times @ (diagonals[0] * diagonals[1])
+    # Without its diagonal, a row of a kernel of centred points sums to minus that diagonal.
+    sums = times @ diagonals[0], times @ diagonals[1]
+    corrected = trace + sums[0] * sums[1] / ((n - 1) * (n - 2)) - 2 * (times @ (diagonals[0] * diagonals[1])) / (n - 2)
     return float(corrected / (n * (n - 3)))
 
 
 def cosine_counts(clouds: Clouds, matches: Matches) -> Float[np.ndarray, "sentences counts"]:
     """For each sentence: sum of cosines and number of cells, matched, then unmatched."""
-    counts = np.zeros((clouds.sentences, 4))
-    for number, masks in enumerate(zip(matches.matched, matches.unmatched, strict=True)):
-        cosines = (
-            _unit(clouds.queries.points[clouds.queries.of(number)])
-            @ _unit(clouds.keys.points[clouds.keys.of(number)]).T
-        )
-        counts[number] = [part for mask in masks for part in (cosines[mask].sum(), mask.sum())]
-    return counts
+    queries, keys = (_unit(cloud.distinct) for cloud in (clouds.queries, clouds.keys))
+    sentence = clouds.queries.sentence
+
+    def of(cells: Cells) -> Float[np.ndarray, "2 sentences"]:
+        rows, columns = (cloud.bigram[own] for cloud, own in zip((clouds.queries, clouds.keys), cells, strict=True))
+        cosines = np.zeros(len(rows))
+        for begin in range(0, len(rows), BLOCK_ROWS):
+            some = slice(begin, begin + BLOCK_ROWS)
+            cosines[some] = np.einsum("nd,nd->n", queries[rows[some]], keys[columns[some]])
+        own = (np.bincount(sentence[cells[0]], weights, clouds.sentences) for weights in (cosines, None))
+        return np.stack(list(own))
+
+    # The cosines of all cells of a sentence sum to the product of its summed queries and its summed keys.
+    (summed, rows), (others, columns) = _summed(clouds.queries, queries), _summed(clouds.keys, keys)
+    all_ = np.stack([np.sum(summed * others, axis=1, dtype=np.float64), rows * columns])
+    matched = of(matches.matched)
+    unmatched = all_ - (matched if matches.possible is matches.matched else of(matches.possible))
+    unmatched[0, unmatched[1] == 0] = 0  # no cell is left, but rounding is
+    return np.concatenate([matched, unmatched]).T
 
 
-def _unit(points: Float[np.ndarray, "tokens width"]) -> Float[np.ndarray, "tokens width"]:
+def _summed(
+    cloud: Cloud, points: Float[np.ndarray, "bigrams width"]
+) -> tuple[Float[np.ndarray, "sentences width"], Int[np.ndarray, " sentences"]]:
+    """The sum of the points of each sentence, and their number, without the end of sequence."""
+    from scipy.sparse import csr_array
+
+    some = ~cloud.eos
+    shape = int(cloud.sentence[-1]) + 1, len(points)
+    times = csr_array((np.ones(some.sum(), points.dtype), (cloud.sentence[some], cloud.bigram[some])), shape=shape)
+    return times @ points, np.bincount(cloud.sentence[some], minlength=shape[0])
+
+
+def _unit(points: Float[np.ndarray, "bigrams width"]) -> Float[np.ndarray, "bigrams width"]:
     norms = np.linalg.norm(points, axis=1, keepdims=True)
     return points / np.where(norms > 0, norms, 1)
 

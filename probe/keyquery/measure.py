@@ -15,17 +15,28 @@ A classifier needs no such care for .5 is its floor at any size, but it learns m
 untrained are those of all sentences, at one size, with an interval from a bootstrap over sentences.
 """
 
-import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from probe.keyquery.classifier import LINEAR, MLP, held_out_area, held_out_auc
 from probe.keyquery.clouds import Cloud, Clouds
-from probe.keyquery.moments import gaussian_distance, moments
-from probe.keyquery.two_samples import median_bandwidth, mmd2_and_energy, mmd_p_value, sliced_wasserstein, subsample
+from probe.keyquery.moments import gaussian_distances
+from probe.keyquery.threads import threads
+from probe.keyquery.two_samples import (
+    Sample,
+    median_bandwidth,
+    mmd2_and_energy,
+    mmd_p_value,
+    pair_means,
+    sliced_wasserstein,
+    sorted_projections,
+    subsample,
+)
 from probe.keyquery.values import Measurement, Settings
 from probe.stats import CONFIDENCE, Estimate, known
 
@@ -34,46 +45,51 @@ AUC_LINEAR, AUC_MLP = "AUC linear", "AUC MLP"
 KINDS = {AUC_LINEAR: LINEAR, AUC_MLP: MLP}
 OF_HALVES = (FRECHET, MMD2, SLICED, ENERGY)
 DISTANCES = (*OF_HALVES, *KINDS)
-MOST_THREADS = 4
-"""Each holds matrices of some tens of megabytes."""
+SHAPE = "shape"
+T = TypeVar("T")
 
 
-def measure(
-    view: str,
-    trained: Clouds,
-    untrained: Sequence[Clouds],
-    settings: Settings,
-    unscaled: Sequence[Measurement] = (),
-) -> list[Measurement]:
-    """All of `DISTANCES` in one view.
+class Few(NamedTuple):
+    """A subsample of a cloud."""
+
+    points: Float[np.ndarray, "few width"]
+    sentence: Int[np.ndarray, " few"]
+
+    def over(self, size: float) -> "Few":
+        """The same over a size, in the precision of the points."""
+        return Few(self.points / self.points.dtype.type(size), self.sentence)
+
+
+def measure(view: str, trained: Clouds, untrained: Sequence[Clouds], settings: Settings) -> list[Measurement]:
+    """All of `DISTANCES` in a view as it is, then with scale taken out: each cloud over its root mean square norm.
 
     Args:
         view: its name.
         trained: both clouds in its coordinates.
         untrained: the clouds of each untrained projector in the coordinates of its own view.
         settings: sizes and seed.
-        unscaled: what was measured of the same clouds at another scale, if it was. Classifiers standardise their
-            input, so that of keys against keys their areas are taken from there.
     """
-
-    def few(points: Float[np.ndarray, "tokens width"], size: int = settings.subsample) -> np.ndarray:
-        return points[subsample(len(points), size, settings.seed)]
-
-    queries, keys = (few(cloud.points) for cloud in (trained.queries, trained.keys))
-    bandwidth = median_bandwidth(queries, keys)  # one for all columns, or they could not be compared
-
+    samples = [_few_of(clouds, settings) for clouds in (trained, *untrained)]
+    bandwidths = [median_bandwidth(queries.points, keys.points) for queries, keys in samples[0]]
     halves = list(half_splits(trained.sentences, settings.splits, settings.seed))
-    over_halves = _over_halves(trained, untrained, halves, settings, bandwidth)
-    found: list[Measurement] = []
-    for name, (pair, floor, reference) in zip(OF_HALVES, over_halves, strict=True):
-        p_value = _p_value(trained, settings, bandwidth) if name == MMD2 else None
-        estimate = half_sample_estimate(float(pair.mean()), pair.tolist())
-        kept = () if estimate.low is None else tuple(pair.tolist())
-        found.append(Measurement(view, name, estimate, known(floor.mean()), known(reference.mean()), p_value, kept))
-    floors = {one.distance: one.floor for one in unscaled}
-    for name, kind in KINDS.items():
-        floor = floors[name] if floors else _area_of_halves(kind, trained, halves, settings)
-        found.append(_classified(view, name, trained, untrained, floor, settings))
+    distances = partial(_distances, trained, settings=settings, bandwidths=bandwidths)
+    with threads() as pool:
+        drawn = [untrained[number % len(untrained)] for number in range(len(halves))]
+        of_halves = pool.map(distances, drawn, halves)
+        p_values = [
+            pool.submit(_p_value, *few, bandwidth, settings)
+            for few, bandwidth in zip(samples[0], bandwidths, strict=True)
+        ]
+        classify = partial(_classified, pool, trained.keys, samples, halves, settings)
+        classified = {name: classify(kind) for name, kind in KINDS.items()}
+        over_halves = np.stack(list(of_halves), axis=-1)
+        found = []
+        for scale, suffix in enumerate(("", f" {SHAPE}")):
+            for name, columns in zip(OF_HALVES, over_halves[:, scale], strict=True):
+                p_value = p_values[scale].result() if name == MMD2 else None
+                found.append(_of_halves(view + suffix, name, columns, p_value))
+            for name, areas in classified.items():
+                found.append(Measurement(view + suffix, name, *areas(scale), None, ()))
     return found
 
 
@@ -96,98 +112,108 @@ def half_sample_estimate(value: float, values: Sequence[float]) -> Estimate:
     return Estimate(value, value - reach, value + reach)
 
 
-def _over_halves(
-    trained: Clouds,
-    untrained: Sequence[Clouds],
-    halves: Sequence[Bool[np.ndarray, " sentences"]],
-    settings: Settings,
-    bandwidth: float,
-) -> Float[np.ndarray, "distances 3 halves"]:
-    """Each distance of the pair, of the floor, and of an untrained projector, for each halving."""
+def _few_of(clouds: Clouds, settings: Settings) -> list[tuple[Few, Few]]:
+    """A subsample of queries and of keys, as they are and over their sizes."""
 
-    def of(cloud: Cloud, half: Bool[np.ndarray, " sentences"]) -> np.ndarray:
+    def few(cloud: Cloud) -> Few:
+        tokens = subsample(len(cloud), settings.subsample, settings.seed)
+        return Few(cloud.at(tokens), cloud.sentence[tokens])
+
+    both = [(few(cloud), cloud.moments.size) for cloud in (clouds.queries, clouds.keys)]
+    queries, keys = ((sample, sample.over(size)) for sample, size in both)
+    return list(zip(queries, keys, strict=True))
+
+
+def _of_halves(view: str, name: str, columns: Float[np.ndarray, "3 halves"], p_value: float | None) -> Measurement:
+    pair, floor, reference = columns
+    estimate = half_sample_estimate(float(pair.mean()), pair.tolist())
+    kept = () if estimate.low is None else tuple(pair.tolist())
+    return Measurement(view, name, estimate, known(floor.mean()), known(reference.mean()), p_value, kept)
+
+
+class _Half:
+    """The points of a cloud in half of the sentences, as each distance takes them, as they are and over their size."""
+
+    def __init__(self, cloud: Cloud, half: Bool[np.ndarray, " sentences"], settings: Settings) -> None:
+        """Draw them."""
         tokens = np.flatnonzero(half[cloud.sentence])
-        return cloud.points[tokens[subsample(len(tokens), settings.moment_subsample, settings.seed)]]
-
-    def of_half(numbered: tuple[int, Bool[np.ndarray, " sentences"]]) -> Float[np.ndarray, "distances 3"]:
-        number, half = numbered
-        drawn = untrained[number % len(untrained)]
-        samples = [of(trained.queries, half), of(trained.keys, half), of(drawn.queries, half)]
-        others = of(trained.keys, ~half)
-        own = others if drawn.keys.points is trained.keys.points else of(drawn.keys, ~half)  # in the raw view
-        return _distances(samples, [others, own], settings, bandwidth)
-
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_THREADS)) as pool:  # numpy lets others work
-        return np.stack(list(pool.map(of_half, enumerate(halves))), axis=-1)
+        tokens = tokens[subsample(len(tokens), settings.moment_subsample, settings.seed)]
+        few, some = (
+            cloud.at(tokens[subsample(len(tokens), size, settings.seed)])
+            for size in (settings.subsample, settings.sliced_subsample)
+        )
+        self.sizes = 1.0, cloud.moments.size
+        self.moments = cloud.moments_at(tokens)
+        self.few = Sample(few.astype(np.float64), self.sizes)
+        self.projections = sorted_projections(some, seed=settings.seed, projections=settings.projections)
 
 
 def _distances(
-    samples: Sequence[np.ndarray], keys: Sequence[np.ndarray], settings: Settings, bandwidth: float
-) -> Float[np.ndarray, "distances 3"]:
-    """`OF_HALVES` of queries, of keys, and of untrained queries, to the keys of the other half, which may differ."""
-
-    def few(points: np.ndarray, size: int) -> np.ndarray:
-        return points[subsample(len(points), size, settings.seed)]
-
-    others = [keys[0], keys[0], keys[1]]
-    fitted = [moments(points) for points in samples]
-    ours = moments(keys[0])
-    theirs = ours if keys[1] is keys[0] else moments(keys[1])
-    found = np.zeros((len(OF_HALVES), len(samples)))
-    for column, (x, y, x_fit, y_fit) in enumerate(zip(samples, others, fitted, (ours, ours, theirs), strict=True)):
-        gap, energy = mmd2_and_energy(few(x, settings.subsample), few(y, settings.subsample), bandwidth)
-        some = (few(points, settings.sliced_subsample) for points in (x, y))
-        sliced = sliced_wasserstein(*some, seed=settings.seed, projections=settings.projections)
-        found[:, column] = gaussian_distance(x_fit, y_fit), gap, sliced, energy
+    trained: Clouds,
+    untrained: Clouds,
+    half: Bool[np.ndarray, " sentences"],
+    settings: Settings,
+    bandwidths: Sequence[float],
+) -> Float[np.ndarray, "distances scales 3"]:
+    """`OF_HALVES` of queries, of keys, and of untrained queries in a half, to the keys of the other half."""
+    samples = [_Half(cloud, half, settings) for cloud in (trained.queries, trained.keys, untrained.queries)]
+    keys = _Half(trained.keys, ~half, settings)
+    own = keys if untrained.keys is trained.keys else _Half(untrained.keys, ~half, settings)  # the same in the raw view
+    within = {one: pair_means(one.few, one.few, bandwidths) for one in {*samples, keys, own}}
+    found = np.zeros((len(OF_HALVES), 2, 3))
+    for column, (x, y) in enumerate(zip(samples, (keys, keys, own), strict=True)):
+        scales = list(zip(x.sizes, y.sizes, strict=True))
+        gap, energy = mmd2_and_energy(pair_means(x.few, y.few, bandwidths), within[x], within[y])
+        sliced = [sliced_wasserstein(x.projections / s, y.projections / t) for s, t in scales]
+        found[..., column] = gaussian_distances(x.moments, y.moments, scales), gap, sliced, energy
     return found
 
 
-def _p_value(trained: Clouds, settings: Settings, bandwidth: float) -> float:
-    queries, keys = trained.queries, trained.keys
-    rows, columns = (subsample(len(cloud.points), settings.subsample, settings.seed) for cloud in (queries, keys))
+def _p_value(queries: Few, keys: Few, bandwidth: float, settings: Settings) -> float:
     return mmd_p_value(
-        queries.points[rows],
-        keys.points[columns],
+        queries.points,
+        keys.points,
         seed=settings.seed,
         permutations=settings.permutations,
         bandwidth=bandwidth,
-        groups=(queries.sentence[rows], keys.sentence[columns]),
+        groups=(queries.sentence, keys.sentence),
     )
 
 
 def _classified(
-    view: str,
-    name: str,
-    trained: Clouds,
-    untrained: Sequence[Clouds],
-    floor: float | None,
+    pool: Executor,
+    keys: Cloud,
+    samples: Sequence[Sequence[tuple[Few, Few]]],
+    halves: Sequence[Bool[np.ndarray, " sentences"]],
     settings: Settings,
-) -> Measurement:
-    def sample(clouds: Clouds) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray]]:
-        queries, keys = clouds.queries, clouds.keys
-        rows, columns = (subsample(len(cloud.points), settings.subsample, settings.seed) for cloud in (queries, keys))
-        return queries.points[rows], keys.points[columns], (queries.sentence[rows], keys.sentence[columns])
+    kind: str,
+) -> Callable[[int], tuple[Estimate, float | None, float | None]]:
+    """For each scale, the area of the trained queries, the floor, and that of the untrained queries.
 
-    kind, seed = KINDS[name], settings.seed
-    reference = float(np.mean([held_out_area(*sample(clouds), kind=kind, seed=seed) for clouds in untrained]))
-    pair = held_out_auc(*sample(trained), kind=kind, seed=seed)
-    return Measurement(view, name, pair, floor, known(reference), None, ())
+    The floor is that of keys in one half of the sentences against keys in the other, mean of some halvings, at any
+    scale: classifiers standardise their input.
+    """
 
+    def area(function: Callable[..., T], x: Few, y: Few) -> "Future[T]":
+        groups = x.sentence, y.sentence
+        return pool.submit(function, x.points, y.points, groups, kind=kind, seed=settings.seed)
 
-def _area_of_halves(
-    kind: str, trained: Clouds, halves: Sequence[Bool[np.ndarray, " sentences"]], settings: Settings
-) -> float | None:
-    """The floor: keys of one half of the sentences against keys of the other, mean of some halvings."""
-    keys = trained.keys
-
-    def few(chosen: Bool[np.ndarray, " tokens"]) -> Int[np.ndarray, " chosen"]:
+    def few(chosen: Bool[np.ndarray, " tokens"]) -> Few:
         tokens = np.flatnonzero(chosen)
-        return tokens[subsample(len(tokens), settings.subsample, settings.seed)]
+        tokens = tokens[subsample(len(tokens), settings.subsample, settings.seed)]
+        return Few(keys.at(tokens), keys.sentence[tokens])
 
-    areas: list[float] = []
-    for half in halves[: settings.classifier_splits]:
-        first = half[keys.sentence]
-        one, other = few(first), few(~first)
-        groups = keys.sentence[one], keys.sentence[other]
-        areas.append(held_out_area(keys.points[one], keys.points[other], groups, kind=kind, seed=settings.seed))
-    return known(float(np.mean(areas)))
+    firsts = [half[keys.sentence] for half in halves[: settings.classifier_splits]]
+    floors = [area(held_out_area, few(first), few(~first)) for first in firsts]
+    trained, *untrained = samples
+    pairs = [area(held_out_auc, *one) for one in trained]
+    references = [[area(held_out_area, *one[scale]) for one in untrained] for scale in range(len(trained))]
+
+    def at(scale: int) -> tuple[Estimate, float | None, float | None]:
+        return pairs[scale].result(), _mean(floors), _mean(references[scale])
+
+    return at
+
+
+def _mean(areas: "Sequence[Future[float]]") -> float | None:
+    return known(float(np.mean([area.result() for area in areas])))

@@ -1,73 +1,120 @@
 """What follows from means, covariances and norms alone. Every function is linear in the number of points."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float
-
-from probe.keyquery.views import BLOCK_ROWS, root_mean_square
+from jaxtyping import Float, Int
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+BLOCK_ROWS = 4096
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Mean and covariance Σ of a cloud, the latter as a factor F with at most d rows and Fᵀ F = Σ."""
+    """How many points a cloud has, their mean, and the summed products of what they are apart from it; in float64."""
 
+    count: int
     mean: Float[np.ndarray, " d"]
-    factor: Float[np.ndarray, "rows d"]
+    products: Float[np.ndarray, "d d"]
+
+    @property
+    def covariance(self) -> Float[np.ndarray, "d d"]:
+        """The unbiased one."""
+        return self.products / max(self.count - 1, 1)
+
+    @cached_property
+    def factor(self) -> Float[np.ndarray, "rank d"]:
+        """F with Fᵀ F = Σ, by Cholesky's method with pivots: Σ may be singular."""
+        from scipy.linalg.lapack import dpstrf  # pyright: ignore[reportAttributeAccessIssue]
+
+        upper, pivots, rank, _ = dpstrf(self.covariance)
+        factor = np.empty_like(upper[:rank])
+        factor[:, pivots - 1] = np.triu(upper)[:rank]
+        return factor
+
+    @property
+    def variance(self) -> float:
+        """Of all coordinates together, the mean of ‖x - mean‖²."""
+        return float(np.trace(self.products)) / self.count
+
+    @property
+    def size(self) -> float:
+        """The root mean square norm, sqrt(mean ‖x‖²); 1 for a cloud that is all zero, so that it can divide."""
+        return float(np.sqrt(self.variance + np.square(self.mean).sum())) or 1.0
+
+    def along(self, axes: Float[np.ndarray, "d few"]) -> "Moments":
+        """Those of the coordinates along some axes."""
+        return Moments(self.count, self.mean @ axes, axes.T @ self.products @ axes)
+
+    def centred(self) -> "Moments":
+        """Those of the cloud moved to mean zero."""
+        return Moments(self.count, np.zeros_like(self.mean), self.products)
 
 
-def moments(points: Float[np.ndarray, "n d"]) -> Moments:
-    """In float64; F is the centred points themselves, or a root of their summed products."""
-    mean = points.mean(axis=0, dtype=np.float64)
-    scale = np.sqrt(max(len(points) - 1, 1))
-    if len(points) <= points.shape[1]:
-        return Moments(mean, (points - mean) / scale)
+def moments(points: Float[np.ndarray, "n d"], times: Int[np.ndarray, " n"] | None = None) -> Moments:
+    """Those of a cloud in which each point stands so many times; default: once."""
+    times = np.ones(len(points), dtype=np.int64) if times is None else times
+    count = int(times.sum())
+    mean = np.sum([times[rows] @ block for rows, block in blocks(points)], axis=0) / count
     products = np.zeros((points.shape[1], points.shape[1]))
-    for begin in range(0, len(points), BLOCK_ROWS):
-        block = points[begin : begin + BLOCK_ROWS] - mean
+    for rows, block in blocks(points):
+        block -= mean
+        block *= np.sqrt(times[rows])[:, None]
         products += block.T @ block
-    values, vectors = np.linalg.eigh(products)
-    return Moments(mean, np.sqrt(np.maximum(values, 0))[:, None] * vectors.T / scale)
+    return Moments(count, mean, products)
+
+
+def blocks(points: Float[np.ndarray, "n d"]) -> Iterator[tuple[slice, Float[np.ndarray, "rows d"]]]:
+    """Some rows after others, each time as a copy in float64: a copy of all would be large."""
+    for begin in range(0, len(points), BLOCK_ROWS):
+        rows = slice(begin, begin + BLOCK_ROWS)
+        yield rows, points[rows].astype(np.float64)
 
 
 def frechet(x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "m d"]) -> float:
-    """`gaussian_distance` of the Gaussians with the clouds' means and covariances.
+    """`gaussian_distances` of the Gaussians with the clouds' means and covariances, as they are.
 
     It is biased upwards by about d²/n: read it beside a value for clouds of the same sizes.
     """
-    return gaussian_distance(moments(x), moments(y))
+    return gaussian_distances(moments(x), moments(y))[0]
 
 
-def gaussian_distance(x: Moments, y: Moments) -> float:
-    """Fréchet distance, squared, of two Gaussians.
+def gaussian_distances(x: Moments, y: Moments, sizes: Sequence[tuple[float, float]] = ((1.0, 1.0),)) -> list[float]:
+    """Fréchet distances, squared, of two Gaussians: for each pair of sizes (s, t), those of x / s and y / t.
 
         ‖μ_x - μ_y‖² + tr(Σ_x + Σ_y - 2 (Σ_x^½ Σ_y Σ_x^½)^½)
 
-    Dowson & Landau 1982; as "FID" Heusel et al. 2017. The last trace is the nuclear norm of F_x F_yᵀ. So neither a
-    matrix root nor an eigenvalue of a product is taken, and singular covariances are no trouble.
+    Dowson & Landau 1982; as "FID" Heusel et al. 2017. For Σ_y = FᵀF, the last trace is that of (F Σ_x Fᵀ)^½. So no
+    root is taken of a matrix that is not symmetric, and singular covariances are no trouble.
     """
-    shift = np.square(x.mean - y.mean).sum()
-    root = np.linalg.svd(x.factor @ y.factor.T, compute_uv=False).sum()
-    return float(max(shift + np.square(x.factor).sum() + np.square(y.factor).sum() - 2 * root, 0.0))
+    own, other = (np.trace(side.covariance) for side in (x, y))
+    root = np.sqrt(np.maximum(np.linalg.eigvalsh(y.factor @ x.covariance @ y.factor.T), 0)).sum()
+    found: list[float] = []
+    for s, t in sizes:
+        shift = np.square(x.mean / s - y.mean / t).sum()
+        found.append(float(max(shift + own / s**2 + other / t**2 - 2 * root / (s * t), 0.0)))
+    return found
 
 
-def effective_rank(x: Float[np.ndarray, "n d"]) -> float:
+def effective_rank(x: Moments) -> float:
     """Exp of the entropy of the singular values of the centred cloud, taken as shares of their sum.
 
     Roy & Vetterli 2007, "The effective rank". 1 for a line, d for an isotropic cloud.
     """
-    values = np.linalg.svd(moments(x).factor, compute_uv=False)
+    values = np.sqrt(np.maximum(np.linalg.eigvalsh(x.covariance), 0))
     shares = values[values > 0] / values.sum() if values.any() else np.ones(1)
     return float(np.exp(-(shares * np.log(shares)).sum()))
 
 
-def norm_profile(x: Float[np.ndarray, "n d"]) -> tuple[float, ...]:
+def norm_profile(norms: Float[np.ndarray, " n"]) -> tuple[float, ...]:
     """The `QUANTILES` of the norms."""
-    return tuple(np.quantile(np.linalg.norm(x.astype(np.float64), axis=1), QUANTILES).tolist())
+    return tuple(np.quantile(norms, QUANTILES).tolist())
 
 
 def scale_ratio(x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "m d"]) -> float:
-    """Root mean square norm of x over that of y: what a shape view takes out."""
-    return root_mean_square(x) / root_mean_square(y)
+    """Root mean square norm of x over that of y; that of a cloud that is all zero counts as 1."""
+    squares = (np.square(points, dtype=np.float64).sum() / len(points) for points in (x, y))
+    own, other = (float(np.sqrt(square)) or 1.0 for square in squares)
+    return own / other

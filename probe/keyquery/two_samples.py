@@ -6,6 +6,9 @@ sorts, and is given a larger one.
 
 import importlib.util
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -34,10 +37,6 @@ def only_numpy() -> None:
         os.environ.setdefault(f"POT_BACKEND_DISABLE_{backend}", "1")
 
 
-BLOCK_ELEMENTS = 4_000_000
-"""Distances held at a time by the energy distance: 32 MB."""
-
-
 def subsample(points: int, size: int, seed: int) -> Int[np.ndarray, " chosen"]:
     """Which of so many points to take: all, or ``size`` of them drawn without replacement, in order."""
     if points <= size:
@@ -48,13 +47,17 @@ def subsample(points: int, size: int, seed: int) -> Int[np.ndarray, " chosen"]:
 def squared_distances(x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "m d"]) -> Float[np.ndarray, "n m"]:
     """‖x_i - y_j‖² by ‖x‖² + ‖y‖² - 2 x·y in float64; what is below its rounding is exactly zero."""
     x, y = x.astype(np.float64), y.astype(np.float64)
-    sizes = np.square(x).sum(axis=1)[:, None] + np.square(y).sum(axis=1)
-    squared = x @ y.T
-    squared *= -2  # in place: each such matrix is 32 MB, and pages that are new cost more than the arithmetic
-    squared += sizes
+    return _squared(x @ y.T, np.square(x).sum(axis=1), np.square(y).sum(axis=1))
+
+
+def _squared(products: np.ndarray, x: np.ndarray, y: np.ndarray) -> Float[np.ndarray, "n m"]:
+    """The same, in the place of the products, from them and from ‖x‖² and ‖y‖²."""
+    sizes = x[:, None] + y
+    products *= -2  # in place: each such matrix is 32 MB, and pages that are new cost more than the arithmetic
+    products += sizes
     sizes *= 64 * np.finfo(np.float64).eps
-    squared[squared < sizes] = 0
-    return squared
+    products[products < sizes] = 0
+    return products
 
 
 def median_bandwidth(x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "m d"]) -> float:
@@ -64,16 +67,66 @@ def median_bandwidth(x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "m d"]) -
     return float(np.sqrt(np.median(distances))) or 1.0
 
 
-def mmd2(x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "m d"], bandwidth: float | None = None) -> float:
-    """Unbiased squared maximum mean discrepancy under the kernel exp(-‖a - b‖² / (2 bandwidth²)).
+@dataclass(frozen=True)
+class Sample:
+    """Points, and what to divide them by: each distance is taken once for each of these sizes."""
+
+    points: Float[np.ndarray, "n d"]
+    """In float64."""
+    sizes: tuple[float, ...] = (1.0,)
+
+    @cached_property
+    def squared(self) -> Float[np.ndarray, " n"]:
+        """‖x_i‖²."""
+        return np.square(self.points).sum(axis=1)
+
+
+def pair_means(x: Sample, y: Sample, bandwidths: Sequence[float]) -> Float[np.ndarray, "sizes 2"]:
+    """The mean of exp(-‖a - b‖² / (2 bandwidth²)), and that of ‖a - b‖, over all pairs of two samples, for each size.
+
+    If both are one sample, the first is over pairs of different points.
+    """
+    products = x.points @ y.points.T
+    found = np.zeros((len(x.sizes), 2))
+    for row, s, t, bandwidth in zip(found, x.sizes, y.sizes, bandwidths, strict=True):
+        squared = _squared(products * (1 / (s * t)), x.squared / s**2, y.squared / t**2)
+        distance = float(np.sqrt(squared).mean())
+        total, count = float(_of_squared(squared, bandwidth).sum()), products.size
+        row[:] = (total - len(products)) / (count - len(products)) if x is y else total / count, distance
+    return found
+
+
+def mmd2_and_energy(
+    cross: Float[np.ndarray, "sizes 2"], own: Float[np.ndarray, "sizes 2"], other: Float[np.ndarray, "sizes 2"]
+) -> Float[np.ndarray, "2 sizes"]:
+    """Two distances from `pair_means` of x with y, of x and of y, for each size.
+
+    The unbiased squared maximum mean discrepancy (Gretton et al. 2012, Eq. 3):
 
         mean_{i≠i'} k(x_i, x_i') + mean_{j≠j'} k(y_j, y_j') - 2 mean_{i,j} k(x_i, y_j)
 
-    Gretton et al. 2012, Eq. 3. Being unbiased it may fall below zero, by about 2/n for two equal samples. Without a
-    bandwidth it is the median heuristic's. Quadratic in points.
+    Being unbiased it may fall below zero, by about 2/n for two equal samples. And the energy distance (Székely & Rizzo
+    2013), sqrt(2 E‖X - Y‖ - E‖X - X'‖ - E‖Y - Y'‖), over all pairs; in one dimension it is
+    `scipy.stats.energy_distance`.
     """
-    kernel = _kernel(x, y, bandwidth)
-    return float(_mmd2(kernel, np.arange(len(x) + len(y))[None] < len(x))[0])
+    gap = own + other - 2 * cross
+    return np.stack([gap[:, 0], np.sqrt(np.maximum(-gap[:, 1], 0))])
+
+
+def mmd2(x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "m d"], bandwidth: float | None = None) -> float:
+    """MMD² of `mmd2_and_energy`, of points. Without a bandwidth it is the median heuristic's."""
+    return _both(x, y, median_bandwidth(x, y) if bandwidth is None else bandwidth)[0]
+
+
+def energy_distance(x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "m d"]) -> float:
+    """The energy distance of `mmd2_and_energy`, of points."""
+    return _both(x, y, 1.0)[1]
+
+
+def _both(x: np.ndarray, y: np.ndarray, bandwidth: float) -> list[float]:
+    ours, theirs = (Sample(points.astype(np.float64)) for points in (x, y))
+    means = (pair_means(*pair, [bandwidth]) for pair in ((ours, theirs), (ours, ours), (theirs, theirs)))
+    return mmd2_and_energy(*means)[:, 0].tolist()
 
 
 def mmd_p_value(
@@ -102,24 +155,13 @@ def mmd_p_value(
     return float((found >= found[0] - 1e-12).mean())
 
 
-def mmd2_and_energy(x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "m d"], bandwidth: float) -> tuple[float, float]:
-    """`mmd2` and `energy_distance` of the same points, from one matrix of distances."""
-    pooled, n = np.concatenate([x, y]), len(x)
-    squared = squared_distances(pooled, pooled)
-    distances = np.sqrt(squared)
-    cross, own, other = (part.mean() for part in (distances[:n, n:], distances[:n, :n], distances[n:, n:]))
-    kernel = _of_squared(squared, bandwidth)
-    gap = float(_mmd2(kernel, np.arange(len(pooled))[None] < n)[0])
-    return gap, float(np.sqrt(max(2 * cross - own - other, 0.0)))
-
-
 def _kernel(x: np.ndarray, y: np.ndarray, bandwidth: float | None) -> Float[np.ndarray, "both both"]:
     pooled = np.concatenate([x, y])
     width = median_bandwidth(x, y) if bandwidth is None else bandwidth
     return _of_squared(squared_distances(pooled, pooled), width)
 
 
-def _of_squared(squared: Float[np.ndarray, "both both"], bandwidth: float) -> Float[np.ndarray, "both both"]:
+def _of_squared(squared: Float[np.ndarray, "n m"], bandwidth: float) -> Float[np.ndarray, "n m"]:
     """The kernel, in the place of the squared distances."""
     squared /= -2 * bandwidth**2
     return np.exp(squared, out=squared)
@@ -138,37 +180,27 @@ def _mmd2(kernel: Float[np.ndarray, "both both"], labels: np.ndarray) -> Float[n
         return (xx - n) / (n * (n - 1)) + (yy - m) / (m * (m - 1)) - 2 * xy / (n * m)  # the diagonal is one
 
 
-def energy_distance(x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "m d"]) -> float:
-    """Energy distance, sqrt(2 E‖X - Y‖ - E‖X - X'‖ - E‖Y - Y'‖), over all pairs.
-
-    Székely & Rizzo 2013; in one dimension it is `scipy.stats.energy_distance`. Quadratic in time, not in memory.
-    """
-    cross, own, other = _mean_distance(x, y), _mean_distance(x, x), _mean_distance(y, y)
-    return float(np.sqrt(max(2 * cross - own - other, 0.0)))
-
-
-def _mean_distance(x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "m d"]) -> float:
-    rows = max(1, BLOCK_ELEMENTS // len(y))
-    blocks = (np.sqrt(squared_distances(x[begin : begin + rows], y)).sum() for begin in range(0, len(x), rows))
-    return float(sum(blocks)) / (len(x) * len(y))
-
-
-def sliced_wasserstein(
-    x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "m d"], *, seed: int, projections: int = 100
-) -> float:
-    """Sliced 2-Wasserstein distance: the root mean square of one-dimensional W_2 along random directions.
-
-    Bonneel et al. 2015, by `ot.sliced_wasserstein_distance`. n log n in points. Of equally many points the r-th goes to
-    the r-th, which takes a tenth of the time.
-    """
+def sorted_projections(
+    points: Float[np.ndarray, "n d"], *, seed: int, projections: int = 100
+) -> Float[np.ndarray, "projections n"]:
+    """The points along random directions, which depend on the seed and d alone, each time in order."""
     import ot
 
     # Given a number, POT seeds one generator that all threads share; a generator of its own draws the same directions.
     own = np.random.RandomState(seed)
-    directions = ot.sliced.get_random_projections(x.shape[1], projections, own).astype(np.float64)
-    x, y = x.astype(np.float64), y.astype(np.float64)
-    if len(x) == len(y):
-        ours, theirs = (np.sort(directions.T @ points.T, axis=1) for points in (x, y))
-        return float(np.sqrt(np.square(ours - theirs).mean()))
-    distance: Any = ot.sliced_wasserstein_distance(x, y, projections=directions)
-    return float(distance)
+    directions = ot.sliced.get_random_projections(points.shape[1], projections, own).astype(np.float64)
+    return np.sort((points.astype(np.float64) @ directions).T, axis=1)
+
+
+def sliced_wasserstein(x: Float[np.ndarray, "projections n"], y: Float[np.ndarray, "projections m"]) -> float:
+    """Sliced 2-Wasserstein distance: the root mean square of one-dimensional W_2 along random directions.
+
+    Bonneel et al. 2015, from `sorted_projections` of both samples. n log n in points. Of equally many points the r-th
+    goes to the r-th; of others `ot.wasserstein_1d` finds the plan.
+    """
+    if x.shape == y.shape:
+        return float(np.sqrt(np.square(x - y).mean()))
+    import ot
+
+    squared: Any = ot.wasserstein_1d(x.T, y.T, p=2, require_sort=False)
+    return float(np.sqrt(squared.mean()))

@@ -22,13 +22,13 @@ import numpy as np
 from jaxtyping import Float
 
 from probe.errors import Problem, ProjectorError
+from probe.keyquery.clouds import Clouds
+from probe.keyquery.moments import Moments, moments
 from probe.keyquery.values import Plane, Point
 from probe.projectors import Linear, Projector
 
 RAW, FORWARD, BACKWARD = "raw", "forward", "backward"
-SHAPE = "shape"
 VIEWS = (RAW, FORWARD, BACKWARD)
-BLOCK_ROWS = 8192
 TOLERANCE = 1e-6
 """Singular values below this share of the largest are taken for rounding of float32 weights."""
 
@@ -38,15 +38,9 @@ class View:
     """Both clouds in the coordinates of a view, and the share of each one's variance that lies in them."""
 
     name: str
-    queries: Float[np.ndarray, "queries width"]
-    keys: Float[np.ndarray, "keys width"]
+    clouds: Clouds
     kept_queries: float
     kept_keys: float
-
-    def shape(self) -> "View":
-        """The same with scale taken out: each cloud over its root mean square norm."""
-        queries, keys = (points / points.dtype.type(root_mean_square(points)) for points in (self.queries, self.keys))
-        return View(f"{self.name} {SHAPE}", queries, keys, self.kept_queries, self.kept_keys)
 
 
 def span_basis(query: Projector) -> Float[np.ndarray, "width rank"]:
@@ -65,102 +59,80 @@ def span_basis(query: Projector) -> Float[np.ndarray, "width rank"]:
     return left[:, values > TOLERANCE * values[0]]
 
 
-def attended(
-    queries: Float[np.ndarray, "queries width"],
-    keys: Float[np.ndarray, "keys width"],
-    basis: Float[np.ndarray, "width rank"],
-    name: str,
-) -> tuple[Float[np.ndarray, "queries rank"], Float[np.ndarray, "keys rank"]]:
-    """What the attention ``name``, forward or backward, can see of both clouds; it is the same for the result."""
-    queries, keys = (points @ basis.astype(points.dtype) for points in (queries, keys))
-    if name == FORWARD:
-        return queries, keys - keys.mean(axis=0)
-    return queries - queries.mean(axis=0), keys
+def views(clouds: Clouds, basis: Float[np.ndarray, "width rank"], components: int) -> tuple[View, ...]:
+    """The views of `VIEWS`, in their order; all but raw are cut to ``components`` leading principal components.
 
-
-def view(
-    queries: Float[np.ndarray, "queries width"],
-    keys: Float[np.ndarray, "keys width"],
-    basis: Float[np.ndarray, "width rank"],
-    name: str,
-    components: int,
-) -> View:
-    """The view ``name`` of `VIEWS`; all but raw are cut to ``components`` leading principal components."""
-    if name == RAW:
-        return View(RAW, queries, keys, 1.0, 1.0)
-    seen = attended(queries, keys, basis, name)
-    axes, _ = principal_axes(*seen, components)
-    few, cut = (points @ axes for points in seen)
-    return View(name, few, cut, _share(few, seen[0]), _share(cut, seen[1]))
+    Args:
+        clouds: queries and keys as they are.
+        basis: of the span of the queries.
+        components: of both clouds together, see `principal_axes`.
+    """
+    queries, keys = (cloud.moments for cloud in (clouds.queries, clouds.keys))
+    spans = queries.along(basis), keys.along(basis)
+    seen = {FORWARD: (spans[0], spans[1].centred()), BACKWARD: (spans[0].centred(), spans[1])}
+    found = [View(RAW, clouds, 1.0, 1.0)]
+    for name, fits in seen.items():
+        axes, _ = principal_axes(*fits, components)
+        lost = [fit.mean - whole.mean for fit, whole in zip(fits, spans, strict=True)]
+        both = zip((clouds.queries, clouds.keys), lost, strict=True)
+        moved = [cloud.along(basis @ axes, shift @ axes) for cloud, shift in both]
+        found.append(View(name, Clouds(*moved), *(_share(fit.along(axes), fit) for fit in fits)))
+    return tuple(found)
 
 
 def principal_axes(
-    queries: Float[np.ndarray, "queries width"], keys: Float[np.ndarray, "keys width"], components: int
+    queries: Moments, keys: Moments, components: int
 ) -> tuple[Float[np.ndarray, "width components"], Float[np.ndarray, " components"]]:
     """Leading principal axes of both clouds together, and the share of variance along each.
 
     The clouds are pooled on equal terms, each over its root mean square norm and with equal weight: else the axes would
     be those of the larger one. At most ``width`` components come back.
     """
-    sizes = [root_mean_square(points) for points in (queries, keys)]
-    means = [points.mean(axis=0) / size for points, size in zip((queries, keys), sizes, strict=True)]
-    middle = (means[0] + means[1]) / 2
-    moments = np.zeros((len(middle), len(middle)))
-    for points, size in zip((queries, keys), sizes, strict=True):
-        for begin in range(0, len(points), BLOCK_ROWS):  # a copy of a block, not of the cloud
-            block = points[begin : begin + BLOCK_ROWS] / size - middle
-            moments += block.T @ block / (2 * len(points))
-    values, vectors = np.linalg.eigh(moments)
+    fits = [(fit.mean / fit.size, fit.products / (fit.count * fit.size**2)) for fit in (queries, keys)]
+    apart = (fits[0][0] - fits[1][0]) / 2
+    values, vectors = np.linalg.eigh((fits[0][1] + fits[1][1]) / 2 + np.outer(apart, apart))
     order = np.argsort(values)[::-1][:components]
     return vectors[:, order], np.maximum(values[order], 0) / (values.sum() or 1.0)
 
 
-def outside_share(keys: Float[np.ndarray, "keys width"], basis: Float[np.ndarray, "width rank"]) -> float:
+def outside_share(keys: Moments, basis: Float[np.ndarray, "width rank"]) -> float:
     """The share of the keys' variance that no query can meet: 1 - ‖Bᵀ(k - mean k)‖² / ‖k - mean k‖²."""
-    return 1 - _share(keys @ basis, keys)
+    return 1 - _share(keys.along(basis), keys)
 
 
-def root_mean_square(points: Float[np.ndarray, "points width"]) -> float:
-    """The root mean square norm, sqrt(mean ‖x‖²); 1 for a cloud that is all zero, so that it can divide."""
-    total = sum(
-        np.square(points[begin : begin + BLOCK_ROWS], dtype=np.float64).sum()
-        for begin in range(0, len(points), BLOCK_ROWS)
-    )
-    return float(np.sqrt(total / len(points))) or 1.0
-
-
-def _share(part: Float[np.ndarray, "points few"], whole: Float[np.ndarray, "points width"]) -> float:
+def _share(part: Moments, whole: Moments) -> float:
     """The share of variance that is left in ``part``; all of it where there is none."""
-    total = _variance(whole)
-    return _variance(part) / total if total else 1.0
+    return part.variance / whole.variance if whole.variance else 1.0
 
 
-def _variance(points: Float[np.ndarray, "points width"]) -> float:
-    return float(np.var(points, axis=0, dtype=np.float64).sum())
-
-
-def planes(view: View, *, seed: int) -> list[Plane]:
+def planes(
+    name: str, queries: Float[np.ndarray, "queries width"], keys: Float[np.ndarray, "keys width"], *, seed: int
+) -> list[Plane]:
     """The plane of the first two principal components and, where the package ``umap`` is installed, UMAP's."""
-    found = [principal_plane(view)]
+    found = [principal_plane(name, queries, keys)]
     if importlib.util.find_spec("umap") is not None:
-        found.append(umap_plane(view, seed=seed))
+        found.append(umap_plane(name, queries, keys, seed=seed))
     return found
 
 
-def principal_plane(view: View) -> Plane:
+def principal_plane(
+    name: str, queries: Float[np.ndarray, "queries width"], keys: Float[np.ndarray, "keys width"]
+) -> Plane:
     """Both clouds on the first two principal axes of the clouds pooled on equal terms, in the view's own units."""
-    axes, shares = principal_axes(view.queries, view.keys, 2)
-    return Plane(view.name, "PCA", _numbers(shares), _points(view.queries @ axes), _points(view.keys @ axes))
+    axes, shares = principal_axes(moments(queries), moments(keys), 2)
+    return Plane(name, "PCA", _numbers(shares), _points(queries @ axes), _points(keys @ axes))
 
 
-def umap_plane(view: View, *, seed: int) -> Plane:
+def umap_plane(
+    name: str, queries: Float[np.ndarray, "queries width"], keys: Float[np.ndarray, "keys width"], *, seed: int
+) -> Plane:
     """McInnes et al. 2018, of both clouds, each over its root mean square norm. It explains no share of variance."""
     import umap  # pyright: ignore[reportMissingImports]
 
-    scaled = [points / root_mean_square(points) for points in (view.queries, view.keys)]
+    scaled = [points / points.dtype.type(moments(points).size) for points in (queries, keys)]
     flat: Any = umap.UMAP(random_state=seed, n_jobs=1).fit_transform(np.concatenate(scaled))
-    count = len(view.queries)
-    return Plane(view.name, "UMAP", (), _points(flat[:count]), _points(flat[count:]))
+    count = len(queries)
+    return Plane(name, "UMAP", (), _points(flat[:count]), _points(flat[count:]))
 
 
 def _points(coordinates: Float[np.ndarray, "points two"]) -> tuple[Point, ...]:

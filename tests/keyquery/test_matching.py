@@ -155,9 +155,7 @@ def sentences() -> tuple[Clouds, list[GoldRow]]:
 def _cloud(points: list[np.ndarray]) -> Cloud:
     sizes = [len(text) for text in points]
     sentence = np.repeat(np.arange(len(sizes)), sizes)
-    return Cloud(
-        np.concatenate(points), sentence, np.zeros(sum(sizes), bool), np.concatenate([np.arange(n) for n in sizes])
-    )
+    return Cloud(np.concatenate(points), np.arange(len(sentence)), sentence, np.zeros(len(sentence), bool))
 
 
 def scores(both: Clouds, gold: list[GoldRow]) -> np.ndarray:

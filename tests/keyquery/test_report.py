@@ -25,7 +25,7 @@ from probe.keyquery.report import PACKAGES, KeyQueryReport, load_report
 from probe.keyquery.tables import heading, reading, sections
 from probe.keyquery.tables_compared import comparison
 from probe.keyquery.values import Analysis, Settings
-from probe.keyquery.views import View, planes, principal_plane
+from probe.keyquery.views import planes, principal_plane
 from probe.output.provenance import versions
 from probe.stats import Estimate
 
@@ -186,13 +186,13 @@ def test_planes_are_principal_components_of_a_subsample(analysis: Analysis):
 def test_a_plane_has_the_axes_of_most_variance():
     rng = np.random.default_rng(0)
     points = rng.normal(size=(400, 5)) * [1, 5, 0.1, 3, 0.1]
-    plane = principal_plane(View("raw", points, 2 * points, 1.0, 1.0))
+    plane = principal_plane("raw", points, 2 * points)
     spread = np.std(np.array(plane.queries), axis=0)
     np.testing.assert_allclose(spread, [5, 3], rtol=0.1)
     np.testing.assert_allclose(np.array(plane.keys), 2 * np.array(plane.queries), rtol=1e-3)
     assert plane.explained == pytest.approx((25 / 35, 9 / 35), abs=0.05)
     line = points[:, :1]
-    assert {y for _, y in principal_plane(View("raw", line, line, 1.0, 1.0)).queries} == {0.0}
+    assert {y for _, y in principal_plane("raw", line, line).queries} == {0.0}
 
 
 def test_umap_is_offered_where_it_is_installed(monkeypatch: pytest.MonkeyPatch):
@@ -207,10 +207,10 @@ def test_umap_is_offered_where_it_is_installed(monkeypatch: pytest.MonkeyPatch):
     module.UMAP = Fake
     module.__spec__ = importlib.util.spec_from_loader("umap", None)
     points = np.random.default_rng(0).normal(size=(20, 4))
-    view = View("forward", points, points[:15], 1.0, 1.0)
-    assert [plane.method for plane in planes(view, seed=3)] == ["PCA"]
+    both = points, points[:15]
+    assert [plane.method for plane in planes("forward", *both, seed=3)] == ["PCA"]
     monkeypatch.setitem(sys.modules, "umap", module)
-    _, umap = planes(view, seed=3)
+    _, umap = planes("forward", *both, seed=3)
     assert (umap.method, umap.explained, len(umap.queries), len(umap.keys)) == ("UMAP", (), 20, 15)
 
 
