@@ -162,4 +162,5 @@ def with_eos(weights: Float[np.ndarray, "student teacher"]) -> Float[np.ndarray,
     padded = np.zeros((weights.shape[0] + 1, weights.shape[1] + 1), weights.dtype, order)
     padded[:-1, :-1] = weights
     padded[padded.sum(axis=1) == 0, -1] = 1.0
-    return padded / padded.sum(axis=1, keepdims=True)
+    padded /= padded.sum(axis=1, keepdims=True)
+    return padded

@@ -221,6 +221,7 @@ def _powers(drawn: Sequence[tuple[GoldRow, list[int]]], maps_of: MapsOf) -> dict
     for row, tokens in drawn:
         for name, map_ in maps_of(row):
             linked.setdefault(name, []).append(map_.weights[tokens])
+            del map_  # or it would be held while the next is made
     return {name: common_power(of_method, COMMON_ENTROPY) for name, of_method in linked.items()}
 
 
