@@ -120,7 +120,7 @@ def numbered(items: Sequence[Hashable]) -> Int[np.ndarray, " items"]:
 
 def surfaces(side: TokenizedText) -> list[bytes]:
     """The bytes of each token, without spaces at both ends unless it has nothing else."""
-    return [side.surface(i).strip(b" ") or side.surface(i) for i in range(len(side.tokens))]
+    return [surface.strip(b" ") or surface for surface in side.surfaces()]
 
 
 def shared_bytes(student: TokenizedText, teacher: TokenizedText) -> Int[np.ndarray, "student teacher"]:

@@ -63,14 +63,19 @@ class TokenizedText:
         """The tokens as pieces of the vocabulary."""
         return tuple(token.piece for token in self.tokens)
 
+    def surfaces(self) -> list[bytes]:
+        """The bytes of the text that each token covers."""
+        raw = self.text.encode()
+        return [raw[token.start : token.end] for token in self.tokens]
+
     def surface(self, index: int) -> bytes:
-        """The bytes of the text that token ``index`` covers."""
+        """The bytes of the text that token ``index`` covers; `surfaces` is faster for all."""
         token = self.tokens[index]
         return self.text.encode()[token.start : token.end]
 
     def display(self) -> tuple[str, ...]:
         """Each token in readable form: spaces as ``␣``, line breaks and tabs as symbols, single bytes in hex."""
-        return tuple(_display(self.surface(i), token.piece) for i, token in enumerate(self.tokens))
+        return tuple(map(_display, self.surfaces(), self.pieces))
 
 
 def beginning(text: str) -> str:

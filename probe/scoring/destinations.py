@@ -59,11 +59,11 @@ def _chunk_numbers(row: GoldRow) -> tuple[np.ndarray, ...]:
 
 def _tokens(side: TokenizedText) -> list[Hashable]:
     """What could come again elsewhere: a token without bytes could not, so it is equal to nothing."""
-    return [side.surface(i) or object() for i in range(len(side.tokens))]
+    return [surface or object() for surface in side.surfaces()]
 
 
 def _words(side: TokenizedText) -> list[Hashable]:
     """The same without case and white space; white space alone is no word."""
     # Bytes of a split character become surrogates, which no other character is equal to.
-    words = (side.surface(i).decode("utf-8", "surrogateescape") for i in range(len(side.tokens)))
+    words = (surface.decode("utf-8", "surrogateescape") for surface in side.surfaces())
     return [word.strip().casefold() or object() for word in words]
