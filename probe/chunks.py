@@ -118,7 +118,7 @@ def numbered(items: Sequence[Hashable]) -> Int[np.ndarray, " items"]:
     return np.array([numbers.setdefault(item, len(numbers)) for item in items], dtype=np.int64)
 
 
-def surfaces(side: TokenizedText) -> list[bytes]:
+def spellings(side: TokenizedText) -> list[bytes]:
     """The bytes of each token, without spaces at both ends unless it has nothing else."""
     return [surface.strip(b" ") or surface for surface in side.surfaces()]
 

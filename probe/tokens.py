@@ -8,9 +8,10 @@ segment. Everything else is an error.
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import accumulate, pairwise, product
 from typing import Any, Literal
 
 from probe.errors import Problem, TokenError
@@ -63,19 +64,19 @@ class TokenizedText:
         """The tokens as pieces of the vocabulary."""
         return tuple(token.piece for token in self.tokens)
 
-    def surfaces(self) -> list[bytes]:
-        """The bytes of the text that each token covers."""
-        raw = self.text.encode()
-        return [raw[token.start : token.end] for token in self.tokens]
-
     def surface(self, index: int) -> bytes:
-        """The bytes of the text that token ``index`` covers; `surfaces` is faster for all."""
+        """The bytes of the text that token ``index`` covers."""
         token = self.tokens[index]
         return self.text.encode()[token.start : token.end]
 
+    def surfaces(self) -> list[bytes]:
+        """Those of all tokens; in a loop, `surface` would encode the text once for each."""
+        raw = self.text.encode()
+        return [raw[token.start : token.end] for token in self.tokens]
+
     def display(self) -> tuple[str, ...]:
         """Each token in readable form: spaces as ``␣``, line breaks and tabs as symbols, single bytes in hex."""
-        return tuple(map(_display, self.surfaces(), self.pieces))
+        return tuple(_display(s, token.piece) for s, token in zip(self.surfaces(), self.tokens, strict=True))
 
 
 def beginning(text: str) -> str:
@@ -99,6 +100,7 @@ def byte_of_char() -> dict[str, int]:
     return {chr(b): b for b in printable} | {chr(0x100 + n): b for n, b in enumerate(others)}
 
 
+@cache  # at most as many as there are pieces in the vocabularies that are used
 def byte_level_bytes(piece: str) -> bytes:
     """The bytes of a piece of a byte-level vocabulary."""
     alphabet = byte_of_char()
@@ -106,10 +108,14 @@ def byte_level_bytes(piece: str) -> bytes:
     return b"".join(bytes([alphabet[char]]) if char in alphabet else char.encode() for char in piece)
 
 
+@cache
 def sentencepiece_bytes(piece: str) -> bytes:
     """The bytes of a piece of a SentencePiece vocabulary."""
     byte = BYTE_PIECE.fullmatch(piece)
     return bytes([int(byte[1], 16)]) if byte else piece.replace("▁", " ").encode()
+
+
+ALPHABETS = byte_level_bytes, sentencepiece_bytes
 
 
 def check_characters(text: str, *pieces: str) -> None:
@@ -146,28 +152,28 @@ def _spans(text: str, pieces: Sequence[str]) -> list[tuple[int, int]]:
 
 def _spans_of_exact(text: bytes, pieces: Sequence[str]) -> list[tuple[int, int]] | None:
     """Spans if the pieces spell ``text``, perhaps after the dummy space that SentencePiece puts in front; else None."""
-    for decode in (byte_level_bytes, sentencepiece_bytes):
-        chunks = [decode(piece) for piece in pieces]
-        if b"".join(chunks) not in (text, b" " + text):
-            chunks = _with_added(text, pieces, decode)
-        if chunks is None:
-            continue
-        spelled = b"".join(chunks)
-        position = len(text) - len(spelled)
-        spans: list[tuple[int, int]] = []
-        for chunk in chunks:
-            spans.append((max(position, 0), max(position + len(chunk), 0)))
-            position += len(chunk)
-        return spans
+    chunks = _as_they_are(text, pieces) or _with_added(text, pieces)
+    if chunks is None:
+        return None
+    ends = list(accumulate(map(len, chunks), initial=len(text) - sum(map(len, chunks))))
+    return [(max(start, 0), max(end, 0)) for start, end in pairwise(ends)]
+
+
+def _as_they_are(text: bytes, pieces: Sequence[str]) -> list[bytes] | None:
+    """The bytes of each piece in the alphabet that spells the text, if one does."""
+    for decode in ALPHABETS:
+        chunks = list(map(decode, pieces))
+        if b"".join(chunks) in (text, b" " + text):
+            return chunks
     return None
 
 
-def _with_added(text: bytes, pieces: Sequence[str], decode: Callable[[str], bytes]) -> list[bytes] | None:
+def _with_added(text: bytes, pieces: Sequence[str]) -> list[bytes] | None:
     """The bytes of each piece where some are added tokens, which are stored as plain text: ``Zürich``, not ``ZÃ¼rich``.
 
     Which of two readings a piece has shows from the text alone, at the place that the pieces before it have reached.
     """
-    for spelled in (text, b" " + text):
+    for decode, spelled in product(ALPHABETS, (text, b" " + text)):
         # By each place that the pieces so far may have reached, the last chunk on the way and all before it.
         ways: dict[int, Any] = {0: None}
         for piece in pieces:

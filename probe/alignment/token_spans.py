@@ -4,7 +4,7 @@ Most texts are spelled by their tokens byte for byte. There the ends of the toke
 texts go through `TokenizedText.from_pieces`, one after the other.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,7 +13,7 @@ from jaxtyping import Int
 
 from probe.errors import Problem, TokenError
 from probe.models.token_readers import Cut, TokenReader
-from probe.tokens import Token, TokenizedText, beginning, byte_level_bytes, check_characters, sentencepiece_bytes
+from probe.tokens import ALPHABETS, Token, TokenizedText, beginning, check_characters
 
 Spans = Int[np.ndarray, "tokens 2"]
 SPACE_MARK = "▁"
@@ -79,21 +79,6 @@ def _single_bytes(piece: str) -> bytes:
     return piece.encode("latin-1", errors="replace")
 
 
-class _Remembered(dict[str, bytes]):
-    """The bytes of each piece that was seen. They follow from the piece alone, whatever becomes of its tokenizer."""
-
-    def __init__(self, decode: Callable[[str], bytes]) -> None:
-        super().__init__()
-        self.decode = decode
-
-    def __missing__(self, piece: str) -> bytes:
-        self[piece] = self.decode(piece)
-        return self[piece]
-
-
-ALPHABETS = tuple(_Remembered(decode) for decode in (byte_level_bytes, sentencepiece_bytes, _single_bytes))
-
-
 def token_spans(texts: Sequence[str], reader: TokenReader, where: str, add_special_tokens: bool) -> list[TokenSpans]:
     """The tokens of several texts and where they lie.
 
@@ -118,8 +103,8 @@ def token_spans(texts: Sequence[str], reader: TokenReader, where: str, add_speci
 
 def _exact(raw: bytes, pieces: Sequence[str]) -> Spans | None:
     """Spans if the pieces spell the text, perhaps after the dummy space of SentencePiece; else None."""
-    for alphabet in ALPHABETS:
-        chunks = [alphabet[piece] for piece in pieces]
+    for alphabet in (*ALPHABETS, _single_bytes):
+        chunks = list(map(alphabet, pieces))
         spelled = b"".join(chunks)
         if spelled == raw or spelled == b" " + raw:
             bounds = np.zeros(len(chunks) + 1, dtype=np.int64)
@@ -177,8 +162,7 @@ def _spans_of(side: TokenizedText) -> Spans:
 
 def _difference(text: str, reached: int, part: str, pieces: Sequence[str], where: str) -> Problem:
     """Where the tokens of a part of the text, which begins at the character `reached`, begin to spell another one."""
-    decoders = byte_level_bytes, sentencepiece_bytes
-    spellings = [b"".join(map(decode, pieces)).decode(errors="replace") for decode in decoders]
+    spellings = [b"".join(map(decode, pieces)).decode(errors="replace") for decode in ALPHABETS]
     spellings += [spelled.removeprefix(" ") for spelled in spellings]
     agreed, spelled = max((_agreement(part, spelled), spelled) for spelled in spellings)
     theirs, ours = spelled[agreed : agreed + SHOWN], part[agreed : agreed + SHOWN]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
-from probe.chunks import surfaces
+from probe.chunks import spellings
 from probe.figures.chart import DASHES, DOTS, LABEL, TICK, canvas, legend_above, reference, series
 from probe.figures.saved import Saved
 from probe.gold.rows import GoldRow
@@ -138,7 +138,7 @@ def _confusions(name: str, rows: tuple[GoldRow, ...], method: Callable[[GoldRow]
 
 def _counts(row: GoldRow, map_: AttentionMap) -> Float[np.ndarray, " sums"]:
     """By class of occurrences: mass on the same token elsewhere, on sure links, and tokens; all with a sure link."""
-    truth, words = Truth(row), surfaces(row.student)
+    truth, words = Truth(row), spellings(row.student)
     times, linked = Counter(words), truth.linked[:-1]
     classes = np.array([min(times[word], MOST) - 1 for word in words], dtype=np.int64)[linked]
     weights = map_.weights[:-1][linked].astype(np.float64)

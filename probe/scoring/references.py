@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from probe.aligners.grid import grid
-from probe.chunks import chunk_mask, equal_mask, numbered, overlap_mask, surfaces
+from probe.chunks import chunk_mask, equal_mask, numbered, overlap_mask, spellings
 from probe.gold.rows import GoldRow, gold_mask
 from probe.maps import AttentionMap, with_eos
 from probe.tokens import TokenizedText
@@ -63,7 +63,7 @@ def diagonal(row: GoldRow) -> AttentionMap:
 
 def lexical(row: GoldRow) -> AttentionMap:
     """Equal weight on all teacher tokens of the same surface form, spaces aside."""
-    return _mask_map("lexical", row, equal_mask(surfaces(row.student), surfaces(row.teacher)))
+    return _mask_map("lexical", row, equal_mask(spellings(row.student), spellings(row.teacher)))
 
 
 def overlap(row: GoldRow) -> AttentionMap:
@@ -127,7 +127,8 @@ def _dense_ranks(values: Float[np.ndarray, "rows columns"]) -> Int[np.ndarray, "
     place = np.cumsum(begins | falls)
     rank = place - place[begins][np.cumsum(begins) - 1]
     ranks = np.zeros(values.shape, dtype=np.int32)
-    np.maximum.at(ranks, row, rank[:, None] + 1)  # zeros come after all others
+    ends = np.diff(row, append=len(values)) > 0
+    ranks[row[ends]] = rank[ends, None] + 1  # zeros come after all others
     ranks[row, column] = rank
     return ranks
 

@@ -92,9 +92,8 @@ def repeats(student: TokenizedText, teacher: TokenizedText) -> tuple[tuple[int |
     Within a side, white space counts: ``a`` and ``␣a`` are different tokens. Between the sides it does not: ``␣cat``
     and ``cat`` get the same number. Numbers follow the order of the student tokens, then that of the teacher tokens.
     """
-    sides = [side.surfaces() for side in (student, teacher)]
-    times = [Counter(side) for side in sides]
-    again = [_word(s) for side, counts in zip(sides, times, strict=True) for s in side if s and counts[s] > 1]
+    sides = student.surfaces(), teacher.surfaces()
+    again = [_word(surface) for side in sides for surface, times in Counter(side).items() if surface and times > 1]
     numbers = {word: number for number, word in enumerate(dict.fromkeys(again))}
     tied = [tuple(numbers.get(_word(surface)) if surface else None for surface in side) for side in sides]
     return tied[0], tied[1]
