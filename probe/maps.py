@@ -140,6 +140,43 @@ class AttentionMap:
         return cls(method, student, teacher, weights, over_student)
 
 
+@dataclass(frozen=True)
+class MapRows:
+    """Some rows of an attention map, and of the others what all of them give to each column.
+
+    Of a long text it takes little memory. `OpenCheckpoint.map_rows` makes it, and `probe.heatmap` draws it.
+    """
+
+    method: str
+    student: TokenizedText
+    teacher: TokenizedText
+    rows: range
+    """Numbers of the student targets."""
+    weights: Float[np.ndarray, "rows teacher_targets"]
+    mass: Float[np.ndarray, " teacher_targets"]
+    """The sum of each column over all student targets."""
+
+    def __repr__(self) -> str:
+        """The method, the rows and the beginning of the sentence."""
+        sizes = f"rows {self.rows.start}:{self.rows.stop} of {len(self.student.tokens) + 1}"
+        return f"<MapRows {self.method}, {sizes}: {beginning(self.student.text)}>"
+
+
+def token_range(bounds: tuple[int, int], side: TokenizedText, name: str) -> range:
+    """The targets ``[start, stop)`` of a side, the end of sequence being the last one.
+
+    Raises:
+        MapError: some are outside of the sentence, or there are none; ``name`` is that of the side.
+    """
+    start, stop = bounds
+    size = len(side.tokens) + 1
+    if not 0 <= start < stop <= size:
+        expected = f"{name} tokens within 0:{size}, the start before the end"
+        remedy = "Count from zero; the end of sequence comes last."
+        raise MapError(Problem("window", expected, f"{start}:{stop}", remedy))
+    return range(start, stop)
+
+
 def _arrays(path: Path, wanted: Wanted) -> dict[str, np.ndarray]:
     # Opened here, because numpy would leave a damaged file open.
     with opened(path, wanted) as file:
@@ -162,4 +199,5 @@ def with_eos(weights: Float[np.ndarray, "student teacher"]) -> Float[np.ndarray,
     padded = np.zeros((weights.shape[0] + 1, weights.shape[1] + 1), weights.dtype, order)
     padded[:-1, :-1] = weights
     padded[padded.sum(axis=1) == 0, -1] = 1.0
-    return padded / padded.sum(axis=1, keepdims=True)
+    padded /= padded.sum(axis=1, keepdims=True)
+    return padded

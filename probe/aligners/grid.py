@@ -18,15 +18,14 @@ import numpy as np
 from array_api_compat import device
 from jaxtyping import Float, Int
 
+from probe.aligners.long_grid import NOTHING, long_posterior
 from probe.arrays import Array, array_namespace
 from probe.errors import MapError, Problem
 from probe.maps import AttentionMap, with_eos
 from probe.tokens import TokenizedText
 
-NOTHING = -1e30
-"""Log weight of a cell that no path may pass; finite, so that gradients are."""
 LARGE = 1 << 20
-"""Cells from which on memory counts for more than time."""
+"""Cells from which on memory counts for more than time: one text of more is decoded by `probe.aligners.long_grid`."""
 
 
 class Setting(NamedTuple):
@@ -62,6 +61,8 @@ def path_posterior(
     """
     xp = array_namespace(scores)
     batch, rows, columns = scores.shape
+    if rows * columns > LARGE and batch == 1 and isinstance(scores, np.ndarray) and students is None is teachers:
+        return long_posterior(scores[0])[None]
     sizes = [
         xp.full((batch,), full, dtype=xp.int64, device=device(scores)) if given is None else given
         for given, full in ((students, rows), (teachers, columns))
@@ -72,7 +73,7 @@ def path_posterior(
     one = number[:, None, None]
     scores = xp.where(inside, scores, xp.full_like(scores, NOTHING))
     turned = xp.where(inside, scores[one, turned_row, turned_column], scores)
-    if rows * columns > LARGE:
+    if rows * columns > LARGE:  # gradients need all sums, but not both ways at once
         from_first, from_last = _sums_over_paths(xp, scores), _sums_over_paths(xp, turned)
     else:  # as one batch, which is faster
         sums = _sums_over_paths(xp, xp.concat([scores, turned], axis=0))
@@ -143,7 +144,11 @@ def grid(map_: AttentionMap, *, scale: float | None = None, floor: float | None 
     usual = SETTINGS.get(map_.method, SETTINGS["cma"])
     setting = Setting(usual.scale if scale is None else scale, usual.floor if floor is None else floor)
     scores = cell_scores(map_.weights[:-1, :-1], map_.over_student[:-1, :-1], setting)
-    return posterior_map(f"{map_.method}-grid", map_.student, map_.teacher, path_posterior(scores[None])[0])
+    method, student, teacher = f"{map_.method}-grid", map_.student, map_.teacher
+    del map_  # of a long text it is large, and nobody else may need it
+    posterior = path_posterior(scores[None])[0]
+    del scores
+    return posterior_map(method, student, teacher, posterior)
 
 
 def posterior_map(
@@ -159,6 +164,12 @@ def cell_scores(
     setting: Setting,
 ) -> Float[Array, "*maps student teacher"]:
     """Log weights of cells, from the forward and the backward attention without the end of sequence."""
+    if isinstance(forward, np.ndarray):  # in place, for memory; torch needs all steps for its gradients
+        scores, others = (np.maximum(one, setting.floor) for one in (forward, backward))
+        scores = np.log(scores, out=scores)
+        scores += np.log(others, out=others)
+        scores *= setting.scale * 0.5
+        return scores
     xp = array_namespace(forward, backward)
     floor = xp.full_like(forward, setting.floor)
     return setting.scale * 0.5 * (xp.log(xp.maximum(forward, floor)) + xp.log(xp.maximum(backward, floor)))

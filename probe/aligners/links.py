@@ -50,11 +50,11 @@ def itermax(a: Weights, b: Weights) -> Links:
     In the second round a cell counts in full where neither of its tokens is linked, by `ITERMAX_ALPHA` where one is,
     and not at all where both are.
     """
-    similarity = _similarity(a, b)
-    links = np.zeros(similarity.shape, dtype=bool)
+    links = np.zeros_like(a[..., :-1, :-1], dtype=bool)
     for _ in range(ITERMAX_ROUNDS):
         row_free, column_free = ~links.any(axis=-1, keepdims=True), ~links.any(axis=-2, keepdims=True)
-        left = similarity * np.where(row_free, 1.0, ITERMAX_ALPHA)
+        left = _similarity(a, b)  # anew: of a long text, to keep it takes much memory
+        left *= np.where(row_free, 1.0, ITERMAX_ALPHA)
         left *= np.where(column_free, 1.0, ITERMAX_ALPHA)
         left *= row_free | column_free
         links |= _maxima(left, -1) & _maxima(left, -2) & (left > 0)
@@ -74,7 +74,8 @@ def matching(a: Weights, b: Weights) -> Float[np.ndarray, "*maps student teacher
     links = np.zeros(steps.shape, dtype=np.float32)
     for place in np.ndindex(steps.shape[:-2]):
         links[place] = _share_of_matchings(steps[place])
-    return np.where(steps > 0, links, np.float32(0))
+    links[steps <= 0] = 0
+    return links
 
 
 def _share_of_matchings(steps: Float[np.ndarray, "student teacher"]) -> Float[np.ndarray, "student teacher"]:

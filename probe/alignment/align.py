@@ -232,6 +232,7 @@ def _powers(drawn: Iterable[tuple[Iterable[tuple[str, AttentionMap]], list[int]]
     for maps, tokens in drawn:
         for name, map_ in maps:
             linked.setdefault(name, []).append(map_.weights[tokens])
+            del map_  # or it would be held while the next is made
     return {name: common_power(of_method, COMMON_ENTROPY) for name, of_method in linked.items()}
 
 

@@ -11,10 +11,12 @@ from probe.gold.by_rule import Texts, rows_by_rule
 from probe.gold.drafts import short_name
 from probe.gold.pairs import GoldFile, declared_vocabularies
 from probe.gold.rows import GoldRow
-from probe.maps import AttentionMap
+from probe.maps import AttentionMap, MapRows
 from probe.models.tokenizer import Tokenizer
 from probe.report.values import BY_RULE
 from probe.tokens import TokenizedText
+
+Map = AttentionMap | MapRows
 
 
 def fitting_rows(open_: OpenCheckpoint, gold: GoldFile) -> list[GoldRow]:
@@ -111,29 +113,27 @@ def maps_of_text(
     opener: Callable[[str], OpenCheckpoint],
     rows: Sequence[GoldRow],
     gold: GoldRow | None,
-    check: Callable[[TokenizedText, TokenizedText], object],
-) -> tuple[dict[str, AttentionMap], GoldRow | None]:
+    map_of: Callable[[OpenCheckpoint, TokenizedText, TokenizedText], Map],
+) -> tuple[dict[str, Map], GoldRow | None]:
     """The maps of a sentence by checkpoint, by name, and its gold row: the given one, else the first of these tokens.
 
-    ``opener`` opens a checkpoint by its name. ``check`` sees the tokens before any attention is computed, and may
-    refuse them.
+    ``opener`` opens a checkpoint by its name, and ``map_of`` makes its map of both sides.
 
     Raises:
         PairsError: the given row is of other tokens than a checkpoint's.
     """
-    maps: dict[str, AttentionMap] = {}
+    maps: dict[str, Map] = {}
     given = gold is not None
     for named in names:
         opened = opener(named)
         sides = opened.tokenize(text)
-        check(*sides)
         if gold is None:
             gold = next((row for row in rows if (row.student, row.teacher) == sides), None)
         elif given and (gold.student, gold.teacher) != sides:
             remedy = "Name a checkpoint of the row's pair."
             raise PairsError(Problem(f"row {gold.id}", f"tokens of {named}", gold.pair, remedy))
         name = opened.checkpoint.name
-        maps[named if name in maps else name] = opened.map(*sides)
+        maps[named if name in maps else name] = map_of(opened, *sides)
     return maps, gold
 
 

@@ -7,15 +7,18 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from probe.attention import CrossModelAttention, Logits, bigrams, cross_model_attention, query_logits
+from probe.attention import CrossModelAttention, Logits, bigrams, cross_model_attention, query_logits, softmax
 from probe.checkpoints.checkpoint import Checkpoint
 from probe.checkpoints.open_model import OpenModel, open_model
 from probe.checkpoints.queries import MEAN, Queries
 from probe.errors import ArgumentError, CheckpointError, Problem
 from probe.gold.rows import GoldRow
-from probe.maps import AttentionMap
+from probe.maps import AttentionMap, MapRows, token_range
 from probe.projectors import Projector, initial_tensors, project
 from probe.tokens import TokenizedText
+
+BLOCK = 1 << 22
+"""Cells of a map that are made at once where only some of its rows are kept."""
 
 Sides = tuple[TokenizedText, TokenizedText]
 
@@ -139,6 +142,40 @@ class OpenCheckpoint:
         student, teacher = self._sides(text, teacher)
         attention = self.attend(student, teacher, self.checkpoint.query)
         return AttentionMap("cma", student, teacher, attention.over_teacher, attention.over_student)
+
+    def map_rows(
+        self, text: str | GoldRow | TokenizedText, teacher: TokenizedText | None = None, *, rows: tuple[int, int]
+    ) -> MapRows:
+        """Some rows of the map of one sentence: all that a picture of them needs, in little memory for a long text.
+
+        Args:
+            text: see `map`.
+            teacher: likewise.
+            rows: student tokens ``[start, stop)``; the end of sequence comes last.
+
+        Raises:
+            ArgumentError: these are no sentence.
+            MapError: the rows are outside of the sentence.
+
+        Example:
+            >>> import probe
+            >>> probe.load("demo").map_rows("Return the path of the file.", rows=(1, 4))
+            <MapRows cma, rows 1:4 of 8: 'Return the path of the file.'>
+        """
+        student, teacher = self._sides(text, teacher)
+        kept = token_range(rows, student, "student")
+        sentence = self.sentence(student, teacher)
+        queries = Queries.of(self.student, self.checkpoint.query, [student])(sentence.pairs)
+
+        def weights(which: np.ndarray) -> Float[np.ndarray, "queries teacher_targets"]:
+            block = sentence._replace(rows=np.arange(len(which)))
+            return softmax(self.logits_of(block, queries[which]), axis=1)
+
+        times, most = np.bincount(sentence.rows), max(BLOCK // len(sentence.columns), 1)
+        blocks = (np.arange(len(queries))[begin : begin + most] for begin in range(0, len(queries), most))
+        mass = sum(times[block] @ weights(block) for block in blocks)
+        shown, which = np.unique(sentence.rows[kept.start : kept.stop], return_inverse=True)
+        return MapRows("cma", student, teacher, kept, weights(shown)[which], np.asarray(mass))
 
     def _sides(self, text: object, teacher: object) -> Sides:
         if isinstance(text, TokenizedText) and isinstance(teacher, TokenizedText):

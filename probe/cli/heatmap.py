@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 from probe.cli.run import add_checkpoints, opener, run, with_version
 
 if TYPE_CHECKING:
+    from probe.checkpoints.opened import OpenCheckpoint
     from probe.gold.rows import GoldRow
+    from probe.maps import AttentionMap, MapRows
     from probe.plots.heatmaps.panels import Window
+    from probe.tokens import TokenizedText
 
 
 EXAMPLES = """examples:
@@ -109,7 +112,6 @@ def _window(text: str) -> "Window":
 def _heatmap(arguments: Namespace) -> None:
     from probe.alignment.fitting import maps_of_text
     from probe.gold.pairs import read_pairs
-    from probe.plots.heatmaps.panels import visible
 
     _check(arguments)
     if arguments.text == "-":
@@ -118,12 +120,10 @@ def _heatmap(arguments: Namespace) -> None:
     rows = read_pairs(arguments.pairs).rows if arguments.pairs else ()
     gold = _row(rows, arguments) if arguments.row is not None else None
     text = gold.text if gold else _readable(arguments.text)
-    check = partial(visible, window=arguments.window)
-    maps, gold = maps_of_text(text, arguments.checkpoint or ["demo"], opener(arguments), rows, gold, check)
+    map_of = partial(_map, arguments)
+    maps, gold = maps_of_text(text, arguments.checkpoint or ["demo"], opener(arguments), rows, gold, map_of)
     if arguments.decode:
-        from probe.aligners.grid import grid
-
-        maps = {f"{name}-grid": grid(map_) for name, map_ in maps.items()}
+        maps = {f"{name}-{arguments.decode}": map_ for name, map_ in maps.items()}
     options: dict[str, Any] = {"gold": gold, "difference": arguments.difference}
     common: dict[str, Any] = {"scale": arguments.scale or "linear", "window": arguments.window, "dark": arguments.dark}
     if arguments.out.suffix == ".html":
@@ -136,6 +136,22 @@ def _heatmap(arguments: Namespace) -> None:
         look = Look(**common, marginals=arguments.marginals, venue=arguments.venue, fonts=tuple(arguments.font or ()))
         save_heatmap(maps, arguments.out, **options, look=look, dpi=arguments.dpi or 200)
     print(arguments.out)
+
+
+def _map(
+    arguments: Namespace, opened: "OpenCheckpoint", student: "TokenizedText", teacher: "TokenizedText"
+) -> "AttentionMap | MapRows":
+    from probe.plots.heatmaps.panels import visible
+
+    rows, _ = visible(student, teacher, arguments.window)  # refuses before any attention is computed
+    if arguments.window is not None and not arguments.decode:
+        return opened.map_rows(student, teacher, rows=(rows.start, rows.stop))
+    map_ = opened.map(student, teacher)
+    if arguments.decode:  # a path goes through the whole text
+        from probe.aligners.grid import grid
+
+        return grid(map_)
+    return map_
 
 
 def _from_stdin() -> str:

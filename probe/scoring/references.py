@@ -127,7 +127,8 @@ def _dense_ranks(values: Float[np.ndarray, "rows columns"]) -> Int[np.ndarray, "
     place = np.cumsum(begins | falls)
     rank = place - place[begins][np.cumsum(begins) - 1]
     ranks = np.zeros(values.shape, dtype=np.int32)
-    np.maximum.at(ranks, row, rank[:, None] + 1)  # zeros come after all others
+    ends = np.diff(row, append=len(values)) > 0
+    ranks[row[ends]] = rank[ends, None] + 1  # zeros come after all others
     ranks[row, column] = rank
     return ranks
 

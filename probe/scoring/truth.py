@@ -4,7 +4,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -99,18 +99,24 @@ class Truth:
     def stack(self) -> Stack:
         """The rows to be ranked, for all slices together."""
         kinds = ((chosen & self.linked, self.sure) for chosen in _kinds(self.row))
-        return _stacked([(self.linked, self.sure), *kinds, *_readings(self.row, self.sure)], self.sure)
+        return _stacked([(self.linked, self.sure), *kinds, *_readings(self.row, self.sure)])
 
 
-def _stacked(slices: Sequence[tuple[Rows, Links]], sure: Links) -> Stack:
-    places: dict[tuple[int, bytes], int] = {}
-    selector = np.zeros((len(slices), sum(int(rows.sum()) for rows, _ in slices)), dtype=bool)
-    for k, (rows, links) in enumerate(slices):
-        for i in np.flatnonzero(rows).tolist():
-            selector[k, places.setdefault((i, links[i].tobytes()), len(places))] = True
-    rows = np.array([i for i, _ in places], dtype=np.int64)
-    links = np.array([np.frombuffer(key, dtype=bool) for _, key in places], dtype=bool)
-    return Stack(rows, links.reshape(len(places), sure.shape[1]), selector[:, : len(places)])
+def _stacked(slices: Sequence[tuple[Rows, Links]]) -> Stack:
+    """The rows of each slice under its links, which few slices do not share; equal rows are one."""
+    readings = list({id(links): links for _, links in slices}.values())
+    students = len(readings[0])
+    keys: dict[int, Int[np.ndarray, " student_targets"]] = {}
+    for number, links in enumerate(readings):
+        first = np.argmax([(links == other).all(axis=1) for other in readings[: number + 1]], axis=0)
+        keys[id(links)] = first * students + np.arange(students)
+    chosen = [keys[id(links)][rows] for rows, links in slices]
+    stack, place = np.unique(np.concatenate(chosen), return_inverse=True)
+    selector = np.zeros((len(slices), len(stack)), dtype=bool)
+    selector[np.repeat(np.arange(len(slices)), list(map(len, chosen))), place] = True
+    reading, rows = np.divmod(stack, students)
+    links = np.concatenate([one[rows[reading == number]] for number, one in enumerate(readings)])
+    return Stack(rows, links, selector)
 
 
 def _with_eos(row: GoldRow, links: frozenset[tuple[int, int]]) -> Links:
@@ -124,7 +130,7 @@ def _kinds(row: GoldRow) -> Iterator[Rows]:
     simple = {i for i, _ in one_to_one(student, row.teacher)}
     times = _times(words)
     again = [pair > 1 for pair in _times(list(zip([None, *words], words, strict=False)))]
-    texts = [text_of(surface) for surface in words]
+    shown = [_shown_kinds(surface) for surface in words]
     of_tokens: list[Sequence[bool]] = [
         [i in simple for i in range(len(words))],
         [i not in simple for i in range(len(words))],
@@ -133,13 +139,24 @@ def _kinds(row: GoldRow) -> Iterator[Rows]:
         [count > 2 for count in times],
         again,
         [count > 1 and not same for count, same in zip(times, again, strict=True)],
-        [text is not None and any(char.isdigit() for char in text) for text in texts],
-        [bool(text) and all(unicodedata.category(char)[0] in "PS" for char in text) for text in texts],
+        [has_digit for has_digit, _, _ in shown],
+        [is_punctuation for _, is_punctuation, _ in shown],
         _inside_words(student),
-        [text is None for text in texts],
+        [is_part for _, _, is_part in shown],
     ]
-    for chosen in of_tokens:
-        yield np.append(np.array(chosen, dtype=bool), False)
+    kinds = np.zeros((len(of_tokens), len(words) + 1), dtype=bool)
+    kinds[:, :-1] = of_tokens
+    yield from kinds
+
+
+@lru_cache(maxsize=1 << 16)
+def _shown_kinds(surface: bytes) -> tuple[bool, bool, bool]:
+    """Whether a token has a digit, is punctuation, and is part of a character."""
+    text = text_of(surface)
+    if text is None:
+        return False, False, True
+    punctuation = bool(text) and all(unicodedata.category(char)[0] in "PS" for char in text)
+    return any(char.isdigit() for char in text), punctuation, False
 
 
 def _readings(row: GoldRow, sure: Links) -> Iterator[tuple[Rows, Links]]:
@@ -182,8 +199,10 @@ def _distances(row: GoldRow, sure: Links) -> Float[np.ndarray, "student_targets 
     touching = (gap < 0) | np.eye(len(spans), dtype=bool)
     between = np.where(touching, np.float32(0), gap + (end - start + 1)[:, None] / 2)
     distance = np.zeros(sure.shape, dtype=np.float32)
-    for i in np.flatnonzero(_any(sure)):
-        distance[i] = between[:, sure[i]].min(axis=1)
+    student, teacher = np.nonzero(sure)
+    if len(student):
+        begins = np.flatnonzero(np.diff(student, prepend=-1))
+        distance[student[begins]] = np.minimum.reduceat(between.T[teacher], begins, axis=0)
     return distance
 
 
@@ -210,7 +229,8 @@ def _inside_words(side: TokenizedText) -> list[bool]:
         return bool(text) and text[place].isalpha()
 
     def is_inside(start: int, end: int) -> bool:
-        before, own = (part.decode("utf-8", "ignore") for part in (raw[:start], raw[start:end]))
+        # A character has four bytes at most, and three of another may stand before the place.
+        before, own = (part.decode("utf-8", "ignore") for part in (raw[max(start - 8, 0) : start], raw[start:end]))
         return letter(before, -1) and letter(own, 0)
 
     return [is_inside(token.start, token.end) for token in side.tokens]

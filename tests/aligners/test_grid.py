@@ -1,5 +1,6 @@
 """The posterior of monotone paths against sums over every path, for numpy and torch."""
 
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import pytest
 import torch
 from planted import demo_gold, map_of, row_of
 
-from probe.aligners.grid import SETTINGS, grid, path_posterior
+from probe.aligners.grid import LARGE, SETTINGS, grid, path_posterior
+from probe.aligners.long_grid import long_posterior
 from probe.checkpoints.loading import load
 from probe.cli.heatmap import main as heatmap_main
 from probe.errors import MapError
@@ -47,6 +49,24 @@ def test_there_are_as_many_paths_as_delannoy_counted():
 def test_it_is_the_sum_over_every_path(shape: Cell):
     scores = np.random.default_rng(shape).normal(size=shape)
     np.testing.assert_allclose(path_posterior(scores[None])[0], by_every_path(scores), rtol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 4), (3, 1), (3, 3), (4, 5), (5, 2)])
+def test_so_it_is_of_a_long_text(shape: Cell):
+    scores = np.random.default_rng(shape).normal(size=shape)
+    np.testing.assert_allclose(long_posterior(scores), by_every_path(scores), rtol=1e-12)
+    assert (long_posterior(scores.T) == long_posterior(np.ascontiguousarray(scores.T))).all()
+
+
+def test_a_long_text_takes_one_grid_beside_its_scores():
+    shape = 1100, 1000
+    assert shape[0] * shape[1] > LARGE
+    scores = np.random.default_rng(0).normal(size=(1, *shape))
+    tracemalloc.start()
+    path_posterior(scores)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.2 * scores.nbytes
 
 
 def test_texts_of_other_sizes_share_a_batch_and_padding_is_not_read():

@@ -10,10 +10,10 @@ from jaxtyping import Bool, Float
 from probe.chunks import Chunk, overlap_mask, shared_chunks
 from probe.errors import MapError, Problem
 from probe.gold.rows import GoldRow, Link, Links
-from probe.maps import AttentionMap
+from probe.maps import AttentionMap, MapRows, token_range
 from probe.plots.heatmaps.labels import repeats
 from probe.scoring.sharpness import entropy
-from probe.tokens import TokenizedText
+from probe.tokens import EOS_DISPLAY, TokenizedText
 
 Scale = Literal["linear", "log", "row"]
 LARGEST = 512
@@ -78,7 +78,7 @@ class Picture:
 
 
 def picture(
-    maps: Mapping[str, AttentionMap],
+    maps: Mapping[str, AttentionMap | MapRows],
     gold: GoldRow | None = None,
     *,
     window: Window | None = None,
@@ -92,6 +92,8 @@ def picture(
     """
     _check(maps, gold, difference)
     map_ = next(iter(maps.values()))
+    if isinstance(map_, MapRows) and window is None:
+        window = Window((map_.rows.start, map_.rows.stop))
     rows, columns = visible(map_.student, map_.teacher, window)
     ties = repeats(map_.student, map_.teacher)
     panels = tuple(_panel(name, m, rows, columns) for name, m in maps.items())
@@ -102,8 +104,8 @@ def picture(
         teacher=map_.teacher,
         rows=rows,
         columns=columns,
-        row_labels=map_.student_labels[rows.start : rows.stop],
-        column_labels=map_.teacher_labels[columns.start : columns.stop],
+        row_labels=(*map_.student.display(), EOS_DISPLAY)[rows.start : rows.stop],
+        column_labels=(*map_.teacher.display(), EOS_DISPLAY)[columns.start : columns.stop],
         row_ties=(*ties[0], None)[rows.start : rows.stop],
         column_ties=(*ties[1], None)[columns.start : columns.stop],
         links=None if gold is None else Links(_shift(gold.sure, rows, columns), _shift(gold.possible, rows, columns)),
@@ -112,7 +114,7 @@ def picture(
     )
 
 
-def _check(maps: Mapping[str, AttentionMap], gold: GoldRow | None, difference: bool) -> None:
+def _check(maps: Mapping[str, AttentionMap | MapRows], gold: GoldRow | None, difference: bool) -> None:
     if not maps or (difference and len(maps) != 2):
         expected = "two maps, for a difference" if difference else "a map"
         raise MapError(Problem("heatmap", expected, f"{len(maps)}", "Name them."))
@@ -142,44 +144,40 @@ def visible(student: TokenizedText, teacher: TokenizedText, window: Window | Non
 
 
 def _ranges(student: TokenizedText, teacher: TokenizedText, window: Window | None) -> tuple[range, range]:
-    sizes = len(student.tokens) + 1, len(teacher.tokens) + 1
     if window is None:
-        return range(sizes[0]), range(sizes[1])
-    rows = _range(window.rows, sizes[0], "student")
+        return range(len(student.tokens) + 1), range(len(teacher.tokens) + 1)
+    rows = token_range(window.rows, student, "student")
     if window.columns is not None:
-        return rows, _range(window.columns, sizes[1], "teacher")
-    shared = np.pad(overlap_mask(student, teacher), (0, 1))
-    shared[-1, -1] = True  # both ends of sequence belong together
-    touched = np.flatnonzero(shared[rows.start : rows.stop].any(axis=0))
+        return rows, token_range(window.columns, teacher, "teacher")
+    shown = TokenizedText(student.text, student.tokens[rows.start : rows.stop])
+    ends = rows.stop > len(student.tokens)  # both ends of sequence belong together
+    touched = np.flatnonzero(np.append(overlap_mask(shown, teacher).any(axis=0), ends))
     if not len(touched):
         expected = "rows that share a byte with a teacher token"
         raise MapError(Problem(f"window {rows.start}:{rows.stop}", expected, "none", "Name the columns as well."))
     return rows, range(int(touched[0]), int(touched[-1]) + 1)
 
 
-def _range(bounds: tuple[int, int], size: int, side: str) -> range:
-    start, stop = bounds
-    if not 0 <= start < stop <= size:
-        expected = f"{side} tokens within 0:{size}, the start before the end"
-        raise MapError(
-            Problem("window", expected, f"{start}:{stop}", "Count from zero; the end of sequence comes last.")
-        )
-    return range(start, stop)
-
-
-def _panel(name: str, map_: AttentionMap, rows: range, columns: range) -> Panel:
-    box = slice(rows.start, rows.stop), slice(columns.start, columns.stop)
-    weights = np.asarray(map_.weights, dtype=np.float64)
-    largest = weights == weights.max(axis=1, keepdims=True)  # mark all ties, because scores count all of them
-    shown = weights[box]
+def _panel(name: str, map_: AttentionMap | MapRows, rows: range, columns: range) -> Panel:
+    across = slice(columns.start, columns.stop)
+    there = map_.rows if isinstance(map_, MapRows) else range(len(map_.weights))
+    if rows.start < there.start or rows.stop > there.stop:
+        got, remedy = f"{there.start}:{there.stop}", "Make the rows that you draw."
+        raise MapError(Problem("window", f"rows {rows.start}:{rows.stop}", got, remedy))
+    first = rows.start - there.start
+    weights = np.asarray(map_.weights[first : first + len(rows)], dtype=np.float64)
+    row_largest = weights.max(axis=1)
+    largest = weights == row_largest[:, None]  # mark all ties, because scores count all of them
+    mass = map_.mass if isinstance(map_, MapRows) else map_.weights.sum(axis=0, dtype=np.float64)
+    shown = weights[:, across]
     return Panel(
         name=name,
         weights=shown,
-        largest=(largest[box],),
-        row_largest=weights[box[0]].max(axis=1),
-        entropy=entropy(weights)[box[0]],
-        mass=weights.sum(axis=0)[box[1]],
-        outside=float(max(0.0, 1 - shown.sum() / weights[box[0]].sum())),
+        largest=(largest[:, across],),
+        row_largest=row_largest,
+        entropy=entropy(weights),
+        mass=mass[across],
+        outside=float(max(0.0, 1 - shown.sum() / weights.sum())),
     )
 
 
@@ -199,7 +197,7 @@ def _shift(links: frozenset[Link], rows: range, columns: range) -> frozenset[Lin
     return frozenset((i - rows.start, j - columns.start) for i, j in links if i in rows and j in columns)
 
 
-def _chunks(map_: AttentionMap, rows: range, columns: range) -> tuple[Chunk, ...]:
+def _chunks(map_: AttentionMap | MapRows, rows: range, columns: range) -> tuple[Chunk, ...]:
     """The chunks that have a cell in the window; they may reach beyond it."""
     return tuple(
         Chunk(_moved(chunk.student, rows.start), _moved(chunk.teacher, columns.start))
