@@ -223,14 +223,14 @@ def _times(items: Sequence[Hashable]) -> list[int]:
 
 def _inside_words(side: TokenizedText) -> list[bool]:
     """Whether a token begins with a letter that follows a letter."""
-    raw = side.text.encode()
+    letters = np.array([False, *(char.isalpha() for char in side.text)])
+    ends = np.cumsum([len(char.encode()) for char in side.text])
+    # As many characters end at or before the token.
+    follows = letters[np.searchsorted(ends, [token.start for token in side.tokens], side="right")]
+    return [bool(f) and _begins_with_letter(s) for f, s in zip(follows, side.surfaces(), strict=True)]
 
-    def letter(text: str, place: int) -> bool:
-        return bool(text) and text[place].isalpha()
 
-    def is_inside(start: int, end: int) -> bool:
-        # A character has four bytes at most, and three of another may stand before the place.
-        before, own = (part.decode("utf-8", "ignore") for part in (raw[max(start - 8, 0) : start], raw[start:end]))
-        return letter(before, -1) and letter(own, 0)
-
-    return [is_inside(token.start, token.end) for token in side.tokens]
+@lru_cache(maxsize=1 << 16)
+def _begins_with_letter(surface: bytes) -> bool:
+    """Whether the first whole character is one."""
+    return surface.decode("utf-8", "ignore")[:1].isalpha()
