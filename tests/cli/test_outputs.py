@@ -82,7 +82,7 @@ def idle(monkeypatch: pytest.MonkeyPatch) -> None:
         "probe.gold.drafts.draft_rows",
         "probe.training.evaluation.run.evaluate_models",
         "probe.training.trainer.run.prepare",
-        "probe.training.reproduction.plan.read_rows",
+        "probe.training.reproduction.inputs.read_rows",
     ):
         monkeypatch.setattr(name, never)
 
