@@ -14,8 +14,9 @@ import sys
 import torch
 
 from probe.training.criteria.divergences import forward_kl
+from probe.training.criteria.logits import Workspace
 from probe.training.criteria.teacher_space import teacher_space_losses
-from probe.training.criteria.vocabulary import Guide, Workspace, vocabulary_losses
+from probe.training.criteria.vocabulary import Guide, vocabulary_losses
 
 WIDTH, VOCABULARIES, POSITIONS = 64, (32_768, 131_072, 262_144), (256, 1024, 4096)
 

@@ -1,7 +1,9 @@
 """One cross-model step: ours against the published one, written plainly, in one run under one allocator.
 
 Each variant takes its steps in a process of its own, the same batch and weights in all. Projectors are first trained
-for a few steps on the batch, so that the t2s argmax hits and no term is empty. Losses are checked to be equal.
+for a few steps on the batch, so that the t2s argmax hits and no term is empty. Losses are checked to be equal. Last,
+each term stands beside plain matrix products of its shapes (`step_terms`). Ratios are of processor seconds, which other
+work on the machine stretches less than the clock; with one thread they have no waiting in them.
 
     python benchmarks/step.py [--threads 2] [--steps 3]
 """
@@ -19,17 +21,18 @@ from typing import Any
 
 import torch
 from published_step import PADDED, PaddedBatch, make_batch, models, published_loss
+from step_terms import Term, measure, table, terms
 
 from probe.training.criteria.criterion import Criterion
+from probe.training.criteria.logits import Workspace
 from probe.training.criteria.published import batch_scales
 from probe.training.criteria.settings import Objective
 from probe.training.criteria.step import Side
 from probe.training.criteria.teacher_space import expectations, teacher_space_losses
 from probe.training.criteria.views import Positions, Tokens, View, frozen_view, padded_positions, view
-from probe.training.criteria.vocabulary import Workspace
 
-VARIANTS = ("published", "online", "cached", "bfloat16", "student alone", "s2t online", "s2t cached")
-"""``bfloat16``: as cached, with the frozen teacher's head in that precision."""
+VARIANTS = ("published", "online", "cached", "bfloat16", "student alone", "s2t online", "s2t cached", "terms")
+"""``bfloat16``: as cached, with the frozen teacher's head in that precision, whether this machine has it or not."""
 WARM_UP = 25
 
 
@@ -65,17 +68,20 @@ def steps(variant: str, count: int, weights: Path | None) -> dict[str, Any]:
     if weights is not None:
         projectors.load_state_dict(torch.load(weights, weights_only=True))
     batch = make_batch()
-    result: dict[str, Any] = {"times": []}
+    if variant == "terms":
+        return measure(parts_of_step(student, teacher, projectors, batch))
+    result: dict[str, Any] = {"times": [], "cpu": []}
     step = (
         published(student, teacher, projectors, batch)
         if variant == "published"
         else lean(variant, student, teacher, projectors, batch)
     )
     for number in range(count + 1):
-        began = time.perf_counter()
+        began, used = time.perf_counter(), time.process_time()
         result |= step()
         if number:
             result["times"].append(time.perf_counter() - began)
+            result["cpu"].append(time.process_time() - used)
         student.zero_grad(set_to_none=True)
     result["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return result
@@ -116,16 +122,25 @@ def lean(variant: str, student: Any, teacher: Any, projectors: Any, batch: Padde
             return {}
         own = view(student, sides[0])
         if variant == "student alone":
-            terms = alone(own)
+            found = alone(own)
         elif variant == "online":
-            terms = criterion(own, Side(frozen_view(teacher, sides[1])))
+            found = criterion(own, Side(frozen_view(teacher, sides[1])))
         else:
-            terms = criterion(own, Side(cached, expected=expected))
-        terms.loss.backward()
+            found = criterion(own, Side(cached, expected=expected))
+        found.loss.backward()
         criterion.zero_grad(set_to_none=True)
-        return {name: value.item() for name, value in terms.log.items()}
+        return {name: value.item() for name, value in found.log.items()}
 
     return step
+
+
+def parts_of_step(student: Any, teacher: Any, projectors: Any, batch: PaddedBatch) -> dict[str, Term]:
+    """The terms of a step of ours."""
+    sides = lean_positions(batch, "student"), lean_positions(batch, "teacher")
+    criterion = criterion_of(projectors, teacher, batch, (student.config.n_embd, teacher.config.hidden_size))
+    cached = frozen_view(teacher, sides[1])
+    expected = expectations(cached.flat_states, cached.head, criterion.objective.temperature, criterion.workspace)
+    return terms(student, sides, criterion, Side(cached, expected=expected))
 
 
 def train_projectors(path: Path) -> None:
@@ -172,15 +187,20 @@ def main() -> None:
                 [*command, "--child", variant, str(weights)], capture_output=True, text=True, check=True
             )
             found[variant] = json.loads(done.stdout)
-            times = found[variant]["times"]
-            print(f"{variant:14} {statistics.median(times):7.2f} s  {found[variant]['peak']:8.0f} MB  {times}")
+            if variant != "terms":
+                result = found[variant]
+                seconds, cpu = (statistics.median(result[key]) for key in ("times", "cpu"))
+                print(f"{variant:14} {seconds:7.2f} s  cpu {cpu:6.2f} s  {result['peak']:8.0f} MB", flush=True)
+    broken_down = found.pop("terms", None)
     report(found)
+    if broken_down is not None:
+        print(table(broken_down))
 
 
 def report(found: dict[str, dict[str, Any]]) -> None:
     """Ratios, and whether the losses agree."""
-    seconds = {variant: statistics.median(result["times"]) for variant, result in found.items()}
-    for variant in ("online", "cached"):
+    seconds = {variant: statistics.median(result["cpu"]) for variant, result in found.items()}
+    for variant in ("online", "cached", "bfloat16"):
         if "published" in found and variant in found:
             theirs, ours = found["published"], found[variant]
             print(f"{variant}: {seconds['published'] / seconds[variant]:.1f} times as fast as published,", end=" ")
@@ -188,7 +208,7 @@ def report(found: dict[str, dict[str, Any]]) -> None:
             worst = max(abs(ours[k] - v) / max(abs(v), 1e-6) for k, v in theirs.items() if k in ours and "_" in k)
             print(f"loss {ours['loss']:.6f} and {theirs['loss']:.6f}, largest relative difference {worst:.1e}", end="")
             print(f", t2s accuracy {ours['t2s_acc']:.2f}; padded to {PADDED}")
-        if variant in found and "student alone" in found:
+        if variant in found and {"student alone", f"s2t {variant}"} <= found.keys():
             print(
                 f"{variant}: {seconds[variant] / seconds['student alone']:.1f} times the student's own step", end=", "
             )

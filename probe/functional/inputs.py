@@ -18,9 +18,9 @@ from probe.functional.texts import Text, cached_states, encode, texts_of
 from probe.gold.rows import GoldRow
 from probe.models.sources import is_here
 from probe.projectors import S2T, T2S
+from probe.training.criteria.logits import Workspace
 from probe.training.criteria.projectors import Projectors
 from probe.training.criteria.views import plain_head
-from probe.training.criteria.vocabulary import Workspace
 from probe.training.examples import Encoded
 from probe.training.model_files import causal_model, directory_of
 from probe.training.teacher.states import TeacherStates, estimate_scales

@@ -16,10 +16,10 @@ from probe.functional.attentions import Maps
 from probe.functional.texts import Text
 from probe.projectors import S2T, project
 from probe.training.criteria.cma import teacher_values
+from probe.training.criteria.logits import Workspace, logits_into
 from probe.training.criteria.projectors import Projectors
 from probe.training.criteria.teacher_space import teacher_space_losses
 from probe.training.criteria.views import Tokens
-from probe.training.criteria.vocabulary import Workspace, logits_into
 
 TEMPERATURE = 1.0
 """Of the KL, so that it is in the same nats as the cross-entropy."""

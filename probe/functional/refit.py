@@ -24,9 +24,10 @@ from probe.functional.losses import t2s_states
 from probe.functional.report import FitSettings
 from probe.functional.texts import Text
 from probe.projectors import T2S
+from probe.training.criteria.logits import Workspace
 from probe.training.criteria.projectors import Projectors
 from probe.training.criteria.views import IGNORED
-from probe.training.criteria.vocabulary import Workspace, vocabulary_losses
+from probe.training.criteria.vocabulary import vocabulary_losses
 from probe.training.examples import epoch_batches
 
 

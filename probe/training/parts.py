@@ -74,6 +74,9 @@ class TeacherPart(RecipePart):
     """A directory of LoRA weights, merged when the teacher is loaded."""
     precision: Literal["float32", "bfloat16"] | None = None
     """Of its weights; None for that of the training."""
+    head: Literal["auto", "float32", "bfloat16"] = "auto"
+    """In what logits are multiplied with its head. ``auto``: as its weights are, but a large head in float32 is rounded
+    where the machine that begins the run is faster in bfloat16; see `probe.training.teacher.head`."""
     cached: bool = True
     """Run it once over the corpus and keep its states on disk, rather than at every step."""
     expectations: bool = False

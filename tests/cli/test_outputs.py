@@ -74,8 +74,16 @@ def never(*_: object, **__: object) -> None:
 
 @pytest.fixture
 def idle(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever opens models or reads rows fails."""
+    """Whatever opens models or reads rows fails.
+
+    Modules that hold one of these names come first: imported under the patch, they would keep it for later tests.
+    """
     for name in (
+        "probe.alignment.align.load",
+        "probe.alignment.align.read_pairs",
+        "probe.alignment.ranking.load",
+        "probe.keyquery.analyse.load",
+        "probe.training.reproduction.plan.read_pairs",
         "probe.checkpoints.loading.load",
         "probe.alignment.fitting.maps_of_text",
         "probe.gold.pairs.read_pairs",

@@ -34,11 +34,11 @@ from probe.stats import Estimate, as_float
 from probe.tokens import TokenizedText
 from probe.training import terminal
 from probe.training.criteria.cma import attend, attended, keys, queries
+from probe.training.criteria.logits import Workspace
 from probe.training.criteria.projectors import Projectors
 from probe.training.criteria.settings import Objective
 from probe.training.criteria.step import Side, Step
 from probe.training.criteria.views import Counts, Tokens, View
-from probe.training.criteria.vocabulary import Workspace
 
 TEXTS = [f"Return the {thing} of the {other}." for thing in ("path", "name", "size") for other in ("file", "lock")]
 

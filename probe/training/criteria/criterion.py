@@ -7,12 +7,13 @@ from torch import Tensor, nn
 
 from probe.checkpoints.checkpoint import Scales
 from probe.projectors import STRUCTURES
+from probe.training.criteria.logits import Workspace
 from probe.training.criteria.projectors import Projectors
 from probe.training.criteria.published import batch_scales
 from probe.training.criteria.settings import Objective, named
 from probe.training.criteria.step import Side, Step, Terms
 from probe.training.criteria.views import Counts, View
-from probe.training.criteria.vocabulary import MappedHead, Workspace
+from probe.training.criteria.vocabulary import MappedHead
 
 
 class Criterion(nn.Module):

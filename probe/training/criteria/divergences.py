@@ -22,8 +22,8 @@ Divergence = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 def forward_kl(guide: LogProbabilities, student: LogProbabilities, gradient: LogProbabilities) -> Values:
     """KL(p ‖ q) = Σ p (ln p - ln q), nats."""
-    torch.sub(guide, student, out=gradient)
-    value = torch.linalg.vecdot(guide.exp_(), gradient)
+    # Not by vecdot, which takes memory for the product.
+    value = torch.sub(guide, student, out=gradient).mul_(guide.exp_()).sum(-1)
     torch.sub(student.exp_(), guide, out=gradient)
     return value
 
@@ -31,7 +31,7 @@ def forward_kl(guide: LogProbabilities, student: LogProbabilities, gradient: Log
 def reverse_kl(guide: LogProbabilities, student: LogProbabilities, gradient: LogProbabilities) -> Values:
     """KL(q ‖ p) = Σ q (ln q - ln p), nats."""
     torch.sub(student, guide, out=gradient)
-    value = torch.linalg.vecdot(student.exp_(), gradient)
+    value = torch.mul(student.exp_(), gradient, out=guide).sum(-1)
     gradient.sub_(value[:, None]).mul_(student)
     return value
 

@@ -9,11 +9,12 @@ from torch import Tensor, nn
 from probe.attention import CrossModelAttention
 from probe.checkpoints.checkpoint import Scales
 from probe.errors import Problem, TrainingError
+from probe.training.criteria.logits import Workspace
 from probe.training.criteria.projectors import Projectors
 from probe.training.criteria.settings import Objective
 from probe.training.criteria.teacher_space import Expectations
 from probe.training.criteria.views import Counts, View
-from probe.training.criteria.vocabulary import MappedHead, Workspace
+from probe.training.criteria.vocabulary import MappedHead
 
 T = TypeVar("T")
 

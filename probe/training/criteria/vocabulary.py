@@ -6,7 +6,7 @@ the backward pass does no work. One pass over the student's logits serves its cr
 guide: the teacher's logits, or those of its states projected into the student's space.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,36 +16,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from probe.training.criteria.divergences import Divergence
+from probe.training.criteria.logits import Workspace, argmax, logits_into, through_head
 from probe.training.criteria.views import IGNORED
-
-CHUNK_BYTES = 64 << 20
-"""Of one chunk of logits: 333 rows of GPT-2's vocabulary, 110 of Qwen's. Fewer rows make the products slower."""
-
 
 NOWHERE = -1e5
 """A logit that leaves a token no probability; unlike minus infinity it can be multiplied by that probability."""
-
-
-class Workspace:
-    """Memory for chunks of logits, taken once and used again by whoever is given it, step after step."""
-
-    def __init__(self, chunk_bytes: int = CHUNK_BYTES) -> None:
-        self.chunk_bytes = chunk_bytes
-        self._buffers: dict[tuple[int, torch.device, torch.dtype], Tensor] = {}
-
-    def rows(self, vocabularies: Sequence[int], dtype: torch.dtype) -> int:
-        """Rows of a chunk, at least one."""
-        return max(1, self.chunk_bytes // (max(vocabularies) * dtype.itemsize))
-
-    def buffer(self, slot: int, rows: int, vocabulary: int, like: Tensor, dtype: torch.dtype) -> Tensor:
-        """``rows`` × ``vocabulary`` numbers of arbitrary value; each slot is a memory of its own."""
-        key = (slot, like.device, dtype)
-        size = rows * vocabulary
-        if key not in self._buffers or self._buffers[key].numel() < size:
-            # Memory taken in inference mode could not be written to outside it.
-            with torch.inference_mode(False):
-                self._buffers[key] = torch.empty(size, dtype=dtype, device=like.device)
-        return self._buffers[key][:size].view(rows, vocabulary)
 
 
 @dataclass(frozen=True)
@@ -193,8 +168,8 @@ def _chunk(
     guide, labels = job.guide, job.labels[rows]
     count = rows.stop - rows.start
 
-    def buffer(slot: int, vocabulary: int) -> Tensor:
-        return job.workspace.buffer(slot, count, vocabulary, states, dtype)
+    def buffer(slot: int, vocabulary: int, height: int = count) -> Tensor:
+        return job.workspace.buffer(slot, height, vocabulary, states, dtype)
 
     zero = torch.zeros((), dtype=dtype, device=states.device)
     nll = diverged = guide_nll = guide_hits = confidence = zero
@@ -212,20 +187,12 @@ def _chunk(
     logits = logits_into(buffer(1, len(head)), states[rows], head)
     gradient = buffer(2, len(head))
     if job.label_weight is None:
-        hit = logits.argmax(-1) == labels
+        hit = argmax(logits) == labels
         gradient.zero_()
     else:
         hit, nll, _ = _cross_entropy(logits, labels, job.label_weight, gradient)
     if guide is not None and guide_logits is not None:
-        shared = guide.shared or len(head)
-        drawn = buffer(3, shared)
-        values = _diverge(guide, rows, guide_logits, logits[:, :shared], drawn)
-        for chosen in (guide_hit if guide.only_hits else None, None if guide.rows is None else guide.rows[rows]):
-            if chosen is not None:
-                values = values * chosen
-                drawn.mul_(chosen[:, None])
-        gradient[:, :shared].add_(drawn, alpha=guide.weight / guide.temperature)
-        diverged = values.sum()
+        diverged = _draw(guide, rows, (guide_logits, logits), guide_hit, gradient, buffer)
     if gradients.states is not None:
         gradients.states[rows] = through_head(gradient, head)
     if gradients.head is not None:
@@ -234,22 +201,6 @@ def _chunk(
     if guide is not None:
         loss = loss + guide.weight * diverged + guide.label_weight * guide_nll
     return torch.stack([loss, nll, hit.sum().to(dtype), diverged, guide_nll, guide_hits.to(dtype), confidence])
-
-
-def logits_into(
-    out: Float[Tensor, "rows vocabulary"], states: Float[Tensor, "rows width"], head: Float[Tensor, "vocabulary width"]
-) -> Float[Tensor, "rows vocabulary"]:
-    """``states @ head.T``, multiplied in the head's precision, in ``out``."""
-    if states.dtype == head.dtype == out.dtype:
-        return torch.mm(states, head.T, out=out)
-    return out.copy_(states.to(head.dtype) @ head.T)
-
-
-def through_head(
-    gradient: Float[Tensor, "rows vocabulary"], head: Float[Tensor, "vocabulary width"]
-) -> Float[Tensor, "rows width"]:
-    """``gradient @ head``, multiplied in the head's precision."""
-    return (gradient.to(head.dtype) @ head).to(gradient.dtype)
 
 
 def _add_product(total: Tensor, gradient: Tensor, states: Tensor, head: Tensor) -> None:
@@ -266,24 +217,59 @@ def _cross_entropy(
     """Hits, summed loss and summed largest probability; ``weight`` · (softmax - one-hot) is left in ``gradient``."""
     counts = labels != IGNORED
     safe = (labels * counts)[:, None]
-    argmax = logits.argmax(-1)
-    hit = argmax == labels
-    torch.log_softmax(logits, -1, out=gradient)
-    at_label = gradient.gather(-1, safe)
-    confidence = (gradient.gather(-1, argmax[:, None]).exp()[:, 0] * counts).sum()
-    nll = -(at_label[:, 0] * counts).sum()
-    gradient.exp_().scatter_add_(-1, safe, -torch.ones_like(at_label)).mul_(counts[:, None].to(gradient.dtype) * weight)
-    return hit, nll, confidence
+    likeliest = argmax(logits)
+    torch.softmax(logits, -1, out=gradient)
+    confidence = gradient.gather(-1, likeliest[:, None])[:, 0]
+    # The largest logit less the logarithm of its probability is the normaliser, however small the label's is.
+    below = (logits.gather(-1, likeliest[:, None]) - logits.gather(-1, safe))[:, 0]
+    nll = ((below - confidence.log()) * counts).sum()
+    gradient.scatter_add_(-1, safe, -torch.ones_like(safe, dtype=gradient.dtype))
+    gradient.mul_(counts[:, None].to(gradient.dtype) * weight)
+    return likeliest == labels, nll, (confidence * counts).sum()
 
 
-def _diverge(guide: Guide, rows: slice, guide_logits: Tensor, logits: Tensor, gradient: Tensor) -> Tensor:
+def _draw(
+    guide: Guide,
+    rows: slice,
+    logits: tuple[Tensor, Tensor],
+    guide_hit: Tensor | None,
+    gradient: Tensor,
+    buffer: Callable[..., Tensor],
+) -> Float[Tensor, ""]:
+    """The sum of the divergence, whose derivative is added to ``gradient``; logits, the guide's first, are overwritten.
+
+    Rows where it does not count are left out: before the projectors have learnt to copy, hardly one is a hit.
+    """
+    shared = guide.shared or gradient.shape[1]
+    of_guide, own, gradient = logits[0], logits[1][:, :shared], gradient[:, :shared]
+    certain = None if guide.certain is None else guide.certain[rows]
+    asked = guide_hit if guide.only_hits else None, None if guide.rows is None else guide.rows[rows]
+    masks = [mask for mask in asked if mask is not None]
+    weight = guide.weight / guide.temperature
+    if not masks:
+        drawn = buffer(3, shared)
+        values = _diverge(guide, of_guide, own, certain, drawn)
+        gradient.add_(drawn, alpha=weight)
+        return values.sum()
+    kept = torch.stack(masks).all(0).nonzero()[:, 0]
+    # Each copy frees the memory that the next one takes.
+    of_guide = torch.index_select(of_guide, 0, kept, out=buffer(3, of_guide.shape[1], len(kept)))
+    own = torch.index_select(own, 0, kept, out=buffer(0, shared, len(kept)))
+    drawn = buffer(1, shared, len(kept))
+    values = _diverge(guide, of_guide, own, None if certain is None else certain[kept], drawn)
+    gradient.index_add_(0, kept, drawn, alpha=weight)
+    return values.sum()
+
+
+def _diverge(
+    guide: Guide, guide_logits: Tensor, logits: Tensor, certain: Tensor | None, gradient: Tensor
+) -> Float[Tensor, " rows"]:
     """Values of the divergence; both logits are overwritten. Its derivative is left in ``gradient``."""
     guide_logits.div_(guide.temperature * guide.guide_temperature)
     if guide.offset is not None:
         guide_logits.add_(guide.offset)
     torch.log_softmax(guide_logits, -1, out=guide_logits)
-    if guide.certain is not None:
-        certain = guide.certain[rows]
+    if certain is not None:
         sure = (certain != IGNORED).nonzero()[:, 0]
         guide_logits[sure] = NOWHERE
         guide_logits[sure, certain[sure]] = 0.0

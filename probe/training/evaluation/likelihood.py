@@ -16,8 +16,9 @@ from jaxtyping import Float
 from probe.checkpoints.dskd import MAX_LENGTH, MAX_PROMPT
 from probe.errors import Problem, TrainingError
 from probe.models.tokenizer import Tokenizer
+from probe.training.criteria.logits import Workspace
 from probe.training.criteria.views import Positions, View, response_positions, view
-from probe.training.criteria.vocabulary import Workspace, vocabulary_losses
+from probe.training.criteria.vocabulary import vocabulary_losses
 from probe.training.examples import Encoded, Example, tokenize
 
 ROWS = 4

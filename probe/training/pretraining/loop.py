@@ -19,9 +19,10 @@ from torch import Tensor
 from probe.checkpoints.checkpoint import Scales
 from probe.projectors import QUERY, STRUCTURES, T2S
 from probe.training.criteria.cma import attend, keys, queries, teacher_values
+from probe.training.criteria.logits import Workspace
 from probe.training.criteria.projectors import Projectors
 from probe.training.criteria.views import Tokens, embed, response_positions
-from probe.training.criteria.vocabulary import Workspace, vocabulary_losses
+from probe.training.criteria.vocabulary import vocabulary_losses
 from probe.training.examples import Encoded, batches
 from probe.training.progress import Progress
 from probe.training.projector_loop import LoopSettings, Loss, optimise

@@ -104,8 +104,8 @@ def teacher_expectations(
     Raises:
         TrainingError: the cache belongs to other states or another temperature.
     """
+    from probe.training.criteria.logits import Workspace
     from probe.training.criteria.teacher_space import expectations
-    from probe.training.criteria.vocabulary import Workspace
 
     workspace = Workspace()
     count, width = states.states.shape

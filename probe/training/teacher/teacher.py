@@ -36,7 +36,7 @@ class Teacher:
     def view(self, positions: Positions, states: Float[Tensor, "batch positions width"] | None) -> View:
         """The teacher's side of a batch; ``states`` are the cached ones."""
         if states is None:
-            return frozen_view(self.model, positions)
+            return frozen_view(self.model, positions)._replace(head=self.head)
         tokens = embed(self.embeddings, positions)
         return View(tokens, at_least_float32(states), self.head)
 
@@ -103,6 +103,8 @@ def freeze_teacher(recipe: Recipe, cut: Cut) -> Frozen:
     """
     model = load_teacher(recipe)
     head = model.get_output_embeddings().weight.detach()
+    if recipe.teacher.head != "auto":
+        head = head.to(getattr(torch, recipe.teacher.head))
     embeddings = model.get_input_embeddings()
     # In reference mode the padded length is part of the teacher's states.
     if not recipe.teacher.cached or recipe.objective.reference:
@@ -115,7 +117,9 @@ def freeze_teacher(recipe: Recipe, cut: Cut) -> Frozen:
     expected = None
     in_teacher_space = recipe.objective.needs.expectations and not recipe.objective.only_projectors
     if recipe.teacher.expectations and in_teacher_space:
-        temperature = recipe.objective.temperature
-        path = folder / f"{stem}-expected-{temperature:g}.npy"
-        expected = teacher_expectations(states, head, temperature, identity, path)
+        temperature, rounded = recipe.objective.temperature, ""
+        if head.dtype != embeddings.weight.dtype:
+            rounded = f"-{recipe.teacher.head}"
+        path = folder / f"{stem}-expected-{temperature:g}{rounded}.npy"
+        expected = teacher_expectations(states, head, temperature, identity + rounded, path)
     return Frozen(Teacher(embeddings, head), states, expected)

@@ -19,6 +19,7 @@ from probe.training.evaluation.likelihood import bits_per_byte
 from probe.training.evaluation.respond import generation_settings
 from probe.training.evaluation.rouge import score
 from probe.training.recipe import RECIPE, Recipe, read_recipe_of_run
+from probe.training.teacher.head import settle_head
 from probe.training.trainer.batches import Collate, GlobalBatches
 from probe.training.trainer.console import Console
 from probe.training.trainer.distiller import Distiller
@@ -60,7 +61,11 @@ def _train(recipe: Recipe, run: Path, arguments: TrainingArguments, say: Callabl
     if is_main:
         sweep(run, RECIPE)
         sweep(run / PROJECTORS, "step-*")
-    _remember(recipe, run, is_main=is_main)
+    # The others of several processes find what the main one has chosen.
+    with arguments.main_process_first(desc="recipe"):
+        stored = read_recipe_of_run(run / RECIPE) if (run / RECIPE).is_file() else None
+        recipe, note = settle_head(recipe, stored)
+        _remember(recipe, stored, run, is_main=is_main)
     found = newest_complete(run)
     if is_main:
         for skipped in found.skipped:
@@ -73,8 +78,9 @@ def _train(recipe: Recipe, run: Path, arguments: TrainingArguments, say: Callabl
     if is_main and prepared.skipped:
         say(_left_out(prepared.skipped))
     if is_main and found.path is None:
-        for note in prepared.notes:
-            say(note)
+        for line in (note, *prepared.notes):
+            if line is not None:
+                say(line)
     trainer = trainer_of(prepared, arguments, say)
     trainer.train(resume_from_checkpoint=None if found.path is None else str(found.path))
     last = newest_complete(run).path
@@ -128,15 +134,15 @@ def training_arguments(recipe: Recipe, run: Path) -> TrainingArguments:
     )
 
 
-def _remember(recipe: Recipe, run: Path, *, is_main: bool) -> None:
-    """The resolved recipe, written once; another one is refused."""
+def _remember(recipe: Recipe, stored: Recipe | None, run: Path, *, is_main: bool) -> None:
+    """The resolved recipe, written once; another one than is stored there is refused."""
     file = run / RECIPE
     content = recipe.model_dump(mode="json")
-    if file.is_file():
-        # Read as a recipe, because a run of an earlier version has not all keys; they have their defaults.
-        stored = read_recipe_of_run(file).model_dump(mode="json")
-        if stored != content:
-            changed = sorted(_differences(content, stored))
+    if stored is not None:
+        # Compared as recipes, because a run of an earlier version has not all keys; they have their defaults.
+        known = stored.model_dump(mode="json")
+        if known != content:
+            changed = sorted(_differences(content, known))
             remedy = "Name an empty directory, or give that run's settings to go on with it."
             raise TrainingError(Problem(str(run), "a run of this recipe", f"other {', '.join(changed)}", remedy))
     elif is_main:

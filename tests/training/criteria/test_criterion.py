@@ -15,13 +15,14 @@ from probe.checkpoints.checkpoint import Scales
 from probe.errors import TrainingError
 from probe.training.criteria.criterion import Criterion
 from probe.training.criteria.links import place_links
+from probe.training.criteria.logits import Workspace
 from probe.training.criteria.published import batch_scales
 from probe.training.criteria.settings import METHODS as NEEDS
 from probe.training.criteria.settings import DivergenceName, Method, Objective
 from probe.training.criteria.step import Side, Terms
 from probe.training.criteria.teacher_space import expectations
 from probe.training.criteria.views import Counts, Positions, View, embed, frozen_view, response_positions, view
-from probe.training.criteria.vocabulary import MappedHead, Workspace
+from probe.training.criteria.vocabulary import MappedHead
 from probe.training.examples import Encoded
 from probe.training.parts import ObjectivePart
 from probe.training.recipe import part_of

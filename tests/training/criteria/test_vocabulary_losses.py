@@ -19,9 +19,10 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from probe.training.criteria.divergences import Divergence, divergence, sorted_distance
+from probe.training.criteria.logits import Workspace
 from probe.training.criteria.settings import Objective
 from probe.training.criteria.teacher_space import expectations, predictions, teacher_space_losses
-from probe.training.criteria.vocabulary import NOWHERE, Guide, VocabularyLosses, Workspace, vocabulary_losses
+from probe.training.criteria.vocabulary import NOWHERE, Guide, VocabularyLosses, vocabulary_losses
 
 SIX = ("forward_kl", "reverse_kl", "skewed_forward_kl", "skewed_reverse_kl", "js_divergence", "adaptive_kl")
 NAMES = (*SIX, "sorted_distance")
@@ -739,7 +740,8 @@ def test_in_the_teachers_space_extreme_logits_stay_finite(dtype: torch.dtype, ca
 MEMORY = """
 import resource, sys, torch
 from probe.training.criteria.divergences import forward_kl
-from probe.training.criteria.vocabulary import Guide, Workspace, vocabulary_losses
+from probe.training.criteria.logits import Workspace
+from probe.training.criteria.vocabulary import Guide, vocabulary_losses
 
 unit = 1 if sys.platform == "darwin" else 1024
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

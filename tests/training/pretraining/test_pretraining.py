@@ -19,8 +19,8 @@ from probe.checkpoints.opened import open_checkpoint
 from probe.errors import OutputError, TrainingError
 from probe.models.tokenizer import Tokenizer
 from probe.training.__main__ import main
+from probe.training.criteria.logits import Workspace
 from probe.training.criteria.projectors import Projectors
-from probe.training.criteria.vocabulary import Workspace
 from probe.training.examples import Encoded, Example, batches, read_examples, tokenize
 from probe.training.pretraining.loop import LoopSettings, PretrainInputs, make_batch, pretrain, t2s_loss
 from probe.training.pretraining.run import PretrainRun, pretraining, run_pretraining
