@@ -103,8 +103,9 @@ def print_commands(checkpoint: str) -> None:
             command = [sys.executable, "-m", "probe.cli.keyquery", "--texts", str(path), "--checkpoint", checkpoint]
             torch, _ = measure_command([sys.executable, "-c", "import torch"])
             seconds, megabytes = measure_command(command)
-            print(f"probe-keyquery, {checkpoint}, {size:>7,} tokens: {seconds:6.1f} s, {megabytes:5.0f} MB", end="")
-            print(f", {seconds / torch:5.1f} × import torch", f", ×{seconds / last:.1f}" if last else "", flush=True)
+            print(f"probe-keyquery, {checkpoint}, {size:,} tokens: {seconds:.1f} s, {megabytes:.0f} MB", end="")
+            print(f", {seconds / torch:.1f} × import torch", end=f", ×{seconds / last:.1f}" if last else "")
+            print("; aim 60 s, 3,000 MB" if size == SIZES[-1] else "", flush=True)
             last = seconds
 
 
