@@ -69,7 +69,7 @@ class Scores:
     """Attention mass of the linked student tokens by where it goes."""
 
 
-def score(maps: Sequence[AttentionMap], truth: Truth, powers: Sequence[float | None] | None = None) -> Scores:
+def score(maps: Sequence[AttentionMap], truth: Truth, powers: Sequence[float | None] | None) -> Scores:
     """The counts of one sentence.
 
     Args:

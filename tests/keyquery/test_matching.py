@@ -231,7 +231,9 @@ def test_a_checkpoint_whose_query_was_scaled_and_shifted_is_repaired(
 def test_the_trained_figures_are_those_of_the_probe(
     found: dict[str, Intervention], opened: OpenCheckpoint, rows: list[GoldRow]
 ):
-    counts = np.sum([score([opened.map(row.student, row.teacher)], Truth(row)).counts[0] for row in rows], axis=0)
+    counts = np.sum(
+        [score([opened.map(row.student, row.teacher)], Truth(row), [None]).counts[0] for row in rows], axis=0
+    )
     values = dict(zip(METRICS, metrics(counts), strict=True))
     assert found["trained"].top_1 == pytest.approx(values["top-1"], abs=1e-6)
     assert found["trained"].mass == pytest.approx(values["attention mass"], abs=1e-5)

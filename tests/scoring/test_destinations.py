@@ -79,6 +79,6 @@ def test_shares_add_up_weights_by_kind():
 @given(gold_rows())
 def test_they_sum_to_one_for_each_linked_row(row: GoldRow):
     truth = Truth(row)
-    found = score([random_map(row)], truth)
+    found = score([random_map(row)], truth, [None])
     np.testing.assert_allclose(found.mass.sum(), truth.linked.sum())
     np.testing.assert_allclose(found.mass[0, SURE], found.counts[0, 4])  # attention mass, counted another way

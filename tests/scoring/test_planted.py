@@ -181,7 +181,7 @@ def test_the_ceiling_by_kinds_of_tokens_by_hand():
     row = row_of("so the cat saw the cat", *["so Ġthe Ġcat Ġsaw Ġthe Ġcat"] * 2)
     weights = np.eye(7)
     weights[2] = weights[5] = [0, 0, 0.5, 0, 0, 0.5, 0]
-    found = score([map_of(row, weights), REFERENCES["bigram"](row)], Truth(row)).slices
+    found = score([map_of(row, weights), REFERENCES["bigram"](row)], Truth(row), None).slices
     np.testing.assert_allclose(found[0], found[1], atol=1e-12)
     counted = {name: tuple(found[0, k, :2].tolist()) for k, name in enumerate(SLICES)}
     known = {

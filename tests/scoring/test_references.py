@@ -22,7 +22,7 @@ DOGS = row("a dog saw my dog", *[["a", "Ġdog", "Ġsaw", "Ġmy", "Ġdog"]] * 2)
 
 
 def figures(map_: AttentionMap, gold: GoldRow) -> dict[str, float]:
-    return dict(zip(METRICS, metrics(score([map_], Truth(gold)).counts[0]), strict=True))
+    return dict(zip(METRICS, metrics(score([map_], Truth(gold), [None]).counts[0]), strict=True))
 
 
 def test_uniform_is_chance():

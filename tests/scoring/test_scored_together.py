@@ -58,7 +58,7 @@ def test_backward_counts_are_those_of_the_transposed_problem(opened: OpenCheckpo
         map_ = opened.map(row.student, row.teacher)
         assert map_.over_student is not None
         swapped = AttentionMap("cma", row.teacher, row.student, map_.over_student.T)
-        np.testing.assert_allclose(report.backward[k, 0], score([swapped], Truth(row.reversed)).counts[0])
+        np.testing.assert_allclose(report.backward[k, 0], score([swapped], Truth(row.reversed), [None]).counts[0])
         assert report.backward[k, 0, COUNTS.index("rows")] == len({j for _, j in row.sure})
 
 

@@ -25,7 +25,7 @@ def attention(*rows: list[float]) -> AttentionMap:
 
 
 def counted(map_: AttentionMap, gold: GoldRow) -> np.ndarray:
-    return score([map_], Truth(gold)).counts[0]
+    return score([map_], Truth(gold), [None]).counts[0]
 
 
 EOS_ROW = [0.0, 0.0, 0.0, 1.0]
