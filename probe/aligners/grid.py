@@ -61,7 +61,8 @@ def path_posterior(
     """
     xp = array_namespace(scores)
     batch, rows, columns = scores.shape
-    if rows * columns > LARGE and batch == 1 and isinstance(scores, np.ndarray) and students is None is teachers:
+    one_whole = batch == 1 and students is None and teachers is None
+    if one_whole and rows * columns > LARGE and isinstance(scores, np.ndarray):
         return long_posterior(scores[0])[None]
     sizes = [
         xp.full((batch,), full, dtype=xp.int64, device=device(scores)) if given is None else given

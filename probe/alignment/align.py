@@ -243,7 +243,7 @@ def _counted(
     wanted: Collection[str],
 ) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
     """The methods, and by them the arrays of a report for one sentence; of several maps of a method their means."""
-    truth, backward_truth = Truth(row), Truth(row.reversed)
+    truth, backward_truth = Truth(row), Truth(row.reversed) if BACKWARD in wanted else None
     names: list[str] = []
     parts: dict[str, list[np.ndarray]] = {}
     for group in _groups(maps, MOST_CELLS // _cells(row)):
@@ -251,7 +251,7 @@ def _counted(
         flat = [map_ for _, map_ in group]
         scores = score(flat, truth, None if powers is None else [powers[name] for name, _ in group])
         found = {part: values for part, values in vars(scores).items() if values is not None}
-        if BACKWARD in wanted:
+        if backward_truth is not None:
             found["backward"] = _count_backward(flat, backward_truth)
         if LINKS in wanted:
             found["links"] = count_of_aligners(flat, truth)

@@ -5,7 +5,7 @@ With t2s states in the student's space and s2t states in the teacher's (Eq. 3–
     KD   = CE(t2s logits, x_{i+1}) + D(t2s logits, student logits) + KL(teacher ‖ s2t logits)
     loss = (1 - kd_rate) · CE + kd_rate · KD
 
-Of the published objective; divergence_rate and s2t_rate weigh the last two terms of KD, to see what each of them does.
+The rates divergence_rate and s2t_rate, 1 as published, multiply the last two terms of KD, to see what each does.
 Logits are states times the frozen head of their space; the guide of D is detached. Sums over the response targets of
 their side, all divided by the number of student targets. The variants differ in how one side's states reach the
 other's positions: here they are the same positions, in `cma` attention mixes them.
