@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 CHEAP = ("probe ", "vocabulary map")
 """Stages that take seconds, and have no cost here."""
 ELSEWHERE = (
-    "What lies elsewhere is named so: student.source=DIR teacher.source=DIR reproduction.same_tokenizer_teacher=DIR "
-    "data.source=DIR evaluation.sets.NAME=DIR. DSKD links its data: https://github.com/songmzhang/DSKD#data"
+    "If something lies elsewhere, name its directory: student.source=DIR teacher.source=DIR "
+    "reproduction.same_tokenizer_teacher=DIR data.source=DIR evaluation.sets.NAME=DIR. DSKD links its data: https://github.com/songmzhang/DSKD#data"
 )
 
 
