@@ -11,7 +11,7 @@ from probe.gold.rows import GoldRow
 from probe.maps import AttentionMap, MapRows
 from probe.plots.heatmaps import captions, drawing
 from probe.plots.heatmaps.labels import Label, drawable
-from probe.plots.heatmaps.layout import LINE, Content, Layout, lay_out
+from probe.plots.heatmaps.layout import LINE, TICK_FONT, Content, Layout, lay_out
 from probe.plots.heatmaps.panels import Picture, Scale, Shades, Window, picture, shades
 from probe.plots.saving import check_suffix, save_figure
 from probe.plots.style import our_style, palette, venue_width
@@ -90,11 +90,12 @@ def _draw(drawn: Picture, look: Look) -> "Figure":
     from matplotlib.figure import Figure
 
     colours, shown = palette(dark=look.dark), shades(drawn, look.scale)
-    both = drawable((*drawn.row_labels, *drawn.column_labels), look.fonts)
-    labels = both[: len(drawn.rows)], both[len(drawn.rows) :]
+    written = drawable((*drawn.row_labels, *drawn.column_labels, *shown.tick_labels), look.fonts)
+    rows, columns = len(drawn.rows), len(drawn.columns)
+    labels, ticks = (written[:rows], written[rows : rows + columns]), written[rows + columns :]
     handles = captions.legend(drawn, colours)
     side = captions.side(shown.label)
-    layout, across, names, notes = _layout(drawn, labels, handles, side, look)
+    layout, across, names, notes = _layout(drawn, labels, ticks, handles, side, look)
     figure = Figure(figsize=(layout.width, layout.height))
     image: Any = None
     for number, (panel, box) in enumerate(zip(drawn.panels, layout.panels, strict=True)):
@@ -120,11 +121,16 @@ def _draw(drawn: Picture, look: Look) -> "Figure":
 
 
 def _layout(
-    drawn: Picture, labels: tuple[list[Label], list[Label]], handles: list[Any], side: float, look: Look
+    drawn: Picture,
+    labels: tuple[list[Label], list[Label]],
+    ticks: list[Label],
+    handles: list[Any],
+    side: float,
+    look: Look,
 ) -> tuple[Layout, int, list[list[str]], list[str]]:
     """Lay out twice: the number of lines below and above depends on the widths, which the first layout gives."""
     width = None if look.venue is None else venue_width(look.venue)
-    content = Content(*labels, len(drawn.panels), look.marginals, lines_below=3, side=side)
+    content = Content(*labels, len(drawn.panels), look.marginals, lines_below=3, side=side, ticks=ticks)
     layout = lay_out(content, width)
     notes = captions.notes(drawn, layout.step, layout.width)
     names = captions.names(drawn, layout)
@@ -137,7 +143,7 @@ def _bar(figure: "Figure", image: Any, shown: Shades, layout: Layout) -> None:
     bar = figure.colorbar(image, cax=figure.add_axes(layout.share(layout.bar)))
     bar.set_ticks(list(shown.ticks), labels=list(shown.tick_labels))
     bar.set_label(shown.label, fontsize=captions.BAR_FONT, labelpad=2, y=captions.bar_middle(shown.label, layout))
-    bar.ax.tick_params(length=2, width=0.4, labelsize=6, pad=1.5)
+    bar.ax.tick_params(length=2, width=0.4, labelsize=TICK_FONT, pad=1.5)
     outline: Any = bar.outline
     outline.set_linewidth(0.4)
 

@@ -12,6 +12,8 @@ LARGEST_CELL, LARGEST_PAGE, TALLEST = 0.24, 10.0, 9.0
 SMALLEST_CELL = 0.012  # about one dot of a screen
 STRIP = 0.34  # bars beside a panel
 BAR = 0.58  # colour bar, its ticks and its label
+BAR_WITHOUT_TICKS = 0.3
+TICK_FONT = 6.0
 LINE = 0.15  # a line of 7 points
 GAP = 0.1
 MARKER = 0.11  # between a label and its row
@@ -62,6 +64,8 @@ class Content:
     lines_above: int = 2
     side: float = 0.0
     """Inches of the longest text along a side."""
+    ticks: Sequence[Label] = ()
+    """Of the colour bar."""
 
 
 def lay_out(content: Content, width: float | None) -> Layout:
@@ -116,9 +120,11 @@ class _Margins:
         top = content.lines_above * LINE + 0.12 + max(columns) * sin(slant) + font / 72 * cos(slant) + MARKER
         side = content.side + 2 * EDGE + (content.lines_above - 1) * LINE - top - cell * len(content.rows)
         below = max(strip + (0.16 if content.marginals else 0.1), side)
+        ticks = max((text_width(label, TICK_FONT) for label in content.ticks), default=0.0)
+        bar = max(BAR, BAR_WITHOUT_TICKS + ticks)  # a small difference has many digits
         return cls(
             left=LINE + 0.05 + rows + MARKER + 0.04,
-            right=max(strip + GAP + BAR, overhang + 0.05),
+            right=max(strip + GAP + bar, overhang + 0.05),
             top=top,
             bottom=below + content.lines_below * LINE,
             between=GAP + strip,

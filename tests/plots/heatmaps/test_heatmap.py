@@ -322,3 +322,15 @@ def test_a_text_too_long_to_draw_is_refused_before_its_attention_is_computed(
     monkeypatch.setattr("probe.checkpoints.opened.OpenCheckpoint.map", computed)
     assert main(["Return the path. " * 200, "--out", str(tmp_path / "a.pdf")]) == 2
     assert "at most 512 tokens on each side" in capsys.readouterr().err
+
+
+def test_the_label_of_a_small_difference_is_on_the_page():
+    """Its ticks have many digits, and push the label of the colour bar to the right."""
+    map_ = attention()
+    other = map_.weights + np.float32(1e-4) * (np.arange(map_.weights.shape[1]) - (map_.weights.shape[1] - 1) / 2)
+    changed = replace(map_, weights=np.abs(other) / np.abs(other).sum(axis=1, keepdims=True))
+    figure = heatmap({"one": map_, "other": changed}, difference=True)
+    figure.draw_without_rendering()
+    bar = figure.axes[-1]
+    assert max(len(label.get_text()) for label in bar.get_yticklabels()) > 6
+    assert bar.get_tightbbox().x1 < figure.bbox.x1
