@@ -162,6 +162,10 @@ class MapRows:
         return f"<MapRows {self.method}, {sizes}: {beginning(self.student.text)}>"
 
 
+AnyMap = AttentionMap | MapRows
+"""What a heatmap shows."""
+
+
 def token_range(bounds: tuple[int, int], side: TokenizedText, name: str) -> range:
     """The targets ``[start, stop)`` of a side, the end of sequence being the last one.
 

@@ -11,12 +11,10 @@ from probe.gold.by_rule import Texts, rows_by_rule
 from probe.gold.drafts import short_name
 from probe.gold.pairs import GoldFile, declared_vocabularies
 from probe.gold.rows import GoldRow
-from probe.maps import AttentionMap, MapRows
+from probe.maps import AnyMap
 from probe.models.tokenizer import Tokenizer
 from probe.report.values import BY_RULE
 from probe.tokens import TokenizedText
-
-Map = AttentionMap | MapRows
 
 
 def fitting_rows(open_: OpenCheckpoint, gold: GoldFile) -> list[GoldRow]:
@@ -113,8 +111,8 @@ def maps_of_text(
     opener: Callable[[str], OpenCheckpoint],
     rows: Sequence[GoldRow],
     gold: GoldRow | None,
-    map_of: Callable[[OpenCheckpoint, TokenizedText, TokenizedText], Map],
-) -> tuple[dict[str, Map], GoldRow | None]:
+    map_of: Callable[[OpenCheckpoint, TokenizedText, TokenizedText], AnyMap],
+) -> tuple[dict[str, AnyMap], GoldRow | None]:
     """The maps of a sentence by checkpoint, by name, and its gold row: the given one, else the first of these tokens.
 
     ``opener`` opens a checkpoint by its name, and ``map_of`` makes its map of both sides.
@@ -122,7 +120,7 @@ def maps_of_text(
     Raises:
         PairsError: the given row is of other tokens than a checkpoint's.
     """
-    maps: dict[str, Map] = {}
+    maps: dict[str, AnyMap] = {}
     given = gold is not None
     for named in names:
         opened = opener(named)

@@ -13,7 +13,7 @@ from probe.cli.run import add_checkpoints, opener, run, with_version
 if TYPE_CHECKING:
     from probe.checkpoints.opened import OpenCheckpoint
     from probe.gold.rows import GoldRow
-    from probe.maps import AttentionMap, MapRows
+    from probe.maps import AnyMap
     from probe.plots.heatmaps.panels import Window
     from probe.tokens import TokenizedText
 
@@ -140,7 +140,7 @@ def _heatmap(arguments: Namespace) -> None:
 
 def _map(
     arguments: Namespace, opened: "OpenCheckpoint", student: "TokenizedText", teacher: "TokenizedText"
-) -> "AttentionMap | MapRows":
+) -> "AnyMap":
     from probe.plots.heatmaps.panels import visible
 
     rows, _ = visible(student, teacher, arguments.window)  # refuses before any attention is computed

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from probe.errors import ArgumentError
 from probe.gold.rows import GoldRow
-from probe.maps import AttentionMap, MapRows
+from probe.maps import AnyMap
 from probe.plots.heatmaps import captions, drawing
 from probe.plots.heatmaps.labels import Label, drawable
 from probe.plots.heatmaps.layout import LINE, TICK_FONT, Content, Layout, lay_out
@@ -46,7 +46,7 @@ class Look:
 
 
 def heatmap(
-    maps: AttentionMap | MapRows | Mapping[str, AttentionMap | MapRows],
+    maps: AnyMap | Mapping[str, AnyMap],
     *,
     gold: GoldRow | None = None,
     difference: bool = False,
@@ -67,7 +67,7 @@ def heatmap(
         >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
         ['Return', '␣the', '␣path', '␣of', '␣the', '␣file', '.', '⟨eos⟩']
     """
-    named = {"": maps} if isinstance(maps, AttentionMap | MapRows) else maps
+    named = {"": maps} if isinstance(maps, AnyMap) else maps
     _check_maps(named)
     drawn = picture(named, gold, window=look.window, difference=difference)
     with our_style(palette(dark=look.dark)):
@@ -76,7 +76,7 @@ def heatmap(
 
 def _check_maps(named: object) -> None:
     """Refuse what is no map, with how to make one of it."""
-    if isinstance(named, Mapping) and all(isinstance(one, AttentionMap | MapRows) for one in named.values()):
+    if isinstance(named, Mapping) and all(isinstance(one, AnyMap) for one in named.values()):
         return
     remedy = "Give one map, or several by name: {'mine': map_}."
     if isinstance(named, str):
@@ -149,7 +149,7 @@ def _bar(figure: "Figure", image: Any, shown: Shades, layout: Layout) -> None:
 
 
 def save_heatmap(
-    maps: AttentionMap | MapRows | Mapping[str, AttentionMap | MapRows],
+    maps: AnyMap | Mapping[str, AnyMap],
     path: str | Path,
     *,
     gold: GoldRow | None = None,

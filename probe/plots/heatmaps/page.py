@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from probe.errors import MissingExtraError, Problem
 from probe.gold.rows import GoldRow, Link
-from probe.maps import AttentionMap, MapRows
+from probe.maps import AnyMap
 from probe.output.files import replacing_file
 from probe.plots.heatmaps import page_theme
 from probe.plots.heatmaps.drawing import COLUMN_AXIS, link_colour, pale_cells, several
@@ -25,7 +25,7 @@ FRAME, LINK = 1, 2
 
 
 def interactive(
-    maps: AttentionMap | MapRows | Mapping[str, AttentionMap | MapRows],
+    maps: AnyMap | Mapping[str, AnyMap],
     *,
     gold: GoldRow | None = None,
     difference: bool = False,
@@ -40,7 +40,7 @@ def interactive(
         MapError: too many tokens, maps or gold of other tokens, or a window outside of the sentence.
     """
     make_subplots = _plotly()
-    named = {"": maps} if isinstance(maps, AttentionMap | MapRows) else maps
+    named = {"": maps} if isinstance(maps, AnyMap) else maps
     drawn = picture(named, gold, window=window, difference=difference)
     colours, shown = palette(dark=dark), shades(drawn, scale)
     figure = make_subplots(
@@ -58,7 +58,7 @@ def interactive(
 
 
 def save_page(
-    maps: AttentionMap | MapRows | Mapping[str, AttentionMap | MapRows],
+    maps: AnyMap | Mapping[str, AnyMap],
     path: str | Path,
     *,
     gold: GoldRow | None = None,

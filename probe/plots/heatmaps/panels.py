@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from probe.chunks import Chunk, overlap_mask, shared_chunks
 from probe.errors import MapError, Problem
 from probe.gold.rows import GoldRow, Link, Links
-from probe.maps import AttentionMap, MapRows, token_range
+from probe.maps import AnyMap, MapRows, token_range
 from probe.plots.heatmaps.labels import repeats
 from probe.scoring.sharpness import entropy
 from probe.tokens import EOS_DISPLAY, TokenizedText
@@ -78,7 +78,7 @@ class Picture:
 
 
 def picture(
-    maps: Mapping[str, AttentionMap | MapRows],
+    maps: Mapping[str, AnyMap],
     gold: GoldRow | None = None,
     *,
     window: Window | None = None,
@@ -114,7 +114,7 @@ def picture(
     )
 
 
-def _check(maps: Mapping[str, AttentionMap | MapRows], gold: GoldRow | None, difference: bool) -> None:
+def _check(maps: Mapping[str, AnyMap], gold: GoldRow | None, difference: bool) -> None:
     if not maps or (difference and len(maps) != 2):
         expected = "two maps, for a difference" if difference else "a map"
         raise MapError(Problem("heatmap", expected, f"{len(maps)}", "Name them."))
@@ -158,7 +158,7 @@ def _ranges(student: TokenizedText, teacher: TokenizedText, window: Window | Non
     return rows, range(int(touched[0]), int(touched[-1]) + 1)
 
 
-def _panel(name: str, map_: AttentionMap | MapRows, rows: range, columns: range) -> Panel:
+def _panel(name: str, map_: AnyMap, rows: range, columns: range) -> Panel:
     across = slice(columns.start, columns.stop)
     there = map_.rows if isinstance(map_, MapRows) else range(len(map_.weights))
     if rows.start < there.start or rows.stop > there.stop:
@@ -197,7 +197,7 @@ def _shift(links: frozenset[Link], rows: range, columns: range) -> frozenset[Lin
     return frozenset((i - rows.start, j - columns.start) for i, j in links if i in rows and j in columns)
 
 
-def _chunks(map_: AttentionMap | MapRows, rows: range, columns: range) -> tuple[Chunk, ...]:
+def _chunks(map_: AnyMap, rows: range, columns: range) -> tuple[Chunk, ...]:
     """The chunks that have a cell in the window; they may reach beyond it."""
     return tuple(
         Chunk(_moved(chunk.student, rows.start), _moved(chunk.teacher, columns.start))
