@@ -15,6 +15,7 @@ from probe.models.tokenizer import Tokenizer
 from probe.output.provenance import file_sha256
 
 NAMES = frozenset({"config.json", "tokenizer.json", ADAPTER})
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 SUFFIXES = frozenset({".safetensors", ".bin", ".gguf"})
 """Files that make a model what it is."""
 WHOLE_MODEL = "Name a whole model: a run's checkpoint-N (bundled and projectors/step-N hold what probing reads alone)."

@@ -135,7 +135,8 @@ class ObjectivePart(RecipePart):
     links_dropped: float = Field(default=0.0, ge=0, le=1)
     mask: MaskName = "both"
     start: str = "random"
-    """Of the projectors: ``random``, ``pseudo-inverse``, or a checkpoint's name or directory."""
+    """Of the projectors: ``random``, ``pseudo-inverse``, or a checkpoint's name or directory. ``attention``: the query
+    is trained alone first, see `probe.training.trainer.alone`; ``random-sharp``: random, but as sharp as that one."""
     freeze: list[FrozenName] = []
     """What stays as it starts: the query projector; the student's embedding table, and its head where the two share
     their weights."""
@@ -253,8 +254,24 @@ class ExpectedPart(RecipePart):
     """``train``, and the sets of the evaluation by name."""
 
 
+class ScratchPart(RecipePart):
+    """Student and teacher with the shapes and tokenizers of the recipe's, trained first from random weights.
+
+    They learn from the training rows.
+    """
+
+    epochs: int = Field(default=8, gt=0)
+    """Over which the learning rate rises and falls."""
+    student_epochs: int | None = Field(default=None, gt=0)
+    """After which the student stops; None for all."""
+    learning_rate: float = Field(default=3e-3, gt=0, allow_inf_nan=False)
+
+
 class ReproductionPart(RecipePart):
     """What `probe-reproduce` compares."""
+
+    scratch: ScratchPart | None = None
+    """Train the models themselves first; None to take them as they are."""
 
     teacher: Literal["raw", "sft"] = "raw"
     """As it is, or fine-tuned on the training rows first."""

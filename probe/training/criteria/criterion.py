@@ -52,8 +52,7 @@ class Criterion(nn.Module):
         self.register_buffer("student_of_teacher", student_of_teacher, persistent=False)
         needs = objective.needs
         self._loss: Callable[[Step], Terms] = named(needs.loss)
-        structures = {name: STRUCTURES[name] for name in needs.projectors}
-        self.projectors = Projectors(structures, student=student, teacher=teacher, seed=seed)
+        self.projectors = Projectors(STRUCTURES, student=student, teacher=teacher, seed=seed, kept=needs.projectors)
         made_by = needs.networks
         self.networks: nn.Module | None = None if made_by is None else named(made_by)(objective, 2 * teacher)
 

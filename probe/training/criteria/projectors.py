@@ -5,7 +5,7 @@ survive the change of space. Over the tokens that both vocabularies have, the t2
 for every h, in the least squares sense: P = head_s⁺ head_t. For s2t the two change places. Biases are zero.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import torch
@@ -19,14 +19,32 @@ from probe.projectors import S2T, STRUCTURES, T2S, Layer, Projector, initial_ten
 class Projectors(nn.Module):
     """Trainable projectors by name, drawn from one seed."""
 
-    def __init__(self, structures: Mapping[str, str], *, student: int, teacher: int, seed: int) -> None:
+    def __init__(
+        self,
+        structures: Mapping[str, str],
+        *,
+        student: int,
+        teacher: int,
+        seed: int,
+        kept: Collection[str] | None = None,
+    ) -> None:
+        """Draw all of them, and keep those that are named, or all.
+
+        What is drawn in front of a projector decides its weights, so methods that are to begin with the same t2s draw
+        the same projectors.
+        """
         super().__init__()
-        self._structures = dict(structures)
+        names = structures.keys() if kept is None else kept
+        self._structures = {name: structure for name, structure in structures.items() if name in names}
         self._layers: dict[str, tuple[Layer, ...]] = {}
         rng = np.random.default_rng(seed)
         for name, structure in structures.items():
-            self._layers[name] = parse_structure(structure, student=student, teacher=teacher)
-            for key, value in initial_tensors(self._layers[name], rng).items():
+            layers = parse_structure(structure, student=student, teacher=teacher)
+            drawn = initial_tensors(layers, rng)
+            if name not in names:
+                continue
+            self._layers[name] = layers
+            for key, value in drawn.items():
                 # Module attributes cannot hold a dot; the state dict of a checkpoint has them.
                 self.register_parameter(f"{name}_{key.replace('.', '_')}", nn.Parameter(torch.from_numpy(value)))
 

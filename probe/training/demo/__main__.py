@@ -13,15 +13,15 @@ from probe.errors import ProbeError
 from probe.models.tokenizer import Tokenizer
 from probe.output.files import replacing_file
 from probe.training.data.docstrings import PROMPT, docstring_examples
-from probe.training.demo.language_models import new_student, new_teacher, save_float16, train_language_model
+from probe.training.demo.language_models import new_student, new_teacher
 from probe.training.demo.tokenizers import train_student_tokenizer, train_teacher_tokenizer
 from probe.training.examples import Example, tokenize
+from probe.training.language_model import LOSSES, save_float16, train_language_model
 from probe.training.pretraining.run import PretrainRun, run_pretraining
 from probe.training.projector_loop import LoopSettings
 from probe.training.terminal import quiet_transformers
 
 HELD_OUT, SEED = 100, 10
-DONE = "losses.json"
 
 
 def main() -> int:
@@ -66,7 +66,7 @@ def _corpus(directory: Path) -> list[Example]:
 
 def _model(side: str, train: list[Example], directory: Path, epochs: int) -> None:
     place = directory / side
-    if (place / DONE).is_file():
+    if (place / LOSSES).is_file():
         return
     texts = [text for example in train for text in (example.prompt, example.output)]
     (train_student_tokenizer if side == "student" else train_teacher_tokenizer)(texts, place)
@@ -78,7 +78,7 @@ def _model(side: str, train: list[Example], directory: Path, epochs: int) -> Non
     encoded = [tokenize(example, tokenizer) for example in train]
     loss = train_language_model(model, encoded, epochs=epochs, batch_size=16, learning_rate=3e-3, seed=SEED)
     save_float16(model, place)
-    (place / DONE).write_text(json.dumps({"last_epoch_loss": loss, "epochs": epochs}) + "\n", encoding="utf-8")
+    (place / LOSSES).write_text(json.dumps({"last_epoch_loss": loss, "epochs": epochs}) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

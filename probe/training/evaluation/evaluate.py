@@ -11,13 +11,13 @@ from jaxtyping import Float
 from probe.errors import Problem, TrainingError
 from probe.output.reading import Wanted, parse_json
 from probe.training.evaluation.generate import generate
-from probe.training.evaluation.likelihood import Fitted, bits_per_byte, fitted_bits_per_byte
+from probe.training.evaluation.likelihood import Fitted, fitted_bits_per_byte, predicted
 from probe.training.evaluation.questions import QuestionSet
 from probe.training.evaluation.respond import Model, generation_settings
 from probe.training.evaluation.rouge import Unit, score_each
 from probe.training.parts import EvaluationPart
 
-SCHEMA = 2
+SCHEMA = 3
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,8 @@ class Evaluation:
     exact_match: Float[np.ndarray, "seeds questions"]
     bits_per_byte: float
     """Of the first references."""
+    accuracy: float
+    """The share of their tokens that the model holds most likely."""
     fitted: Fitted = field(default_factory=Fitted)
     """The same at a fitted temperature."""
     rouge_unit: Unit = "words"
@@ -44,6 +46,7 @@ class Evaluation:
             "set": self.questions.name,
             "set_sha256": self.questions.digest(),
             "bits_per_byte": self.bits_per_byte,
+            "accuracy": self.accuracy,
             "fitted": asdict(self.fitted),
             "seeds": self.seeds,
             "rouge_unit": self.rouge_unit,
@@ -75,7 +78,7 @@ def read_evaluation(text: str, questions: QuestionSet, where: str) -> Evaluation
         expected = f"an evaluation on {questions.name}, schema {SCHEMA}"
         got = f"one on {document.get('set')}, schema {document.get('schema')}"
         raise TrainingError(Problem(where, expected, got, "Delete it to evaluate again."))
-    rows = document["questions"]
+    rows, fitted = document["questions"], document["fitted"]
     return Evaluation(
         questions=questions,
         seeds=tuple(document["seeds"]),
@@ -83,7 +86,8 @@ def read_evaluation(text: str, questions: QuestionSet, where: str) -> Evaluation
         rouge_l=np.array([row["rouge_l"] for row in rows], dtype=np.float64).T,
         exact_match=np.array([row["exact_match"] for row in rows], dtype=np.float64).T,
         bits_per_byte=document["bits_per_byte"],
-        fitted=Fitted(**document["fitted"]),
+        accuracy=document["accuracy"],
+        fitted=Fitted(**(fitted | {key: tuple(fitted[key]) for key in ("nats", "sizes")})),
         rouge_unit=document["rouge_unit"],
     )
 
@@ -107,9 +111,9 @@ def evaluate(asked: Model, questions: QuestionSet, part: EvaluationPart) -> Eval
         np.stack(each) for each in zip(*(_scores(questions, r, part.rouge) for r in responses), strict=True)
     )
     lengths = {"max_prompt": part.max_prompt, "max_length": part.max_length}
-    bits = bits_per_byte(model, tokenizer, questions.examples, **lengths)
+    bits, accuracy = predicted(model, tokenizer, questions.examples, **lengths)
     fitted = fitted_bits_per_byte(model, tokenizer, questions.examples, **lengths)
-    return Evaluation(questions, seeds, responses, rouge_l, exact_match, bits, fitted, part.rouge)
+    return Evaluation(questions, seeds, responses, rouge_l, exact_match, bits, accuracy, fitted, part.rouge)
 
 
 def _scores(

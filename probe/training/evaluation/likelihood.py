@@ -7,7 +7,7 @@ fitted temperature they do not.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -29,6 +29,14 @@ POSITIONS = 64
 """Rows of logits that are held at once for every temperature."""
 
 
+class Predicted(NamedTuple):
+    """How well references are predicted, token by token."""
+
+    bits_per_byte: float
+    accuracy: float
+    """The share of tokens, EOS included, that the model holds most likely."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fitted:
     """Bits per byte with logits divided by a fitted temperature.
@@ -40,17 +48,21 @@ class Fitted:
     bits_per_byte: float | None = None
     temperature: float | None = None
     """The mean of both halves'; above 1, the model was too sure."""
+    nats: tuple[float, ...] = ()
+    """Cross-entropy of each example that has room for a response: in total, not for a token."""
+    sizes: tuple[int, ...] = ()
+    """Bytes that the tokens of each of them spell."""
 
 
 @torch.no_grad()
-def bits_per_byte(
+def predicted(
     model: Any,
     tokenizer: Tokenizer,
     examples: Sequence[Example],
     *,
     max_prompt: int = MAX_PROMPT,
     max_length: int = MAX_LENGTH,
-) -> float:
+) -> Predicted:
     """Cross-entropy of the responses' tokens, EOS included, over the UTF-8 bytes that these tokens spell.
 
     A response that is cut at ``max_length`` counts up to there, in tokens and in bytes.
@@ -65,11 +77,13 @@ def bits_per_byte(
     Raises:
         TrainingError: a prompt is empty, or none leaves room for a response.
     """
-    encoded, size = _cut(tokenizer, examples, max_prompt, max_length)
-    workspace, nats = Workspace(), 0.0
+    encoded, sizes = _cut(tokenizer, examples, max_prompt, max_length)
+    workspace, nats, hits = Workspace(), 0.0, 0
     for seen in _views(model, encoded):
-        nats += vocabulary_losses(seen.flat_states, seen.head, seen.targets, workspace).nll.item()
-    return nats / math.log(2) / size
+        found = vocabulary_losses(seen.flat_states, seen.head, seen.targets, workspace)
+        nats += found.nll.item()
+        hits += int(found.hits)
+    return Predicted(nats / math.log(2) / sum(sizes), hits / sum(len(one.targets) for one in encoded))
 
 
 @torch.no_grad()
@@ -81,49 +95,53 @@ def fitted_bits_per_byte(
     max_prompt: int = MAX_PROMPT,
     max_length: int = MAX_LENGTH,
 ) -> Fitted:
-    """`bits_per_byte` at a temperature that every second example fits for the others.
+    """The bits per byte of `predicted` at a temperature that every second example fits for the others.
 
     Raises:
         TrainingError: a prompt is empty, or none leaves room for a response.
     """
-    encoded, size = _cut(tokenizer, examples, max_prompt, max_length)
+    encoded, sizes = _cut(tokenizer, examples, max_prompt, max_length)
     if len(encoded) < 2:
         return Fitted()
-    nats = np.stack([_nats(model, encoded[half::2]) for half in range(2)])
-    chosen = [_best(nats[1 - half]) for half in range(2)]
-    found = sum(float(_curve(nats[half])(at)) for half, at in enumerate(chosen))
-    return Fitted(found / math.log(2) / size, float(np.exp(np.mean(chosen))))
+    nats = _nats(model, encoded)
+    chosen = [_best(nats[1 - half :: 2].sum(axis=0)) for half in range(2)]
+    found = np.empty(len(encoded))
+    for half, at in enumerate(chosen):
+        found[half::2] = _curve(nats[half::2])(at)
+    bits = float(found.sum()) / math.log(2) / sum(sizes)
+    return Fitted(bits, float(np.exp(np.mean(chosen))), tuple(found.tolist()), tuple(sizes))
 
 
 def _cut(
     tokenizer: Tokenizer, examples: Sequence[Example], max_prompt: int, max_length: int
-) -> tuple[list[Encoded], int]:
-    """Examples that leave room for a response, in tokens, and the bytes that all of these responses' tokens spell."""
+) -> tuple[list[Encoded], list[int]]:
+    """Examples that leave room for a response, in tokens, and the bytes that the tokens of each response spell."""
     encoded = [tokenize(example, tokenizer, max_prompt=max_prompt, max_length=max_length) for example in examples]
-    size = sum(_spelt(e.output, one, tokenizer) for e, one in zip(examples, encoded, strict=True))
-    if not size:
+    kept = [(one, _spelt(e.output, one, tokenizer)) for e, one in zip(examples, encoded, strict=True)]
+    kept = [(one, size) for one, size in kept if len(one.targets)]
+    if not sum(size for _, size in kept):
         got = f"prompts that fill max_length = {max_length}"
         raise TrainingError(Problem("bits per byte", "room for a response", got, "Raise max_length."))
-    return [one for one in encoded if len(one.targets)], size
+    return [one for one, _ in kept], [size for _, size in kept]
 
 
-def _nats(model: Any, encoded: Sequence[Encoded]) -> Float[np.ndarray, " temperatures"]:
-    """Cross-entropy of all targets at each of the temperatures."""
-    found = np.zeros(len(TEMPERATURES))
+def _nats(model: Any, encoded: Sequence[Encoded]) -> Float[np.ndarray, "examples temperatures"]:
+    """Cross-entropy of each example's targets at each of the temperatures."""
+    found: list[Float[np.ndarray, "targets temperatures"]] = []
     for seen in _views(model, encoded):
         for begin in range(0, len(seen.targets), POSITIONS):
             logits = (seen.flat_states[begin : begin + POSITIONS] @ seen.head.T).float()
-            targets = seen.targets[begin : begin + POSITIONS, None]
-            of_target = logits.gather(1, targets)[:, 0]
-            for number, temperature in enumerate(TEMPERATURES.tolist()):
-                found[number] += (torch.logsumexp(logits / temperature, 1) - of_target / temperature).sum().item()
-    return found
+            of_target = logits.gather(1, seen.targets[begin : begin + POSITIONS, None])[:, 0]
+            each = [torch.logsumexp(logits / t, 1) - of_target / t for t in TEMPERATURES.tolist()]
+            found.append(torch.stack(each, dim=1).cpu().numpy())
+    begins = np.cumsum([0, *(len(one.targets) for one in encoded[:-1])])
+    return np.add.reduceat(np.concatenate(found).astype(np.float64), begins)
 
 
-def _curve(nats: Float[np.ndarray, " temperatures"]) -> Any:
+def _curve(nats: Float[np.ndarray, "*examples temperatures"]) -> Any:
     from scipy.interpolate import CubicSpline
 
-    return CubicSpline(np.log(TEMPERATURES), nats)
+    return CubicSpline(np.log(TEMPERATURES), nats, axis=-1)
 
 
 def _best(nats: Float[np.ndarray, " temperatures"]) -> float:

@@ -3,7 +3,6 @@
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -37,11 +36,11 @@ def _document(system: System) -> dict[str, Any]:
     rows: dict[str, Any] = {}
     for name in system.sets:
         rows[name] = {metric: _plain(system.figure(metric, name)) for metric in METRICS}
-        mean, over_training = system.bits_per_byte(name)
+        (mean, over_training), fitted = system.bits_per_byte(name), system.fitted(name)
         rows[name]["bits_per_byte"] = {
             "mean": mean,
             "over_training": over_training,
-            "fitted": asdict(system.fitted(name)),
+            "fitted": {"bits_per_byte": fitted.bits_per_byte, "temperature": fitted.temperature},
         }
         ((digest, _),) = system.asked(name)
         rows[name]["questions"] = system.scores("rouge_l", name).shape[-1]

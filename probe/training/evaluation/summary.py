@@ -76,8 +76,11 @@ class System:
     def fitted(self, set_: str) -> Fitted:
         """Means over training seeds."""
         found = [one.fitted for run in self.runs.values() for one in run if one.questions.name == set_]
-        means = [np.mean([as_float(getattr(one, part)) for one in found]) for part in ("bits_per_byte", "temperature")]
-        return Fitted(*(known(float(mean)) for mean in means))
+        bits, temperature = (
+            float(np.mean([as_float(value) for value in values]))
+            for values in zip(*((one.bits_per_byte, one.temperature) for one in found), strict=True)
+        )
+        return Fitted(known(bits), known(temperature))
 
     def bits(self, set_: str, *, fitted: bool = False) -> Float[np.ndarray, " training"]:
         """Bits per byte of each training seed, as they are or at a fitted temperature."""

@@ -37,7 +37,8 @@ class Inputs:
     """What could not be read; its rows and questions are none."""
 
     @cached_property
-    def _data(self) -> list[str]:
+    def data(self) -> list[str]:
+        """Digests of the training rows and of those held out."""
         return [digest(part) for part in self.rows]
 
     def of(self, recipe: Recipe) -> dict[str, Any]:
@@ -47,7 +48,7 @@ class Inputs:
         return {
             "kind": "training",
             "recipe": _content(recipe),
-            "data": self._data,
+            "data": self.data,
             "models": [self.model_digest(source) for source in sources],
             "start": start_digest(recipe.objective),
             "adapter": self.model_digest(recipe.teacher.adapter) if recipe.teacher.adapter else None,

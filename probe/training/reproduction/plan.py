@@ -1,8 +1,9 @@
 """The stages of a reproduction: what is trained, evaluated and probed, and what each needs."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,13 @@ from probe.report.document import save_report
 from probe.training.evaluation.questions import QuestionSet
 from probe.training.evaluation.respond import Shared, load_model, model_directory
 from probe.training.evaluation.run import evaluation_stage
+from probe.training.language_model import from_random_weights
 from probe.training.model_files import directory_of
-from probe.training.parts import ObjectivePart, StudentPart, TeacherPart
+from probe.training.parts import ObjectivePart, ScratchPart, StudentPart, TeacherPart
 from probe.training.recipe import Recipe
 from probe.training.reproduction.inputs import Inputs, read_inputs, start_digest
 from probe.training.reproduction.systems import RAW_STUDENT, Compared, teacher_for, teachers_of
+from probe.training.reproduction.trajectory import trajectory
 from probe.training.stages import Stage, Store
 from probe.training.teacher.teacher import teacher_source
 from probe.training.trainer.run import train
@@ -31,7 +34,7 @@ from probe.training.trainer.saving import newest_complete, step_of
 from probe.training.trainer.start import start_directory
 from probe.training.vocabulary_map import Vocabulary, vocabulary_map
 
-REPORT, LOG, MAP = "report.json", "log.txt", "vocabulary_map.json"
+REPORT, LOG, MAP, TRAJECTORY = "report.json", "log.txt", "vocabulary_map.json", "trajectory.json"
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,9 @@ class Planner:
         self.inputs = inputs or read_inputs(recipe)
         self._recipes: dict[str, Recipe] = {}
         self._tuned: dict[str, Stage] = {}
+        if recipe.reproduction.teacher == "sft" and recipe.reproduction.scratch is not None:
+            remedy = "Set reproduction.teacher to raw."
+            raise TrainingError(Problem("reproduction.teacher", "raw beside scratch", "sft", remedy))
         if recipe.reproduction.teacher == "sft" and recipe.teacher.adapter is not None:
             got = "an adapter to be merged as well"
             remedy = "Leave out teacher.adapter, or set reproduction.teacher to raw."
@@ -98,7 +104,7 @@ class Planner:
         teachers = teachers_of(recipe, methods)
         mapped = self._map if any(self._needs_map(one.objective) for one in methods) else None
         trials = [
-            self._untrained(RAW_STUDENT, recipe.student.source),
+            self._untrained(RAW_STUDENT, recipe.student.source, self._made.get("student")),
             *(self._teacher(name, part) for name, part in teachers.items()),
             *(self._trial(method, seed, mapped) for method in methods for seed in seeds),
         ]
@@ -106,7 +112,7 @@ class Planner:
             recipe=recipe,
             sets=self.inputs.sets,
             teacher=", ".join(teachers),
-            first=(*([mapped] if mapped else []), *self._tuned.values()),
+            first=(*self._made.values(), *([mapped] if mapped else []), *self._tuned.values()),
             trials=tuple(trials),
             start=self._probe_of_start if any(one.objective.needs.attention for one in methods) else None,
             recipes=self._recipes,
@@ -122,24 +128,25 @@ class Planner:
         training = self._training(f"train {name}", recipe, tuned, mapped)
         probe = None
         if method.objective.needs.attention:
-            make = partial(self._probe, lambda: str(self._checkpoint(training)))
+            make = partial(self._probe_of_run, training)
             probe = Stage(f"probe {name}", {"kind": "probe", "gold": self._gold_sha256}, make, (training,))
         source = self.recipe.student.source
         return Trial(method.name, seed, source, training, self._evaluations(name, training), probe)
 
-    def _untrained(self, name: str, source: str) -> Trial:
-        return Trial(name, None, source, None, self._evaluations(name, None, source))
+    def _untrained(self, name: str, source: str, made: Stage | None = None) -> Trial:
+        evaluations = self._evaluations(name, made) if made else self._evaluations(name, None, source)
+        return Trial(name, None, source, None, evaluations)
 
     def _teacher(self, name: str, part: TeacherPart) -> Trial:
         # An adapter names the model that it belongs to.
         source = part.adapter or str(part.source)
         tuned = self._tuning(part)
         if tuned is None:
-            return self._untrained(name, source)
+            return self._untrained(name, source, self._made.get("teacher"))
         return Trial(name, self.recipe.seed, source, None, self._evaluations(name, tuned))
 
     def _training(self, name: str, recipe: Recipe, tuned: Stage | None, mapped: Stage | None) -> Stage:
-        needs = tuple(stage for stage in (tuned, mapped) if stage is not None)
+        needs = (*self._made.values(), *(stage for stage in (tuned, mapped) if stage is not None))
         self._recipes[name] = recipe
         return Stage(name, self.inputs.of(recipe), partial(self._train, recipe, tuned, mapped), needs)
 
@@ -179,6 +186,30 @@ class Planner:
         )
 
     @cached_property
+    def _made(self) -> dict[str, Stage]:
+        """The stages that train student and teacher from random weights, by role; none where there are models."""
+        part, recipe = self.recipe.reproduction.scratch, self.recipe
+        if part is None:
+            return {}
+        sources = {"student": recipe.student.source, "teacher": teacher_source(recipe)}
+        stops = {"student": part.student_epochs, "teacher": None}
+        return {role: self._scratch(role, source, part, stops[role]) for role, source in sources.items()}
+
+    def _scratch(self, role: str, source: str, part: ScratchPart, stop_after: int | None) -> Stage:
+        options: dict[str, Any] = {
+            "epochs": part.epochs,
+            "stop_after": stop_after,
+            "learning_rate": part.learning_rate,
+            "seed": self.recipe.seed,
+        }
+        inputs = {"kind": "language model", "of": self.inputs.model_digest(source), "data": self.inputs.data, **options}
+
+        def make(place: Path) -> None:
+            from_random_weights(source, self.inputs.rows.train, place, **options)
+
+        return Stage(f"language model {role}", inputs, make)
+
+    @cached_property
     def _probe_of_start(self) -> Stage | None:
         if start_directory(self.recipe.objective.start) is None:
             return None
@@ -216,6 +247,9 @@ class Planner:
             adapted = (directory / ADAPTER).is_file()
             source = {"adapter": str(directory)} if adapted else {"source": str(directory)}
             recipe = recipe.model_copy(update={"teacher": recipe.teacher.model_copy(update=source)})
+        for role, stage in self._made.items():
+            part = getattr(recipe, role).model_copy(update={"source": str(self.store.place(stage))})
+            recipe = recipe.model_copy(update={role: part})
         if mapped is not None:
             path = {"vocabulary_map": str(self.store.place(mapped) / MAP)}
             recipe = recipe.model_copy(update={"objective": recipe.objective.model_copy(update=path)})
@@ -232,6 +266,12 @@ class Planner:
     def _probe(self, checkpoint: Any, place: Path) -> None:
         save_report(align(checkpoint(), self.gold), place / REPORT)
 
+    def _probe_of_run(self, training: Stage, place: Path) -> None:
+        self._probe(lambda: str(self._checkpoint(training)), place)
+        with replacing_file(place / TRAJECTORY) as temporary:
+            points = trajectory(self.store.place(training), read_pairs(self.gold))
+            temporary.write_text(json.dumps([asdict(one) for one in points], indent=1) + "\n", encoding="utf-8")
+
     def _checkpoint(self, training: Stage) -> Path:
         """The last checkpoint of a finished training."""
         found = newest_complete(self.store.place(training)).path
@@ -240,9 +280,11 @@ class Planner:
         return found
 
     def _model_directory(self, training: Stage | None, source: str | None) -> Path:
-        if training is not None:
-            return model_directory(str(self._checkpoint(training)))
-        return model_directory(str(source))
+        if training is None:
+            return model_directory(str(source))
+        if training in self._made.values():
+            return self.store.place(training)
+        return model_directory(str(self._checkpoint(training)))
 
 
 def _forget_steps(place: Path) -> None:

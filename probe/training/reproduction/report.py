@@ -217,6 +217,18 @@ def document(results: Results) -> str:
             name: {str(seed): {key: report[key] for key in PROBED} for seed, report in probed.reports.items()}
             for name, probed in results.probes.items()
         },
+        "accuracy": {
+            system.name: {
+                str(seed): {one.questions.name: one.accuracy for one in run} for seed, run in system.runs.items()
+            }
+            for system in results.systems
+        },
+        "trajectories": {
+            name: {str(seed): one for seed, one in of_seeds.items()} for name, of_seeds in results.trajectories.items()
+        },
+        "t2s hits": {
+            name: {str(seed): one for seed, one in of_seeds.items()} for name, of_seeds in results.hits.items()
+        },
         "stages": [
             {
                 "name": o.stage.name,

@@ -15,7 +15,7 @@ from probe.errors import MissingExtraError, Problem, TrainingError
 from probe.output.files import replacing_file, sweep
 from probe.output.locks import held
 from probe.training.evaluation.generate import generate
-from probe.training.evaluation.likelihood import bits_per_byte
+from probe.training.evaluation.likelihood import predicted
 from probe.training.evaluation.respond import generation_settings
 from probe.training.evaluation.rouge import score
 from probe.training.recipe import RECIPE, Recipe, read_recipe_of_run
@@ -223,7 +223,7 @@ def dev_scores(prepared: Prepared, distiller: Distiller) -> dict[str, float]:
     student, dev = distiller.student, prepared.dev
     data = prepared.recipe.data
     lengths = {"max_prompt": data.max_prompt, "max_length": data.max_length}
-    found = {BITS: bits_per_byte(student, prepared.tokenizer, dev, **lengths)}
+    found = {BITS: predicted(student, prepared.tokenizer, dev, **lengths).bits_per_byte}
     if prepared.recipe.training.keep_by == ROUGE:
         part = prepared.recipe.evaluation
         settings = generation_settings(part, no_repeat_ngram_size=0)

@@ -19,15 +19,14 @@ from probe.training.criteria.links import links_of
 from probe.training.criteria.views import plain_head
 from probe.training.data.rows import cut_rows, linkable_rows, read_rows
 from probe.training.examples import Cut, Example, digest
-from probe.training.model_files import directory_of, record_of
+from probe.training.model_files import TOKENIZER_FILES, directory_of, record_of
 from probe.training.parts import ObjectivePart, StudentPart
 from probe.training.recipe import Recipe
 from probe.training.teacher.teacher import Frozen, freeze_teacher, teacher_source
+from probe.training.trainer.alone import AS_SHARP, attention_alone, sharpen
 from probe.training.trainer.batches import Rows
 from probe.training.trainer.distiller import Distiller
 from probe.training.trainer.start import build_criterion, scales_of, starting_checkpoint, told_of_start
-
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ def prepare(recipe: Recipe, main_first: AbstractContextManager[None] | None = No
     prompt = recipe.data.prompt or PROMPT
     student_record = record_of(student.source, student.tokenizer, prompt)
     teacher_record = None if teacher is None else record_of(teacher.source, teacher.tokenizer, prompt)
-    start = starting_checkpoint(recipe, student_record, teacher_record)
+    start = starting_checkpoint(recipe, rows.train, student_record, teacher_record)
     torch.manual_seed(recipe.seed)
     model = load_student(recipe.student)
     frozen = None
@@ -111,6 +110,9 @@ def prepare(recipe: Recipe, main_first: AbstractContextManager[None] | None = No
     scales = None if teacher is None or frozen is None else scales_of(recipe, start, teacher, frozen)
     criterion = build_criterion(recipe, start, model, student, teacher, frozen, scales)
     notes = [] if start is None else [told_of_start(recipe, start)]
+    if recipe.objective.start == AS_SHARP and teacher_record is not None and scales is not None:
+        alone = attention_alone(recipe, rows.train, student_record, teacher_record)
+        notes.append(sharpen(criterion.projectors[QUERY], scales.key, alone, rows.train))
     notes += freeze_parts(recipe.objective, model, criterion)
     return Prepared(
         recipe=recipe,

@@ -19,10 +19,11 @@ from probe.training.criteria.projectors import start_from_heads
 from probe.training.criteria.settings import Objective
 from probe.training.criteria.views import last_states, response_positions
 from probe.training.criteria.vocabulary import MappedHead
-from probe.training.examples import Cut, Encoded
+from probe.training.examples import Cut, Encoded, Example
 from probe.training.recipe import Recipe
 from probe.training.teacher.states import estimate_scales
 from probe.training.teacher.teacher import Frozen, Teacher
+from probe.training.trainer.alone import AS_SHARP, TRAINED_ALONE, attention_alone
 from probe.training.vocabulary_map import Vocabulary, exact_map, read_vocabulary_map
 
 PSEUDO_INVERSE = "pseudo-inverse"
@@ -30,15 +31,31 @@ SCALE_ROWS = 256
 """Rows on which scales are estimated where the teacher's states are not cached."""
 
 
-def starting_checkpoint(recipe: Recipe, student: ModelRecord, teacher: ModelRecord | None) -> Checkpoint | None:
-    """The checkpoint that the run begins with, if it names one; for a method without projectors there is none.
+def starting_checkpoint(
+    recipe: Recipe, train: Sequence[Example], student: ModelRecord, teacher: ModelRecord | None
+) -> Checkpoint | None:
+    """The checkpoint that the run begins with, if there is one; for a method without projectors there is none.
+
+    Args:
+        recipe: of the run.
+        train: its training rows, for a query that is trained alone first.
+        student: the run's student.
+        teacher: its teacher.
 
     Raises:
         TrainingError: it was trained with other models, or has no projector of the method, or one of another structure.
         CheckpointError: it cannot be read.
     """
-    directory = start_directory(recipe.objective.start)
-    if directory is None or teacher is None or not recipe.objective.needs.projectors:
+    named = recipe.objective.start
+    if teacher is None or not recipe.objective.needs.projectors:
+        return None
+    if named in (TRAINED_ALONE, AS_SHARP) and not recipe.objective.needs.attention:
+        remedy = "Start at random."
+        raise TrainingError(Problem("objective.start", "a method with a query", recipe.objective.method, remedy))
+    if named == TRAINED_ALONE:
+        return attention_alone(recipe, train, student, teacher)
+    directory = start_directory(named)
+    if directory is None:
         return None
     start = load_checkpoint(directory)
     roles = (("student", student, start.student), ("teacher", teacher, start.teacher))
@@ -101,7 +118,7 @@ def _unknown_scales(start: Checkpoint) -> list[str]:
 
 def start_directory(named: str) -> Path | None:
     """Where the projectors lie that a recipe begins with; None where they are made anew."""
-    if named in ("random", PSEUDO_INVERSE):
+    if named in ("random", PSEUDO_INVERSE, TRAINED_ALONE, AS_SHARP):
         return None
     return bundled_checkpoint(named) or Path(named)
 

@@ -19,7 +19,7 @@ from probe.errors import CheckpointError, TrainingError
 from probe.models.tokenizer import Tokenizer
 from probe.training.evaluation.evaluate import Evaluation, evaluate, read_evaluation
 from probe.training.evaluation.generate import GenerationSettings, generate
-from probe.training.evaluation.likelihood import bits_per_byte
+from probe.training.evaluation.likelihood import predicted
 from probe.training.evaluation.questions import Question, QuestionSet, held_out, read_sets
 from probe.training.evaluation.respond import Model, generation_settings, load_model, model_directory
 from probe.training.evaluation.rouge import exact_match, rouge_l
@@ -184,7 +184,7 @@ def test_scores_are_those_of_the_responses_and_the_best_of_each_ones_references(
             assert found.exact_match[row, n] == any(exact_match(texts[n], one) for one in question.references)
     assert 0 < found.rouge_l.mean() < 1
     lengths = {"max_prompt": 24, "max_length": 48}
-    assert found.bits_per_byte == bits_per_byte(*model, asked.examples, **lengths)
+    assert (found.bits_per_byte, found.accuracy) == predicted(*model, asked.examples, **lengths)
 
 
 def test_the_best_reference_counts_wherever_it_stands(model: Model):
@@ -241,7 +241,7 @@ def test_an_evaluation_comes_back_from_its_json(model: Model):
     back = read_evaluation(text, QUESTIONS, "here")
     assert back.to_json() == text
     assert (back.questions, back.seeds, back.responses) == (found.questions, found.seeds, found.responses)
-    assert back.bits_per_byte == found.bits_per_byte
+    assert (back.bits_per_byte, back.accuracy, back.fitted) == (found.bits_per_byte, found.accuracy, found.fitted)
     for name in ("rouge_l", "exact_match"):
         np.testing.assert_array_equal(getattr(back, name), getattr(found, name), strict=True)
     document = json.loads(text)
@@ -253,7 +253,7 @@ def test_an_evaluation_comes_back_from_its_json(model: Model):
 def test_an_evaluation_of_other_questions_or_of_another_schema_is_refused(model: Model):
     text = evaluate(model, QUESTIONS, GREEDY).to_json()
     other = replace(QUESTIONS, name="other", questions=QUESTIONS.questions[1:])
-    with pytest.raises(TrainingError, match=r"here: expected an evaluation on other, schema 2; got one on tiny"):
+    with pytest.raises(TrainingError, match=r"here: expected an evaluation on other, schema 3; got one on tiny"):
         read_evaluation(text, other, "here")
     for change in ({"schema": 0}, {"schema": None}, {"set_sha256": "0"}):
         with pytest.raises(TrainingError, match="Delete it to evaluate again"):
@@ -283,7 +283,7 @@ def test_settings_that_do_not_fit_are_named(model: Model, change: dict[str, Any]
 def test_scores_out_of_shape_are_noticed_while_tests_run(model: Model):
     found = evaluate(model, QUESTIONS, GREEDY)
     with pytest.raises(Exception, match="rouge_l"):
-        Evaluation(QUESTIONS, (0,), found.responses, np.zeros(5), found.exact_match, 1.0)
+        Evaluation(QUESTIONS, (0,), found.responses, np.zeros(5), found.exact_match, 1.0, 0.5)
 
 
 # Models

@@ -12,7 +12,7 @@ from directories import save_model
 
 from probe.errors import TrainingError
 from probe.models.tokenizer import Tokenizer
-from probe.training.evaluation.likelihood import ROWS, bits_per_byte, fitted_bits_per_byte
+from probe.training.evaluation.likelihood import ROWS, fitted_bits_per_byte, predicted
 from probe.training.examples import Example
 from probe.training.parts import Lora, StudentPart
 from probe.training.trainer.setup import load_student
@@ -35,6 +35,10 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: save_model(name, base / name) for name in ("gpt2", "llama")}
 
 
+def bits_per_byte(*args: Any, **lengths: int) -> float:
+    return predicted(*args, **lengths).bits_per_byte
+
+
 def load(place: Path) -> tuple[Any, Tokenizer]:
     return transformers.AutoModelForCausalLM.from_pretrained(place, dtype=torch.float32), Tokenizer.load(place)
 
@@ -48,12 +52,14 @@ def nats(model: Any, prompt: Sequence[int], response: Sequence[int]) -> float:
         return model.eval()(input_ids=ids, labels=labels).loss.item() * len(response)
 
 
+def tokens(tokenizer: Tokenizer, example: Example) -> tuple[list[int], list[int]]:
+    """Prompt and response."""
+    return [*tokenizer.encode_prompt(example.prompt)], [*tokenizer.encode(example.output), tokenizer.eos_id]
+
+
 def plain(model: Any, tokenizer: Tokenizer, examples: Sequence[Example]) -> float:
     """Bits per byte of responses that nothing cuts."""
-    loss = sum(
-        nats(model, tokenizer.encode_prompt(e.prompt), [*tokenizer.encode(e.output), tokenizer.eos_id])
-        for e in examples
-    )
+    loss = sum(nats(model, *tokens(tokenizer, example)) for example in examples)
     return loss / math.log(2) / sum(len(e.output.encode()) for e in examples)
 
 
@@ -235,6 +241,31 @@ def test_each_half_has_the_temperature_of_the_other(taught: Path) -> None:
     found = fitted_bits_per_byte(models[1.0], tokenizer, EXAMPLES, **LENGTHS)
     assert best[0] != best[1]
     assert found.bits_per_byte == pytest.approx(expected, rel=5e-3)
+
+
+def test_what_is_fitted_is_the_sum_of_what_each_example_costs(taught: Path) -> None:
+    model, tokenizer = load(taught)
+    found = fitted_bits_per_byte(model, tokenizer, EXAMPLES, **LENGTHS)
+    assert found.sizes == tuple(len(example.output.encode()) for example in EXAMPLES)
+    assert sum(found.nats) / math.log(2) / sum(found.sizes) == pytest.approx(found.bits_per_byte)
+    # The first and third example alone fit the temperature of the second one, which has a half of its own then.
+    second = fitted_bits_per_byte(model, tokenizer, [EXAMPLES[0], EXAMPLES[1], EXAMPLES[2]], **LENGTHS)
+    at = [nats(sharper(taught, 1 / t), *tokens(tokenizer, EXAMPLES[1])) for t in (0.5, 1.0, 2.0)]
+    assert min(at) * 0.99 < second.nats[1] < max(at) * 1.01
+
+
+def test_accuracy_is_the_share_of_tokens_that_are_most_likely(taught: Path) -> None:
+    model, tokenizer = load(taught)
+    hits = count = 0
+    for example in EXAMPLES:
+        prompt, response = tokens(tokenizer, example)
+        with torch.no_grad():
+            logits = model.eval()(input_ids=torch.tensor([[*prompt, *response]])).logits[0]
+        best = logits.argmax(dim=1)[len(prompt) - 1 : -1].tolist()
+        hits += sum(one == two for one, two in zip(best, response, strict=True))
+        count += len(response)
+    assert 0 < hits < count
+    assert predicted(model, tokenizer, EXAMPLES, **LENGTHS).accuracy == hits / count
 
 
 def test_of_one_example_no_temperature_is_known(places: dict[str, Path]) -> None:

@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,7 @@ def evaluation(
         rouge_l=rouge,
         exact_match=(rouge == 1).astype(np.float64),
         bits_per_byte=bits,
+        accuracy=0.5,
         fitted=Fitted(bits - 0.1, 1.1),
     )
 
@@ -342,7 +343,7 @@ def test_json_has_every_figure_and_null_where_a_number_is_not_known():
     assert read["sets"]["dolly"]["bits_per_byte"] == {
         "mean": one.bits_per_byte("dolly")[0],
         "over_training": None,
-        "fitted": asdict(one.fitted("dolly")),
+        "fitted": {"bits_per_byte": one.fitted("dolly").bits_per_byte, "temperature": 1.1},
     }
     (trained,) = [document["systems"][each.name] for each in others[:1]]
     assert trained["training_seeds"] == [10, 20]

@@ -11,20 +11,23 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
+import numpy as np
 import pytest
 from directories import TEXTS
 from places import ROOT
 from trainer_runs import assert_same_bits, content, environment, save_pair, write_recipe
 
+from probe.alignment.align import align
 from probe.chunks import content_mask
 from probe.cli.reproduce import main
 from probe.errors import TrainingError
 from probe.gold.pairs import write_pairs
 from probe.gold.rows import GoldRow
 from probe.models.tokenizer import Tokenizer
+from probe.scoring.destinations import DESTINATIONS
 from probe.training.criteria.settings import Method
 from probe.training.data.rows import read_rows
-from probe.training.recipe import Recipe, read_recipe
+from probe.training.recipe import RECIPE, Recipe, read_recipe, read_recipe_of_run
 from probe.training.reproduction.plan import Plan, Planner
 from probe.training.reproduction.results import BEFORE
 from probe.training.reproduction.systems import RAW_STUDENT, compared
@@ -701,3 +704,84 @@ def test_a_training_that_goes_on_logs_every_step_once(copy: Path, reproduce: Rep
     assert reproduce(copy).code == 0
     steps = [line.partition(":")[0] for line in (training / "log.txt").read_text().splitlines() if "step " in line[:5]]
     assert steps == [line.partition(":")[0] for line in before if "step " in line[:5]]
+
+
+# Models that a reproduction makes itself
+
+
+def scratch_recipe(place: Path, directory: Path, **more: Any) -> Path:
+    part = {"epochs": 3, "student_epochs": 1} | more
+    file = recipe_file(place, directory / "a.toml", reproduction={"seeds": [1]})
+    with file.open("a") as lines:
+        lines.write("[reproduction.scratch]\n" + "".join(f"{key} = {value}\n" for key, value in part.items()))
+    return file
+
+
+def test_models_from_random_weights_are_made_first_and_everything_is_trained_from_them(
+    place: Path, tmp_path: Path, reproduce: Reproduce
+):
+    file = scratch_recipe(place, tmp_path)
+    plan = plan_of(place, file)
+    both = ["language model student", "language model teacher"]
+    assert names(plan.stages)[:2] == both
+    need = {stage.name: names(stage.needs) for stage in plan.stages}
+    assert need["train sft 1"] == need["train cma 1"] == both
+    assert need["evaluate raw student held-out"] == both[:1]
+    assert need["evaluate teacher (raw) held-out"] == both[1:]
+    assert reproduce(file).code == 0
+    stages = tmp_path / "out" / "stages"
+    made = {role: next(stages.glob(f"language-model-{role}-*")) for role in ("student", "teacher")}
+    (trained,) = stages.glob("train-cma-1-*")
+    recipe = read_recipe_of_run(trained / RECIPE)
+    assert (recipe.student.source, recipe.teacher.source) == (str(made["student"]), str(made["teacher"]))
+    for role, directory in made.items():
+        config, own = (json.loads((one / "config.json").read_text()) for one in (place / role, directory))
+        assert own["vocab_size"] == config["vocab_size"]
+        assert (directory / "tokenizer.json").read_bytes() == (place / role / "tokenizer.json").read_bytes()
+        assert (directory / "model.safetensors").read_bytes() != (place / role / "model.safetensors").read_bytes()
+
+
+def test_a_student_that_stops_early_has_another_digest_than_one_that_does_not(place: Path, tmp_path: Path):
+    short = plan_of(place, scratch_recipe(place, tmp_path / "short"))
+    long = plan_of(place, scratch_recipe(place, tmp_path / "long", student_epochs=3))
+    assert "language model teacher" not in changed(short, long)
+    assert {"language model student", "train cma 1", "evaluate raw student held-out"} <= changed(short, long)
+
+
+def test_a_teacher_from_random_weights_is_not_fine_tuned_too(place: Path, tmp_path: Path, reproduce: Reproduce):
+    done = reproduce(scratch_recipe(place, tmp_path), 'reproduction.teacher="sft"')
+    assert done.code == 2
+    assert "reproduction.teacher: expected raw beside scratch" in done.out
+
+
+# The attention along a training
+
+
+def test_a_trajectory_is_what_the_probe_says_of_each_step(place: Path, tmp_path: Path, reproduce: Reproduce):
+    training = {"steps": 4, "save_projectors_every": 2, "projector_learning_rate": 0.1}
+    part = {"seeds": [1], "methods": ["sft", "cma", "uniform"]}
+    assert reproduce(recipe_file(place, tmp_path / "a.toml", training=training, reproduction=part)).code == 0
+    read = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
+    assert list(read["trajectories"]) == ["cma"]
+    points = read["trajectories"]["cma"]["1"]
+    assert [one["step"] for one in points] == [0, 2, 4]
+    (trained,) = (tmp_path / "out" / "stages").glob("train-cma-1-*")
+    for one in points:
+        report = align(str(trained / "projectors" / f"step-{one['step']}"), place / "gold.tsv")
+        figures = report["cma"]
+        assert one["top_1"] == pytest.approx(figures.top1.value)
+        assert one["entropy"] == pytest.approx(figures.entropy.value)
+        shares = dict(zip(DESTINATIONS, report.destinations.figures.value[0], strict=True))
+        assert one["in_chunk"] == pytest.approx(shares["sure link"] + shares["rest of its chunk"])
+        assert one["fan_in"] >= 1
+    history = json.loads((trained / "checkpoint-4" / "trainer_state.json").read_text())["log_history"]
+    hits = [one["t2s_acc"] for one in history if "t2s_acc" in one]
+    assert read["t2s hits"]["cma"]["1"] == pytest.approx(np.mean(hits))
+    assert set(read["t2s hits"]) == {"cma", "uniform"}
+    assert set(read["accuracy"]) == {RAW_STUDENT, "teacher (raw)", "sft", "cma", "uniform"}
+
+
+def test_every_arm_of_the_study_is_a_variant_that_can_run():
+    recipe = read_recipe("alignment-study")
+    arms = compared(recipe, [*recipe.reproduction.methods, *recipe.reproduction.variants, "clp", "uld", "eta"])
+    assert len(arms) == 10 + 24 + 3

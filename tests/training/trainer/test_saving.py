@@ -16,7 +16,7 @@ from probe.errors import OutputError
 from probe.training.data.rows import read_rows
 from probe.training.evaluation import rouge
 from probe.training.evaluation.generate import GenerationSettings, generate
-from probe.training.evaluation.likelihood import bits_per_byte
+from probe.training.evaluation.likelihood import predicted
 from probe.training.evaluation.respond import load_model
 from probe.training.recipe import read_recipe
 from probe.training.trainer.run import train
@@ -333,7 +333,7 @@ def test_a_run_kept_by_rouge_writes_it_and_keeps_the_checkpoint_that_has_most(pl
         model, tokenizer = load_model(path / "student")
         said = generate(model, tokenizer, [row.prompt for row in dev], settings, batch_size=4, seed=7)
         assert metrics["rouge_l"] == rouge.score(said, [[row.output] for row in dev]).rouge_l
-        bits = bits_per_byte(model, tokenizer, dev, max_length=60)
+        bits = predicted(model, tokenizer, dev, max_length=60).bits_per_byte
         assert metrics["bits_per_byte"] == pytest.approx(bits, rel=1e-6)
         found[int(path.name.partition("-")[2])] = metrics["rouge_l"]
     assert list(found) == [1, 2, 3, 4]
