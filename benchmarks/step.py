@@ -45,8 +45,8 @@ def lean_positions(batch: PaddedBatch, side: str) -> Positions:
     length = int(mask.sum(1).max())
     padded = padded_positions(ids[:, :length], mask[:, :length], labels[:, :length])
     counts = padded.mask.sum(1)
-    where = torch.zeros((len(ids), int(counts.max())), dtype=torch.long)
-    present = torch.arange(where.shape[1]) < counts[:, None]
+    where = ids.new_zeros((len(ids), int(counts.max())))
+    present = torch.arange(where.shape[1], device=ids.device) < counts[:, None]
     where[present] = padded.where[padded.mask]
     inputs, targets = (values.gather(1, where) * present for values in (padded.inputs, padded.targets))
     return padded._replace(where=where, inputs=inputs, targets=targets, mask=present)
@@ -61,7 +61,7 @@ def criterion_of(projectors: Any, teacher: Any, batch: PaddedBatch, widths: tupl
         for name in ("query", "t2s", "s2t"):
             for key, tensor in criterion.projectors[name].tensors.items():
                 tensor.copy_(projectors[name].state_dict()[key.removeprefix("0.")])
-    return criterion
+    return criterion.to(batch.input_ids.device)
 
 
 def steps(variant: str, count: int, weights: Path | None) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def token_losses(
     workspace: Workspace,
 ) -> tuple[Float[Tensor, " targets"], Bool[Tensor, " targets"]]:
     """Cross-entropy in nats and whether the argmax is the label, target by target, in chunks of logits."""
-    nll, hits = states.new_empty(len(states)), torch.empty(len(states), dtype=torch.bool)
+    nll, hits = states.new_empty(len(states)), states.new_empty(len(states), dtype=torch.bool)
     step = workspace.rows([len(head)], states.dtype)
     with torch.no_grad():
         for begin in range(0, len(states), step):

@@ -101,7 +101,7 @@ class SampledVocabulary:
 
     def __init__(self, head: Float[Tensor, "vocabulary width"], labels: Int[Tensor, " labels"], settings: FitSettings):
         self._head, self._kept = head, labels[labels != IGNORED].unique()
-        others = torch.ones(len(head), dtype=torch.bool)
+        others = torch.ones(len(head), dtype=torch.bool, device=head.device)
         others[self._kept] = False
         self._others = others.nonzero()[:, 0]
         self._count = min(settings.sampled, len(self._others))
@@ -120,7 +120,7 @@ class SampledVocabulary:
     ) -> Float[Tensor, ""]:
         """Mean cross-entropy at the labels, all of which are among those kept, or ignored; zero where all are."""
         # One more column, met by a one, adds to each logit the logarithm of how many tokens it stands for.
-        logs = torch.zeros(len(self._kept) + len(drawn), 1)
+        logs = torch.zeros(len(self._kept) + len(drawn), 1, device=self._head.device)
         if len(drawn):
             logs[len(self._kept) :] = math.log(len(self._others) / len(drawn))
         head = torch.cat([self._head[torch.cat([self._kept, drawn])], logs], dim=1)

@@ -77,6 +77,11 @@ class OnDemand:
 
         return AutoConfig.from_pretrained(self._directory).get_text_config()
 
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self._model.device
+
     def __call__(self, **inputs: Any) -> Any:
         """Run the model."""
         return self._model(**inputs)

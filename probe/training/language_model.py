@@ -13,7 +13,7 @@ from rich.progress import Progress
 
 from probe.models.tokenizer import Tokenizer
 from probe.training.examples import Encoded, Example, batches, tokenize
-from probe.training.model_files import TOKENIZER_FILES, directory_of
+from probe.training.model_files import TOKENIZER_FILES, directory_of, running_device
 
 IGNORED = -100
 LOSSES = "losses.json"
@@ -45,7 +45,7 @@ def from_random_weights(
     directory = directory_of(source)
     tokenizer = Tokenizer.load(directory)
     torch.manual_seed(seed)
-    model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(directory), dtype=torch.float32)
+    model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(directory), dtype=torch.float32).to(running_device())
     encoded = [tokenize(example, tokenizer) for example in train]
     loss = train_language_model(
         model,
@@ -96,7 +96,7 @@ def train_language_model(
         for step, rows in batches([len(example.ids) for example in examples], batch_size, seed):
             if step == last:
                 break
-            ids, labels = _pad([examples[row] for row in rows])
+            ids, labels = (one.to(model.device) for one in _pad([examples[row] for row in rows]))
             loss = model(input_ids=ids, labels=labels).loss
             optimizer.zero_grad()
             loss.backward()

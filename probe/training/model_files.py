@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from probe.checkpoints.checkpoint import ModelRecord, VerifiedSource
 from probe.errors import Problem, TrainingError
@@ -14,11 +14,21 @@ from probe.models.table_sources import ADAPTER, read_json
 from probe.models.tokenizer import Tokenizer
 from probe.output.provenance import file_sha256
 
+if TYPE_CHECKING:
+    from torch import device
+
 NAMES = frozenset({"config.json", "tokenizer.json", ADAPTER})
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 SUFFIXES = frozenset({".safetensors", ".bin", ".gguf"})
 """Files that make a model what it is."""
 WHOLE_MODEL = "Name a whole model: a run's checkpoint-N (bundled and projectors/step-N hold what probing reads alone)."
+
+
+def running_device() -> "device":
+    """Where models run: on the graphics card of this process if it has one."""
+    from torch import cuda, device
+
+    return device("cuda" if cuda.is_available() else "cpu")
 
 
 def directory_of(source: str) -> Path:

@@ -96,7 +96,8 @@ def start_from_heads(
     Raises:
         TrainingError: a projector is not one linear map, or the shared tokens are fewer than a width.
     """
-    student, teacher = student_head[shared[:, 0]], teacher_head[shared[:, 1]]
+    # Only the processor has the driver that takes tokens which depend on each other.
+    student, teacher = student_head[shared[:, 0]].cpu(), teacher_head[shared[:, 1]].cpu()
     widest = max(student.shape[1], teacher.shape[1])
     if len(shared) < widest:
         expected = f"at least {widest} shared tokens, the wider model's width"

@@ -35,6 +35,11 @@ class Positions(NamedTuple):
     mask: Bool[Tensor, "batch positions"]
     """True where a position has a target."""
 
+    def to(self, device: torch.device) -> "Positions":
+        """The same on a device."""
+        moved: list[Any] = [None if one is None else one.to(device) for one in self]
+        return Positions(*moved)
+
 
 class Tokens(NamedTuple):
     """Embedded input and target of each position. Bigrams are [E(x_i); E(x_{i+1})], detached from the table."""
@@ -118,7 +123,7 @@ def padded_positions(
 ) -> Positions:
     """All positions of a batch that is padded already, as the published code sees it; labels are -100 where none is."""
     mask = labels != IGNORED
-    where = torch.arange(ids.shape[1]).expand_as(ids)
+    where = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
     return Positions(ids, attention_mask, position_ids, where, ids * mask, labels * mask, mask)
 
 
@@ -135,7 +140,9 @@ def last_states(model: Any, positions: Positions) -> Float[Tensor, "batch positi
     options = {} if positions.position_ids is None else {"position_ids": positions.position_ids}
     decoder = model.get_decoder()
     output = decoder(input_ids=positions.ids, attention_mask=positions.attention_mask, use_cache=False, **options)
-    return gather(at_least_float32(output.last_hidden_state), positions)
+    # The last of a model that is spread over several devices is another than that of the positions.
+    states = output.last_hidden_state.to(positions.where.device)
+    return gather(at_least_float32(states), positions)
 
 
 def at_least_float32(values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
@@ -170,8 +177,8 @@ def plain_head(model: Any) -> Float[Tensor, "vocabulary width"]:
     Raises:
         TrainingError: logits are not states times weights (a bias, a cap, a multiplier), which no method here knows.
     """
-    positions = padded_positions(*(torch.ones((1, 1), dtype=torch.long) for _ in range(3)))
     head = model.get_output_embeddings().weight
+    positions = padded_positions(*(torch.ones((1, 1), dtype=torch.long, device=head.device) for _ in range(3)))
     with torch.no_grad():
         ours = (last_states(model, positions).to(head.dtype) @ head.T).float()
         theirs = model(input_ids=positions.ids, attention_mask=positions.attention_mask).logits.float()

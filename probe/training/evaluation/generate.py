@@ -130,7 +130,7 @@ class GumbelNoise:
     ) -> Float[Tensor, "rows vocabulary"]:
         """Add the next numbers of each row's stream, in double precision: single has too few numbers near 0."""
         exponential = np.stack([stream.standard_exponential(scores.shape[1]) for stream in self._streams])
-        return scores.double() - torch.from_numpy(exponential).to(scores.device).log()
+        return scores.double() - torch.from_numpy(exponential).log().to(scores.device)
 
 
 def _check_positions(model: Any, settings: GenerationSettings) -> None:

@@ -17,7 +17,7 @@ from probe.checkpoints.dskd import MAX_LENGTH, MAX_PROMPT
 from probe.errors import Problem, TrainingError
 from probe.models.tokenizer import Tokenizer
 from probe.training.criteria.logits import Workspace
-from probe.training.criteria.views import Positions, View, response_positions, view
+from probe.training.criteria.views import View, response_positions, view
 from probe.training.criteria.vocabulary import vocabulary_losses
 from probe.training.examples import Encoded, Example, tokenize
 
@@ -130,7 +130,8 @@ def _nats(model: Any, encoded: Sequence[Encoded]) -> Float[np.ndarray, "examples
     found: list[Float[np.ndarray, "targets temperatures"]] = []
     for seen in _views(model, encoded):
         for begin in range(0, len(seen.targets), POSITIONS):
-            logits = (seen.flat_states[begin : begin + POSITIONS] @ seen.head.T).float()
+            states = seen.flat_states[begin : begin + POSITIONS].to(seen.head.dtype)
+            logits = (states @ seen.head.T).float()
             of_target = logits.gather(1, seen.targets[begin : begin + POSITIONS, None])[:, 0]
             each = [torch.logsumexp(logits / t, 1) - of_target / t for t in TEMPERATURES.tolist()]
             found.append(torch.stack(each, dim=1).cpu().numpy())
@@ -159,9 +160,7 @@ def _views(model: Any, encoded: Sequence[Encoded]) -> Iterator[View]:
     model.eval()
     device = next(model.parameters()).device
     for begin in range(0, len(encoded), ROWS):
-        on_cpu = response_positions(encoded[begin : begin + ROWS])
-        moved: dict[str, Any] = {key: None if t is None else t.to(device) for key, t in on_cpu._asdict().items()}
-        yield view(model, Positions(**moved))
+        yield view(model, response_positions(encoded[begin : begin + ROWS]).to(device))
     model.train(was_training)
 
 

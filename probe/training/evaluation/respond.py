@@ -12,7 +12,7 @@ from probe.errors import Problem, TrainingError
 from probe.models.tokenizer import FILE, Tokenizer
 from probe.training.criteria.views import plain_head
 from probe.training.evaluation.generate import GenerationSettings
-from probe.training.model_files import WHOLE_MODEL, base_of, causal_model, directory_of
+from probe.training.model_files import WHOLE_MODEL, base_of, causal_model, directory_of, running_device
 from probe.training.parts import EvaluationPart
 
 
@@ -72,8 +72,8 @@ def load_model(directory: Path) -> Model:
         CheckpointError: its tokenizer cannot be read.
     """
     tokenizer = Tokenizer.load(_tokenizer_directory(directory))
-    dtype, device = ("auto", "cuda") if torch.cuda.is_available() else (torch.float32, "cpu")
-    model, missing = causal_model(directory, dtype)
+    device = running_device()
+    model, missing = causal_model(directory, torch.float32 if device.type == "cpu" else "auto")
     if missing:
         got = f"no weights {', '.join(sorted(missing)[:3])}"
         raise TrainingError(Problem(str(directory), "a causal language model", got, WHOLE_MODEL))

@@ -17,7 +17,7 @@ from probe.output.files import sweep
 from probe.output.locks import held
 from probe.training.criteria.projectors import Projectors
 from probe.training.examples import Encoded, Example, digest, tokenize
-from probe.training.model_files import directory_of, record_of
+from probe.training.model_files import directory_of, record_of, running_device
 from probe.training.pretraining.loop import PretrainInputs, pretrain, pretrain_steps
 from probe.training.progress import CHECKPOINT, LOG, MADE_OF, PROJECTORS, STATE, remember
 from probe.training.projector_loop import LoopSettings
@@ -152,7 +152,7 @@ def _inputs(
 def _states(run: PretrainRun, record: ModelRecord, encoded: list[Encoded], directory: Path) -> TeacherStates:
     from transformers import AutoModel
 
-    model = AutoModel.from_pretrained(directory_of(run.teacher), dtype=torch.float32).eval()
+    model = AutoModel.from_pretrained(directory_of(run.teacher), dtype=torch.float32).eval().to(running_device())
     return teacher_states(model, record.sources[0].sha256, encoded, directory / STATES)
 
 

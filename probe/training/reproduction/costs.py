@@ -15,7 +15,7 @@ from probe.projectors import S2T
 from probe.training.evaluation.questions import QuestionSet
 from probe.training.evaluation.respond import model_directory
 from probe.training.examples import Example, tokenize
-from probe.training.model_files import base_of
+from probe.training.model_files import base_of, running_device
 from probe.training.parts import EvaluationPart
 from probe.training.recipe import Recipe
 from probe.training.reproduction.inputs import Inputs
@@ -122,9 +122,9 @@ def _rows(
 
 def measured_speed(precision: str, together: int) -> Speed:
     """Of this machine: products of two square matrices, and of one with ``together`` columns, each for a moment."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    side = 8192 if device == "cuda" else 1024
-    sampling = torch.float32 if device == "cpu" else getattr(torch, precision)
+    device = running_device()
+    side = 1024 if device.type == "cpu" else 8192
+    sampling = torch.float32 if device.type == "cpu" else getattr(torch, precision)
     training, sampled = (
         _products(side, columns, dtype, device)
         for columns, dtype in ((side, getattr(torch, precision)), (together, sampling))
@@ -132,7 +132,7 @@ def measured_speed(precision: str, together: int) -> Speed:
     return Speed(training, sampled, f"measured here by products of matrices in {precision} on {device}")
 
 
-def _products(side: int, columns: int, dtype: torch.dtype, device: str) -> float:
+def _products(side: int, columns: int, dtype: torch.dtype, device: torch.device) -> float:
     first, second = (torch.ones(side, n, dtype=dtype, device=device) for n in (side, columns))
 
     def product() -> None:

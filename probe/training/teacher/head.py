@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 
 from probe.models.embeddings import open_table
-from probe.training.model_files import directory_of
+from probe.training.model_files import directory_of, running_device
 from probe.training.recipe import Recipe
 from probe.training.teacher.teacher import teacher_source
 
@@ -51,7 +51,7 @@ def settle_head(recipe: Recipe, stored: Recipe | None) -> Settled:
     table = open_table(directory_of(teacher_source(recipe)))
     if table.rows * table.width < LARGE:
         return Settled(recipe, None)
-    speed = bfloat16_speed(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    speed = bfloat16_speed(running_device())
     chosen = "bfloat16" if speed > WORTH else "float32"
     times = f"bfloat16 is {speed:.1f} times as fast as float32 here; set teacher.head to choose"
     return Settled(_with_head(recipe, chosen), f"the teacher's head is multiplied in {chosen}: {times}")

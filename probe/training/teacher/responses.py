@@ -22,7 +22,7 @@ from probe.output.reading import Wanted, decoded, parse_json, read_object
 from probe.training.data.corpus import Split, read_corpus
 from probe.training.evaluation.generate import GenerationSettings, generate_rows
 from probe.training.examples import Example, digest
-from probe.training.model_files import directory_of, weights_digest
+from probe.training.model_files import directory_of, running_device, weights_digest
 
 SAMPLED = 1024
 """Values of each tensor that name a teacher."""
@@ -105,7 +105,8 @@ def _load(place: Path) -> Any:
     from transformers import AutoModelForCausalLM
 
     # A processor multiplies float32 fastest; a large teacher fits a graphics card only as it is stored.
-    dtype, device = ("auto", "cuda") if torch.cuda.is_available() else (torch.float32, "cpu")
+    device = running_device()
+    dtype = torch.float32 if device.type == "cpu" else "auto"
     try:
         model: Any = AutoModelForCausalLM.from_pretrained(place, dtype=dtype)
     except (OSError, ValueError) as error:

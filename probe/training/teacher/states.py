@@ -62,7 +62,7 @@ def teacher_states(teacher: Any, identity: str, examples: Sequence[Encoded], pat
     """Read the cache at ``path``, or run the teacher over all examples and write it; a killed pass goes on.
 
     Args:
-        teacher: a model whose output has ``last_hidden_state`` (the base model, without head).
+        teacher: a model whose output has ``last_hidden_state`` (the base model, without head), and its ``device``.
         identity: names the teacher's weights; part of the key under which the cache is valid.
         examples: what to run it on.
         path: a ``.npy`` file; its key is stored beside it.
@@ -82,10 +82,10 @@ def teacher_states(teacher: Any, identity: str, examples: Sequence[Encoded], pat
             ids[row, : len(examples[i].ids)] = torch.from_numpy(examples[i].ids)
             mask[row, : len(examples[i].ids)] = 1
         with torch.inference_mode():
-            hidden = teacher(input_ids=ids, attention_mask=mask).last_hidden_state
+            hidden = teacher(input_ids=ids.to(teacher.device), attention_mask=mask.to(teacher.device)).last_hidden_state
         for row, i in enumerate(group):
             positions = slice(examples[i].response_start - 1, len(examples[i].ids) - 1)
-            array[begins[i] : begins[i + 1]] = hidden[row, positions].float().numpy()
+            array[begins[i] : begins[i + 1]] = hidden[row, positions].float().cpu().numpy()
 
     key = {"teacher": identity, "data": token_digest(examples)}
     order = sorted(range(len(examples)), key=lambda i: len(examples[i].ids))
@@ -113,8 +113,9 @@ def teacher_expectations(
 
     def fill(array: Any, block: Sequence[int]) -> None:
         rows = slice(block[0], block[1])
-        found = expectations(torch.from_numpy(np.array(states.states[rows])), head, temperature, workspace)
-        array[rows] = torch.cat([found.rows, found.entropies[:, None]], dim=1).numpy()
+        some = torch.from_numpy(np.array(states.states[rows])).to(head.device)
+        found = expectations(some, head, temperature, workspace)
+        array[rows] = torch.cat([found.rows, found.entropies[:, None]], dim=1).cpu().numpy()
 
     key = {"teacher": identity, "temperature": temperature}
     array = _pass(path, key, (count, width + 1), blocks, fill, "Teacher expectations")

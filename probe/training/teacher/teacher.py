@@ -19,7 +19,7 @@ from probe.training.criteria.views import (
     plain_head,
 )
 from probe.training.examples import Cut
-from probe.training.model_files import directory_of, weights_digest
+from probe.training.model_files import directory_of, running_device, weights_digest
 from probe.training.recipe import Recipe
 from probe.training.teacher.states import TeacherStates, teacher_expectations, teacher_states, token_digest
 
@@ -42,11 +42,11 @@ class Teacher:
 
     def to(self, device: torch.device) -> "Teacher":
         """The same on a device. A model that accelerate has spread over several stays where it is."""
-        model = self.model
-        if model is not None and getattr(model, "hf_device_map", None) is None:
-            model = model.to(device)
         # A tied head is the weight of the embedding module, and moves with it.
         tied = self.head.data_ptr() == self.embeddings.weight.data_ptr()
+        model = self.model
+        if model is not None and len(set(getattr(model, "hf_device_map", {}).values())) < 2:
+            model = model.to(device)
         embeddings = self.embeddings.to(device)
         return Teacher(embeddings, embeddings.weight if tied else self.head.to(device), model)
 
@@ -67,6 +67,8 @@ def load_teacher(recipe: Recipe) -> Any:
     options: dict[str, Any] = {} if part.device_map is None else {"device_map": part.device_map}
     dtype = getattr(torch, part.precision or recipe.training.precision)
     model: Any = AutoModelForCausalLM.from_pretrained(directory_of(teacher_source(recipe)), dtype=dtype, **options)
+    if part.device_map is None:
+        model = model.to(running_device())
     if part.adapter is not None:
         from peft import PeftModel
 

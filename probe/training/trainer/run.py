@@ -18,6 +18,7 @@ from probe.training.evaluation.generate import generate
 from probe.training.evaluation.likelihood import predicted
 from probe.training.evaluation.respond import generation_settings
 from probe.training.evaluation.rouge import score
+from probe.training.model_files import running_device
 from probe.training.recipe import RECIPE, Recipe, read_recipe_of_run
 from probe.training.teacher.head import settle_head
 from probe.training.trainer.batches import Collate, GlobalBatches
@@ -51,6 +52,8 @@ def train(recipe: Recipe, run: Path, say: Callable[[str], None] = tell) -> Path:
     if recipe.training.threads is not None:
         torch.set_num_threads(recipe.training.threads)
     arguments = training_arguments(recipe, run)
+    if arguments.device.type == "cuda":
+        sum_in_one_order(recipe)
     # The others of several processes belong to the main one, and write nothing before it does.
     with held(run) if arguments.process_index == 0 else nullcontext():
         return _train(recipe, run, arguments, say)
@@ -89,6 +92,15 @@ def _train(recipe: Recipe, run: Path, arguments: TrainingArguments, say: Callabl
     return last
 
 
+def sum_in_one_order(recipe: Recipe) -> None:
+    """Have a graphics card take all sums in one order, so that a resumed run has the bits of one that was not killed.
+
+    Torch has no such order for the running sums of adaptive KL, and warns of them.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read before the first product
+    torch.use_deterministic_algorithms(True, warn_only=recipe.objective.divergence == "adaptive_kl")
+
+
 def training_arguments(recipe: Recipe, run: Path) -> TrainingArguments:
     """The recipe in transformers' words.
 
@@ -110,7 +122,7 @@ def training_arguments(recipe: Recipe, run: Path) -> TrainingArguments:
         )
     save_every = part.save_every
     schedule = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}[part.schedule]
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(run),
         per_device_train_batch_size=micro,
         gradient_accumulation_steps=share // micro,
@@ -130,8 +142,12 @@ def training_arguments(recipe: Recipe, run: Path) -> TrainingArguments:
         remove_unused_columns=False,
         disable_tqdm=True,
         dataloader_pin_memory=False,
-        use_cpu=not torch.cuda.is_available(),
+        use_cpu=running_device().type == "cpu",
     )
+    if arguments.n_gpu > 1:
+        # transformers would cut each batch over all cards of this process; further cards are for further processes.
+        arguments._n_gpu = 1  # pyright: ignore[reportPrivateUsage]
+    return arguments
 
 
 def _remember(recipe: Recipe, stored: Recipe | None, run: Path, *, is_main: bool) -> None:

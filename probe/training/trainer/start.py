@@ -154,10 +154,10 @@ def _estimate(cut: Cut, frozen: Frozen) -> Scales:
 def _states_of(examples: Sequence[Encoded], frozen: Frozen) -> Iterable[Float[np.ndarray, "_ width"]]:
     if frozen.states is not None:
         return (frozen.states.of(i) for i in range(len(examples)))
+    model: Any = frozen.teacher.model
+    positions = (response_positions([example]).to(model.device) for example in examples)
     with torch.no_grad():
-        return [
-            last_states(frozen.teacher.model, response_positions([example]))[0].cpu().numpy() for example in examples
-        ]
+        return [last_states(model, one)[0].cpu().numpy() for one in positions]
 
 
 def build_criterion(
