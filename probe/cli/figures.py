@@ -7,7 +7,7 @@ from pathlib import Path
 
 from probe.cli.run import run, with_version
 
-NAMES = ("maps", "mass", "repeats", "clouds", "mismatch", "progress", "results")
+NAMES = ("maps", "mass", "repeats", "clouds", "mismatch", "progress", "results", "forest", "learning", "dose")
 FORMATS = ("pdf", "svg", "png")
 """Copies of names in probe.figures: importing that module would make --help slow."""
 

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 from probe.errors import ArgumentError
 from probe.figures.clouds import clouds
+from probe.figures.dose import dose
+from probe.figures.forest import forest
+from probe.figures.learning import learning
 from probe.figures.maps import maps
 from probe.figures.mass import mass
 from probe.figures.mismatch import mismatch
@@ -31,6 +34,9 @@ FIGURES: Mapping[str, Callable[[Saved], PaperFigure | PaperTable]] = {
     "mismatch": mismatch,
     "progress": progress,
     "results": results,
+    "forest": forest,
+    "learning": learning,
+    "dose": dose,
 }
 """What makes each figure of what was saved, by the name of its files."""
 

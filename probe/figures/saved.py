@@ -8,6 +8,7 @@ from pathlib import Path
 from probe.errors import PairsError, Problem, ReportError
 from probe.exchange.given_maps import given_maps
 from probe.figures.reproduction import Evaluated, Reproduction, read_evaluation, read_reproduction
+from probe.figures.study import Study, read_study
 from probe.gold.pairs import GoldFile, read_pairs
 from probe.gold.rows import GoldRow
 from probe.keyquery.report import KeyQueryReport, load_report
@@ -22,6 +23,7 @@ COMMANDS: Mapping[str, str] = {
     "keyquery.json": "probe-keyquery --pairs GOLD --checkpoint STEP … --checkpoint OTHER … --json {path}",
     "progress.json": "probe-align --pairs GOLD --checkpoint RUN/checkpoint-N … --json {path}",
     "evaluation.json": "probe-eval RUN/checkpoint-N=RUN/checkpoint-N … --json {path}",
+    "study": "probe-reproduce alignment-study, and its results.json as {path}/STUDENT.json or STUDENT+MORE.json",
     "reproduction.json": "probe-reproduce RECIPE, and its results.json as {path}",
 }
 """What makes each input. Every ``.json`` may be a ``.json.gz``."""
@@ -68,6 +70,29 @@ class Saved:
         """Methods over seeds."""
         path = self.path("reproduction.json")
         return read_reproduction(read_document(path, "results of probe-reproduce"), str(path))
+
+    @cached_property
+    def study(self) -> dict[str, Study]:
+        """The study of alignment by student. Results may lie in several files: STUDENT.json, STUDENT+MORE.json."""
+        place = self.path("study")
+        files = sorted(one for one in place.iterdir() if one.name.endswith((".json", ".json.gz")))
+        if not files:
+            raise self._missing("study", place, "no results in it")
+        texts: dict[str, dict[str, str]] = {}
+        for file in files:
+            student = file.name.partition(".")[0].partition("+")[0]
+            texts.setdefault(student, {})[str(file)] = read_document(file, "results of probe-reproduce")
+        return {student: read_study(found) for student, found in texts.items()}
+
+    def student(self, name: str) -> Study:
+        """The study of one student.
+
+        Raises:
+            ReportError: its results are missing.
+        """
+        if name not in self.study:
+            raise self._missing("study", self.directory / "study", f"no results of the {name} student")
+        return self.study[name]
 
     @cached_property
     def gold(self) -> GoldFile:

@@ -13,6 +13,7 @@ from probe import __version__
 from probe.output.documents import markdown_table
 from probe.output.tables import new_table, number, with_interval
 from probe.stats import ENOUGH_SEEDS
+from probe.training.evaluation.likelihood import Fitted
 from probe.training.evaluation.report import to_json
 from probe.training.evaluation.summary import System, bits_difference, difference
 from probe.training.reproduction.results import BEFORE, Results
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 SCHEMA = 3
 PACKAGES = ("torch", "transformers", "numpy", "tokenizers")
+DIGITS = 4
+"""Of the cross-entropy of each question in results."""
 PROBED = ("checkpoint", "method", "criterion", "steps", "pair", "sentences", "rows", "bootstrap", "figures")
 """What results repeat of a probe's report; the whole report, a megabyte, lies in its stage."""
 
@@ -194,6 +197,10 @@ def stages(results: Results) -> "RenderableType":
     return made
 
 
+def _fitted(found: Fitted) -> dict[str, Any]:
+    return asdict(found) | {"nats": [round(one, DIGITS) for one in found.nats]}
+
+
 def document(results: Results) -> str:
     """Everything as JSON: figures, probes, stages, recipe and versions."""
     content = {
@@ -209,7 +216,7 @@ def document(results: Results) -> str:
         },
         "bits per byte, fitted": {
             system.name: {
-                str(seed): {one.questions.name: asdict(one.fitted) for one in run} for seed, run in system.runs.items()
+                str(seed): {one.questions.name: _fitted(one.fitted) for one in run} for seed, run in system.runs.items()
             }
             for system in results.systems
         },

@@ -1,0 +1,100 @@
+"""How much wrong alignment does harm: chunk-level attention with a share of its chunks moved, or dropped."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from probe.figures.chart import DASHES, DOTS, LABEL, canvas, legend_above, reference, series
+from probe.figures.saved import Saved
+from probe.figures.study import Study, difference
+from probe.stats import as_float
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+STUDENT = "one-epoch"
+RIGHT, WRONG, BASELINE = "cla", "wrong", "sft"
+SHARES = (25, 50, 75)
+MILLI = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Bits per byte at a fitted temperature, less those of the right links, with a 95 % t interval over seeds."""
+
+    kind: str
+    """``moved`` or ``dropped``; ``reference`` for a line."""
+    arm: str
+    percent: int
+    seeds: int
+    value: float
+    low: float
+    high: float
+    hits: float
+    """Mean share of targets that t2s predicted along the training, which is where D acts."""
+
+
+@dataclass(frozen=True)
+class Dose:
+    """By kind and share."""
+
+    rows: tuple[Point, ...]
+    questions: int
+
+    @property
+    def caption(self) -> str:
+        """What the points are."""
+        lines = ", ".join(f"{one.arm} {MILLI * one.value:+.1f}" for one in self.of("reference"))
+        seeds = max(one.seeds for one in self.rows)
+        return (
+            "Dose and response: chunk-level attention (cla) with a share of its chunks moved to another chunk, or "
+            f"dropped. Bits per byte at a fitted temperature less those of {RIGHT}, times 1000, on {self.questions} "
+            f"held-out rows; bars: 95 % t interval over {seeds} paired training seeds or fewer. Lines: {lines}."
+        )
+
+    def of(self, kind: str) -> list[Point]:
+        """The points of a kind, by share."""
+        return [one for one in self.rows if one.kind == kind]
+
+    def draw(self, venue: str) -> "Figure":
+        """Two lines in a column."""
+        with canvas(venue, 2.0) as (figure, (axes,)):
+            for number, kind in enumerate(("moved", "dropped")):
+                shown = self.of(kind)
+                values, low, high = ([MILLI * getattr(one, part) for one in shown] for part in ("value", "low", "high"))
+                x = np.array([one.percent for one in shown]) + 1.2 * number
+                series(axes, number, x, values, (low, high), label=f"chunks {kind}")
+            for one, dashes in zip(self.of("reference"), (DASHES, DOTS, (0, (3, 1, 1, 1))), strict=False):
+                reference(axes, (0, 100), [MILLI * one.value] * 2, label=one.arm, dashes=dashes)
+            axes.set_xticks(range(0, 101, 25))
+            axes.set_xlabel("share of chunks, %")
+            axes.set_ylabel(f"bits per byte − {RIGHT}\n× 1000 (lower is better)", fontsize=LABEL)
+            legend_above(figure, axes, 3)
+        return figure
+
+
+def dose(saved: Saved) -> Dose:
+    """Of the student that the secondary experiment has.
+
+    Raises:
+        ReportError: its results are missing.
+    """
+    study = saved.student(STUDENT)
+    rows = [
+        Point(kind, RIGHT, 0, len(study.arms[RIGHT]), 0.0, 0.0, 0.0, study.hits(RIGHT)) for kind in ("moved", "dropped")
+    ]
+    for share in SHARES:
+        rows += [_point(study, kind, f"{kind}-{share}", share) for kind in ("moved", "dropped")]
+    rows.append(_point(study, "moved", WRONG, 100))
+    nan = float("nan")
+    rows.append(_point(study, "reference", BASELINE, 0))
+    mean = np.mean(list(study.fitted(RIGHT).values()))
+    for arm, run in (("untrained", study.untrained), ("teacher", study.teacher)):
+        rows.append(Point("reference", arm, 0, 0, float(run.fitted - mean), nan, nan, nan))
+    return Dose(tuple(rows), len(study.untrained.bytes))
+
+
+def _point(study: Study, kind: str, arm: str, percent: int) -> Point:
+    seeds = len(study.arms[arm].keys() & study.arms[RIGHT].keys())
+    return Point(kind, arm, percent, seeds, *map(as_float, difference(study, arm, RIGHT)), study.hits(arm))

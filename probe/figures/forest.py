@@ -1,0 +1,163 @@
+"""The comparisons of the study that were announced: each difference with its interval, one student beside the other."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from probe.figures.chart import DOTS, LABEL, TICK, canvas
+from probe.figures.paper import page
+from probe.figures.saved import Saved
+from probe.figures.study import MARGIN, PRIMARY, Study, compare, difference
+from probe.plots.style import LIGHT, SERIES
+from probe.stats import as_float
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+BASELINE = "sft"
+MILLI = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One line of the figure, in bits per byte at a fitted temperature; NaN where it is not known."""
+
+    student: str
+    panel: str
+    """``arm`` (less the baseline) or ``comparison``."""
+    name: str
+    difference: str
+    seeds: int
+    value: float
+    low: float
+    """95 % t interval over training seeds."""
+    high: float
+    rows_low: float
+    """95 % interval over training seeds and rows; of comparisons alone."""
+    rows_high: float
+    deviation: float
+    p: float
+    p_holm: float
+    outcome: str
+
+
+@dataclass(frozen=True)
+class Forest:
+    """Arms against fine-tuning, and the comparisons."""
+
+    rows: tuple[Difference, ...]
+    references: tuple[tuple[str, float, float], ...]
+    """Of each student: the untrained student and the teacher, less the mean of the baseline."""
+    questions: int
+
+    @property
+    def caption(self) -> str:
+        """What the points are."""
+        seeds = {one.student: one.seeds for one in self.rows}
+        count = ", ".join(f"{student}: {number}" for student, number in seeds.items())
+        beside = "; ".join(
+            f"{student}: untrained {MILLI * raw:+.1f}, teacher {MILLI * teacher:+.1f}"
+            for student, raw, teacher in self.references
+        )
+        return (
+            "Does alignment matter? Bits per byte at a fitted temperature, times 1000. Left: each arm less fine-tuning "
+            f"({BASELINE}). Right: the comparisons that were announced; the grey band is the margin of equality. Bars: "
+            f"95 % t interval over paired training seeds ({count}), {self.questions} held-out rows fixed. Below 0 is "
+            f"better. Against {BASELINE} ({beside})."
+        )
+
+    def of(self, student: str, panel: str) -> list[Difference]:
+        """The lines of one student in one panel."""
+        return [one for one in self.rows if (one.student, one.panel) == (student, panel)]
+
+    def draw(self, venue: str) -> "Figure":
+        """Both panels, over the page."""
+        students = list(dict.fromkeys(one.student for one in self.rows))
+        with canvas(page(venue), 2.4, 2) as (figure, axes):
+            for one, panel in zip(axes, ("arm", "comparison"), strict=True):
+                _panel(one, [self.of(student, panel) for student in students])
+            axes[0].set_title(f"arm − {BASELINE}", fontsize=LABEL)
+            axes[1].set_title("announced comparisons", fontsize=LABEL)
+            axes[1].axvspan(-MILLI * MARGIN, MILLI * MARGIN, color=LIGHT.muted, alpha=0.15, linewidth=0, zorder=0)
+            figure.supxlabel("difference in bits per byte × 1000 (below 0 is better)", fontsize=LABEL)
+            handles, labels = axes[0].get_legend_handles_labels()
+            figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False, fontsize=TICK)
+        return figure
+
+
+def _panel(axes: Any, of_students: list[list[Difference]]) -> None:
+    names = [one.name for one in of_students[0]]
+    for number, lines in enumerate(of_students):
+        colour, marker, _ = SERIES[number]
+        for one in lines:
+            if one.name not in names:
+                continue
+            place = names.index(one.name) + 0.16 * (2 * number - len(of_students) + 1)
+            ends = [[MILLI * (one.value - one.low)], [MILLI * (one.high - one.value)]]
+            axes.errorbar(
+                MILLI * one.value,
+                place,
+                xerr=ends,
+                color=colour,
+                marker=marker,
+                markersize=3.2,
+                elinewidth=0.8,
+                capsize=1.4,
+                linestyle="none",
+                label=one.student if one is lines[0] else None,
+            )
+    axes.axvline(0, color=LIGHT.muted, linewidth=0.7, linestyle=DOTS, zorder=1)
+    labels = [f"{one.name}: {one.difference}" if one.panel == "comparison" else one.name for one in of_students[0]]
+    axes.set_yticks(range(len(names)), labels)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+
+
+def forest(saved: Saved) -> Forest:
+    """Of every student whose results are saved.
+
+    Raises:
+        ReportError: there are none.
+    """
+    rows: list[Difference] = []
+    references: list[tuple[str, float, float]] = []
+    for student, study in saved.study.items():
+        rows += [*_arms(student, study), *_comparisons(student, study)]
+        baseline = study.fitted(BASELINE).values()
+        mean = sum(baseline) / len(baseline)
+        references.append((student, study.untrained.fitted - mean, study.teacher.fitted - mean))
+    return Forest(tuple(rows), tuple(references), len(next(iter(saved.study.values())).untrained.bytes))
+
+
+def _arms(student: str, study: Study) -> list[Difference]:
+    nan = float("nan")
+    found: list[Difference] = []
+    for arm in dict.fromkeys(arm for one in PRIMARY for arm in one.weights):
+        if arm == BASELINE or arm not in study.arms:
+            continue
+        numbers = map(as_float, difference(study, arm, BASELINE))
+        seeds = len(study.arms[arm].keys() & study.arms[BASELINE].keys())
+        found.append(
+            Difference(student, "arm", arm, f"{arm} − {BASELINE}", seeds, *numbers, nan, nan, nan, nan, nan, "")
+        )
+    return found
+
+
+def _comparisons(student: str, study: Study) -> list[Difference]:
+    return [
+        Difference(
+            student,
+            "comparison",
+            one.name,
+            one.difference,
+            one.seeds,
+            one.value,
+            one.low,
+            one.high,
+            one.rows_low,
+            one.rows_high,
+            one.deviation,
+            one.p,
+            one.p_holm,
+            one.outcome,
+        )
+        for one in compare(study, PRIMARY)
+    ]

@@ -1,0 +1,123 @@
+"""The alignment of an attention along training, against what its student is worth at the end."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from probe.figures.chart import DOTS, LABEL, TICK, canvas, series
+from probe.figures.paper import page
+from probe.figures.saved import Saved
+from probe.figures.study import PRIMARY, Run, Study
+from probe.plots.style import LIGHT, SERIES
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+STUDENT = "one-epoch"
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The attention of one run at one step, and what its student is worth at the end."""
+
+    arm: str
+    seed: str
+    step: int
+    top_1: float
+    in_chunk: float
+    entropy: float
+    fan_in: float
+    bits_per_byte: float
+    """At a fitted temperature, at the end of the run."""
+
+
+@dataclass(frozen=True)
+class Learning:
+    """Every saved step of every run with an attention."""
+
+    rows: tuple[Stage, ...]
+    untrained: float
+    teacher: float
+    without: tuple[tuple[str, float], ...]
+    """Arms without a query, and their mean bits per byte."""
+
+    @property
+    def caption(self) -> str:
+        """What the points are."""
+        lines = ", ".join(f"{arm} {bits:.4f}" for arm, bits in self.without)
+        return (
+            f"Left: top-1 of the attention on the gold sentences along training, mean over {len(self.seeds)} training "
+            "seeds (bars: the range over seeds). Right: its mean over the saved steps against bits per byte of the "
+            f"student at the end, at a fitted temperature; a point is a training seed. {STUDENT} student. Arms without "
+            f"a query (dotted): {lines}; untrained student {self.untrained:.4f}, teacher {self.teacher:.4f}."
+        )
+
+    @property
+    def seeds(self) -> list[str]:
+        """Training seeds."""
+        return sorted({one.seed for one in self.rows})
+
+    def draw(self, venue: str) -> "Figure":
+        """Both panels, over the page."""
+        arms = list(dict.fromkeys(one.arm for one in self.rows))
+        with canvas(page(venue), 2.3, 2) as (figure, (left, right)):
+            for number, arm in enumerate(arms):
+                _along(left, number, [one for one in self.rows if one.arm == arm])
+                _ends(right, number, [one for one in self.rows if one.arm == arm])
+            for _, bits in self.without:
+                right.axhline(bits, color=LIGHT.muted, linewidth=0.8, linestyle=DOTS, zorder=1)
+            left.set_ylabel("top-1, %")
+            left.set_xlabel("step")
+            right.set_xlabel("mean top-1 along training, %")
+            right.set_ylabel("bits per byte at the end\n(lower is better)", fontsize=LABEL)
+            handles, labels = left.get_legend_handles_labels()
+            figure.legend(handles, labels, loc="outside upper center", ncols=4, frameon=False, fontsize=TICK)
+        return figure
+
+
+def _along(axes: Any, number: int, of_arm: list[Stage]) -> None:
+    steps = sorted({one.step for one in of_arm})
+    values = [[100 * one.top_1 for one in of_arm if one.step == step] for step in steps]
+    means = [float(np.mean(each)) for each in values]
+    series(
+        axes,
+        number,
+        steps,
+        means,
+        ([min(each) for each in values], [max(each) for each in values]),
+        label=of_arm[0].arm,
+    )
+
+
+def _ends(axes: Any, number: int, of_arm: list[Stage]) -> None:
+    colour, marker, _ = SERIES[number % len(SERIES)]
+    seeds = sorted({one.seed for one in of_arm})
+    means = [float(np.mean([100 * one.top_1 for one in of_arm if one.seed == seed])) for seed in seeds]
+    ends = [next(one.bits_per_byte for one in of_arm if one.seed == seed) for seed in seeds]
+    axes.plot(means, ends, color=colour, marker=marker, linestyle="none", markersize=3)
+
+
+def learning(saved: Saved) -> Learning:
+    """Of the arms of the primary experiment.
+
+    Raises:
+        ReportError: their results are missing.
+    """
+    study = saved.student(STUDENT)
+    arms = [arm for arm in dict.fromkeys(arm for one in PRIMARY for arm in one.weights) if arm in study.arms]
+    rows = [stage for arm in arms for seed, run in study.arms[arm].items() for stage in _stages(arm, seed, run)]
+    followed = {one.arm for one in rows}
+    without = tuple((arm, _mean(study, arm)) for arm in arms if arm not in followed)
+    return Learning(tuple(rows), study.untrained.fitted, study.teacher.fitted, without)
+
+
+def _stages(arm: str, seed: str, run: Run) -> list[Stage]:
+    return [
+        Stage(arm, seed, int(one["step"]), one["top_1"], one["in_chunk"], one["entropy"], one["fan_in"], run.fitted)
+        for one in run.trajectory
+    ]
+
+
+def _mean(study: Study, arm: str) -> float:
+    return float(np.mean(list(study.fitted(arm).values())))

@@ -1,0 +1,227 @@
+"""What the study of alignment found: its arms by training seed, and the comparisons that were announced beforehand.
+
+The design, with the meaning of each outcome, is in docs/alignment-study.md. Differences are in bits per byte at a
+fitted temperature, paired by training seed.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from probe.errors import Problem, ReportError
+from probe.output.documents import parsed
+from probe.stats import CONFIDENCE, Estimate, difference_over_seeds, holm, known
+
+SCHEMA = 3
+MARGIN = 0.0005
+"""Differences within it, their whole interval, are reported as equal."""
+Outcome = Literal["equal", "below", "above", "undecided"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One student: an arm with one training seed."""
+
+    bits: float
+    """Bits per byte of the held-out responses as they are."""
+    fitted: float
+    """The same at a fitted temperature: the primary endpoint."""
+    accuracy: float
+    """Share of next tokens that the student holds most likely."""
+    nats: Float[np.ndarray, " questions"]
+    """Cross-entropy of each response at the fitted temperature."""
+    bytes: Int[np.ndarray, " questions"]
+    hits: float | None = None
+    """The share of targets that t2s predicted along the training."""
+    trajectory: Sequence[Mapping[str, float]] = ()
+    """The attention at the saved steps: top_1, in_chunk, entropy, fan_in."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """The runs of one student: by arm and training seed, and those that were not trained."""
+
+    arms: Mapping[str, Mapping[str, Run]]
+    untrained: Run
+    teacher: Run
+
+    def fitted(self, arm: str) -> dict[str, float]:
+        """The primary endpoint by training seed."""
+        return {seed: run.fitted for seed, run in self.arms[arm].items()}
+
+    def hits(self, arm: str) -> float:
+        """The share of targets that t2s predicted, averaged over training seeds; NaN of an arm without t2s."""
+        found = [run.hits for run in self.arms[arm].values() if run.hits is not None]
+        return float(np.mean(found)) if found else math.nan
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A weighted sum of arms that is compared with 0: +1 and −1 for a plain difference."""
+
+    name: str
+    weights: Mapping[str, int]
+    asks: str
+
+
+PRIMARY = (
+    Contrast("P0", {"aligned": 1, "sft": -1}, "does distillation with an aligned attention do anything here?"),
+    Contrast("P1", {"aligned": 1, "random-sharp": -1}, "does a better aligned start help, at equal sharpness?"),
+    Contrast("P2", {"random-critic": 1, "random": -1}, "does the critic help?"),
+    Contrast(
+        "P3",
+        {"aligned-critic": 1, "aligned": -1, "random-critic": -1, "random": 1},
+        "does it help less where the query is aligned already?",
+    ),
+    Contrast("P4", {"uniform": 1, "aligned": -1}, "does attention beat equal weights?"),
+    Contrast("P5", {"wrong": 1, "cla": -1}, "does wrong alignment do harm, all else equal?"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What a contrast came to."""
+
+    name: str
+    difference: str
+    seeds: int
+    value: float
+    """Bits per byte."""
+    low: float
+    """Of the 95 % t interval over training seeds; rows and students are fixed."""
+    high: float
+    rows_low: float
+    """Of the 95 % bootstrap interval that draws training seeds and rows anew; see `difference_over_seeds`."""
+    rows_high: float
+    deviation: float
+    """Standard deviation of the paired differences over training seeds."""
+    p: float
+    p_holm: float
+    outcome: Outcome
+
+
+def read_study(texts: Mapping[str, str]) -> Study:
+    """The results of one or several ``probe-reproduce`` runs of the same student.
+
+    Args:
+        texts: their ``results.json``, by the name that messages give them.
+
+    Raises:
+        ReportError: one is no such document, or they were evaluated on other questions.
+    """
+    found = [parsed(text, where, "results of probe-reproduce", SCHEMA, _study) for where, text in texts.items()]
+    arms: dict[str, dict[str, Run]] = {}
+    for study in found:
+        for arm, runs in study.arms.items():
+            arms.setdefault(arm, {}).update(runs)
+    first = found[0]
+    for where, study in zip(texts, found, strict=True):
+        if not np.array_equal(study.untrained.nats, first.untrained.nats):
+            got = "those of another student or other questions"
+            raise ReportError(Problem(where, f"results of the student of {next(iter(texts))}", got, "Leave it out."))
+    return Study({arm: dict(sorted(runs.items())) for arm, runs in arms.items()}, first.untrained, first.teacher)
+
+
+def _study(document: Any) -> Study:
+    runs = {
+        name: {seed: _run(document, name, seed) for seed in of_seeds}
+        for name, of_seeds in document["bits per byte, fitted"].items()
+    }
+    untrained = {name: of_seeds["None"] for name, of_seeds in runs.items() if "None" in of_seeds}
+    student, teacher = untrained.values()
+    return Study({name: of_seeds for name, of_seeds in runs.items() if name not in untrained}, student, teacher)
+
+
+def _run(document: Any, name: str, seed: str) -> Run:
+    def first(part: str) -> Any:
+        return next(iter(document[part][name][seed].values()))
+
+    fitted = first("bits per byte, fitted")
+    return Run(
+        bits=float(first("bits per byte")),
+        fitted=float(fitted["bits_per_byte"]),
+        accuracy=float(first("accuracy")),
+        nats=np.array(fitted["nats"], dtype=np.float64),
+        bytes=np.array(fitted["sizes"], dtype=np.int64),
+        hits=document["t2s hits"].get(name, {}).get(seed),
+        trajectory=document["trajectories"].get(name, {}).get(seed, ()),
+    )
+
+
+def compare(study: Study, contrasts: Sequence[Contrast]) -> list[Compared]:
+    """Each contrast over the training seeds that all of its arms have; Holm's correction is over those given.
+
+    Contrasts without two such seeds are left out.
+    """
+    usable = [one for one in contrasts if len(_seeds(study, one)) > 1]
+    tests = [_t_test(_paired(study, one)) for one in usable]
+    corrected = holm([p for *_, p in tests])
+    found: list[Compared] = []
+    for one, (value, low, high, deviation, p), p_holm in zip(usable, tests, corrected, strict=True):
+        ends, outcome = _over_seeds_and_rows(study, one), _outcome(value, low, high, p_holm)
+        numbers = value, low, high, *ends, deviation, p, p_holm
+        found.append(Compared(one.name, _named(one), len(_seeds(study, one)), *numbers, outcome))
+    return found
+
+
+def difference(study: Study, arm: str, other: str) -> Estimate:
+    """How many bits per byte an arm needs more than another, with the t interval over training seeds."""
+    paired = _paired(study, Contrast("", {arm: 1, other: -1}, ""))
+    if len(paired) < 2:
+        return Estimate(known(float(paired.mean())) if len(paired) else None)
+    value, low, high, *_ = _t_test(paired)
+    return Estimate.of(value, low, high)
+
+
+def _named(contrast: Contrast) -> str:
+    first, *others = contrast.weights.items()
+    return first[0] + "".join(f" {'+' if weight > 0 else '−'} {arm}" for arm, weight in others)
+
+
+def _seeds(study: Study, contrast: Contrast) -> list[str]:
+    arms = [study.arms.get(arm, {}) for arm in contrast.weights]
+    return [seed for seed in arms[0] if all(seed in runs for runs in arms)]
+
+
+def _paired(study: Study, contrast: Contrast) -> Float[np.ndarray, " seeds"]:
+    seeds = _seeds(study, contrast)
+    parts = [[weight * study.arms[arm][seed].fitted for seed in seeds] for arm, weight in contrast.weights.items()]
+    return np.sum(parts, axis=0)
+
+
+def _t_test(paired: Float[np.ndarray, " seeds"]) -> tuple[float, float, float, float, float]:
+    """Mean, both ends of its t interval, standard deviation, and the two-sided p-value of a mean of 0."""
+    from scipy.stats import ttest_1samp
+
+    found: Any = ttest_1samp(paired, 0.0)
+    low, high = found.confidence_interval(CONFIDENCE)
+    return float(paired.mean()), float(low), float(high), float(paired.std(ddof=1)), float(found.pvalue)
+
+
+def _over_seeds_and_rows(study: Study, contrast: Contrast) -> tuple[float, float]:
+    """The ends of an interval for which both are drawn anew."""
+    weighted = [
+        [weight * study.arms[arm][seed].nats for seed in _seeds(study, contrast)]
+        for arm, weight in contrast.weights.items()
+    ]
+    nats = np.sum(weighted, axis=0)
+    counts = np.stack([nats, np.broadcast_to(study.untrained.bytes, nats.shape)], axis=-1)
+    nothing = counts * np.array([0.0, 1.0])
+    found = difference_over_seeds(nothing, counts, _bits)
+    return float(found.low[0]), float(found.high[0])
+
+
+def _bits(summed: Float[np.ndarray, "*batch 2"]) -> Float[np.ndarray, "*batch 1"]:
+    return summed[..., :1] / math.log(2) / summed[..., 1:]
+
+
+def _outcome(value: float, low: float, high: float, p_holm: float) -> Outcome:
+    if low > -MARGIN and high < MARGIN:
+        return "equal"
+    if p_holm < 1 - CONFIDENCE:
+        return "below" if value < 0 else "above"
+    return "undecided"
