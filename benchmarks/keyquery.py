@@ -4,9 +4,10 @@
 
 First each distance alone: clouds are Gaussian, 32 wide as in most views, cut into sentences of 20 tokens.
 Printed are its seconds over those of the size before (10 is linear, 1 is a subsample), and the whole of one view: all
-distances on all halves, with floor, untrained reference and p-value. Then the whole command, on lines of words of the
-gold texts of the checkpoint (default demo), drawn with one seed, that have so many student tokens. Its time also stands
-over that of importing torch, which is measured before each, and over that of the size before.
+distances on all halves, with floor, untrained reference and p-value. Then the whole command at the two larger sizes,
+on lines of words of the gold texts of the checkpoint (default demo), drawn with one seed, that have so many student
+tokens. Its time also stands over that of importing torch, which is measured before each, and over that of the size
+before.
 """
 
 import sys
@@ -94,10 +95,10 @@ def lines(checkpoint: str, tokens: int) -> str:
 
 
 def print_commands(checkpoint: str) -> None:
-    """Time and memory of the whole command at each size."""
+    """Time and memory of the whole command at the larger sizes."""
     last = 0.0
     with tempfile.TemporaryDirectory() as directory:
-        for size in SIZES:
+        for size in SIZES[1:]:
             path = Path(directory) / f"{size}.txt"
             path.write_text(lines(checkpoint, size), encoding="utf-8")
             command = [sys.executable, "-m", "probe.cli.keyquery", "--texts", str(path), "--checkpoint", checkpoint]

@@ -3,7 +3,8 @@
 Each variant takes its steps in a process of its own, the same batch and weights in all. Projectors are first trained
 for a few steps on the batch, so that the t2s argmax hits and no term is empty. Losses are checked to be equal. Last,
 each term stands beside plain matrix products of its shapes (`step_terms`). Ratios are of time by the clock; processor
-seconds stand beside it, which other work on the machine stretches less.
+seconds stand beside it, which other work on the machine stretches less. Both are medians of three steps, or of two if
+those take long.
 
     python benchmarks/step.py [--threads 2] [--steps 3]
 """
@@ -36,6 +37,8 @@ VARIANTS = ("published", "online", "cached", "bfloat16", "student alone", "s2t o
 AIMS = {"online": "15", "cached": "24", "bfloat16": "32"}
 """How many times as fast as published."""
 WARM_UP = 25
+ENOUGH_SECONDS = 50
+"""After so many, no further step is timed: a long one varies less, and a few of the longest take minutes."""
 
 
 def lean_positions(batch: PaddedBatch, side: str) -> Positions:
@@ -65,7 +68,7 @@ def criterion_of(projectors: Any, teacher: Any, batch: PaddedBatch, widths: tupl
 
 
 def steps(variant: str, count: int, weights: Path | None) -> dict[str, Any]:
-    """Seconds of each step after a first one that warms up, the peak, and the loss."""
+    """Seconds of at most so many steps after a first one that warms up, the peak, and the loss."""
     student, teacher, projectors = models()
     if weights is not None:
         projectors.load_state_dict(torch.load(weights, weights_only=True))
@@ -85,6 +88,8 @@ def steps(variant: str, count: int, weights: Path | None) -> dict[str, Any]:
             result["times"].append(time.perf_counter() - began)
             result["cpu"].append(time.process_time() - used)
         student.zero_grad(set_to_none=True)
+        if sum(result["times"]) > ENOUGH_SECONDS:
+            break
     result["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return result
 

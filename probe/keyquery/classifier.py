@@ -14,6 +14,8 @@ from probe.stats import CONFIDENCE, RESAMPLES, Estimate
 LINEAR, MLP = "linear", "mlp"
 FOLDS = 5
 HIDDEN, EPOCHS = 32, 30
+ENOUGH, PATIENCE = 1e-3, 3
+"""Training ends early if more epochs than that in a row lower the loss by less: what is apart by then stays apart."""
 
 
 @contextmanager
@@ -122,7 +124,15 @@ def _scores(kind: str, train: np.ndarray, label: np.ndarray, test: np.ndarray, s
     model: Any = (
         LogisticRegression(max_iter=200)
         if kind == LINEAR
-        else MLPClassifier((HIDDEN,), max_iter=EPOCHS, learning_rate_init=0.01, alpha=0.01, random_state=seed)
+        else MLPClassifier(
+            (HIDDEN,),
+            max_iter=EPOCHS,
+            tol=ENOUGH,
+            n_iter_no_change=PATIENCE,
+            learning_rate_init=0.01,
+            alpha=0.01,
+            random_state=seed,
+        )
     )
     classifier = make_pipeline(StandardScaler(), model)
     classifier.fit(train, label)

@@ -12,6 +12,7 @@ from probe.checkpoints.open_model import OpenModel
 from probe.checkpoints.opened import OpenCheckpoint, Sides
 from probe.checkpoints.queries import Queries
 from probe.keyquery.moments import Moments, blocks, moments
+from probe.keyquery.threads import threads
 from probe.projectors import Projector
 from probe.tokens import TokenizedText
 
@@ -52,10 +53,15 @@ class Cloud:
         numbers, times = np.unique(self.bigram[tokens], return_counts=True)
         return moments(self.distinct[numbers], times)
 
+    @cached_property
+    def lengths(self) -> Float[np.ndarray, " bigrams"]:
+        """‖x‖ of each bigram, in float64."""
+        return np.sqrt(np.einsum("nd,nd->n", self.distinct, self.distinct, dtype=np.float64))
+
     @property
     def norms(self) -> Float[np.ndarray, " tokens"]:
         """‖x‖ at each position, in float64."""
-        return np.concatenate([np.linalg.norm(block, axis=1) for _, block in blocks(self.distinct)])[self.bigram]
+        return self.lengths[self.bigram]
 
     def moved(self, points: Float[np.ndarray, "tokens other_width"]) -> "Cloud":
         """The same tokens at other points, which must be equal for equal bigrams."""
@@ -100,7 +106,12 @@ def collect(open_: OpenCheckpoint, sides: Sequence[Sides], projectors: Sequence[
     inputs, targets = (teacher.finite_rows(half) for half in pairs.T)
     keys = Cloud(bigrams(inputs, targets) / scale, *positions)
     pairs, positions = _positions(open_.student, [text for text, _ in sides])
-    made = (Queries.of(open_.student, projector, [])(pairs) for projector in projectors)
+
+    def queries(projector: Projector) -> Float[np.ndarray, "bigrams width"]:
+        return Queries.of(open_.student, projector, [])(pairs)
+
+    with threads() as pool:
+        made = pool.map(queries, projectors)
     return [Clouds(Cloud(distinct, *positions), keys) for distinct in made]
 
 

@@ -76,7 +76,8 @@ def linear_cka(
     n = int(times.sum())
     if n < 4:
         return float("nan")
-    x, y = (points - (times @ points.astype(np.float64) / n).astype(points.dtype) for points in (x, y))
+    means = (np.einsum("n,nd->d", times, points, dtype=np.float64) / n for points in (x, y))
+    x, y = (points - mean.astype(points.dtype) for points, mean in zip((x, y), means, strict=True))
     with np.errstate(invalid="ignore"):
         return float(_hsic(x, y, times) / np.sqrt(_hsic(x, x, times) * _hsic(y, y, times)))
 
@@ -89,7 +90,7 @@ def _hsic(
     Products are in the precision of the points, and what is summed of them is in float64.
     """
     n = times.sum()
-    diagonals = [np.square(points, dtype=np.float64).sum(axis=1) for points in (x, y)]
+    diagonals = [np.einsum("nd,nd->n", points, points, dtype=np.float64) for points in (x, y)]
     root = np.sqrt(times)[:, None].astype(x.dtype)
     weighted = x * root
     products = weighted.T @ (weighted if x is y else y * root)
@@ -102,20 +103,22 @@ def _hsic(
 
 def cosine_counts(clouds: Clouds, matches: Matches) -> Float[np.ndarray, "sentences counts"]:
     """For each sentence: sum of cosines and number of cells, matched, then unmatched."""
-    queries, keys = (_unit(cloud.distinct) for cloud in (clouds.queries, clouds.keys))
+    both = clouds.queries, clouds.keys
     sentence = clouds.queries.sentence
+    over = [1 / np.where(lengths > 0, lengths, 1) for lengths in (cloud.lengths for cloud in both)]
 
     def of(cells: Cells) -> Float[np.ndarray, "2 sentences"]:
-        rows, columns = (cloud.bigram[own] for cloud, own in zip((clouds.queries, clouds.keys), cells, strict=True))
-        cosines = np.zeros(len(rows))
+        rows, columns = (cloud.bigram[own] for cloud, own in zip(both, cells, strict=True))
+        cosines = over[0][rows] * over[1][columns]
         for begin in range(0, len(rows), BLOCK_ROWS):
             some = slice(begin, begin + BLOCK_ROWS)
-            cosines[some] = np.einsum("nd,nd->n", queries[rows[some]], keys[columns[some]])
+            points = both[0].distinct[rows[some]], both[1].distinct[columns[some]]
+            cosines[some] *= np.einsum("nd,nd->n", *points)
         own = (np.bincount(sentence[cells[0]], weights, clouds.sentences) for weights in (cosines, None))
         return np.stack(list(own))
 
     # The cosines of all cells of a sentence sum to the product of its summed queries and its summed keys.
-    (summed, rows), (others, columns) = _summed(clouds.queries, queries), _summed(clouds.keys, keys)
+    (summed, rows), (others, columns) = map(_summed, both, over)
     all_ = np.stack([np.sum(summed * others, axis=1, dtype=np.float64), rows * columns])
     matched = of(matches.matched)
     unmatched = all_ - (matched if matches.possible is matches.matched else of(matches.possible))
@@ -124,20 +127,15 @@ def cosine_counts(clouds: Clouds, matches: Matches) -> Float[np.ndarray, "senten
 
 
 def _summed(
-    cloud: Cloud, points: Float[np.ndarray, "bigrams width"]
+    cloud: Cloud, over: Float[np.ndarray, " bigrams"]
 ) -> tuple[Float[np.ndarray, "sentences width"], Int[np.ndarray, " sentences"]]:
-    """The sum of the points of each sentence, and their number, without the end of sequence."""
+    """The sum of the points of each sentence times a factor each, and their number, without the end of sequence."""
     from scipy.sparse import csr_array
 
     some = ~cloud.eos
-    shape = int(cloud.sentence[-1]) + 1, len(points)
-    times = csr_array((np.ones(some.sum(), points.dtype), (cloud.sentence[some], cloud.bigram[some])), shape=shape)
-    return times @ points, np.bincount(cloud.sentence[some], minlength=shape[0])
-
-
-def _unit(points: Float[np.ndarray, "bigrams width"]) -> Float[np.ndarray, "bigrams width"]:
-    norms = np.linalg.norm(points, axis=1, keepdims=True)
-    return points / np.where(norms > 0, norms, 1)
+    shape, bigram = (int(cloud.sentence[-1]) + 1, len(over)), cloud.bigram[some]
+    times = csr_array((over[bigram].astype(cloud.distinct.dtype), (cloud.sentence[some], bigram)), shape=shape)
+    return times @ cloud.distinct, np.bincount(cloud.sentence[some], minlength=shape[0])
 
 
 def cosine_contrast(summed: Float[np.ndarray, "*batch counts"]) -> Float[np.ndarray, "*batch three"]:

@@ -90,8 +90,9 @@ def pair_means(x: Sample, y: Sample, bandwidths: Sequence[float]) -> Float[np.nd
     found = np.zeros((len(x.sizes), 2))
     for row, s, t, bandwidth in zip(found, x.sizes, y.sizes, bandwidths, strict=True):
         squared = _squared(products * (1 / (s * t)), x.squared / s**2, y.squared / t**2)
-        distance = float(np.sqrt(squared).mean())
-        total, count = float(_of_squared(squared, bandwidth).sum()), products.size
+        squared = squared.astype(np.float32)  # differences are taken: roots and powers need no more, and cost a fifth
+        distance = float(np.sqrt(squared).mean(dtype=np.float64))
+        total, count = float(_of_squared(squared, bandwidth).sum(dtype=np.float64)), products.size
         row[:] = (total - len(products)) / (count - len(products)) if x is y else total / count, distance
     return found
 
@@ -183,13 +184,16 @@ def _mmd2(kernel: Float[np.ndarray, "both both"], labels: np.ndarray) -> Float[n
 def sorted_projections(
     points: Float[np.ndarray, "n d"], *, seed: int, projections: int = 100
 ) -> Float[np.ndarray, "projections n"]:
-    """The points along random directions, which depend on the seed and d alone, each time in order."""
+    """The points along random directions, which depend on the seed and d alone, each time in order.
+
+    In the precision of the points.
+    """
     import ot
 
     # Given a number, POT seeds one generator that all threads share; a generator of its own draws the same directions.
     own = np.random.RandomState(seed)
-    directions = ot.sliced.get_random_projections(points.shape[1], projections, own).astype(np.float64)
-    return np.sort((points.astype(np.float64) @ directions).T, axis=1)
+    directions = ot.sliced.get_random_projections(points.shape[1], projections, own).astype(points.dtype)
+    return np.sort((points @ directions).T, axis=1)
 
 
 def sliced_wasserstein(x: Float[np.ndarray, "projections n"], y: Float[np.ndarray, "projections m"]) -> float:
@@ -199,7 +203,7 @@ def sliced_wasserstein(x: Float[np.ndarray, "projections n"], y: Float[np.ndarra
     goes to the r-th; of others `ot.wasserstein_1d` finds the plan.
     """
     if x.shape == y.shape:
-        return float(np.sqrt(np.square(x - y).mean()))
+        return float(np.sqrt(np.square(x - y).mean(dtype=np.float64)))
     import ot
 
     squared: Any = ot.wasserstein_1d(x.T, y.T, p=2, require_sort=False)

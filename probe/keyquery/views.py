@@ -97,7 +97,8 @@ def principal_axes(
 
 def outside_share(keys: Moments, basis: Float[np.ndarray, "width rank"]) -> float:
     """The share of the keys' variance that no query can meet: 1 - ‖Bᵀ(k - mean k)‖² / ‖k - mean k‖²."""
-    return 1 - _share(keys.along(basis), keys)
+    whole = np.trace(keys.products)
+    return 1 - float(((keys.products @ basis) * basis).sum() / whole) if whole else 0.0
 
 
 def _share(part: Moments, whole: Moments) -> float:
