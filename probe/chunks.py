@@ -72,9 +72,12 @@ def common_bounds(student: Spans, teacher: Spans) -> Int[np.ndarray, "bounds 2"]
     if 0 in (len(student), len(teacher)):
         return np.zeros((1, 2), dtype=np.int64)
     (bytes_s, tokens_s), (bytes_t, tokens_t) = _cuts(student), _cuts(teacher)
-    _, at_s, at_t = np.intersect1d(bytes_s, bytes_t, assume_unique=True, return_indices=True)
-    between = np.stack([tokens_s[at_s], tokens_t[at_t]], axis=1)
-    return np.concatenate([[[0, 0]], between, [[len(student), len(teacher)]]])
+    at = np.searchsorted(bytes_t, bytes_s)
+    common = np.append(bytes_t, -1)[at] == bytes_s
+    bounds = np.zeros((common.sum() + 2, 2), dtype=np.int64)
+    bounds[1:-1, 0], bounds[1:-1, 1] = tokens_s[common], tokens_t[at[common]]
+    bounds[-1] = len(student), len(teacher)
+    return bounds
 
 
 def _cuts(side: Spans) -> tuple[Int[np.ndarray, " cuts"], Int[np.ndarray, " cuts"]]:
@@ -82,7 +85,7 @@ def _cuts(side: Spans) -> tuple[Int[np.ndarray, " cuts"], Int[np.ndarray, " cuts
     able = 1 + np.flatnonzero(side[1:, 0] >= np.maximum.accumulate(side[:-1, 1]))
     # Empty tokens come after a cut at their byte, so keep the earliest cut.
     places = side[able, 0]
-    earliest = np.diff(places, prepend=-1) > 0
+    earliest = np.append(True, places[1:] > places[:-1])[: len(places)]
     return places[earliest], able[earliest]
 
 
@@ -92,8 +95,9 @@ def byte_links(student: Spans, teacher: Spans) -> Int[np.ndarray, "links 2"]:
     # Of the tokens with bytes, the first that ends behind the start of this one, and the first that begins at its end.
     low = np.searchsorted(teacher[theirs, 1], student[ours, 0], side="right")
     high = np.searchsorted(teacher[theirs, 0], student[ours, 1], side="left")
-    i, j = pairs_of_ranges(low, high).T
-    return np.stack([ours[i], theirs[j]], axis=1)
+    found = pairs_of_ranges(low, high)
+    found[:, 0], found[:, 1] = ours[found[:, 0]], theirs[found[:, 1]]
+    return found
 
 
 def pairs_of_ranges(low: Int[np.ndarray, " items"], high: Int[np.ndarray, " items"]) -> Int[np.ndarray, "pairs 2"]:
@@ -101,7 +105,9 @@ def pairs_of_ranges(low: Int[np.ndarray, " items"], high: Int[np.ndarray, " item
     counts = high - low
     before = np.cumsum(counts) - counts
     others = np.arange(counts.sum()) - np.repeat(before - low, counts)
-    return np.stack([np.repeat(np.arange(len(counts)), counts), others], axis=1)
+    pairs = np.empty((len(others), 2), dtype=np.int64)
+    pairs[:, 0], pairs[:, 1] = np.repeat(np.arange(len(counts)), counts), others
+    return pairs
 
 
 def _check_same_text(student: TokenizedText, teacher: TokenizedText) -> None:
@@ -141,13 +147,18 @@ def equal_mask(students: Sequence[Hashable], teachers: Sequence[Hashable]) -> Bo
 
 def numbered(items: Sequence[Hashable]) -> Int[np.ndarray, " items"]:
     """A number for each item; equal items have the same one."""
-    numbers: dict[Hashable, int] = {}
-    return np.array([numbers.setdefault(item, len(numbers)) for item in items], dtype=np.int64)
+    numbers = {item: number for number, item in enumerate(dict.fromkeys(items))}
+    return np.array(list(map(numbers.__getitem__, items)), dtype=np.int64)
 
 
 def spellings(side: TokenizedText) -> list[bytes]:
     """The bytes of each token, without spaces at both ends unless it has nothing else."""
-    return [surface.strip(b" ") or surface for surface in side.surfaces()]
+    return list(map(spelling, side.surfaces()))
+
+
+def spelling(surface: bytes) -> bytes:
+    """The same of one token."""
+    return surface.strip(b" ") or surface
 
 
 def shared_bytes(student: TokenizedText, teacher: TokenizedText) -> Int[np.ndarray, "student teacher"]:

@@ -15,8 +15,6 @@ BLOCK = 1 << 20
 Maps = Float[np.ndarray, "maps student_targets teacher_targets"]
 PerLink = Float[np.ndarray, "maps links"]
 PerRow = Float[np.ndarray, "maps rows"]
-Starts = Int[np.ndarray, " rows"]
-"""Where the links of each row begin among all links."""
 
 
 def blocks(rows: Int[np.ndarray, " rows"], cells: int) -> Iterator[Int[np.ndarray, " block"]]:
@@ -42,30 +40,31 @@ def row_figures(
     if not len(rows):
         return np.zeros((len(weights), 0, 4))
     place, column = links
-    cells, starts = weights.shape[-1], np.searchsorted(place, np.arange(len(rows)))
+    cells, sizes = weights.shape[-1], np.bincount(place)
+    starts = np.cumsum(sizes) - sizes
     own = weights[:, rows[place], column]
     below, tied = _below_and_tied(weights, rows[place], own)
     mass = np.add.reduceat(own, starts, axis=1)
-    return np.stack([*_ranks(below, tied, starts, cells), _auc(below, tied, starts, cells), mass], axis=-1)
+    best = np.maximum.reduceat(below, starts, axis=1)
+    is_best = below == best[:, place]
+    hits = np.add.reduceat(is_best, starts, axis=1, dtype=np.float64)
+    among = np.maximum.reduceat(tied * is_best, starts, axis=1)
+    above = cells - best - among
+    top_1 = np.where(above == 0, hits / among, 0)
+    points = np.add.reduceat(below + tied / 2, starts, axis=1)
+    # Each link met its whole row, the other links too. What links win among themselves is the same whatever the
+    # weights: each tied with itself, and each pair shared one point, so s/2 + s(s - 1)/2 = s²/2 points are too many.
+    auc = (points - sizes**2 / 2) / (sizes * (cells - sizes))
+    return np.stack([top_1, _reciprocal_ranks(above, among, hits, cells + 1), auc, mass], axis=-1)
 
 
 def _below_and_tied(weights: Maps, rows: Int[np.ndarray, " links"], own: PerLink) -> tuple[PerLink, PerLink]:
     """How many cells of the row of each link have less weight than it, and how many as much, itself included."""
-    below, tied, one = np.empty(own.shape), np.empty(own.shape), np.ones(weights.shape[-1])
+    below, tied, one = np.empty(own.shape), np.empty(own.shape), np.ones(weights.shape[-1], dtype=np.float32)
     for block in blocks(np.arange(len(rows)), len(weights) * weights.shape[-1]):
         cells, value = weights[:, rows[block]], own[:, block, None]
         below[:, block], tied[:, block] = (cells < value) @ one, (cells == value) @ one  # faster than their sums
     return below, tied
-
-
-def _ranks(below: PerLink, tied: PerLink, starts: Starts, cells: int) -> tuple[PerRow, PerRow]:
-    """Top-1 and the reciprocal rank, which the best link of a row decides, and those that tie with it."""
-    best = np.maximum.reduceat(below, starts, axis=1)
-    is_best = below == np.repeat(best, np.diff(starts, append=below.shape[1]), axis=1)
-    hits = np.add.reduceat(is_best, starts, axis=1, dtype=np.float64)
-    among = np.maximum.reduceat(tied * is_best, starts, axis=1)
-    above = cells - best - among
-    return np.where(above == 0, hits / among, 0), _reciprocal_ranks(above, among, hits, cells + 1)
 
 
 def _reciprocal_ranks(above: PerRow, tied: PerRow, hits: PerRow, size: int) -> PerRow:
@@ -89,12 +88,3 @@ def _expected_reciprocal(above: int, tied: int, hits: int) -> float:
     falls = (tied - hits + 1 - place[:-1]) / (tied - place[:-1])
     chance = hits / tied * np.cumprod(np.concatenate([[1.0], falls]))
     return float((chance / (above + place)).sum())
-
-
-def _auc(below: PerLink, tied: PerLink, starts: Starts, cells: int) -> PerRow:
-    """Points of each link against each other cell: one for less weight, half of one for the same."""
-    hits = np.diff(starts, append=below.shape[1])
-    # Each link met its whole row, the other links too. What links win among themselves is the same whatever the
-    # weights: each tied with itself, and each pair shared one point, so s/2 + s(s - 1)/2 = s²/2 points are too many.
-    points = np.add.reduceat(below + tied / 2, starts, axis=1) - hits**2 / 2
-    return points / (hits * (cells - hits))

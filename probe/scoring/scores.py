@@ -75,8 +75,10 @@ def score(maps: Sequence[AttentionMap], truth: Truth, powers: Sequence[float | N
             those counts are NaN.
     """
     weights = _stacked([map_.weights for map_ in maps])
-    stack = truth.stack
-    figures = stack.selector.astype(np.float64) @ _with_ones(row_figures(weights, stack.rows, stack.links))
+    selector = truth.stack.selector.astype(np.float64)
+    figures = np.empty((len(maps), len(selector), len(SLICE_COUNTS)))
+    figures[..., 0] = selector.sum(axis=1)
+    figures[..., 1:] = selector @ row_figures(weights, truth.stack.rows, truth.stack.links)
     soft = np.full((len(maps), 4), np.nan) if powers is None else _soft_figures(weights, truth, powers)
     mass = None if powers is None else _mass(weights, truth)
     return Scores(_counts(weights, truth, figures[:, 0], soft), figures[:, 1:], mass)
@@ -86,14 +88,10 @@ def count(maps: Sequence[AttentionMap], truth: Truth) -> Float[np.ndarray, "maps
     """The first part of `score` alone, without figures at a common entropy."""
     weights = _stacked([map_.weights for map_ in maps])
     linked, place = np.unique(truth.row.sure_links[:, 0], return_inverse=True)
-    figures = _with_ones(row_figures(weights, linked, np.stack([place, truth.row.sure_links[:, 1]])))
+    figures = row_figures(weights, linked, np.stack([place, truth.row.sure_links[:, 1]])).sum(axis=1)
+    figures = np.insert(figures, 0, len(linked), axis=1)
     soft = _soft_figures(weights, truth, [None] * len(maps))
-    return _counts(weights, truth, figures.sum(axis=1), soft)
-
-
-def _with_ones(figures: Float[np.ndarray, "maps rows slice_metrics"]) -> Float[np.ndarray, "maps rows slice_counts"]:
-    """Each row counts as one."""
-    return np.concatenate([np.ones((*figures.shape[:2], 1)), figures], axis=-1)
+    return _counts(weights, truth, figures, soft)
 
 
 def _stacked(weights: Sequence[Float[np.ndarray, "student_targets teacher_targets"]]) -> Maps:

@@ -1,14 +1,15 @@
 """What the map of one sentence is scored against, worked out once for all methods."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from probe.chunks import byte_links, common_bounds, numbered, pairs_of_ranges, spellings
+from probe.chunks import byte_links, common_bounds, numbered, pairs_of_ranges, spelling
 from probe.gold.rows import GoldRow, link_mask
 from probe.scoring.destinations import destinations
 from probe.tokens import TokenizedText, char_sizes, text_of
@@ -49,6 +50,9 @@ same byte. A map that is read one token off agrees with the reading by input, an
 
 SLICES = (*KINDS, *READINGS)
 
+TARGET, OVERLAP, INPUT, START = range(4)
+"""Numbers of the links that rows are ranked under: the sure ones, and others."""
+
 
 @dataclass(frozen=True)
 class Stack:
@@ -84,7 +88,9 @@ class Truth:
     @cached_property
     def linked(self) -> Rows:
         """Student targets with a sure link: the rows of every mean."""
-        return _rows(self.row.sure_links @ (self.shape[1], 1), self.shape)
+        found = np.zeros(self.shape[0], dtype=bool)
+        found[self.row.sure_links[:, 0]] = True
+        return found
 
     @cached_property
     def distance(self) -> Float[np.ndarray, "student_targets teacher_targets"]:
@@ -99,47 +105,58 @@ class Truth:
     @cached_property
     def stack(self) -> Stack:
         """The rows to be ranked, for all slices together."""
-        sure = self.row.sure_links @ (self.shape[1], 1)
-        kinds = _kinds(self.row) & self.linked
-        return _stacked(np.concatenate([self.linked[None], kinds]), sure, _readings(self.row, sure), self.shape)
+        columns = self.shape[1]
+        sure = _cells(self.row.sure_links, columns)
+        readings = [sure, *_readings(self.row, sure)]
+        differs = [_differ(sure, links, self.shape) for links in readings]
+        selector = np.zeros((1 + len(SLICES), len(readings), self.shape[0]), dtype=bool)
+        selector[0, 0] = self.linked
+        selector[1 : 1 + len(KINDS), 0] = _kinds(self.row) & self.linked
+        # Where the links of a row are the sure ones, it is no other row.
+        for number, (rows, which) in enumerate(self._slices_of(readings, differs), start=1 + len(KINDS)):
+            selector[number, 0] = rows & ~differs[which]
+            selector[number, which] |= rows & differs[which]
+        return _stacked(selector.reshape(len(selector), -1), readings, columns)
+
+    def _slices_of(self, readings: Sequence[Cells], differs: Sequence[Rows]) -> list[tuple[Rows, int]]:
+        """Rows of each of `READINGS`, and the number of the links that they have there."""
+        # On most rows all readings link the same tokens, and a map scores the same by each. Only rows on which they
+        # differ tell by which one it was made. Each of them needs a link there, or its score would be of other rows.
+        linked, overlapped, by_input, by_start = (_rows(links, self.shape) for links in readings)
+        odd = linked & overlapped & differs[OVERLAP]
+        differ = linked & by_input & by_start & (differs[INPUT] | differs[START])
+        return [
+            (overlapped, OVERLAP),
+            *((odd, which) for which in (TARGET, OVERLAP)),
+            *((differ, which) for which in (TARGET, INPUT, START)),
+        ]
 
 
-def _stacked(
-    of_sure: Bool[np.ndarray, "slices student_targets"],
-    sure: Cells,
-    others: Sequence[tuple[Rows, Cells]],
-    shape: tuple[int, int],
-) -> Stack:
-    """The rows of each slice under its links. Where those of a row are the sure ones, it is no other row."""
-    readings = list({id(links): links for links in (sure, *(links for _, links in others))}.values())
-    differs = {id(links): _differ(sure, links, shape) for links in readings}
-    selector = np.zeros((len(of_sure) + len(others), len(readings), shape[0]), dtype=bool)
-    selector[: len(of_sure), 0] = of_sure
-    for number, (rows, links) in enumerate(others, start=len(of_sure)):
-        which = next(k for k, one in enumerate(readings) if one is links)
-        selector[number, 0] = rows & ~differs[id(links)]
-        selector[number, which] |= rows & differs[id(links)]
-    selector = selector.reshape(len(selector), -1)
-    chosen = selector.any(axis=0)
-    row, column = np.divmod(
-        np.concatenate([links + number * shape[0] * shape[1] for number, links in enumerate(readings)]), shape[1]
-    )
+def _stacked(selector: Bool[np.ndarray, "slices readings_and_rows"], readings: Sequence[Cells], columns: int) -> Stack:
+    """The rows that a slice chose, with their links; ``selector`` has the rows of one reading after the other."""
+    chosen, students = selector.any(axis=0), selector.shape[1] // len(readings)
+    shifted = [links + number * students * columns for number, links in enumerate(readings)]
+    row, column = np.divmod(np.concatenate(shifted), columns)
     kept = chosen[row]
     places = (np.cumsum(chosen) - 1)[row[kept]]
-    return Stack(np.flatnonzero(chosen) % shape[0], np.stack([places, column[kept]]), selector[:, chosen])
+    return Stack(np.flatnonzero(chosen) % students, np.stack([places, column[kept]]), selector[:, chosen])
 
 
 def _kinds(row: GoldRow) -> Bool[np.ndarray, "kinds student_targets"]:
     """Which student targets are of each of `KINDS`; end of sequence is of none."""
-    surfaces = spellings(row.student)
-    words = numbered(surfaces)
-    before = np.concatenate([[-1], words[:-1]]) + 1
-    times, again = _times(words), _times(before * len(words) + words) > 1
+    looks = list(map(_look, row.student.surfaces()))
+    words = numbered([look.word for look in looks])
+    with_before = words.copy()
+    with_before[1:] += len(words) * (words[:-1] + 1)
+    times, again = np.bincount(words)[words], _times(with_before) > 1
     simple = _alone(row)
+    has_digit, is_punctuation, is_part, begins = np.array([look[1:] for look in looks], dtype=bool).reshape(-1, 4).T
     kinds = np.zeros((len(KINDS), len(words) + 1), dtype=bool)
-    kinds[:7, :-1] = simple, ~simple, times == 1, times == 2, times > 2, again, (times > 1) & ~again
-    kinds[[7, 8, 10], :-1] = np.array([_shown_kinds(surface) for surface in surfaces], dtype=bool).reshape(-1, 3).T
-    kinds[9, :-1] = _inside_words(row.student)
+    kinds[:, :-1] = (
+        *(simple, ~simple),
+        *(times == 1, times == 2, times > 2, again, (times > 1) & ~again),
+        *(has_digit, is_punctuation, begins & _after_letters(row.student), is_part),
+    )
     return kinds
 
 
@@ -150,34 +167,43 @@ def _alone(row: GoldRow) -> Bool[np.ndarray, " student"]:
     return np.repeat((sizes == 1).all(axis=1), sizes[:, 0])
 
 
+class _Look(NamedTuple):
+    """What a token shows by itself."""
+
+    word: bytes
+    """Its bytes as `spellings` has them."""
+    has_digit: bool
+    is_punctuation: bool
+    is_part: bool
+    """Whether it is part of a character."""
+    begins_with_letter: bool
+    """Whether its first whole character is one."""
+
+
 @lru_cache(maxsize=1 << 16)
-def _shown_kinds(surface: bytes) -> tuple[bool, bool, bool]:
-    """Whether a token has a digit, is punctuation, and is part of a character."""
-    text = text_of(surface)
+def _look(surface: bytes) -> _Look:
+    word = spelling(surface)
+    begins = surface.decode("utf-8", "ignore")[:1].isalpha()
+    text = text_of(word)
     if text is None:
-        return False, False, True
+        return _Look(word, False, False, True, begins)
     punctuation = bool(text) and all(unicodedata.category(char)[0] in "PS" for char in text)
-    return any(char.isdigit() for char in text), punctuation, False
+    return _Look(word, any(char.isdigit() for char in text), punctuation, False, begins)
 
 
-def _readings(row: GoldRow, sure: Cells) -> list[tuple[Rows, Cells]]:
-    """Rows and links of each of `READINGS`, in their order."""
-    # On most rows all readings link the same tokens, and a map scores the same by each. Only rows on which they differ
-    # tell by which one it was made; and each of them needs a link there, or its score would be of other rows.
-    shape = row.sizes[0] + 1, row.sizes[1] + 1
-    columns = shape[1]
-    overlap = byte_links(row.student.spans, row.teacher.spans) @ (columns, 1)
+def _readings(row: GoldRow, sure: Cells) -> Iterator[Cells]:
+    """The links by overlap, by input and by start."""
+    columns = row.sizes[1] + 1
+    yield _cells(byte_links(row.student.spans, row.teacher.spans), columns)
     # Each target is the next position's input, and both prompts end at the first one.
-    inputs = np.concatenate([[0], sure + columns + 1])
-    starts = _starts(row) @ (columns, 1)
-    linked, overlapped, by_input, by_start = (_rows(links, shape) for links in (sure, overlap, inputs, starts))
-    odd = linked & overlapped & _differ(sure, overlap, shape)
-    differ = linked & by_input & by_start & (_differ(sure, inputs, shape) | _differ(sure, starts, shape))
-    return [
-        (overlapped, overlap),
-        *((odd, links) for links in (sure, overlap)),
-        *((differ, links) for links in (sure, inputs, starts)),
-    ]
+    yield np.append(0, sure + columns + 1)
+    student, teacher = row.student.spans[:, 0], row.teacher.spans[:, 0]
+    low, high = (np.searchsorted(teacher, student, side=side) for side in ("left", "right"))
+    yield _cells(pairs_of_ranges(low, high), columns)
+
+
+def _cells(links: Int[np.ndarray, "links 2"], columns: int) -> Cells:
+    return links[:, 0] * columns + links[:, 1]
 
 
 def _rows(cells: Cells, shape: tuple[int, int]) -> Rows:
@@ -190,13 +216,6 @@ def _rows(cells: Cells, shape: tuple[int, int]) -> Rows:
 def _differ(first: Cells, second: Cells, shape: tuple[int, int]) -> Rows:
     """Rows with other links."""
     return _rows(np.setxor1d(first, second, assume_unique=True), shape)
-
-
-def _starts(row: GoldRow) -> Int[np.ndarray, "links 2"]:
-    """Pairs of tokens that begin at the same byte."""
-    student, teacher = row.student.spans[:, 0], row.teacher.spans[:, 0]
-    low, high = (np.searchsorted(teacher, student, side=side) for side in ("left", "right"))
-    return pairs_of_ranges(low, high)
 
 
 def _distances(row: GoldRow, sure: Links) -> Float[np.ndarray, "student_targets teacher_targets"]:
@@ -230,16 +249,8 @@ def _times(numbers: Int[np.ndarray, " items"]) -> Int[np.ndarray, " items"]:
     return counts[which]
 
 
-def _inside_words(side: TokenizedText) -> list[bool]:
-    """Whether a token begins with a letter that follows a letter."""
-    letters = np.array([False, *(char.isalpha() for char in side.text)])
+def _after_letters(side: TokenizedText) -> Bool[np.ndarray, " tokens"]:
+    """Whether the last character that ends at or before a token is a letter."""
+    letters = np.array([False, *map(str.isalpha, side.text)])
     ends = np.cumsum(char_sizes(side.text))
-    # As many characters end at or before the token.
-    follows = letters[np.searchsorted(ends, side.spans[:, 0], side="right")].tolist()
-    return [f and _begins_with_letter(s) for f, s in zip(follows, side.surfaces(), strict=True)]
-
-
-@lru_cache(maxsize=1 << 16)
-def _begins_with_letter(surface: bytes) -> bool:
-    """Whether the first whole character is one."""
-    return surface.decode("utf-8", "ignore")[:1].isalpha()
+    return letters[np.searchsorted(ends, side.spans[:, 0], side="right")]
