@@ -123,11 +123,12 @@ def _dense_ranks(values: Float[np.ndarray, "rows columns"]) -> Int[np.ndarray, "
     row, column = np.nonzero(values)
     order = np.lexsort((-values[row, column], row))
     row, column = row[order], column[order]
-    begins, falls = np.diff(row, prepend=-1) > 0, np.diff(values[row, column], prepend=0) < 0
+    sorted_ = values[row, column]
+    begins, falls = (np.append(True, lower)[: len(row)] for lower in (row[:-1] < row[1:], sorted_[1:] < sorted_[:-1]))
     place = np.cumsum(begins | falls)
     rank = place - place[begins][np.cumsum(begins) - 1]
     ranks = np.zeros(values.shape, dtype=np.int32)
-    ends = np.diff(row, append=len(values)) > 0
+    ends = np.append(begins[1:], True)[: len(row)]
     ranks[row[ends]] = rank[ends, None] + 1  # zeros come after all others
     ranks[row, column] = rank
     return ranks

@@ -74,7 +74,7 @@ def score(maps: Sequence[AttentionMap], truth: Truth, powers: Sequence[float | N
             have in common; None where there is no such factor. Without any, what depends on sharpness is left out:
             those counts are NaN.
     """
-    weights = _stacked([map_.weights for map_ in maps])
+    weights = _stacked([map_.weights for map_ in maps]).astype(np.float64, copy=False)
     selector = truth.stack.selector.astype(np.float64)
     figures = np.empty((len(maps), len(selector), len(SLICE_COUNTS)))
     figures[..., 0] = selector.sum(axis=1)
@@ -86,7 +86,7 @@ def score(maps: Sequence[AttentionMap], truth: Truth, powers: Sequence[float | N
 
 def count(maps: Sequence[AttentionMap], truth: Truth) -> Float[np.ndarray, "maps counts"]:
     """The first part of `score` alone, without figures at a common entropy."""
-    weights = _stacked([map_.weights for map_ in maps])
+    weights = _stacked([map_.weights for map_ in maps]).astype(np.float64, copy=False)
     linked, place = np.unique(truth.row.sure_links[:, 0], return_inverse=True)
     figures = row_figures(weights, linked, np.stack([place, truth.row.sure_links[:, 1]])).sum(axis=1)
     figures = np.insert(figures, 0, len(linked), axis=1)
@@ -95,8 +95,7 @@ def count(maps: Sequence[AttentionMap], truth: Truth) -> Float[np.ndarray, "maps
 
 
 def _stacked(weights: Sequence[Float[np.ndarray, "student_targets teacher_targets"]]) -> Maps:
-    exact = [one.astype(np.float64, copy=False) for one in weights]
-    return exact[0][None] if len(exact) == 1 else np.stack(exact)  # of one, no copy
+    return weights[0][None] if len(weights) == 1 else np.stack(weights)  # of one, no copy
 
 
 def _counts(

@@ -134,7 +134,7 @@ class Truth:
 
 def _stacked(selector: Bool[np.ndarray, "slices readings_and_rows"], readings: Sequence[Cells], columns: int) -> Stack:
     """The rows that a slice chose, with their links; ``selector`` has the rows of one reading after the other."""
-    chosen, students = selector.any(axis=0), selector.shape[1] // len(readings)
+    chosen, students = np.asarray(selector.any(axis=0)), selector.shape[1] // len(readings)
     shifted = [links + number * students * columns for number, links in enumerate(readings)]
     row, column = np.divmod(np.concatenate(shifted), columns)
     kept = chosen[row]
