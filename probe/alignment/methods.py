@@ -93,7 +93,8 @@ class CheckpointMaps:
             del attention  # its logits take half as much again as the map
             yield name, map_
             if name == CMA and self.decoded:
-                yield CMA_GRID, grid(map_)
+                map_ = grid(map_)  # in its place: of a long text both together are too much
+                yield CMA_GRID, map_
 
     def attentions(self, row: GoldRow) -> Iterator[tuple[str, CrossModelAttention]]:
         """What the maps are made of, with the logits that a temperature divides."""
