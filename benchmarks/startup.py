@@ -4,12 +4,10 @@ python benchmarks/startup.py [--runs 7]
 """
 
 import argparse
-import os
 import shutil
 import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from probe.models.sources import cache_dir
@@ -21,17 +19,24 @@ FEW = ("--methods", "diagonal,lexical,bigram")
 """Without the projectors that take time: three untrained ones, and two halves of the trained one."""
 ALIGN = "import sys; from probe.cli.align import main; code = main(sys.argv[1:]); "
 LIST = f"print(*[m for m in {UNWANTED} if m in sys.modules], file=sys.stderr); sys.exit(code)"
+RUNNER = """
+import resource, subprocess, sys, time
+began = time.perf_counter()
+code = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL)
+print(time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)
+sys.exit(code)
+"""
+"""A process begins with the peak of the one that starts it, so a small one stands between."""
 
 
 def measure(command: list[str]) -> tuple[float, float]:
     """Wall seconds and peak megabytes of one process."""
-    began = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{command} exited with {process.returncode}")
-    return time.perf_counter() - began, usage.ru_maxrss / 1024
+    runner = [sys.executable, "-I", "-S", "-c", RUNNER, *command]
+    done = subprocess.run(runner, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{command} exited with {done.returncode}")
+    seconds, megabytes = map(float, done.stdout.split())
+    return seconds, megabytes
 
 
 def main() -> None:

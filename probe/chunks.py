@@ -3,12 +3,13 @@
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Bool, Int
 
 from probe.errors import Problem, TokenError
-from probe.tokens import TokenizedText
+from probe.tokens import Spans, TokenizedText, char_sizes
 
 WHITE_SPACE = frozenset(" \t\n\r\v\f\u0085\u00a0\u1680\u2028\u2029\u202f\u205f\u3000") | {
     chr(code) for code in range(0x2000, 0x200B)
@@ -50,17 +51,63 @@ def shared_chunks(student: TokenizedText, teacher: TokenizedText) -> tuple[Chunk
                 repr(student.text), "tokens on both sides", f"{sizes[0]} and {sizes[1]}", "Give tokens for both sides."
             )
         )
-    cuts = _cuts(student), _cuts(teacher)
-    common = sorted(cuts[0].keys() & cuts[1].keys())
-    # Both sides must have new tokens before a cut; the last chunk takes all tokens that are left.
-    ends = [(cuts[0][byte], cuts[1][byte]) for byte in common] + [sizes]
-    chunks: list[Chunk] = []
-    begin = (0, 0)
-    for end in ends:
-        if end[0] > begin[0] and end[1] > begin[1]:
-            chunks.append(Chunk(range(begin[0], end[0]), range(begin[1], end[1])))
-            begin = end
-    return tuple(chunks)
+    bounds = common_bounds(student.spans, teacher.spans).T.tolist()
+    return tuple(map(Chunk, *([range(*ends) for ends in pairwise(side)] for side in bounds)))
+
+
+def chunk_numbers(
+    student: TokenizedText, teacher: TokenizedText
+) -> tuple[Int[np.ndarray, " student"], Int[np.ndarray, " teacher"]]:
+    """The number of the chunk of each token."""
+    _check_same_text(student, teacher)
+    ours, theirs = (np.diff(side) for side in common_bounds(student.spans, teacher.spans).T)
+    return np.repeat(np.arange(len(ours)), ours), np.repeat(np.arange(len(theirs)), theirs)
+
+
+def common_bounds(student: Spans, teacher: Spans) -> Int[np.ndarray, "bounds 2"]:
+    """How many tokens of each side lie before each cut that both have, from (0, 0) to all tokens.
+
+    Between them are the chunks of `shared_chunks`; none where a side has no token.
+    """
+    if 0 in (len(student), len(teacher)):
+        return np.zeros((1, 2), dtype=np.int64)
+    (bytes_s, tokens_s), (bytes_t, tokens_t) = _cuts(student), _cuts(teacher)
+    at = np.searchsorted(bytes_t, bytes_s)
+    common = np.append(bytes_t, -1)[at] == bytes_s
+    bounds = np.zeros((common.sum() + 2, 2), dtype=np.int64)
+    bounds[1:-1, 0], bounds[1:-1, 1] = tokens_s[common], tokens_t[at[common]]
+    bounds[-1] = len(student), len(teacher)
+    return bounds
+
+
+def _cuts(side: Spans) -> tuple[Int[np.ndarray, " cuts"], Int[np.ndarray, " cuts"]]:
+    """The bytes at which a side can be cut, in order, and how many tokens lie before each of them."""
+    able = 1 + np.flatnonzero(side[1:, 0] >= np.maximum.accumulate(side[:-1, 1]))
+    # Empty tokens come after a cut at their byte, so keep the earliest cut.
+    places = side[able, 0]
+    earliest = np.append(True, places[1:] > places[:-1])[: len(places)]
+    return places[earliest], able[earliest]
+
+
+def byte_links(student: Spans, teacher: Spans) -> Int[np.ndarray, "links 2"]:
+    """Sorted pairs of tokens that share a byte. Starts never fall from a token to the next one, nor do ends."""
+    ours, theirs = (np.flatnonzero(side[:, 0] < side[:, 1]) for side in (student, teacher))
+    # Of the tokens with bytes, the first that ends behind the start of this one, and the first that begins at its end.
+    low = np.searchsorted(teacher[theirs, 1], student[ours, 0], side="right")
+    high = np.searchsorted(teacher[theirs, 0], student[ours, 1], side="left")
+    found = pairs_of_ranges(low, high)
+    found[:, 0], found[:, 1] = ours[found[:, 0]], theirs[found[:, 1]]
+    return found
+
+
+def pairs_of_ranges(low: Int[np.ndarray, " items"], high: Int[np.ndarray, " items"]) -> Int[np.ndarray, "pairs 2"]:
+    """Each number with all those from its ``low`` up to its ``high``."""
+    counts = high - low
+    before = np.cumsum(counts) - counts
+    others = np.arange(counts.sum()) - np.repeat(before - low, counts)
+    pairs = np.empty((len(others), 2), dtype=np.int64)
+    pairs[:, 0], pairs[:, 1] = np.repeat(np.arange(len(counts)), counts), others
+    return pairs
 
 
 def _check_same_text(student: TokenizedText, teacher: TokenizedText) -> None:
@@ -75,30 +122,16 @@ def _check_same_text(student: TokenizedText, teacher: TokenizedText) -> None:
         )
 
 
-def _cuts(side: TokenizedText) -> dict[int, int]:
-    """The byte offsets at which the side can be cut, each with the number of tokens before it."""
-    cuts: dict[int, int] = {}
-    reached = 0
-    for index, token in enumerate(side.tokens):
-        if index and token.start >= reached:
-            # Empty tokens come after a cut at their byte, so keep the earliest cut.
-            cuts.setdefault(token.start, index)
-        reached = max(reached, token.end)
-    return cuts
-
-
 def chunk_mask(student: TokenizedText, teacher: TokenizedText) -> Bool[np.ndarray, "student teacher"]:
     """True where two tokens lie in the same chunk."""
-    mask = np.zeros((len(student.tokens), len(teacher.tokens)), dtype=bool)
-    for chunk in shared_chunks(student, teacher):
-        mask[chunk.student.start : chunk.student.stop, chunk.teacher.start : chunk.teacher.stop] = True
-    return mask
+    ours, theirs = chunk_numbers(student, teacher)
+    return ours[:, None] == theirs
 
 
 def overlap_mask(student: TokenizedText, teacher: TokenizedText) -> Bool[np.ndarray, "student teacher"]:
     """True where two tokens share a byte of the text."""
     _check_same_text(student, teacher)
-    return _shared_bytes(_bounds(student), _bounds(teacher)) > 0
+    return _shared_bytes(student.spans, teacher.spans) > 0
 
 
 def content_mask(student: TokenizedText, teacher: TokenizedText) -> Bool[np.ndarray, "student teacher"]:
@@ -114,35 +147,40 @@ def equal_mask(students: Sequence[Hashable], teachers: Sequence[Hashable]) -> Bo
 
 def numbered(items: Sequence[Hashable]) -> Int[np.ndarray, " items"]:
     """A number for each item; equal items have the same one."""
-    numbers: dict[Hashable, int] = {}
-    return np.array([numbers.setdefault(item, len(numbers)) for item in items], dtype=np.int64)
+    numbers = {item: number for number, item in enumerate(dict.fromkeys(items))}
+    return np.array(list(map(numbers.__getitem__, items)), dtype=np.int64)
 
 
 def spellings(side: TokenizedText) -> list[bytes]:
     """The bytes of each token, without spaces at both ends unless it has nothing else."""
-    return [surface.strip(b" ") or surface for surface in side.surfaces()]
+    return list(map(spelling, side.surfaces()))
+
+
+def spelling(surface: bytes) -> bytes:
+    """The same of one token."""
+    return surface.strip(b" ") or surface
 
 
 def shared_bytes(student: TokenizedText, teacher: TokenizedText) -> Int[np.ndarray, "student teacher"]:
     """How many bytes of the text two tokens share."""
     _check_same_text(student, teacher)
-    return np.maximum(_shared_bytes(_bounds(student), _bounds(teacher)), 0)
+    return np.maximum(_shared_bytes(student.spans, teacher.spans), 0)
 
 
 def shared_content(student: TokenizedText, teacher: TokenizedText) -> Int[np.ndarray, "student teacher"]:
     """How many bytes that are not white space two tokens share."""
     _check_same_text(student, teacher)
-    return np.maximum(_shared_bytes(_content_bounds(student), _content_bounds(teacher)), 0)
+    return np.maximum(_shared_bytes(content_spans(student), content_spans(teacher)), 0)
 
 
 def byte_sizes(side: TokenizedText) -> Int[np.ndarray, " tokens"]:
     """How many bytes of the text each token covers."""
-    return np.diff(_bounds(side), axis=1)[:, 0]
+    return np.diff(side.spans, axis=1)[:, 0]
 
 
 def content_sizes(side: TokenizedText) -> Int[np.ndarray, " tokens"]:
     """How many bytes that are not white space each token covers."""
-    return np.diff(_content_bounds(side), axis=1)[:, 0]
+    return np.diff(content_spans(side), axis=1)[:, 0]
 
 
 def one_to_one(student: TokenizedText, teacher: TokenizedText) -> frozenset[tuple[int, int]]:
@@ -151,17 +189,12 @@ def one_to_one(student: TokenizedText, teacher: TokenizedText) -> frozenset[tupl
     return frozenset((c.student.start, c.teacher.start) for c in chunks if len(c.student) == len(c.teacher) == 1)
 
 
-def _bounds(side: TokenizedText) -> Int[np.ndarray, "tokens 2"]:
-    return np.array([(token.start, token.end) for token in side.tokens], dtype=np.int64).reshape(-1, 2)
+def content_spans(side: TokenizedText) -> Spans:
+    """The span of each token in a text without white space."""
+    return _content_before(side.text)[side.spans]
 
 
-def _content_bounds(side: TokenizedText) -> Int[np.ndarray, "tokens 2"]:
-    return _content_before(side.text)[_bounds(side)]
-
-
-def _shared_bytes(
-    student: Int[np.ndarray, "student 2"], teacher: Int[np.ndarray, "teacher 2"]
-) -> Int[np.ndarray, "student teacher"]:
+def _shared_bytes(student: Spans, teacher: Spans) -> Int[np.ndarray, "student teacher"]:
     ends = np.minimum(student[:, None, 1], teacher[None, :, 1])
     return ends - np.maximum(student[:, None, 0], teacher[None, :, 0])
 
@@ -169,8 +202,7 @@ def _shared_bytes(
 @lru_cache(2)  # both sides of a row have one text, and each rule asks for it again
 def _content_before(text: str) -> Int[np.ndarray, " bytes"]:
     """How many bytes before each place are not white space."""
-    counts = [(0 if char in WHITE_SPACE else 1, len(char.encode())) for char in text]
-    flags = np.repeat([flag for flag, _ in counts], [size for _, size in counts])
-    found = np.concatenate([[0], np.cumsum(flags)]).astype(np.int64)
+    flags = np.array([char not in WHITE_SPACE for char in text], dtype=np.int64).repeat(char_sizes(text))
+    found = np.concatenate([[0], np.cumsum(flags)])
     found.setflags(write=False)
     return found

@@ -10,19 +10,22 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from itertools import accumulate, pairwise, product
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Int
 
 from probe.errors import Problem, TokenError
 
+Spans = Int[np.ndarray, "_ 2"]  # no name: two sides have other sizes
 NormalForm = Literal["NFC", "NFKC"]
 EOS_DISPLAY = "⟨eos⟩"
 BYTE_PIECE = re.compile(r"<0x([0-9A-F]{2})>")
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """A piece of the vocabulary, and the bytes ``[start, end)`` of the text that it covers, which may be none."""
 
     piece: str
@@ -30,7 +33,7 @@ class Token:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TokenizedText:
     """A sentence and its tokens from one tokenizer, in order, without special tokens.
 
@@ -53,16 +56,21 @@ class TokenizedText:
         Raises:
             TokenError: the tokens spell neither the text nor a Unicode normal form of it.
         """
-        return cls(text, tuple(Token(p, *span) for p, span in zip(pieces, _spans(text, pieces), strict=True)))
+        return cls(text, tuple(map(Token, pieces, *zip(*_spans(text, pieces), strict=True))))
 
     def __repr__(self) -> str:
         """The beginning of the sentence, and the number of tokens."""
         return f"<TokenizedText {beginning(self.text)}, {len(self.tokens)} tokens>"
 
-    @property
+    @cached_property
     def pieces(self) -> tuple[str, ...]:
         """The tokens as pieces of the vocabulary."""
         return tuple(token.piece for token in self.tokens)
+
+    @cached_property
+    def spans(self) -> Spans:
+        """The bytes ``[start, end)`` of each token."""
+        return np.array([token[1:] for token in self.tokens], dtype=np.int64).reshape(-1, 2)
 
     def surface(self, index: int) -> bytes:
         """The bytes of the text that token ``index`` covers."""
@@ -82,6 +90,12 @@ class TokenizedText:
 def beginning(text: str) -> str:
     """The first forty characters of a sentence in quotes, for a line that names it."""
     return repr(text if len(text) <= 40 else f"{text[:40]}…")
+
+
+def char_sizes(text: str) -> Int[np.ndarray, " characters"]:
+    """How many bytes each character of a text has."""
+    codes = np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
+    return 1 + (codes >= 0x80) + (codes >= 0x800) + (codes >= 0x10000)
 
 
 def text_of(surface: bytes) -> str | None:
@@ -156,7 +170,9 @@ def _spans_of_exact(text: bytes, pieces: Sequence[str]) -> list[tuple[int, int]]
     if chunks is None:
         return None
     ends = list(accumulate(map(len, chunks), initial=len(text) - sum(map(len, chunks))))
-    return [(max(start, 0), max(end, 0)) for start, end in pairwise(ends)]
+    if ends[0] < 0:  # the dummy space is not there
+        ends = [max(end, 0) for end in ends]
+    return list(pairwise(ends))
 
 
 def _as_they_are(text: bytes, pieces: Sequence[str]) -> list[bytes] | None:

@@ -36,8 +36,8 @@ def random_map(row: GoldRow, seed: int = 0, levels: int | None = None) -> Attent
 def rows_of(truth: Truth, name: str) -> dict[int, set[int]]:
     """The rows of a slice, each with the columns that count as right."""
     chosen = truth.stack.selector[1 + SLICES.index(name)]
-    pairs = zip(truth.stack.rows[chosen].tolist(), truth.stack.links[chosen], strict=True)
-    return {i: set(np.flatnonzero(links).tolist()) for i, links in pairs}
+    place, column = truth.stack.links
+    return {int(truth.stack.rows[k]): set(column[place == k].tolist()) for k in np.flatnonzero(chosen)}
 
 
 @cache

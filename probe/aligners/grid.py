@@ -163,10 +163,14 @@ def cell_scores(
     forward: Float[Array, "*maps student teacher"],
     backward: Float[Array, "*maps student teacher"],
     setting: Setting,
+    dtype: type[np.float64] | None = None,
 ) -> Float[Array, "*maps student teacher"]:
-    """Log weights of cells, from the forward and the backward attention without the end of sequence."""
+    """Log weights of cells, from the forward and the backward attention without the end of sequence.
+
+    Those of numpy are of their ``dtype``, or of the given one.
+    """
     if isinstance(forward, np.ndarray):  # in place, for memory; torch needs all steps for its gradients
-        scores, others = (np.maximum(one, setting.floor) for one in (forward, backward))
+        scores, others = (np.maximum(one, setting.floor, dtype=dtype) for one in (forward, backward))
         scores = np.log(scores, out=scores)
         scores += np.log(others, out=others)
         scores *= setting.scale * 0.5

@@ -1,7 +1,8 @@
 """From weights to hard links: each function links pairs of tokens, end of sequence left out.
 
 Rows of the forward attention ``a`` sum to one, and columns of the backward attention ``b`` do. Both are student targets
-× teacher targets, end of sequence last. No aligner sees gold; thresholds are swept, not tuned.
+× teacher targets, end of sequence last. No aligner sees gold; thresholds are swept, not tuned. All reckon in double
+precision, and cast cell by cell: a copy of the weights of a long text takes much memory.
 """
 
 from collections.abc import Callable, Mapping
@@ -93,14 +94,14 @@ def _share_of_matchings(steps: Float[np.ndarray, "student teacher"]) -> Float[np
 
 def path(a: Weights, b: Weights) -> Links:
     """The largest cells of each row and of each column after decoding by order (`probe.aligners.grid`)."""
-    scores = cell_scores(a[..., :-1, :-1], b[..., :-1, :-1], SETTINGS["cma"])
+    scores = cell_scores(a[..., :-1, :-1], b[..., :-1, :-1], SETTINGS["cma"], np.float64)
     posterior = path_posterior(scores.reshape(-1, *scores.shape[-2:])).reshape(scores.shape)
     return _maxima(posterior, -1) | _maxima(posterior, -2)
 
 
 def above(threshold: float) -> Aligner:
     """All pairs with at least so much weight in ``a``."""
-    return lambda a, b: a[..., :-1, :-1] >= threshold
+    return lambda a, b: a[..., :-1, :-1] >= np.float64(threshold)
 
 
 ALIGNERS: Mapping[str, Aligner] = {
@@ -117,7 +118,7 @@ NEED_BOTH = ("backward argmax", "intersection", "itermax", "matching", "grid")
 
 
 def _similarity(a: Weights, b: Weights) -> Float[np.ndarray, "*maps student teacher"]:
-    product = a[..., :-1, :-1] * b[..., :-1, :-1]
+    product = np.multiply(a[..., :-1, :-1], b[..., :-1, :-1], dtype=np.float64)
     return np.sqrt(product, out=product)
 
 

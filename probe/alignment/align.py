@@ -231,9 +231,11 @@ def _powers(drawn: Iterable[tuple[Iterable[tuple[str, AttentionMap]], list[int]]
     linked: dict[str, list[np.ndarray]] = {}
     for maps, tokens in drawn:
         for name, map_ in maps:
-            linked.setdefault(name, []).append(map_.weights[tokens])
+            weights = map_.weights[tokens]
             del map_  # or it would be held while the next is made
-    return {name: common_power(of_method, COMMON_ENTROPY) for name, of_method in linked.items()}
+            closed = (weights <= 0).any(axis=1)  # one such row tells that there is no power; the others take memory
+            linked.setdefault(name, []).append(weights[closed][:1] if closed.any() else weights)
+    return {name: common_power(linked.pop(name), COMMON_ENTROPY) for name in tuple(linked)}
 
 
 def _counted(

@@ -90,9 +90,11 @@ class CheckpointMaps:
         """All maps of a sentence; the first is what is probed."""
         for name, attention in self.attentions(row):
             map_ = attention_map(name, row, attention)
+            del attention  # its logits take half as much again as the map
             yield name, map_
             if name == CMA and self.decoded:
-                yield CMA_GRID, grid(map_)
+                map_ = grid(map_)  # in its place: of a long text both together are too much
+                yield CMA_GRID, map_
 
     def attentions(self, row: GoldRow) -> Iterator[tuple[str, CrossModelAttention]]:
         """What the maps are made of, with the logits that a temperature divides."""
@@ -105,12 +107,12 @@ class CheckpointMaps:
         if checkpoint.scales.key_is_estimate:
             for factor in KEY_SCALE_FACTORS:
                 yield f"{CMA} ×{factor:g}", cross_model_attention(logits / factor)
+        del logits
         if self.halves:
             for name, half in zip(HALVES, sentence.halves, strict=True):
                 yield name, cross_model_attention(self.open_.logits_of(half, self.trained(half.pairs)))
         for untrained, factor in zip(self.untrained, self.factors, strict=True):
-            logits = self.open_.logits_of(sentence, untrained(sentence.pairs))
-            yield RANDOM, cross_model_attention(logits * factor)
+            yield RANDOM, cross_model_attention(self.open_.logits_of(sentence, untrained(sentence.pairs)) * factor)
 
 
 def calibration_sample(rows: Sequence[GoldRow]) -> dict[str, list[int]]:

@@ -10,14 +10,15 @@ from typing import Literal, overload
 import numpy as np
 from jaxtyping import Int
 
-from probe.alignment.token_spans import Spans, TokenSpans, token_spans
+from probe.alignment.token_spans import TokenSpans, token_spans
 from probe.checkpoints.open_model import tokenizer_of
+from probe.chunks import byte_links, common_bounds
 from probe.errors import ArgumentError
 from probe.gold.rules import rule_links
 from probe.models.sources import resolve
 from probe.models.token_readers import FORMS, LibraryReader, TokenReader, reader_of
 from probe.models.tokenizer import Tokenizer
-from probe.tokens import beginning
+from probe.tokens import Spans, beginning
 
 Method = Literal["bytes", "rules"]
 Link = tuple[int, int]
@@ -183,40 +184,3 @@ def _pairs(links: Int[np.ndarray, "links 2"]) -> list[Link]:
 
 def _singles(links: Sequence[Link]) -> list[Group]:
     return [(range(i, i + 1), range(j, j + 1)) for i, j in links]
-
-
-def byte_links(
-    student: Int[np.ndarray, "student 2"], teacher: Int[np.ndarray, "teacher 2"]
-) -> Int[np.ndarray, "links 2"]:
-    """Sorted pairs of tokens that share a byte. Starts never fall from a token to the next one, nor do ends."""
-    ours, theirs = (np.flatnonzero(side[:, 0] < side[:, 1]) for side in (student, teacher))
-    # Of the tokens with bytes, the first that ends behind the start of this one, and the first that begins at its end.
-    low = np.searchsorted(teacher[theirs, 1], student[ours, 0], side="right")
-    high = np.searchsorted(teacher[theirs, 0], student[ours, 1], side="left")
-    counts = high - low
-    before = np.cumsum(counts) - counts
-    columns = np.arange(counts.sum()) - np.repeat(before - low, counts)
-    return np.stack([np.repeat(ours, counts), theirs[columns]], axis=1)
-
-
-def common_bounds(
-    student: Int[np.ndarray, "student 2"], teacher: Int[np.ndarray, "teacher 2"]
-) -> Int[np.ndarray, "bounds 2"]:
-    """How many tokens of each side lie before each cut that both have, from (0, 0) to all tokens.
-
-    These are the chunks of `probe.shared_chunks`; none where a side has no token.
-    """
-    if 0 in (len(student), len(teacher)):
-        return np.zeros((1, 2), dtype=np.int64)
-    (bytes_s, tokens_s), (bytes_t, tokens_t) = _cuts(student), _cuts(teacher)
-    _, at_s, at_t = np.intersect1d(bytes_s, bytes_t, assume_unique=True, return_indices=True)
-    between = np.stack([tokens_s[at_s], tokens_t[at_t]], axis=1)
-    return np.concatenate([[[0, 0]], between, [[len(student), len(teacher)]]])
-
-
-def _cuts(side: Spans) -> tuple[Int[np.ndarray, " cuts"], Int[np.ndarray, " cuts"]]:
-    """The bytes at which a side can be cut, and how many tokens lie before each of them."""
-    able = 1 + np.flatnonzero(side[1:, 0] >= side[:-1, 1])
-    # Empty tokens come after a cut at their byte, so keep the earliest cut.
-    places, first = np.unique(side[able, 0], return_index=True)
-    return places, able[first]

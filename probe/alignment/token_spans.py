@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Int
 
 from probe.errors import Problem, TokenError
 from probe.models.token_readers import Cut, TokenReader
-from probe.tokens import ALPHABETS, Token, TokenizedText, beginning, check_characters
+from probe.tokens import ALPHABETS, Spans, Token, TokenizedText, beginning, check_characters
 
-Spans = Int[np.ndarray, "tokens 2"]
 SPACE_MARK = "▁"
 MARK_EXTRA = len(SPACE_MARK.encode()) - 1
 SHOWN = 20

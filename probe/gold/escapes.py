@@ -27,6 +27,8 @@ def _escape_char(char: str) -> str:
 
 def unescape(cell: str) -> str:
     """Undo `escape`; a backslash that begins no escape stays as it is."""
+    if "\\" not in cell:  # most pieces of most files
+        return cell
     return _ESCAPE.sub(lambda match: _char(match) or match[0], cell)
 
 

@@ -2,11 +2,12 @@
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 
-from probe.chunks import chunk_mask, content_mask
+from probe.chunks import chunk_numbers, content_spans
 from probe.errors import PairsError, Problem, TokenError
 from probe.gold.escapes import escape, is_well_escaped, unescape
 from probe.tokens import TokenizedText, beginning
@@ -57,7 +58,7 @@ class Links:
         return "sure" if link in self.sure else "possible" if link in self.possible else "none"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class GoldRow:
     """One sentence in two tokenisations, and the links between their tokens.
 
@@ -100,6 +101,16 @@ class GoldRow:
         """Sure and possible links together."""
         return Links(self.sure, self.possible)
 
+    @cached_property
+    def sure_links(self) -> Int[np.ndarray, "links 2"]:
+        """The sure links in order, student first."""
+        return _in_order(self.sure)
+
+    @cached_property
+    def possible_links(self) -> Int[np.ndarray, "links 2"]:
+        """The possible links likewise."""
+        return _in_order(self.possible)
+
     @property
     def reversed(self) -> "GoldRow":
         """The row with student and teacher exchanged, for scoring backward attention. The note is not changed."""
@@ -115,9 +126,12 @@ def gold_mask(row: GoldRow) -> Bool[np.ndarray, "student teacher"]:
 def link_mask(links: frozenset[Link], shape: tuple[int, int]) -> Bool[np.ndarray, "student teacher"]:
     """True at the given links."""
     mask = np.zeros(shape, dtype=bool)
-    if links:
-        mask[*np.array(sorted(links)).T] = True
+    mask[*_in_order(links).T] = True
     return mask
+
+
+def _in_order(links: frozenset[Link]) -> Int[np.ndarray, "links 2"]:
+    return np.array(sorted(links), dtype=np.int64).reshape(-1, 2)
 
 
 def links_in(mask: Bool[np.ndarray, "student teacher"]) -> frozenset[Link]:
@@ -207,6 +221,7 @@ def _parse_sides(
 
 def _parse_links(cell: str, where: str, problems: list[Problem]) -> tuple[frozenset[Link], frozenset[Link]]:
     kinds: dict[str, set[Link]] = {"-": set(), "p": set()}
+    seen: set[Link] = set()
     for item in cell.split(" ") if cell else []:
         match = _LINK.fullmatch(item)
         if match is None or len(item) > _LONGEST_LINK:
@@ -214,8 +229,9 @@ def _parse_links(cell: str, where: str, problems: list[Problem]) -> tuple[frozen
             problems.append(Problem(where, expected, repr(item[:40]), "Correct or remove it."))
             continue
         link = int(match[1]), int(match[3])
-        if link in kinds["-"] | kinds["p"]:
+        if link in seen:
             problems.append(Problem(where, "each link once", f"{item} twice", "Keep it once, as sure or as possible."))
+        seen.add(link)
         kinds[match[2]].add(link)
     return frozenset(kinds["-"]), frozenset(kinds["p"])
 
@@ -239,9 +255,13 @@ def _check_links(row: GoldRow, where: str) -> list[Problem]:
 
 def unexplained_links(row: GoldRow) -> tuple[str, ...]:
     """Links that are allowed only if the note names them, and that it does not name."""
-    content, chunk = content_mask(row.student, row.teacher), chunk_mask(row.student, row.teacher)
-    odd = [f"{i}-{j}" for i, j in sorted(row.sure) if not content[i, j]]
-    odd += [f"{i}p{j}" for i, j in sorted(row.possible) if not chunk[i, j]]
+    i, j = row.sure_links.T
+    ours, theirs = content_spans(row.student)[i], content_spans(row.teacher)[j]
+    apart = np.minimum(ours[:, 1], theirs[:, 1]) <= np.maximum(ours[:, 0], theirs[:, 0])
+    odd = [f"{i}-{j}" for i, j in row.sure_links[apart].tolist()]
+    if row.possible:
+        (i, j), chunks = row.possible_links.T, chunk_numbers(row.student, row.teacher)
+        odd += [f"{i}p{j}" for i, j in row.possible_links[chunks[0][i] != chunks[1][j]].tolist()]
     named = links_named(row.note)
     return tuple(link for link in odd if link not in named)
 

@@ -109,8 +109,8 @@ def position_grid(row: GoldRow) -> AttentionMap:
 def _ceiling(method: str, row: GoldRow, queries: Sequence[Hashable], keys: Sequence[Hashable]) -> AttentionMap:
     students, teachers = numbered(queries), numbered(keys)
     gold_of = np.zeros((students.max(initial=-1) + 1, teachers.max(initial=-1) + 1))
-    for i, j in row.sure:
-        gold_of[students[i], teachers[j]] += 1
+    i, j = row.sure_links.T
+    np.add.at(gold_of, (students[i], teachers[j]), 1)
     share = np.round(gold_of / np.bincount(teachers), 12)
     # A rank below the best is worth a factor of e^-50: the best class takes all, and the order survives.
     worth = np.exp(-50.0 * np.arange(14))
@@ -123,11 +123,12 @@ def _dense_ranks(values: Float[np.ndarray, "rows columns"]) -> Int[np.ndarray, "
     row, column = np.nonzero(values)
     order = np.lexsort((-values[row, column], row))
     row, column = row[order], column[order]
-    begins, falls = np.diff(row, prepend=-1) > 0, np.diff(values[row, column], prepend=0) < 0
+    sorted_ = values[row, column]
+    begins, falls = (np.append(True, lower)[: len(row)] for lower in (row[:-1] < row[1:], sorted_[1:] < sorted_[:-1]))
     place = np.cumsum(begins | falls)
     rank = place - place[begins][np.cumsum(begins) - 1]
     ranks = np.zeros(values.shape, dtype=np.int32)
-    ends = np.diff(row, append=len(values)) > 0
+    ends = np.append(begins[1:], True)[: len(row)]
     ranks[row[ends]] = rank[ends, None] + 1  # zeros come after all others
     ranks[row, column] = rank
     return ranks

@@ -6,16 +6,16 @@ scored at once.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
 from probe.aligners.links import ALIGNERS, NEED_BOTH, Links, argmax
 from probe.maps import AttentionMap
 from probe.scoring.destinations import DESTINATIONS, shares
+from probe.scoring.ranks import Maps, blocks, row_figures
 from probe.scoring.sharpness import entropy
 from probe.scoring.truth import Truth
 
@@ -52,11 +52,6 @@ SLICE_METRICS = ("top-1", "MRR", "AUC", "attention mass")
 SLICE_COUNTS = ("rows", *SLICE_METRICS)
 """What is summed for a slice of the rows."""
 
-BLOCK = 1 << 20
-"""Cells of rows that are copied at once: scoring takes little beside the maps, however long the sentence."""
-
-Maps = Float[np.ndarray, "maps student_targets teacher_targets"]
-
 
 @dataclass(frozen=True)
 class Scores:
@@ -79,32 +74,28 @@ def score(maps: Sequence[AttentionMap], truth: Truth, powers: Sequence[float | N
             have in common; None where there is no such factor. Without any, what depends on sharpness is left out:
             those counts are NaN.
     """
-    weights = _stacked([map_.weights for map_ in maps])
-    figures = _row_figures(weights, truth.stack.rows, truth.stack.links)
-    slices = np.einsum("sr,mrf->msf", truth.stack.selector.astype(np.float64), figures)
+    weights = _stacked([map_.weights for map_ in maps]).astype(np.float64, copy=False)
+    selector = truth.stack.selector.astype(np.float64)
+    figures = np.empty((len(maps), len(selector), len(SLICE_COUNTS)))
+    figures[..., 0] = selector.sum(axis=1)
+    figures[..., 1:] = selector @ row_figures(weights, truth.stack.rows, truth.stack.links)
     soft = np.full((len(maps), 4), np.nan) if powers is None else _soft_figures(weights, truth, powers)
     mass = None if powers is None else _mass(weights, truth)
-    return Scores(_counts(weights, truth, slices[:, 0], soft), slices[:, 1:], mass)
+    return Scores(_counts(weights, truth, figures[:, 0], soft), figures[:, 1:], mass)
 
 
 def count(maps: Sequence[AttentionMap], truth: Truth) -> Float[np.ndarray, "maps counts"]:
     """The first part of `score` alone, without figures at a common entropy."""
-    weights = _stacked([map_.weights for map_ in maps])
-    linked = np.flatnonzero(truth.linked)
-    figures = _row_figures(weights, linked, truth.sure[linked])
+    weights = _stacked([map_.weights for map_ in maps]).astype(np.float64, copy=False)
+    linked, place = np.unique(truth.row.sure_links[:, 0], return_inverse=True)
+    figures = row_figures(weights, linked, np.stack([place, truth.row.sure_links[:, 1]])).sum(axis=1)
+    figures = np.insert(figures, 0, len(linked), axis=1)
     soft = _soft_figures(weights, truth, [None] * len(maps))
-    return _counts(weights, truth, figures.sum(axis=1), soft)
+    return _counts(weights, truth, figures, soft)
 
 
 def _stacked(weights: Sequence[Float[np.ndarray, "student_targets teacher_targets"]]) -> Maps:
-    exact = [one.astype(np.float64, copy=False) for one in weights]
-    return exact[0][None] if len(exact) == 1 else np.stack(exact)  # of one, no copy
-
-
-def _blocks(rows: Int[np.ndarray, " rows"], cells: int) -> Iterator[Int[np.ndarray, " block"]]:
-    """The rows, so many at a time that a copy of them is small; ``cells`` is the size of a row of all maps."""
-    most = max(BLOCK // cells, 1)
-    return (rows[begin : begin + most] for begin in range(0, len(rows), most))
+    return weights[0][None] if len(weights) == 1 else np.stack(weights)  # of one, no copy
 
 
 def _counts(
@@ -116,23 +107,9 @@ def _counts(
     """`COUNTS`, where the figures that rank and those that depend on sharpness are there already."""
     eos = weights[:, -1]
     is_eos = np.broadcast_to(np.arange(eos.shape[1]) == eos.shape[1] - 1, eos.shape)
-    ends = [np.full(len(weights), truth.sure.sum()), top_1(eos, is_eos), np.ones(len(weights))]
+    ends = [np.full(len(weights), len(truth.row.sure)), top_1(eos, is_eos), np.ones(len(weights))]
     links = _hits(argmax(weights, weights), truth)
     return np.concatenate([figures, soft, links, np.stack(ends, axis=-1)], axis=1)
-
-
-def _row_figures(
-    weights: Maps, rows: Int[np.ndarray, " rows"], links: Bool[np.ndarray, "rows teacher_targets"]
-) -> Float[np.ndarray, "maps rows slice_counts"]:
-    """`SLICE_COUNTS` of some rows, each with its links."""
-    maps, _, teacher = weights.shape
-    figures = np.ones((maps, len(rows), len(SLICE_COUNTS)))
-    for block in _blocks(np.arange(len(rows)), maps * teacher):
-        flat, flat_links = weights[:, rows[block]].reshape(-1, teacher), np.tile(links[block], (maps, 1))
-        mass = (flat * flat_links).sum(axis=1)
-        both = top_1(flat, flat_links), reciprocal_rank(flat, flat_links), row_auc(flat, flat_links), mass
-        figures[:, block, 1:] = np.stack(both, axis=-1).reshape(maps, len(block), -1)
-    return figures
 
 
 def _soft_figures(weights: Maps, truth: Truth, powers: Sequence[float | None]) -> Float[np.ndarray, "maps soft"]:
@@ -141,7 +118,7 @@ def _soft_figures(weights: Maps, truth: Truth, powers: Sequence[float | None]) -
     found = np.zeros((maps, 4))
     known = np.array([power is not None for power in powers])
     factors = np.array([power for power in powers if power is not None]).reshape(-1, 1, 1)
-    for rows in _blocks(np.flatnonzero(truth.linked), maps * teacher):
+    for rows in blocks(np.flatnonzero(truth.linked), maps * teacher):
         sure, distance, block = truth.sure[rows], truth.distance[rows], weights[:, rows]
         tempered = np.full_like(block, np.nan)
         tempered[known] = _raised(block[known], factors)
@@ -154,7 +131,7 @@ def _soft_figures(weights: Maps, truth: Truth, powers: Sequence[float | None]) -
 def _mass(weights: Maps, truth: Truth) -> Float[np.ndarray, "maps destinations"]:
     """Attention mass of the linked rows by where it goes."""
     found = np.zeros((len(weights), len(DESTINATIONS)))
-    for rows in _blocks(np.flatnonzero(truth.linked), len(weights) * weights.shape[2]):
+    for rows in blocks(np.flatnonzero(truth.linked), len(weights) * weights.shape[2]):
         found += shares(weights[:, rows], truth.destinations[rows])
     return found
 
@@ -184,10 +161,9 @@ def count_of_aligners(maps: Sequence[AttentionMap], truth: Truth) -> Float[np.nd
 
 
 def _hits(predicted: Links, truth: Truth) -> Float[np.ndarray, "maps link_counts"]:
-    found = [predicted.sum(axis=(1, 2)).astype(np.float64)]
-    for links in (truth.either[:-1, :-1], truth.sure[:-1, :-1]):
-        found.append(np.einsum("mst,st->m", predicted, links, dtype=np.float64))
-    return np.stack(found, axis=-1)
+    links = truth.row.sure_links, truth.row.possible_links
+    sure, possible = (predicted[:, *some.T].sum(axis=1, dtype=np.float64) for some in links)
+    return np.stack([predicted.sum(axis=(1, 2)), sure + possible, sure], axis=-1)
 
 
 def metrics(counts: Float[np.ndarray, "*batch counts"]) -> Float[np.ndarray, "*batch metrics"]:
@@ -226,45 +202,3 @@ def top_1(
 def worst_first(top_1: Sequence[float], ids: Sequence[str]) -> list[int]:
     """Numbers of sentences in the order of their failure, by id where it is equal; those without sure link last."""
     return sorted(range(len(ids)), key=lambda n: (math.isnan(top_1[n]), top_1[n], ids[n]))
-
-
-def reciprocal_rank(
-    weights: Float[np.ndarray, "rows teacher"], sure: Bool[np.ndarray, "rows teacher"]
-) -> Float[np.ndarray, " rows"]:
-    """One over the rank of the first sure link; its expectation where ties are broken at random."""
-    best = np.where(sure, weights, -np.inf).max(axis=1, keepdims=True)
-    above = (weights > best).sum(axis=1)
-    tied = (weights == best).sum(axis=1)
-    hits = ((weights == best) & sure).sum(axis=1)
-    # Rows are few kinds: the expectation is worked out once for each.
-    # As one number, for numpy sorts numbers many times faster than rows.
-    size = weights.shape[1] + 1
-    kinds, which = np.unique((above * size + tied) * size + hits, return_inverse=True)
-    parts = zip(*(part.tolist() for part in (kinds // size**2, kinds // size % size, kinds % size)), strict=True)
-    return np.array([_expected_reciprocal(*kind) for kind in parts], dtype=np.float64)[which]
-
-
-@lru_cache(maxsize=4096)
-def _expected_reciprocal(above: int, tied: int, hits: int) -> float:
-    """Of the first of ``hits`` among ``tied`` in random order, behind ``above`` others."""
-    place = np.arange(1, tied - hits + 2)
-    # It stands at `place` with probability C(tied - place, hits - 1) / C(tied, hits): each from the one before.
-    falls = (tied - hits + 1 - place[:-1]) / (tied - place[:-1])
-    chance = hits / tied * np.cumprod(np.concatenate([[1.0], falls]))
-    return float((chance / (above + place)).sum())
-
-
-def row_auc(
-    weights: Float[np.ndarray, "rows teacher"], sure: Bool[np.ndarray, "rows teacher"]
-) -> Float[np.ndarray, " rows"]:
-    """Probability that a sure link outweighs another cell of its row, ties counting half."""
-    size, hits = weights.shape[1], sure.sum(axis=1)
-    row, _ = np.nonzero(sure)
-    # Each sure cell meets its whole row, sure cells too, so that all rows fit into one array without a loop. What sure
-    # cells win among themselves is the same whatever the weights, and is taken off below.
-    own, others = weights[sure][:, None], weights[row]
-    won = (others < own).sum(axis=1) + 0.5 * (others == own).sum(axis=1)
-    # Each sure cell tied with itself, and each pair of sure cells shared one point: s/2 + s(s - 1)/2 = s²/2 too many.
-    points = np.bincount(row, won, minlength=len(weights)) - hits**2 / 2
-    # End of sequence is never sure for these rows, so a row always has a cell to compare with.
-    return points / (hits * (size - hits))

@@ -1,20 +1,22 @@
 """What the map of one sentence is scored against, worked out once for all methods."""
 
 import unicodedata
-from collections import Counter
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from probe.chunks import one_to_one, overlap_mask, spellings
+from probe.chunks import byte_links, common_bounds, numbered, pairs_of_ranges, spelling
 from probe.gold.rows import GoldRow, link_mask
 from probe.scoring.destinations import destinations
-from probe.tokens import TokenizedText, text_of
+from probe.tokens import TokenizedText, char_sizes, text_of
 
 Links = Bool[np.ndarray, "student_targets teacher_targets"]
+Cells = Int[np.ndarray, "_"]
+"""Links as one number each: the place of the cell in its map, row after row. They are in order."""
 Rows = Bool[np.ndarray, " student_targets"]
 
 KINDS = (
@@ -48,6 +50,9 @@ same byte. A map that is read one token off agrees with the reading by input, an
 
 SLICES = (*KINDS, *READINGS)
 
+TARGET, OVERLAP, INPUT, START = range(4)
+"""Numbers of the links that rows are ranked under: the sure ones, and others."""
+
 
 @dataclass(frozen=True)
 class Stack:
@@ -55,8 +60,8 @@ class Stack:
 
     rows: Int[np.ndarray, " stack"]
     """Student targets, some of them more than once, under other links."""
-    links: Bool[np.ndarray, "stack teacher_targets"]
-    """What counts as right for each of them."""
+    links: Int[np.ndarray, "2 links"]
+    """What counts as right: places in the stack, in order and each at least once, and teacher targets."""
     selector: Bool[np.ndarray, "slices stack"]
     """Which of the stack each slice is made of: first all with a sure link, then the slices of `SLICES`."""
 
@@ -73,17 +78,19 @@ class Truth:
     @cached_property
     def sure(self) -> Links:
         """Sure links; end of sequence has none here, because it is scored apart."""
-        return _with_eos(self.row, self.row.sure)
+        return link_mask(self.row.sure, self.shape)
 
-    @cached_property
-    def either(self) -> Links:
-        """Sure and possible links."""
-        return _with_eos(self.row, self.row.links.either)
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Of a map, with the end of sequence on both sides."""
+        return self.row.sizes[0] + 1, self.row.sizes[1] + 1
 
     @cached_property
     def linked(self) -> Rows:
         """Student targets with a sure link: the rows of every mean."""
-        return _any(self.sure)
+        found = np.zeros(self.shape[0], dtype=bool)
+        found[self.row.sure_links[:, 0]] = True
+        return found
 
     @cached_property
     def distance(self) -> Float[np.ndarray, "student_targets teacher_targets"]:
@@ -98,97 +105,117 @@ class Truth:
     @cached_property
     def stack(self) -> Stack:
         """The rows to be ranked, for all slices together."""
-        kinds = ((chosen & self.linked, self.sure) for chosen in _kinds(self.row))
-        return _stacked([(self.linked, self.sure), *kinds, *_readings(self.row, self.sure)])
+        columns = self.shape[1]
+        sure = _cells(self.row.sure_links, columns)
+        readings = [sure, *_readings(self.row, sure)]
+        differs = [_differ(sure, links, self.shape) for links in readings]
+        selector = np.zeros((1 + len(SLICES), len(readings), self.shape[0]), dtype=bool)
+        selector[0, 0] = self.linked
+        selector[1 : 1 + len(KINDS), 0] = _kinds(self.row) & self.linked
+        # Where the links of a row are the sure ones, it is no other row.
+        for number, (rows, which) in enumerate(self._slices_of(readings, differs), start=1 + len(KINDS)):
+            selector[number, 0] = rows & ~differs[which]
+            selector[number, which] |= rows & differs[which]
+        return _stacked(selector.reshape(len(selector), -1), readings, columns)
+
+    def _slices_of(self, readings: Sequence[Cells], differs: Sequence[Rows]) -> list[tuple[Rows, int]]:
+        """Rows of each of `READINGS`, and the number of the links that they have there."""
+        # On most rows all readings link the same tokens, and a map scores the same by each. Only rows on which they
+        # differ tell by which one it was made. Each of them needs a link there, or its score would be of other rows.
+        linked, overlapped, by_input, by_start = (_rows(links, self.shape) for links in readings)
+        odd = linked & overlapped & differs[OVERLAP]
+        differ = linked & by_input & by_start & (differs[INPUT] | differs[START])
+        return [
+            (overlapped, OVERLAP),
+            *((odd, which) for which in (TARGET, OVERLAP)),
+            *((differ, which) for which in (TARGET, INPUT, START)),
+        ]
 
 
-def _stacked(slices: Sequence[tuple[Rows, Links]]) -> Stack:
-    """The rows of each slice under its links, which few slices do not share; equal rows are one."""
-    readings = list({id(links): links for _, links in slices}.values())
-    students = len(readings[0])
-    keys: dict[int, Int[np.ndarray, " student_targets"]] = {}
-    for number, links in enumerate(readings):
-        first = np.argmax([(links == other).all(axis=1) for other in readings[: number + 1]], axis=0)
-        keys[id(links)] = first * students + np.arange(students)
-    chosen = [keys[id(links)][rows] for rows, links in slices]
-    stack, place = np.unique(np.concatenate(chosen), return_inverse=True)
-    selector = np.zeros((len(slices), len(stack)), dtype=bool)
-    selector[np.repeat(np.arange(len(slices)), list(map(len, chosen))), place] = True
-    reading, rows = np.divmod(stack, students)
-    links = np.concatenate([one[rows[reading == number]] for number, one in enumerate(readings)])
-    return Stack(rows, links, selector)
+def _stacked(selector: Bool[np.ndarray, "slices readings_and_rows"], readings: Sequence[Cells], columns: int) -> Stack:
+    """The rows that a slice chose, with their links; ``selector`` has the rows of one reading after the other."""
+    chosen, students = np.asarray(selector.any(axis=0)), selector.shape[1] // len(readings)
+    shifted = [links + number * students * columns for number, links in enumerate(readings)]
+    row, column = np.divmod(np.concatenate(shifted), columns)
+    kept = chosen[row]
+    places = (np.cumsum(chosen) - 1)[row[kept]]
+    return Stack(np.flatnonzero(chosen) % students, np.stack([places, column[kept]]), selector[:, chosen])
 
 
-def _with_eos(row: GoldRow, links: frozenset[tuple[int, int]]) -> Links:
-    return link_mask(links, (row.sizes[0] + 1, row.sizes[1] + 1))
+def _kinds(row: GoldRow) -> Bool[np.ndarray, "kinds student_targets"]:
+    """Which student targets are of each of `KINDS`; end of sequence is of none."""
+    looks = list(map(_look, row.student.surfaces()))
+    words = numbered([look.word for look in looks])
+    with_before = words.copy()
+    with_before[1:] += len(words) * (words[:-1] + 1)
+    times, again = np.bincount(words)[words], _times(with_before) > 1
+    simple = _alone(row)
+    has_digit, is_punctuation, is_part, begins = np.array([look[1:] for look in looks], dtype=bool).reshape(-1, 4).T
+    kinds = np.zeros((len(KINDS), len(words) + 1), dtype=bool)
+    kinds[:, :-1] = (
+        *(simple, ~simple),
+        *(times == 1, times == 2, times > 2, again, (times > 1) & ~again),
+        *(has_digit, is_punctuation, begins & _after_letters(row.student), is_part),
+    )
+    return kinds
 
 
-def _kinds(row: GoldRow) -> Iterator[Rows]:
-    """Which student targets are of each of `KINDS`, in their order; end of sequence is of none."""
-    student = row.student
-    words = spellings(student)
-    simple = {i for i, _ in one_to_one(student, row.teacher)}
-    times = _times(words)
-    again = [pair > 1 for pair in _times(list(zip([None, *words], words, strict=False)))]
-    shown = [_shown_kinds(surface) for surface in words]
-    of_tokens: list[Sequence[bool]] = [
-        [i in simple for i in range(len(words))],
-        [i not in simple for i in range(len(words))],
-        [count == 1 for count in times],
-        [count == 2 for count in times],
-        [count > 2 for count in times],
-        again,
-        [count > 1 and not same for count, same in zip(times, again, strict=True)],
-        [has_digit for has_digit, _, _ in shown],
-        [is_punctuation for _, is_punctuation, _ in shown],
-        _inside_words(student),
-        [is_part for _, _, is_part in shown],
-    ]
-    kinds = np.zeros((len(of_tokens), len(words) + 1), dtype=bool)
-    kinds[:, :-1] = of_tokens
-    yield from kinds
+def _alone(row: GoldRow) -> Bool[np.ndarray, " student"]:
+    """Whether a student token is in a chunk of one token on each side."""
+    bounds = common_bounds(row.student.spans, row.teacher.spans)
+    sizes = np.diff(bounds, axis=0)
+    return np.repeat((sizes == 1).all(axis=1), sizes[:, 0])
+
+
+class _Look(NamedTuple):
+    """What a token shows by itself."""
+
+    word: bytes
+    """Its bytes as `spellings` has them."""
+    has_digit: bool
+    is_punctuation: bool
+    is_part: bool
+    """Whether it is part of a character."""
+    begins_with_letter: bool
+    """Whether its first whole character is one."""
 
 
 @lru_cache(maxsize=1 << 16)
-def _shown_kinds(surface: bytes) -> tuple[bool, bool, bool]:
-    """Whether a token has a digit, is punctuation, and is part of a character."""
-    text = text_of(surface)
+def _look(surface: bytes) -> _Look:
+    word = spelling(surface)
+    begins = surface.decode("utf-8", "ignore")[:1].isalpha()
+    text = text_of(word)
     if text is None:
-        return False, False, True
+        return _Look(word, False, False, True, begins)
     punctuation = bool(text) and all(unicodedata.category(char)[0] in "PS" for char in text)
-    return any(char.isdigit() for char in text), punctuation, False
+    return _Look(word, any(char.isdigit() for char in text), punctuation, False, begins)
 
 
-def _readings(row: GoldRow, sure: Links) -> Iterator[tuple[Rows, Links]]:
-    """Rows and links of each of `READINGS`, in their order."""
-    # On most rows all readings link the same tokens, and a map scores the same by each. Only rows on which they differ
-    # tell by which one it was made; and each of them needs a link there, or its score would be of other rows.
-    overlap = np.pad(overlap_mask(row.student, row.teacher), ((0, 1), (0, 1)))
-    linked, overlapped = _any(sure), _any(overlap)
-    odd = linked & overlapped & _any(sure != overlap)
-    inputs, starts = _inputs(sure), _starts(row)
-    differ = linked & _any(inputs) & _any(starts) & _any((sure != inputs) | (sure != starts))
-    yield overlapped, overlap
-    yield from ((odd, links) for links in (sure, overlap))
-    yield from ((differ, links) for links in (sure, inputs, starts))
+def _readings(row: GoldRow, sure: Cells) -> Iterator[Cells]:
+    """The links by overlap, by input and by start."""
+    columns = row.sizes[1] + 1
+    yield _cells(byte_links(row.student.spans, row.teacher.spans), columns)
+    # Each target is the next position's input, and both prompts end at the first one.
+    yield np.append(0, sure + columns + 1)
+    student, teacher = row.student.spans[:, 0], row.teacher.spans[:, 0]
+    low, high = (np.searchsorted(teacher, student, side=side) for side in ("left", "right"))
+    yield _cells(pairs_of_ranges(low, high), columns)
 
 
-def _any(links: Links) -> Rows:
+def _cells(links: Int[np.ndarray, "links 2"], columns: int) -> Cells:
+    return links[:, 0] * columns + links[:, 1]
+
+
+def _rows(cells: Cells, shape: tuple[int, int]) -> Rows:
     """Rows with a link."""
-    return np.asarray(links.any(axis=1))
+    found = np.zeros(shape[0], dtype=bool)
+    found[cells // shape[1]] = True
+    return found
 
 
-def _inputs(sure: Links) -> Links:
-    """The links of the inputs: each target is the next position's input, and both prompts end at the first one."""
-    links = np.zeros_like(sure)
-    links[1:, 1:] = sure[:-1, :-1]
-    links[0, 0] = True
-    return links
-
-
-def _starts(row: GoldRow) -> Links:
-    student, teacher = (np.array([token.start for token in side.tokens]) for side in (row.student, row.teacher))
-    return np.pad(student.reshape(-1, 1) == teacher.reshape(1, -1), ((0, 1), (0, 1)))
+def _differ(first: Cells, second: Cells, shape: tuple[int, int]) -> Rows:
+    """Rows with other links."""
+    return _rows(np.setxor1d(first, second, assume_unique=True), shape)
 
 
 def _distances(row: GoldRow, sure: Links) -> Float[np.ndarray, "student_targets teacher_targets"]:
@@ -208,29 +235,22 @@ def _distances(row: GoldRow, sure: Links) -> Float[np.ndarray, "student_targets 
 
 def _characters(side: TokenizedText) -> Int[np.ndarray, "targets 2"]:
     """Spans in characters, with end of sequence as one more character after the sentence."""
-    sizes = np.array([len(char.encode()) for char in side.text], dtype=np.int64)
+    sizes = char_sizes(side.text)
     of_byte = np.append(np.repeat(np.arange(len(sizes)), sizes), len(sizes))
-    spans = [(of_byte[token.start], of_byte[token.end - 1] + 1 if token.end else 0) for token in side.tokens]
-    spans = [(start, max(start, end)) for start, end in spans]
-    return np.array([*spans, (len(sizes), len(sizes) + 1)], dtype=np.int64)
+    begin, end = side.spans.T
+    start, stop = of_byte[begin], np.where(end > 0, of_byte[end - 1] + 1, 0)
+    inner = np.stack([start, np.maximum(start, stop)], axis=1)
+    return np.concatenate([inner, [[len(sizes), len(sizes) + 1]]])
 
 
-def _times(items: Sequence[Hashable]) -> list[int]:
-    """How often each item occurs in the list."""
-    counts = Counter(items)
-    return [counts[item] for item in items]
+def _times(numbers: Int[np.ndarray, " items"]) -> Int[np.ndarray, " items"]:
+    """How often each number occurs."""
+    _, which, counts = np.unique(numbers, return_inverse=True, return_counts=True)
+    return counts[which]
 
 
-def _inside_words(side: TokenizedText) -> list[bool]:
-    """Whether a token begins with a letter that follows a letter."""
-    letters = np.array([False, *(char.isalpha() for char in side.text)])
-    ends = np.cumsum([len(char.encode()) for char in side.text])
-    # As many characters end at or before the token.
-    follows = letters[np.searchsorted(ends, [token.start for token in side.tokens], side="right")]
-    return [bool(f) and _begins_with_letter(s) for f, s in zip(follows, side.surfaces(), strict=True)]
-
-
-@lru_cache(maxsize=1 << 16)
-def _begins_with_letter(surface: bytes) -> bool:
-    """Whether the first whole character is one."""
-    return surface.decode("utf-8", "ignore")[:1].isalpha()
+def _after_letters(side: TokenizedText) -> Bool[np.ndarray, " tokens"]:
+    """Whether the last character that ends at or before a token is a letter."""
+    letters = np.array([False, *map(str.isalpha, side.text)])
+    ends = np.cumsum(char_sizes(side.text))
+    return letters[np.searchsorted(ends, side.spans[:, 0], side="right")]

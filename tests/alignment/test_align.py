@@ -25,7 +25,7 @@ from probe.maps import AttentionMap
 from probe.report.document import load_report
 from probe.report.report import ProbeReport
 from probe.report.tables import heading
-from probe.scoring import scores as scores_module
+from probe.scoring import ranks as ranks_module
 from probe.scoring.scores import COUNTS, METRICS, metrics
 from probe.scoring.sharpness import entropy, sharpening_factor
 from probe.stats import FEW
@@ -120,7 +120,7 @@ def test_a_long_sentence_is_scored_in_parts_that_change_nothing(
         most = max(most, len(live))
 
     monkeypatch.setattr(AttentionMap, "__post_init__", watched)
-    for module, name, value in ((align_module, "MOST_CELLS", 1), (scores_module, "BLOCK", 40)):
+    for module, name, value in ((align_module, "MOST_CELLS", 1), (ranks_module, "BLOCK", 40)):
         monkeypatch.setattr(module, name, value)
     for name in ("counts", "backward", "slices", "links", "mass"):
         np.testing.assert_allclose(getattr(align(opened, rows), name), getattr(whole, name), rtol=1e-12)

@@ -14,9 +14,9 @@ from strategies import pieces_of, texts
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 import probe
-from probe.alignment.token_alignment import TokenAlignment, byte_links, common_bounds
+from probe.alignment.token_alignment import TokenAlignment
 from probe.alignment.token_spans import token_spans
-from probe.chunks import overlap_mask, shared_chunks
+from probe.chunks import byte_links, common_bounds, overlap_mask, shared_chunks
 from probe.errors import ArgumentError, CheckpointError, TokenError
 from probe.models.token_readers import Cut
 from probe.tokens import TokenizedText, byte_of_char

@@ -14,8 +14,9 @@ from probe.checkpoints.loading import load
 from probe.checkpoints.opened import OpenCheckpoint
 from probe.checkpoints.queries import Queries
 from probe.maps import AttentionMap
+from probe.scoring.ranks import row_figures
 from probe.scoring.references import overlap, uniform
-from probe.scoring.scores import COUNTS, count, reciprocal_rank, score
+from probe.scoring.scores import COUNTS, count, score
 from probe.scoring.sharpness import common_power, entropy
 from probe.scoring.truth import Truth
 
@@ -48,7 +49,8 @@ def test_reciprocal_rank_is_the_mean_over_all_ways_to_break_ties(weights: list[i
     for order in permutations(range(len(weights))):
         ranking = sorted(order, key=lambda j: -weights[j])  # stable, so that ties keep the drawn order
         ranks.append(1 / (1 + next(n for n, j in enumerate(ranking) if sure[j])))
-    found = reciprocal_rank(np.array([weights], dtype=float), np.array([sure]))
+    links = np.stack([np.zeros(sum(sure), int), np.flatnonzero(sure)])
+    found = row_figures(np.array([[[*weights, -1.0]]]), np.zeros(1, int), links)[0, :, 1]
     assert found[0] == pytest.approx(np.mean(ranks))
 
 

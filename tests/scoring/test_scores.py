@@ -7,7 +7,7 @@ from scipy.stats import rankdata
 from probe.aligners.links import argmax
 from probe.gold.rows import GoldRow
 from probe.maps import AttentionMap
-from probe.scoring.scores import COUNTS, METRICS, metrics, reciprocal_rank, row_auc, score, top_1
+from probe.scoring.scores import COUNTS, METRICS, metrics, score, top_1
 from probe.scoring.sharpness import entropy
 from probe.scoring.truth import Truth
 from probe.tokens import TokenizedText
@@ -35,39 +35,6 @@ def test_top_1_is_the_share_of_tied_largest_weights_that_is_sure():
     weights = np.array([[0.5, 0.3, 0.2], [0.4, 0.4, 0.2], [1 / 3] * 3])
     sure = np.array([[True, False, False], [False, True, False], [True, True, False]])
     np.testing.assert_allclose(top_1(weights, sure), [1, 1 / 2, 2 / 3])
-
-
-def test_reciprocal_rank_of_the_first_sure_link():
-    # Ranks of the best sure cell: 1, 2 and 3.
-    weights = np.array([[0.5, 0.3, 0.2], [0.5, 0.3, 0.2], [0.5, 0.3, 0.2]])
-    sure = np.array([[True, True, False], [False, True, True], [False, False, True]])
-    np.testing.assert_allclose(reciprocal_rank(weights, sure), [1, 1 / 2, 1 / 3])
-
-
-def test_reciprocal_rank_is_its_expectation_over_random_tie_breaking():
-    # One sure among three tied: (1 + 1/2 + 1/3) / 3. Two sure among three: first at place 1 with 2/3, at 2 with 1/3.
-    # One cell above, then one sure of two tied: (1/2 + 1/3) / 2.
-    weights = np.array([[1, 1, 1], [1, 1, 1], [2, 1, 1]]) / 3
-    sure = np.array([[True, False, False], [True, True, False], [False, True, False]])
-    np.testing.assert_allclose(reciprocal_rank(weights, sure), [11 / 18, 2 / 3 + 1 / 6, 5 / 12])
-
-
-def test_reciprocal_rank_agrees_with_breaking_ties_many_times():
-    rng = np.random.default_rng(0)
-    weights = rng.integers(0, 3, (20, 9)).astype(float)
-    sure = rng.random((20, 9)) < 0.3
-    sure[:, 0] = True
-    broken = weights[None] + rng.random((20_000, 20, 9)) * 1e-6
-    best = np.where(sure, broken, -1).max(axis=-1, keepdims=True)
-    sampled = (1 / (1 + (broken > best).sum(axis=-1))).mean(axis=0)
-    np.testing.assert_allclose(reciprocal_rank(weights, sure), sampled, atol=0.01)
-
-
-def test_row_auc_counts_ties_half():
-    # Sure 0.5 against 0.3 and 0.2: both won. Sure 0.3 against 0.5 (lost) and 0.2 (won). Uniform: all tied.
-    weights = np.array([[0.5, 0.3, 0.2], [0.5, 0.3, 0.2], [1 / 3] * 3])
-    sure = np.array([[True, False, False], [False, True, False], [True, False, False]])
-    np.testing.assert_allclose(row_auc(weights, sure), [1, 1 / 2, 1 / 2])
 
 
 def test_entropy_is_a_share_of_its_maximum():
@@ -128,13 +95,3 @@ def test_headline_metrics_do_not_depend_on_temperature():
     np.testing.assert_allclose(headline[0], headline[1])
     np.testing.assert_allclose(headline[0], headline[2])
     assert rankdata(logits[0]).tolist() != [2.5] * 4  # the case is not degenerate
-
-
-def test_row_auc_is_the_statistic_of_mann_and_whitney():
-    rng = np.random.default_rng(2)
-    weights = rng.integers(0, 5, (30, 12)).astype(float)
-    sure = rng.random((30, 12)) < 0.3
-    sure[:, 0], sure[:, 1] = True, False
-    hits = sure.sum(axis=1)
-    u = (rankdata(weights, axis=1) * sure).sum(axis=1) - hits * (hits + 1) / 2
-    np.testing.assert_allclose(row_auc(weights, sure), u / (hits * (12 - hits)))
