@@ -37,7 +37,7 @@ class Run:
     bytes: Int[np.ndarray, " questions"]
     hits: float | None = None
     """The share of targets that t2s predicted along the training."""
-    trajectory: Sequence[Mapping[str, float]] = ()
+    trajectory: Sequence[Mapping[str, Any]] = ()
     """The attention at the saved steps: top_1, in_chunk, entropy, fan_in."""
 
 

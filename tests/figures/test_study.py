@@ -1,0 +1,169 @@
+"""The study of alignment: comparisons of planted differences, each with the outcome that was announced for it."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import t
+
+from probe.errors import ReportError
+from probe.figures.dose import dose
+from probe.figures.forest import forest
+from probe.figures.learning import learning
+from probe.figures.saved import Saved
+from probe.figures.study import PRIMARY, Contrast, Study, compare, difference, read_study
+
+SEEDS = [str(seed) for seed in range(110, 201, 10)]
+QUESTIONS = 40
+PRIMARY_ARMS = list(dict.fromkeys(arm for one in PRIMARY for arm in one.weights))
+DOSES = [f"{kind}-{share}" for kind in ("moved", "dropped") for share in (25, 50, 75)]
+
+
+def fitted(extra: float, rng: np.random.Generator, noise: float) -> dict[str, Any]:
+    """So many bits per byte more than 2, evenly on all rows but for the noise; 100 bytes a row."""
+    of_seed = extra + noise * rng.standard_normal()
+    nats = (2 + of_seed) * 100 * math.log(2) + 0.01 * rng.standard_normal(QUESTIONS)
+    bits = float(nats.sum() / math.log(2) / 100 / QUESTIONS)
+    return {"bits_per_byte": bits, "temperature": 1.0, "nats": nats.tolist(), "sizes": [100] * QUESTIONS}
+
+
+def results(arms: dict[str, float], seeds: list[str] = SEEDS, noise: float = 2e-4, untrained: float = 0.1) -> str:
+    rng = np.random.default_rng(3)
+    raw = {"raw student": {"None": fitted(untrained, np.random.default_rng(1), 0)}}
+    raw["teacher (raw)"] = {"None": fitted(-0.1, np.random.default_rng(1), 0)}
+    found = raw | {arm: {seed: fitted(extra, rng, noise) for seed in seeds} for arm, extra in arms.items()}
+    points = [{"step": step, "top_1": 0.5, "in_chunk": 0.4, "entropy": 0.3, "fan_in": 2.0} for step in (0, 50)]
+    with_query = [arm for arm in arms if arm not in ("sft", "uniform")]
+    document = {
+        "schema": 3,
+        "bits per byte, fitted": {arm: {s: {"held-out": one} for s, one in of.items()} for arm, of in found.items()},
+        "bits per byte": {arm: {s: {"held-out": 2.5} for s in of} for arm, of in found.items()},
+        "accuracy": {arm: {s: {"held-out": 0.4} for s in of} for arm, of in found.items()},
+        "trajectories": {arm: dict.fromkeys(seeds, points) for arm in with_query},
+        "t2s hits": {arm: dict.fromkeys(seeds, 0.25) for arm in with_query},
+    }
+    return json.dumps(document)
+
+
+def study(**arms: float) -> Study:
+    return read_study({"results.json": results(arms)})
+
+
+A_B = [Contrast("X", {"a": 1, "b": -1}, "")]
+
+
+@pytest.mark.parametrize(
+    ("first", "outcome"), [(-0.005, "below"), (0.005, "above"), (0.0, "equal"), (0.0003, "equal"), (0.0006, "above")]
+)
+def test_an_outcome_is_the_one_that_was_planted(first: float, outcome: str):
+    (found,) = compare(study(a=first, b=0.0), A_B)
+    assert found.outcome == outcome
+    assert found.value == pytest.approx(first, abs=3e-4)
+    assert found.low < found.value < found.high
+
+
+def test_noise_that_hides_a_difference_leaves_it_undecided():
+    (found,) = compare(read_study({"r": results({"a": 0.001, "b": 0.0}, noise=0.01)}), A_B)
+    assert found.outcome == "undecided"
+
+
+def test_an_interval_is_the_t_interval_of_the_paired_differences():
+    found = study(a=0.001, b=0.0)
+    paired = np.array([found.arms["a"][s].fitted - found.arms["b"][s].fitted for s in SEEDS])
+    half = t.ppf(0.975, 9) * paired.std(ddof=1) / math.sqrt(10)
+    (one,) = compare(found, A_B)
+    assert (one.low, one.high) == pytest.approx((paired.mean() - half, paired.mean() + half))
+    assert list(difference(found, "a", "b")) == pytest.approx([one.value, one.low, one.high])
+    assert one.deviation == pytest.approx(paired.std(ddof=1))
+    assert one.p == pytest.approx(2 * t.sf(abs(paired.mean()) / (paired.std(ddof=1) / math.sqrt(10)), 9))
+
+
+def test_rows_that_differ_widen_the_interval_that_draws_them_anew():
+    document = json.loads(results({"a": 0.0, "b": 0.0}))
+    spread = np.linspace(-30, 30, QUESTIONS)
+    for seed in SEEDS:
+        one = document["bits per byte, fitted"]["a"][seed]["held-out"]
+        one["nats"] = (np.array(one["nats"]) + spread).tolist()
+    (even,) = compare(study(a=0.0, b=0.0), A_B)
+    (odd,) = compare(read_study({"r": json.dumps(document)}), A_B)
+    assert (odd.low, odd.high) == (even.low, even.high)  # rows are fixed there
+    assert odd.rows_high - odd.rows_low > 20 * (even.rows_high - even.rows_low)
+
+
+def test_a_difference_of_differences_weighs_all_four_arms():
+    both = {"aligned-critic": 0.004, "aligned": 0.001, "random-critic": 0.009, "random": 0.008}
+    (found,) = compare(study(**both), [one for one in PRIMARY if one.name == "P3"])
+    assert found.value == pytest.approx(0.004 - 0.001 - (0.009 - 0.008), abs=4e-4)
+    assert found.difference == "aligned-critic − aligned − random-critic + random"
+
+
+def test_p_values_are_corrected_for_all_comparisons_together():
+    found = compare(study(**dict.fromkeys(PRIMARY_ARMS, 0.0)), PRIMARY)
+    assert [one.name for one in found] == ["P0", "P1", "P2", "P3", "P4", "P5"]
+    smallest = min(found, key=lambda one: one.p)
+    assert smallest.p_holm == pytest.approx(min(1.0, 6 * smallest.p))
+    assert all(one.p_holm >= one.p for one in found)
+
+
+def test_only_seeds_that_all_arms_have_are_compared():
+    first, second = results({"a": 0.0}, SEEDS[:4]), results({"b": 0.0}, SEEDS[2:])
+    (found,) = compare(read_study({"one": first, "two": second}), A_B)
+    assert found.seeds == 2
+    assert compare(read_study({"one": first, "two": results({"b": 0.0}, SEEDS[3:])}), A_B) == []
+
+
+def test_results_of_another_student_are_refused():
+    with pytest.raises(ReportError, match=r"two: expected results of the student of one"):
+        read_study({"one": results({"a": 0.0}), "two": results({"b": 0.0}, untrained=0.2)})
+
+
+# Figures
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Saved:
+    place = tmp_path / "study"
+    place.mkdir()
+    primary = {arm: 0.001 * number for number, arm in enumerate(PRIMARY_ARMS)}
+    terms = {arm: 0.0005 * number for number, arm in enumerate(DOSES)}
+    for name, text in (
+        ("one-epoch.json", results(primary)),
+        ("one-epoch+terms.json", results(terms, SEEDS[:5])),
+        ("eight-epoch.json", results(primary, untrained=0.05)),
+    ):
+        (place / name).write_text(text)
+    return Saved(tmp_path)
+
+
+def test_a_forest_has_every_arm_and_comparison_of_every_student(saved: Saved):
+    found = forest(saved)
+    for student in ("one-epoch", "eight-epoch"):
+        assert [one.name for one in found.of(student, "arm")] == [arm for arm in PRIMARY_ARMS if arm != "sft"]
+        assert [one.name for one in found.of(student, "comparison")] == [one.name for one in PRIMARY]
+    assert "40 held-out rows" in found.caption
+    assert [name for name, *_ in found.references] == ["eight-epoch", "one-epoch"]
+
+
+def test_doses_are_differences_to_right_links_on_the_seeds_that_both_have(saved: Saved):
+    found = dose(saved)
+    assert [(one.percent, one.seeds) for one in found.of("moved")] == [(0, 10), (25, 5), (50, 5), (75, 5), (100, 10)]
+    assert [one.percent for one in found.of("dropped")] == [0, 25, 50, 75]
+    one = found.of("moved")[1]
+    expected = difference(saved.student("one-epoch"), "moved-25", "cla")
+    assert (one.value, one.low, one.high) == tuple(expected)
+    assert one.hits == 0.25
+
+
+def test_learning_has_every_saved_step_and_names_the_arms_without_a_query(saved: Saved):
+    found = learning(saved)
+    assert {one.step for one in found.rows} == {0, 50}
+    assert [arm for arm, _ in found.without] == ["sft", "uniform"]
+    assert len(found.rows) == 2 * len(SEEDS) * (len(PRIMARY_ARMS) - 2)
+
+
+def test_a_student_without_results_is_named(saved: Saved):
+    with pytest.raises(ReportError, match="no results of the two-epoch student"):
+        saved.student("two-epoch")
