@@ -7,7 +7,8 @@ from pathlib import Path
 
 from probe.cli.run import run, with_version
 
-NAMES = ("maps", "mass", "repeats", "clouds", "mismatch", "progress", "results", "forest", "learning", "dose")
+NAMES = ("maps", "mass", "repeats", "clouds", "mismatch", "progress", "results")
+STUDY = ("forest", "learning", "dose")
 FORMATS = ("pdf", "svg", "png")
 """Copies of names in probe.figures: importing that module would make --help slow."""
 
@@ -51,9 +52,10 @@ def parser() -> ArgumentParser:
     parser.add_argument(
         "--only",
         action="append",
-        choices=NAMES,
+        choices=(*NAMES, *STUDY),
         metavar="NAME",
-        help=f"draw only this figure: {', '.join(NAMES)}; may be repeated",
+        help=f"draw only this figure: {', '.join(NAMES)}, or of the study of alignment {', '.join(STUDY)}; may be "
+        "repeated",
     )
     parser.add_argument(
         "--row",

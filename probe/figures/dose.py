@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from probe.figures.chart import DASHES, DOTS, LABEL, canvas, legend_above, reference, series
+from probe.figures.chart import LABEL, canvas, legend_above, reference, series
 from probe.figures.saved import Saved
 from probe.figures.study import Study, difference
 from probe.stats import as_float
@@ -24,7 +24,7 @@ class Point:
     """Bits per byte at a fitted temperature, less those of the right links, with a 95 % t interval over seeds."""
 
     kind: str
-    """``moved`` or ``dropped``; ``reference`` for a line."""
+    """``moved`` or ``dropped``; ``reference`` for a line; ``beside`` for what the caption alone tells."""
     arm: str
     percent: int
     seeds: int
@@ -45,12 +45,13 @@ class Dose:
     @property
     def caption(self) -> str:
         """What the points are."""
-        lines = ", ".join(f"{one.arm} {MILLI * one.value:+.1f}" for one in self.of("reference"))
+        beside = self.of("reference") + self.of("beside")
+        lines = ", ".join(f"{one.arm} {MILLI * one.value:+.1f}" for one in beside)
         seeds = max(one.seeds for one in self.rows)
         return (
             "Dose and response: chunk-level attention (cla) with a share of its chunks moved to another chunk, or "
             f"dropped. Bits per byte at a fitted temperature less those of {RIGHT}, times 1000, on {self.questions} "
-            f"held-out rows; bars: 95 % t interval over {seeds} paired training seeds or fewer. Lines: {lines}."
+            f"held-out rows; bars: 95 % t interval over {seeds} paired training seeds or fewer. Beside them: {lines}."
         )
 
     def of(self, kind: str) -> list[Point]:
@@ -65,8 +66,8 @@ class Dose:
                 values, low, high = ([MILLI * getattr(one, part) for one in shown] for part in ("value", "low", "high"))
                 x = np.array([one.percent for one in shown]) + 1.2 * number
                 series(axes, number, x, values, (low, high), label=f"chunks {kind}")
-            for one, dashes in zip(self.of("reference"), (DASHES, DOTS, (0, (3, 1, 1, 1))), strict=False):
-                reference(axes, (0, 100), [MILLI * one.value] * 2, label=one.arm, dashes=dashes)
+            for one in self.of("reference"):
+                reference(axes, (0, 100), [MILLI * one.value] * 2, label=one.arm)
             axes.set_xticks(range(0, 101, 25))
             axes.set_xlabel("share of chunks, %")
             axes.set_ylabel(f"bits per byte − {RIGHT}\n× 1000 (lower is better)", fontsize=LABEL)
@@ -91,7 +92,7 @@ def dose(saved: Saved) -> Dose:
     rows.append(_point(study, "reference", BASELINE, 0))
     mean = np.mean(list(study.fitted(RIGHT).values()))
     for arm, run in (("untrained", study.untrained), ("teacher", study.teacher)):
-        rows.append(Point("reference", arm, 0, 0, float(run.fitted - mean), nan, nan, nan))
+        rows.append(Point("beside", arm, 0, 0, float(run.fitted - mean), nan, nan, nan))
     return Dose(tuple(rows), len(study.untrained.bytes))
 
 

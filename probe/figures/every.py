@@ -103,7 +103,8 @@ def paper_figure(name: str, saved: str | Path = "figures/saved", pairs: str | Pa
     """A figure or a table of a paper, made of saved reports and maps; no model is opened.
 
     Args:
-        name: ``maps``, ``mass``, ``repeats``, ``clouds``, ``mismatch``, ``progress`` or ``results`` (a table).
+        name: ``maps``, ``mass``, ``repeats``, ``clouds``, ``mismatch``, ``progress`` or ``results`` (a table);
+            of the study of alignment ``forest``, ``learning`` or ``dose``.
         saved: the directory of the reports and maps. An error names the command that makes a missing one.
         pairs: the gold file of the maps; default: the one that comes with the package.
 

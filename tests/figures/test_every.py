@@ -6,7 +6,7 @@ import pytest
 from places import ROOT
 
 import probe
-from probe.cli.figures import NAMES
+from probe.cli.figures import NAMES, STUDY
 from probe.cli.figures import main as figures
 from probe.plots.style import venue_width
 
@@ -48,7 +48,7 @@ def test_a_table_is_latex_and_a_figure_is_drawn():
 
 
 def test_what_is_not_there_is_named(tmp_path: Path):
-    with pytest.raises(probe.ArgumentError, match=f"Choose one of {', '.join(NAMES)}"):
+    with pytest.raises(probe.ArgumentError, match=f"Choose one of {', '.join((*NAMES, *STUDY))}"):
         probe.paper_figure("masses")
     with pytest.raises(probe.ProbeError, match=r"align\.json.+Make it: probe-align"):
         probe.paper_figure("mass", tmp_path)

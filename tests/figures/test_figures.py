@@ -16,7 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from places import ROOT
 
-from probe.cli.figures import FORMATS, NAMES
+from probe.cli.figures import FORMATS, NAMES, STUDY
 from probe.cli.figures import main as figures
 from probe.figures.every import FIGURES
 from probe.figures.mass import SURE
@@ -53,7 +53,7 @@ def rows_of(saved: Saved, name: str) -> list[dict[str, str]]:
 
 
 def test_the_command_knows_every_figure():
-    assert tuple(FIGURES) == NAMES
+    assert tuple(FIGURES) == (*NAMES, *STUDY)
 
 
 @pytest.fixture(scope="module")

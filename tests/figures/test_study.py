@@ -9,12 +9,16 @@ import numpy as np
 import pytest
 from scipy.stats import t
 
+from probe.cli.figures import STUDY, main
 from probe.errors import ReportError
 from probe.figures.dose import dose
+from probe.figures.every import FIGURES
 from probe.figures.forest import forest
 from probe.figures.learning import learning
+from probe.figures.paper import PaperTable, page
 from probe.figures.saved import Saved
 from probe.figures.study import PRIMARY, Contrast, Study, compare, difference, read_study
+from probe.plots.style import venue_width
 
 SEEDS = [str(seed) for seed in range(110, 201, 10)]
 QUESTIONS = 40
@@ -162,6 +166,22 @@ def test_learning_has_every_saved_step_and_names_the_arms_without_a_query(saved:
     assert {one.step for one in found.rows} == {0, 50}
     assert [arm for arm, _ in found.without] == ["sft", "uniform"]
     assert len(found.rows) == 2 * len(SEEDS) * (len(PRIMARY_ARMS) - 2)
+
+
+@pytest.mark.parametrize("name", STUDY)
+def test_pictures_are_drawn_inside_their_width_and_twice_the_same(saved: Saved, name: str, tmp_path: Path):
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    for place in ("one", "two"):
+        arguments = ["--reports", str(saved.directory), "--only", name, "--out", str(tmp_path / place)]
+        assert main([*arguments, "--format", "png", "--format", "svg"]) == 0
+    for suffix in (".png", ".svg", ".csv", "-caption.tex"):
+        one, two = (tmp_path / place / f"{name}{suffix}" for place in ("one", "two"))
+        assert one.read_bytes() == two.read_bytes()
+    made = FIGURES[name](saved)
+    assert not isinstance(made, PaperTable)
+    drawn = made.draw("acl")
+    assert drawn.get_size_inches()[0] in (pytest.approx(venue_width("acl")), pytest.approx(venue_width(page("acl"))))
 
 
 def test_a_student_without_results_is_named(saved: Saved):
