@@ -98,4 +98,5 @@ def dose(saved: Saved) -> Dose:
 
 def _point(study: Study, kind: str, arm: str, percent: int) -> Point:
     seeds = len(study.arms[arm].keys() & study.arms[RIGHT].keys())
-    return Point(kind, arm, percent, seeds, *map(as_float, difference(study, arm, RIGHT)), study.hits(arm))
+    value, low, high = map(as_float, difference(study, arm, RIGHT))
+    return Point(kind, arm, percent, seeds, value, low, high, study.hits(arm))

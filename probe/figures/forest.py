@@ -1,6 +1,7 @@
 """The comparisons of the study that were announced: each difference with its interval, one student beside the other."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from math import nan
 from typing import TYPE_CHECKING, Any
 
 from probe.figures.chart import DOTS, LABEL, TICK, canvas
@@ -31,13 +32,13 @@ class Difference:
     low: float
     """95 % t interval over training seeds."""
     high: float
-    rows_low: float
-    """95 % interval over training seeds and rows; of comparisons alone."""
-    rows_high: float
-    deviation: float
-    p: float
-    p_holm: float
-    outcome: str
+    rows_low: float = nan
+    """95 % interval over training seeds and rows. This and what follows is of comparisons alone."""
+    rows_high: float = nan
+    deviation: float = nan
+    p: float = nan
+    p_holm: float = nan
+    outcome: str = ""
 
 
 @dataclass(frozen=True)
@@ -128,36 +129,15 @@ def forest(saved: Saved) -> Forest:
 
 
 def _arms(student: str, study: Study) -> list[Difference]:
-    nan = float("nan")
     found: list[Difference] = []
     for arm in dict.fromkeys(arm for one in PRIMARY for arm in one.weights):
         if arm == BASELINE or arm not in study.arms:
             continue
-        numbers = map(as_float, difference(study, arm, BASELINE))
+        value, low, high = map(as_float, difference(study, arm, BASELINE))
         seeds = len(study.arms[arm].keys() & study.arms[BASELINE].keys())
-        found.append(
-            Difference(student, "arm", arm, f"{arm} − {BASELINE}", seeds, *numbers, nan, nan, nan, nan, nan, "")
-        )
+        found.append(Difference(student, "arm", arm, f"{arm} − {BASELINE}", seeds, value, low, high))
     return found
 
 
 def _comparisons(student: str, study: Study) -> list[Difference]:
-    return [
-        Difference(
-            student,
-            "comparison",
-            one.name,
-            one.difference,
-            one.seeds,
-            one.value,
-            one.low,
-            one.high,
-            one.rows_low,
-            one.rows_high,
-            one.deviation,
-            one.p,
-            one.p_holm,
-            one.outcome,
-        )
-        for one in compare(study, PRIMARY)
-    ]
+    return [Difference(student, "comparison", **asdict(one)) for one in compare(study, PRIMARY)]
