@@ -20,11 +20,11 @@ from probe.report.document import save_report
 from probe.training.evaluation.questions import QuestionSet
 from probe.training.evaluation.respond import Shared, load_model, model_directory
 from probe.training.evaluation.run import evaluation_stage
-from probe.training.language_model import from_random_weights
 from probe.training.model_files import directory_of
-from probe.training.parts import ObjectivePart, ScratchPart, StudentPart, TeacherPart
+from probe.training.parts import ObjectivePart, StudentPart, TeacherPart
 from probe.training.recipe import Recipe
 from probe.training.reproduction.inputs import Inputs, read_inputs, start_digest
+from probe.training.reproduction.scratch import scratch_stages
 from probe.training.reproduction.systems import RAW_STUDENT, Compared, teacher_for, teachers_of
 from probe.training.reproduction.trajectory import trajectory
 from probe.training.stages import Stage, Store
@@ -86,6 +86,7 @@ class Planner:
         self.inputs = inputs or read_inputs(recipe)
         self._recipes: dict[str, Recipe] = {}
         self._tuned: dict[str, Stage] = {}
+        self._made = scratch_stages(recipe, self.inputs)
         if recipe.reproduction.teacher == "sft" and recipe.reproduction.scratch is not None:
             remedy = "Set reproduction.teacher to raw."
             raise TrainingError(Problem("reproduction.teacher", "raw beside scratch", "sft", remedy))
@@ -184,30 +185,6 @@ class Planner:
             )
             for one in sets
         )
-
-    @cached_property
-    def _made(self) -> dict[str, Stage]:
-        """The stages that train student and teacher from random weights, by role; none where there are models."""
-        part, recipe = self.recipe.reproduction.scratch, self.recipe
-        if part is None:
-            return {}
-        sources = {"student": recipe.student.source, "teacher": teacher_source(recipe)}
-        stops = {"student": part.student_epochs, "teacher": None}
-        return {role: self._scratch(role, source, part, stops[role]) for role, source in sources.items()}
-
-    def _scratch(self, role: str, source: str, part: ScratchPart, stop_after: int | None) -> Stage:
-        options: dict[str, Any] = {
-            "epochs": part.epochs,
-            "stop_after": stop_after,
-            "learning_rate": part.learning_rate,
-            "seed": self.recipe.seed,
-        }
-        inputs = {"kind": "language model", "of": self.inputs.model_digest(source), "data": self.inputs.data, **options}
-
-        def make(place: Path) -> None:
-            from_random_weights(source, self.inputs.rows.train, place, **options)
-
-        return Stage(f"language model {role}", inputs, make)
 
     @cached_property
     def _probe_of_start(self) -> Stage | None:
