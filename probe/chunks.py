@@ -73,6 +73,9 @@ def _check_same_text(student: TokenizedText, teacher: TokenizedText) -> None:
                 "Tokenise the same sentence.",
             )
         )
+    if not (student.placed and teacher.placed):
+        remedy = "Leave out rows of the judged layer that have no place in the text."
+        raise TokenError(Problem(repr(student.text), "tokens whose bytes are known", "tokens without a place", remedy))
 
 
 def _cuts(side: TokenizedText) -> dict[int, int]:

@@ -45,6 +45,8 @@ class TokenizedText:
 
     text: str
     tokens: tuple[Token, ...]
+    placed: bool = True
+    """Whether the bytes of the tokens are known. Where not, each covers none, and nothing that needs them is said."""
 
     @classmethod
     def from_pieces(cls, text: str, pieces: Sequence[str]) -> "TokenizedText":
@@ -54,6 +56,16 @@ class TokenizedText:
             TokenError: the tokens spell neither the text nor a Unicode normal form of it.
         """
         return cls(text, tuple(Token(p, *span) for p, span in zip(pieces, _spans(text, pieces), strict=True)))
+
+    @classmethod
+    def unplaced(cls, text: str, pieces: Sequence[str]) -> "TokenizedText":
+        """Tokens that do not spell the text, as in another case, cut short, or with a chat template around it.
+
+        Raises:
+            TokenError: half of a character.
+        """
+        check_characters(text, *pieces)
+        return cls(text, tuple(Token(piece, 0, 0) for piece in pieces), placed=False)
 
     def __repr__(self) -> str:
         """The beginning of the sentence, and the number of tokens."""
@@ -75,7 +87,12 @@ class TokenizedText:
         return [raw[token.start : token.end] for token in self.tokens]
 
     def display(self) -> tuple[str, ...]:
-        """Each token in readable form: spaces as ``␣``, line breaks and tabs as symbols, single bytes in hex."""
+        """Each token in readable form: spaces as ``␣``, line breaks and tabs as symbols, single bytes in hex.
+
+        Tokens without a place are shown as they stand in the vocabulary.
+        """
+        if not self.placed:
+            return self.pieces
         return tuple(_display(s, token.piece) for s, token in zip(self.surfaces(), self.tokens, strict=True))
 
 

@@ -41,7 +41,12 @@ def check_rows(gold: GoldFile, file: str) -> tuple[Problem, ...]:
 
 
 def check_row(row: GoldRow, where: str) -> tuple[Problem, ...]:
-    """All findings on the links and tags of one row; ``where`` names it, for messages."""
+    """All findings on the links and tags of one row; ``where`` names it, for messages.
+
+    Rows of the judged layer whose tokens have no place in the text have none: every rule is about bytes.
+    """
+    if not (row.student.placed and row.teacher.placed):
+        return ()
     return (*_check_links(row, where), *_check_tags(row, where))
 
 
@@ -51,7 +56,8 @@ def check_pieces(gold: GoldFile, file: str, tokenizers: Mapping[str, Tokenizer])
     Args:
         gold: the file's rows and declarations.
         file: its name, for messages.
-        tokenizers: by the names in the column ``pair``; rows of other tokenizers are not checked.
+        tokenizers: by the names in the column ``pair``; rows of other tokenizers are not checked, and no judged ones:
+            their words were cut inside of sentences, and their dialogues inside of templates.
     """
     declared = declared_vocabularies(gold)
     problems: list[Problem] = []
@@ -108,7 +114,8 @@ def declared_name(gold: GoldFile, tokenizer: Tokenizer, side: str, source: str) 
 
 
 def _check_side(gold: GoldFile, file: str, name: str, tokenizer: Tokenizer, role: int, side: str) -> Iterator[Problem]:
-    numbers = [number for number, row in enumerate(gold.rows) if row.pair.split("~")[role] == name]
+    of_name = [row.pair.split("~")[role] == name and row.judged is None for row in gold.rows]
+    numbers = [number for number, mine in enumerate(of_name) if mine]
     rows = [gold.rows[number] for number in numbers]
     for number, row, own in zip(numbers, rows, tokenizer.pieces([row.text for row in rows]), strict=True):
         pieces = (row.student, row.teacher)[role].pieces

@@ -3,10 +3,11 @@ r"""Gold files: sure and possible links between the tokens of two tokenizers for
     id  pair  text  student_tokens  teacher_tokens  links  phenomena  note
 
 Lines that begin with ``#`` are comments; the first other line is the header. Tokens are written as pieces of their
-vocabulary, separated by single spaces. Links are ``i-j`` (sure) and ``ipj`` (possible), from zero, student first. All
-columns use one escape: ``\\``, ``\t``, ``\n``, ``\r``, ``\s`` (a space inside a token), and ``\uXXXX`` or
-``\UXXXXXXXX`` for any other white space, control or format character. Lines, columns and tokens are split only at
-U+000A, U+0009 and U+0020, because vocabularies have pieces with all other kinds of white space.
+vocabulary, separated by single spaces. Links are ``i-j`` (sure), ``ipj`` (possible), and in rows of the judged layer
+``ihj`` (sure, and the head of its word) and ``irj`` (of one role), from zero, student first. All columns use one
+escape: ``\\``, ``\t``, ``\n``, ``\r``, ``\s`` (a space inside a token), and ``\uXXXX`` or ``\UXXXXXXXX`` for any other
+white space, control or format character. Lines, columns and tokens are split only at U+000A, U+0009 and U+0020, because
+vocabularies have pieces with all other kinds of white space.
 """
 
 import difflib
@@ -83,6 +84,22 @@ class GoldFile:
         """Where it is from and how many rows it has."""
         count = _count(self.rows)
         return f"<GoldFile {self.name}: {count}>" if self.path else f"<GoldFile {count}>"
+
+    @property
+    def unjudged(self) -> "GoldFile":
+        """The file without the rows of the judged layer, whose figures are never pooled with those of others.
+
+        Raises:
+            PairsError: it has only such rows.
+        """
+        kept = [number for number, row in enumerate(self.rows) if row.judged is None]
+        if len(kept) == len(self.rows):
+            return self
+        if not kept:
+            remedy = "Name a file whose links follow from bytes, such as alignments/gold.tsv."
+            raise PairsError(Problem(self.name, "rows that rules can link", "only rows of the judged layer", remedy))
+        lines = tuple(self.lines[number] for number in kept) if self.lines else ()
+        return GoldFile(tuple(self.rows[number] for number in kept), self.comments, lines, self.path)
 
     @property
     def texts(self) -> list[str]:
