@@ -150,7 +150,7 @@ def parse_row(line: str, where: str) -> GoldRow | list[Problem]:
     names = tuple(phenomena.split(",")) if phenomena else ()
     problems += _check_names(id_, pair, text, names, where)
     sides = _parse_sides(text, (cells[3], cells[4]), ROLES not in names and OVERLAP not in names, where, problems)
-    kinds = _parse_links(links, where, problems)
+    kinds = parse_links(links, where, problems)
     if sides is None:
         return problems
     row = GoldRow(id_, pair, *sides, kinds["-"] | kinds["h"], kinds["p"], names, note, kinds["h"], kinds["r"])
@@ -221,8 +221,8 @@ def _parse_sides(
     return (sides[0], sides[1]) if len(sides) == 2 else None
 
 
-def _parse_links(cell: str, where: str, problems: list[Problem]) -> dict[str, frozenset[Link]]:
-    """Links by the letter between their numbers."""
+def parse_links(cell: str, where: str, problems: list[Problem]) -> dict[str, frozenset[Link]]:
+    """The links of a cell by the letter between their numbers; what is wrong with them goes to ``problems``."""
     kinds: dict[str, set[Link]] = {"-": set(), "p": set(), "h": set(), "r": set()}
     for item in cell.split(" ") if cell else []:
         match = _LINK.fullmatch(item)
