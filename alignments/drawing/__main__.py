@@ -14,16 +14,17 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import regex
 
 from alignments.drawing.heads import head_rows
 from alignments.drawing.overlap import SMALL, Small, overlap_rows, small_tokenizers
-from alignments.drawing.roles import ADDED, Side, role_rows
+from alignments.drawing.roles import ADDED, Side, role_rows, with_added
 from probe.gold.escapes import escape
 from probe.gold.pairs import GoldFile, declared_vocabularies, read_pairs, write_pairs
 from probe.gold.rows import HEADS, ROLES, GoldRow
-from probe.models.tokenizer import Tokenizer
+from probe.models.tokenizer import FILE, Tokenizer
 from probe.tokens import byte_level_bytes, sentencepiece_bytes
 
 GOLD = Path(__file__).parents[1] / "gold.tsv"
@@ -87,6 +88,16 @@ def sheet(rows: Sequence[GoldRow], gold: GoldFile, sides: Mapping[str, tuple[Sid
     return "\n".join(lines) + "\n"
 
 
+def added_vocabularies(tokenizers: Mapping[str, Tokenizer]) -> dict[str, str]:
+    """The hashes of the vocabularies with special tokens of a later model."""
+    found: dict[str, str] = {}
+    for name, (base, tokens) in ADDED.items():
+        with TemporaryDirectory() as place:
+            with_added(tokenizers[base].backend, tokens).save(str(Path(place) / FILE))
+            found[name] = Tokenizer.load(Path(place)).vocabulary_sha256()
+    return found
+
+
 def comments(vocabularies: Mapping[str, str], small: Mapping[str, Small]) -> list[str]:
     """What a file of these rows says of itself."""
     lines = [
@@ -96,7 +107,7 @@ def comments(vocabularies: Mapping[str, str], small: Mapping[str, Small]) -> lis
         *(f"tokenizer {name}: vocabulary sha256 {vocabularies[name]}, as in gold.tsv" for name in NAMES),
     ]
     for name, (base, tokens) in ADDED.items():
-        lines.append(f"tokenizer {name}: vocabulary sha256 {vocabularies[base]}, {base} with {' '.join(tokens)} added")
+        lines.append(f"tokenizer {name}: vocabulary sha256 {vocabularies[name]}, {base} with {' '.join(tokens)} added")
     for name, one in small.items():
         digest = hashlib.sha256("\n".join(one.pieces).encode()).hexdigest()
         lines.append(
@@ -128,7 +139,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         ],
     }
     rows = [row for of_kind in kinds.values() for row in of_kind]
-    write_pairs(arguments.out, rows, comments(declared_vocabularies(gold), small))
+    vocabularies = declared_vocabularies(gold) | added_vocabularies(tokenizers)
+    write_pairs(arguments.out, rows, comments(vocabularies, small))
     arguments.sheets.mkdir(exist_ok=True, parents=True)
     for name, of_kind in kinds.items():
         text = sheet(of_kind, gold, sides if of_kind[0].judged == ROLES else {})
