@@ -22,7 +22,7 @@ from alignments.drawing.heads import head_rows
 from alignments.drawing.overlap import SMALL, Small, overlap_rows, small_tokenizers
 from alignments.drawing.roles import ADDED, Side, role_rows, with_added
 from probe.gold.escapes import escape
-from probe.gold.pairs import GoldFile, declared_vocabularies, read_pairs, write_pairs
+from probe.gold.pairs import GoldFile, read_pairs, write_pairs
 from probe.gold.rows import HEADS, ROLES, GoldRow
 from probe.models.tokenizer import FILE, Tokenizer
 from probe.tokens import byte_level_bytes, sentencepiece_bytes
@@ -98,16 +98,11 @@ def added_vocabularies(tokenizers: Mapping[str, Tokenizer]) -> dict[str, str]:
     return found
 
 
-def comments(vocabularies: Mapping[str, str], small: Mapping[str, Small]) -> list[str]:
-    """What a file of these rows says of itself."""
-    lines = [
-        "The judged layer: heads of words, roles of template tokens, and links where overlap misleads or is undefined.",
-        "Links: i-j sure, ipj possible, ihj head, irj role, from zero, student first. Guidelines: judged.md.",
-        "Licence: CC BY 4.0.",
-        *(f"tokenizer {name}: vocabulary sha256 {vocabularies[name]}, as in gold.tsv" for name in NAMES),
-    ]
+def comments(gold: GoldFile, added: Mapping[str, str], small: Mapping[str, Small]) -> list[str]:
+    """The tokenizers of these rows, as tokenizers.tsv declares them."""
+    lines = [one for one in gold.comments if one.removeprefix("tokenizer ").partition(":")[0] in NAMES]
     for name, (base, tokens) in ADDED.items():
-        lines.append(f"tokenizer {name}: vocabulary sha256 {vocabularies[name]}, {base} with {' '.join(tokens)} added")
+        lines.append(f"tokenizer {name}: vocabulary sha256 {added[name]}, {base} with {' '.join(tokens)} added")
     for name, one in small.items():
         digest = hashlib.sha256("\n".join(one.pieces).encode()).hexdigest()
         lines.append(
@@ -139,8 +134,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         ],
     }
     rows = [row for of_kind in kinds.values() for row in of_kind]
-    vocabularies = declared_vocabularies(gold) | added_vocabularies(tokenizers)
-    write_pairs(arguments.out, rows, comments(vocabularies, small))
+    write_pairs(arguments.out, rows, comments(gold, added_vocabularies(tokenizers), small))
     arguments.sheets.mkdir(exist_ok=True, parents=True)
     for name, of_kind in kinds.items():
         text = sheet(of_kind, gold, sides if of_kind[0].judged == ROLES else {})

@@ -12,25 +12,25 @@ vocabularies have pieces with all other kinds of white space.
 
 import difflib
 import hashlib
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import overload
 
 from probe.errors import ArgumentError, PairsError, Problem
+from probe.gold.declared import declarations_beside, unsaid, vocabularies
 from probe.gold.rows import COLUMNS, GoldRow, format_row, parse_row
 from probe.models.sources import bundled_gold
 from probe.output.files import replacing_file
 from probe.output.provenance import file_sha256
 from probe.output.reading import Wanted, read_bytes
 
-_DECLARED = re.compile(r"tokenizer (\S+): vocabulary sha256 ([0-9a-f]{64})")
-
 
 @dataclass(frozen=True, slots=True)
 class GoldFile:
     """The rows of a file, in order, its comment lines without ``#``, and the line number of each row.
+
+    Comments that declare tokenizers are those of ``tokenizers.tsv`` beside the file, too.
 
     It is a sequence of rows, which are found by number, by id, or as a slice, a gold file of its own.
 
@@ -183,6 +183,8 @@ def scan_pairs(path: str | Path) -> tuple[GoldFile, tuple[Problem, ...]]:
             continue
         seen[parsed.id] = number
         rows.append(parsed)
+    beside = declarations_beside(path, {name for row in rows for name in row.pair.split("~")})
+    comments += tuple(comment for comment in beside if comment not in comments)
     return GoldFile(tuple(rows), comments, tuple(seen.values()), path), tuple(problems)
 
 
@@ -191,9 +193,8 @@ def _count(rows: Sequence[GoldRow]) -> str:
 
 
 def declared_vocabularies(gold: GoldFile) -> dict[str, str]:
-    """Vocabulary SHA-256 by tokenizer name, from lines ``# tokenizer NAME: vocabulary sha256 HEX``."""
-    matches = (_DECLARED.match(comment) for comment in gold.comments)
-    return {match[1]: match[2] for match in matches if match}
+    """Vocabulary SHA-256 by tokenizer name: from lines ``# tokenizer NAME: …``, and ``tokenizers.tsv`` beside them."""
+    return vocabularies(gold.comments)
 
 
 def _read_lines(path: Path) -> list[str]:
@@ -213,7 +214,7 @@ def _read_lines(path: Path) -> list[str]:
 
 
 def write_pairs(path: str | Path, rows: Iterable[GoldRow], comments: Sequence[str] = ()) -> None:
-    """Write a gold file, whole or not at all.
+    """Write a gold file, whole or not at all. What ``tokenizers.tsv`` beside it declares is not said again.
 
     Raises:
         PairsError: an id or a comment could not be read back.
@@ -233,7 +234,7 @@ def write_pairs(path: str | Path, rows: Iterable[GoldRow], comments: Sequence[st
         ...     path.read_text().splitlines()[-1].split(chr(9))[2:6]
         ['pezil', 'pe zil', 'pez il', '0-0 1p0 1-1']
     """
-    text = format_pairs(rows, comments, str(path))
+    text = format_pairs(rows, unsaid(Path(path), comments), str(path))
     with replacing_file(Path(path)) as temporary:
         temporary.write_bytes(text.encode())
 
