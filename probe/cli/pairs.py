@@ -316,9 +316,13 @@ def _stats(arguments: Namespace) -> None:
 
 def _agree(arguments: Namespace) -> None:
     from probe.gold.agreement import READING, compare
+    from probe.gold.judged_agreement import READING as READING_OF_JUDGED
+    from probe.gold.judged_agreement import compare_judged
     from probe.gold.pairs import read_pairs
 
-    found = compare(read_pairs(arguments.a), read_pairs(arguments.b), (str(arguments.a), str(arguments.b)))
+    a, b = read_pairs(arguments.a), read_pairs(arguments.b)
+    judged = any(row.judged for row in (*a, *b))
+    found = (compare_judged if judged else compare)(a, b, (str(arguments.a), str(arguments.b)))
     if arguments.json or arguments.markdown:
         print(found.to_json() if arguments.json else found.to_markdown(), end="")
     elif arguments.list:
@@ -328,7 +332,7 @@ def _agree(arguments: Namespace) -> None:
         console = new_console()
         console.print("\n".join(found.heading()), soft_wrap=True)  # do not break paths, so that they can be copied
         console.print(found.table())
-        console.print("\n".join(READING))
+        console.print("\n".join(READING_OF_JUDGED if judged else READING))
 
 
 if __name__ == "__main__":

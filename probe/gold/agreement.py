@@ -111,7 +111,7 @@ class Agreement:
         table = new_table("", "rows", "F1\n[95 % CI]", "sure F1\n[95 % CI]", "kappa\n[95 % CI]", "same")
         for n, (name, one) in enumerate(self.lines()):
             *cells, _ = _cells(one)
-            same = _short(one.found.at(3).value, 2)
+            same = short(one.found.at(3).value, 2)
             table.add_row(name, f"{one.rows}", *cells, same, style=None if n else "bold")
         return table
 
@@ -146,11 +146,29 @@ def compare(a: GoldFile, b: GoldFile, names: tuple[str, str]) -> Agreement:
     Raises:
         PairsError: there is no such row, or one has other tokens in the other file; all of those are listed.
     """
-    rows_a, rows_b = ({row.id: row for row in gold.rows} for gold in (a, b))
-    ids = [id_ for id_ in rows_a if id_ in rows_b]
-    if not ids:
+    pairs = matched(a, b, names)
+    ids = {one.id for one, _ in pairs}
+    return Agreement(
+        *names,
+        tuple(one.id for one, _ in pairs),
+        tuple(one.phenomena for one, _ in pairs),
+        np.stack([count(one, other) for one, other in pairs]),
+        tuple(row.id for row in a if row.id not in ids),
+        tuple(row.id for row in b if row.id not in ids),
+        tuple(found for one, other in pairs for found in _disagreements(one, other)),
+    )
+
+
+def matched(a: GoldFile, b: GoldFile, names: tuple[str, str]) -> list[tuple[GoldRow, GoldRow]]:
+    """The rows that two files have in common, by their ids, in the order of the first one.
+
+    Raises:
+        PairsError: there is no such row, or one has other tokens in the other file; all of those are listed.
+    """
+    others = {row.id: row for row in b}
+    pairs = [(row, others[row.id]) for row in a if row.id in others]
+    if not pairs:
         raise PairsError(Problem(names[1], f"rows of {names[0]}, by id", "none", "Annotate the same rows twice."))
-    pairs = [(rows_a[id_], rows_b[id_]) for id_ in ids]
     remedy = "Annotate the same tokens, or give the row another id."
     problems = [
         Problem(
@@ -161,15 +179,7 @@ def compare(a: GoldFile, b: GoldFile, names: tuple[str, str]) -> Agreement:
     ]
     if problems:
         raise PairsError(*problems)
-    return Agreement(
-        *names,
-        tuple(ids),
-        tuple(one.phenomena for one, _ in pairs),
-        np.stack([count(one, other) for one, other in pairs]),
-        tuple(id_ for id_ in rows_a if id_ not in rows_b),
-        tuple(id_ for id_ in rows_b if id_ not in rows_a),
-        tuple(found for one, other in pairs for found in _disagreements(one, other)),
-    )
+    return pairs
 
 
 def count(a: GoldRow, b: GoldRow) -> Float[np.ndarray, " counts"]:
@@ -215,17 +225,17 @@ def _document(one: Figures) -> dict[str, Any]:
 def _cells(one: Figures) -> list[str]:
     """Each figure with its interval."""
     return [
-        _with_interval(found, 2 if name == "kappa" else 3)
-        for name, found in zip(FIGURES, one.found.each(), strict=True)
+        with_interval(found, 2 if name == "kappa" else 3) for name, found in zip(FIGURES, one.found.each(), strict=True)
     ]
 
 
-def _with_interval(found: Estimate, digits: int) -> str:
-    value, low, high = (_short(number, digits) for number in found)
+def with_interval(found: Estimate, digits: int) -> str:
+    """A figure and its interval, for a cell of a table."""
+    value, low, high = (short(number, digits) for number in found)
     return value if value == "–" else f"{value} [–]" if "–" in (low, high) else f"{value} [{low}, {high}]"
 
 
-def _short(value: float | None, digits: int) -> str:
+def short(value: float | None, digits: int) -> str:
     """A figure of at most 1, in few characters; 1 and 0 only where they are exact."""
     if value is None:
         return "–"
