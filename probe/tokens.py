@@ -146,7 +146,18 @@ def check_characters(text: str, *pieces: str) -> None:
         raise TokenError(Problem(repr(text), "characters that UTF-8 can encode", got, "Write the whole character."))
 
 
+def normal_form(side: TokenizedText) -> NormalForm | None:
+    """The normal form of the text that its tokens spell; None if they spell the text as it is."""
+    return _spelled(side.text, side.pieces)[0]
+
+
 def _spans(text: str, pieces: Sequence[str]) -> list[tuple[int, int]]:
+    form, spans = _spelled(text, pieces)
+    return spans if form is None else list(_unnormalise(text, form, spans))
+
+
+def _spelled(text: str, pieces: Sequence[str]) -> tuple[NormalForm | None, list[tuple[int, int]]]:
+    """The form of the text that the pieces spell, and their spans in it."""
     check_characters(text, *pieces)
     forms: tuple[NormalForm | None, ...] = (None, "NFC", "NFKC")
     for form in forms:
@@ -156,7 +167,7 @@ def _spans(text: str, pieces: Sequence[str]) -> list[tuple[int, int]]:
             continue
         spans = _spans_of_exact(spelled.encode(), pieces)
         if spans is not None:
-            return spans if form is None else list(_unnormalise(text, form, spans))
+            return form, spans
     raise TokenError(
         Problem(
             repr(text),

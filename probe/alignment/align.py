@@ -26,10 +26,10 @@ from probe.exchange.given_maps import GivenMaps
 from probe.gold.by_rule import Texts, read_texts
 from probe.gold.pairs import GoldFile, read_pairs
 from probe.gold.rows import GoldRow
+from probe.gold.triples import mark_of
 from probe.maps import AttentionMap
 from probe.output.provenance import checkpoint_files, versions
 from probe.report.report import ProbeReport
-from probe.report.triples import mark_of
 from probe.report.values import Origin
 from probe.scoring.scores import COUNTS, count, count_of_aligners, score
 from probe.scoring.sharpness import common_power

@@ -6,7 +6,7 @@ near one whatever the readers did. So links that are such chunks are left out of
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
-from probe.chunks import one_to_one
+from probe.chunks import numbered, one_to_one
 from probe.errors import PairsError, Problem
 from probe.gold.pairs import GoldFile
 from probe.gold.rows import PHENOMENA, GoldRow
+from probe.gold.triples import mark_of
 from probe.output.documents import markdown_table
 from probe.output.tables import new_table
 from probe.stats import CONFIDENCE, RESAMPLES, SEED, Estimate, Estimates, estimates
@@ -42,7 +43,8 @@ READING = (
     "F1 and kappa: of links outside of chunks of one token against one.",
     "F1: links of either kind, and sure ones alone. same: rows with equal links.",
     "kappa: Cohen's, on sure or possible, of links that both have.",
-    f"95 % CI: {RESAMPLES} resamples of rows, seed {SEED}; – where a figure is undefined.",
+    f"95 % CI: {RESAMPLES} resamples of rows, the rows of a triple together, seed {SEED};",
+    "– where a figure is undefined.",
     "A row counts for the phenomena that A names. --list prints what differs.",
 )
 
@@ -79,6 +81,8 @@ class Agreement:
     ids: tuple[str, ...]
     phenomena: tuple[tuple[str, ...], ...]
     counts: Float[np.ndarray, "rows counts"]
+    clusters: tuple[str, ...]
+    """What is resampled together: the triple of each row, or its id."""
     only_a: tuple[str, ...]
     only_b: tuple[str, ...]
     disagreements: tuple[Disagreement, ...]
@@ -86,13 +90,20 @@ class Agreement:
     @cached_property
     def overall(self) -> Figures:
         """Figures of all rows."""
-        return _figures_of(self.counts)
+        return self._figures_of([True] * len(self.ids))
 
     @cached_property
     def by_phenomenon(self) -> dict[str, Figures]:
         """Figures of the rows with each tag, for tags that a row has."""
         groups = {tag: [tag in tags for tags in self.phenomena] for tag in PHENOMENA}
-        return {tag: _figures_of(self.counts[mask]) for tag, mask in groups.items() if any(mask)}
+        return {tag: self._figures_of(mask) for tag, mask in groups.items() if any(mask)}
+
+    def _figures_of(self, mask: Sequence[bool]) -> Figures:
+        numbers = numbered([cluster for cluster, mine in zip(self.clusters, mask, strict=True) if mine])
+        summed = np.zeros((numbers.max() + 1, self.counts.shape[1]))
+        np.add.at(summed, numbers, self.counts[list(mask)])
+        # Of few rows too: hardly a file is annotated twice as a whole.
+        return Figures(len(numbers), estimates(summed, figures, least=2))
 
     def heading(self) -> list[str]:
         """What was compared, and which rows were not."""
@@ -128,7 +139,12 @@ class Agreement:
             "b": self.b,
             "only_a": self.only_a,
             "only_b": self.only_b,
-            "bootstrap": {"unit": "row", "resamples": RESAMPLES, "seed": SEED, "confidence": CONFIDENCE},
+            "bootstrap": {
+                "unit": "row, or minimal triple",
+                "resamples": RESAMPLES,
+                "seed": SEED,
+                "confidence": CONFIDENCE,
+            },
             "all": _document(self.overall),
             "phenomena": {tag: _document(found) for tag, found in self.by_phenomenon.items()},
             "counts": {"columns": COUNTS, "rows": dict(zip(self.ids, self.counts.tolist(), strict=True))},
@@ -153,6 +169,7 @@ def compare(a: GoldFile, b: GoldFile, names: tuple[str, str]) -> Agreement:
         tuple(one.id for one, _ in pairs),
         tuple(one.phenomena for one, _ in pairs),
         np.stack([count(one, other) for one, other in pairs]),
+        tuple(mark.triple if (mark := mark_of(one.note)) else one.id for one, _ in pairs),
         tuple(row.id for row in a if row.id not in ids),
         tuple(row.id for row in b if row.id not in ids),
         tuple(found for one, other in pairs for found in _disagreements(one, other)),
@@ -202,11 +219,6 @@ def figures(counts: Float[np.ndarray, "*batch counts"]) -> Float[np.ndarray, "*b
         by_chance = ((ss + sp) * (ss + ps) + (pp + sp) * (pp + ps)) / total**2
         kappa = (observed - by_chance) / (1 - by_chance)
         return np.stack([2 * both / (a + b), 2 * both_sure / (a_sure + b_sure), kappa, same / rows], axis=-1)
-
-
-def _figures_of(counts: Float[np.ndarray, "rows counts"]) -> Figures:
-    # Of few rows too: hardly a file is annotated twice as a whole.
-    return Figures(len(counts), estimates(counts, figures, least=2))
 
 
 def _disagreements(a: GoldRow, b: GoldRow) -> Iterator[Disagreement]:

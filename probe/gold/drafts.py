@@ -157,12 +157,17 @@ def draft_comments(pair: str, student: tuple[Tokenizer, str], teacher: tuple[Tok
 
 
 def declarations(pair: str, student: tuple[Tokenizer, str], teacher: tuple[Tokenizer, str]) -> list[str]:
-    """The comment lines that declare the vocabularies of the rows: hash and source of each tokenizer."""
+    """The comment lines that declare the vocabularies of the rows: hash, source and normal form of each tokenizer."""
     sides = zip(pair.split("~"), (student, teacher), strict=True)
     return [
-        f"tokenizer {name}: vocabulary sha256 {tokenizer.vocabulary_sha256()}, {source}"
+        f"tokenizer {name}: vocabulary sha256 {tokenizer.vocabulary_sha256()}, {source}{_normalises(tokenizer)}"
         for name, (tokenizer, source) in sides
     ]
+
+
+def _normalises(tokenizer: Tokenizer) -> str:
+    """What `probe.gold.declared.normal_forms` reads."""
+    return f", normalises text to {form}" if (form := tokenizer.normal_form) else ""
 
 
 def short_name(source: str) -> str:

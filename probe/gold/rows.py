@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool
 
-from probe.chunks import chunk_mask, content_mask
+from probe.chunks import chunk_mask, content_mask, layout_mask
 from probe.errors import PairsError, Problem, TokenError
 from probe.gold.escapes import escape, is_well_escaped, unescape
 from probe.tokens import TokenizedText, beginning
@@ -263,7 +263,8 @@ def unexplained_links(row: GoldRow) -> tuple[str, ...]:
     if not (row.student.placed and row.teacher.placed):
         return ()
     content, chunk = content_mask(row.student, row.teacher), chunk_mask(row.student, row.teacher)
-    odd = [f"{i}-{j}" for i, j in sorted(row.sure) if not content[i, j]]
+    layout = layout_mask(row.student, row.teacher)
+    odd = [f"{i}-{j}" for i, j in sorted(row.sure) if not (content[i, j] or layout[i, j])]
     odd += [f"{i}p{j}" for i, j in sorted(row.possible) if not chunk[i, j]]
     named = links_named(row.note)
     return tuple(link for link in odd if link not in named)
