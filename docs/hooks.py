@@ -23,7 +23,14 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 DOCS = "docs"
 SHOWN = (
     *("LOG.md", "CHANGELOG.md", "CONTRIBUTING.md", "CITATION.cff", "LICENSE"),
-    *("alignments/README.md", "alignments/*.tsv", "benchmarks/README.md", "figures/*.png", "notebooks/*.ipynb"),
+    *(
+        "alignments/*.md",
+        "alignments/*.tsv",
+        "alignments/LICENSE",
+        "benchmarks/README.md",
+        "figures/*.png",
+        "notebooks/*.ipynb",
+    ),
 )
 """Files outside of docs/ that are part of the site."""
 

@@ -120,6 +120,9 @@ def _check_same_text(student: TokenizedText, teacher: TokenizedText) -> None:
                 "Tokenise the same sentence.",
             )
         )
+    if not (student.placed and teacher.placed):
+        remedy = "Leave out rows of the judged layer that have no place in the text."
+        raise TokenError(Problem(repr(student.text), "tokens whose bytes are known", "tokens without a place", remedy))
 
 
 def chunk_mask(student: TokenizedText, teacher: TokenizedText) -> Bool[np.ndarray, "student teacher"]:
@@ -137,6 +140,19 @@ def overlap_mask(student: TokenizedText, teacher: TokenizedText) -> Bool[np.ndar
 def content_mask(student: TokenizedText, teacher: TokenizedText) -> Bool[np.ndarray, "student teacher"]:
     """True where two tokens share a byte that is not white space."""
     return shared_content(student, teacher) > 0
+
+
+def layout_mask(student: TokenizedText, teacher: TokenizedText) -> Bool[np.ndarray, "student teacher"]:
+    """True where a token of only white space shares a line break or a tab with a token that has more."""
+    touching = shared_bytes(student, teacher) > 0
+    blank = [content_sizes(side) == 0 for side in (student, teacher)]
+    mask = (blank[0][:, None] ^ blank[1]) & touching
+    text = student.text.encode()
+    for i, j in zip(*mask.nonzero(), strict=True):
+        sides = student.tokens[i], teacher.tokens[j]
+        shared = text[max(side.start for side in sides) : min(side.end for side in sides)]
+        mask[i, j] = b"\n" in shared or b"\t" in shared
+    return mask
 
 
 def equal_mask(students: Sequence[Hashable], teachers: Sequence[Hashable]) -> Bool[np.ndarray, "student teacher"]:

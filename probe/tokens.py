@@ -48,6 +48,8 @@ class TokenizedText:
 
     text: str
     tokens: tuple[Token, ...]
+    placed: bool = True
+    """Whether the bytes of the tokens are known. Where not, each covers none, and nothing that needs them is said."""
 
     @classmethod
     def from_pieces(cls, text: str, pieces: Sequence[str]) -> "TokenizedText":
@@ -57,6 +59,16 @@ class TokenizedText:
             TokenError: the tokens spell neither the text nor a Unicode normal form of it.
         """
         return cls(text, tuple(map(Token, pieces, *zip(*_spans(text, pieces), strict=True))))
+
+    @classmethod
+    def unplaced(cls, text: str, pieces: Sequence[str]) -> "TokenizedText":
+        """Tokens that do not spell the text, as in another case, cut short, or with a chat template around it.
+
+        Raises:
+            TokenError: half of a character.
+        """
+        check_characters(text, *pieces)
+        return cls(text, tuple(Token(piece, 0, 0) for piece in pieces), placed=False)
 
     def __repr__(self) -> str:
         """The beginning of the sentence, and the number of tokens."""
@@ -83,7 +95,12 @@ class TokenizedText:
         return [raw[token.start : token.end] for token in self.tokens]
 
     def display(self) -> tuple[str, ...]:
-        """Each token in readable form: spaces as ``␣``, line breaks and tabs as symbols, single bytes in hex."""
+        """Each token in readable form: spaces as ``␣``, line breaks and tabs as symbols, single bytes in hex.
+
+        Tokens without a place are shown as they stand in the vocabulary.
+        """
+        if not self.placed:
+            return self.pieces
         return tuple(_display(s, token.piece) for s, token in zip(self.surfaces(), self.tokens, strict=True))
 
 
@@ -143,7 +160,18 @@ def check_characters(text: str, *pieces: str) -> None:
         raise TokenError(Problem(repr(text), "characters that UTF-8 can encode", got, "Write the whole character."))
 
 
+def normal_form(side: TokenizedText) -> NormalForm | None:
+    """The normal form of the text that its tokens spell; None if they spell the text as it is."""
+    return _spelled(side.text, side.pieces)[0]
+
+
 def _spans(text: str, pieces: Sequence[str]) -> list[tuple[int, int]]:
+    form, spans = _spelled(text, pieces)
+    return spans if form is None else list(_unnormalise(text, form, spans))
+
+
+def _spelled(text: str, pieces: Sequence[str]) -> tuple[NormalForm | None, list[tuple[int, int]]]:
+    """The form of the text that the pieces spell, and their spans in it."""
     check_characters(text, *pieces)
     forms: tuple[NormalForm | None, ...] = (None, "NFC", "NFKC")
     for form in forms:
@@ -153,7 +181,7 @@ def _spans(text: str, pieces: Sequence[str]) -> list[tuple[int, int]]:
             continue
         spans = _spans_of_exact(spelled.encode(), pieces)
         if spans is not None:
-            return spans if form is None else list(_unnormalise(text, form, spans))
+            return form, spans
     raise TokenError(
         Problem(
             repr(text),

@@ -26,10 +26,10 @@ from probe.exchange.given_maps import GivenMaps
 from probe.gold.by_rule import Texts, read_texts
 from probe.gold.pairs import GoldFile, read_pairs
 from probe.gold.rows import GoldRow
+from probe.gold.triples import mark_of
 from probe.maps import AttentionMap
 from probe.output.provenance import checkpoint_files, versions
 from probe.report.report import ProbeReport
-from probe.report.triples import mark_of
 from probe.report.values import Origin
 from probe.scoring.scores import COUNTS, count, count_of_aligners, score
 from probe.scoring.sharpness import common_power
@@ -91,6 +91,8 @@ def align(
 def source_of(pairs: Pairs = None, texts: Sequence[str] | str | Path | None = None) -> GoldFile | Texts:
     """What to score on: a gold file, its rows or its path, else texts or their file; the bundled gold file by default.
 
+    Rows of the judged layer are left out: they are scored apart.
+
     Raises:
         PairsError: it cannot be read.
     """
@@ -98,14 +100,16 @@ def source_of(pairs: Pairs = None, texts: Sequence[str] | str | Path | None = No
         if pairs is not None:
             raise ArgumentError.of("align", "pairs or texts", texts, "Leave one of them out.")
         return read_texts(texts)
-    if isinstance(pairs, GoldFile | Texts):
+    if isinstance(pairs, Texts):
         return pairs
+    if isinstance(pairs, GoldFile):
+        return pairs.unjudged
     if pairs is None or isinstance(pairs, str | Path):
-        return read_pairs(pairs)
+        return read_pairs(pairs).unjudged
     if not isinstance(pairs, Sequence) or not all(isinstance(row, GoldRow) for row in pairs):
         remedy = 'Write pairs="my.tsv", or texts=[…] for sentences without links.'
         raise ArgumentError.of("pairs", "a gold file, its path or rows", pairs, remedy)
-    return GoldFile(tuple(pairs), ())
+    return GoldFile(tuple(pairs), ()).unjudged
 
 
 def align_rows(

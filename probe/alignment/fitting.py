@@ -29,7 +29,7 @@ def fitting_rows(open_: OpenCheckpoint, gold: GoldFile) -> list[GoldRow]:
         >>> len(probe.fitting_rows(probe.load("demo"), gold)), len(gold)
         (43, 394)
     """
-    rows = _fitting(open_, gold)
+    rows = _fitting(open_, gold.unjudged)
     if not rows:
         records = open_.checkpoint.student, open_.checkpoint.teacher
         raise PairsError(
@@ -83,7 +83,7 @@ def scorable(open_: OpenCheckpoint, source: GoldFile | Texts) -> Scorable:
     Raises:
         PairsError: a row is declared for these very vocabularies but has other tokens, or a tokenizer spells no text.
     """
-    if isinstance(source, GoldFile) and (rows := _fitting(open_, source)):
+    if isinstance(source, GoldFile) and (rows := _fitting(open_, source := source.unjudged)):
         return Scorable(tuple(rows), len(source) - len(rows), source.name, source.sha256)
     records = open_.checkpoint.student, open_.checkpoint.teacher
     pair = "~".join(short_name(record.name) for record in records)
@@ -96,7 +96,7 @@ def linked_by_rule(source: GoldFile | Texts, student: Tokenizer, teacher: Tokeni
     Raises:
         PairsError: a tokenizer spells no text.
     """
-    texts = {row.id: row.text for row in source} if isinstance(source, GoldFile) else source.by_id
+    texts = {row.id: row.text for row in source.unjudged} if isinstance(source, GoldFile) else source.by_id
     first: dict[str, str] = {}
     for id_, text in texts.items():
         first.setdefault(text, id_)

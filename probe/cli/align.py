@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from probe.cli.align_checks import check_against, check_functional, check_outputs, labels_of
+from probe.cli.align_checks import check_against, check_functional, check_judged, check_outputs, labels_of
 from probe.cli.run import add_checkpoints, add_source, command_line, new_console, opener, run, with_version
 
 if TYPE_CHECKING:
@@ -95,6 +95,12 @@ def parser() -> ArgumentParser:
         metavar="METHOD",
         help="print the tables by phenomenon, token and length with the difference to this method and its 95 %% CI",
     )
+    parser.add_argument(
+        "--judged",
+        type=Path,
+        metavar="FILE",
+        help="also print, apart, what the attention does with the judged heads and roles of this gold file",
+    )
     parser.add_argument("--explain", action="store_true", help="also print what every name and figure means")
     _add_outputs(parser)
     return with_version(parser)
@@ -152,27 +158,36 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _align(arguments: Namespace) -> None:
     from probe.alignment.align import source_of
     from probe.cli.align_outputs import compare, print_found, write
+    from probe.gold.pairs import read_pairs
 
     labels = labels_of(arguments)
     check_against(arguments)
     check_functional(arguments)
+    check_judged(arguments)
     check_outputs(arguments)
     source = source_of(arguments.pairs, arguments.texts)
-    scored = dict(_scored(arguments, list(labels), source))
+    judged = None if arguments.judged is None else read_pairs(arguments.judged)
+    scored = dict(_scored(arguments, list(labels), source, judged))
     reports = {name: one.report for name, one in scored.items()}
     compared = compare(reports, labels, every_two=arguments.json is not None)
     write(arguments, scored, compared)
     console = new_console()
     print_found(console, arguments, reports, compared)
     for one in scored.values():
+        if one.judged is not None:
+            console.print(one.judged.heading())
+            console.print(one.judged.table())
         if one.opened is not None:
             _print_functional(console, arguments, one.opened, source)
 
 
-def _scored(arguments: Namespace, names: Sequence[str], source: "GoldFile | Texts") -> "Iterator[tuple[str, Scored]]":
+def _scored(
+    arguments: Namespace, names: Sequence[str], source: "GoldFile | Texts", judged: "GoldFile | None"
+) -> "Iterator[tuple[str, Scored]]":
     """Score each checkpoint and each file of maps, by name; the demo if none is named."""
     from probe.alignment.align import align_maps, align_rows
     from probe.alignment.fitting import scorable
+    from probe.alignment.judged import judged_scores
     from probe.cli.align_outputs import Scored
     from probe.exchange.given_maps import given_maps
     from probe.gold.pairs import GoldFile
@@ -190,7 +205,9 @@ def _scored(arguments: Namespace, names: Sequence[str], source: "GoldFile | Text
         found = scorable(opened, source)
         report = align_rows(opened, found, arguments.methods, command, parts=parts)
         # Two embedding tables may take a gigabyte, so keep them only for the functional probe.
-        yield name, Scored(report, drawn(found.rows, opened.map), None if arguments.functional is None else opened)
+        heads_and_roles = None if judged is None else judged_scores(opened, judged)
+        kept = None if arguments.functional is None else opened
+        yield name, Scored(report, drawn(found.rows, opened.map), kept, heads_and_roles)
     if not isinstance(source, GoldFile):  # maps need gold rows, see check_outputs
         return
     for path in arguments.maps:

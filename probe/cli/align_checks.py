@@ -70,6 +70,17 @@ def check_functional(arguments: Namespace) -> None:
     require_train()
 
 
+def check_judged(arguments: Namespace) -> None:
+    """Check that --judged has a checkpoint: maps of other tools are of the rows of --pairs.
+
+    Raises:
+        PairsError: it has none.
+    """
+    if arguments.judged is not None and arguments.maps and not arguments.checkpoint:
+        remedy = "Name a checkpoint too: its attention is computed on the judged rows."
+        raise PairsError(Problem("--judged", "a checkpoint", "only maps", remedy))
+
+
 def check_outputs(arguments: Namespace) -> None:
     """Check that each output can be written, and that no two are the same.
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from probe.gold.rows import GoldRow
     from probe.maps import AttentionMap
     from probe.plots.report_page.compared import Compared
+    from probe.report.judged import JudgedScores
     from probe.report.values import Findings
 
     Drawable = tuple[GoldRow, AttentionMap]
@@ -31,6 +32,8 @@ class Scored:
     """The rows and their maps; empty if nothing is drawn or saved."""
     opened: "OpenCheckpoint | None" = None
     """The checkpoint, for the functional probe; None without it."""
+    judged: "JudgedScores | None" = None
+    """What it does with judged heads and roles; None unless asked for."""
 
 
 def compare(reports: "Reports", labels: "Labels", *, every_two: bool) -> "Compared":

@@ -10,6 +10,7 @@ from probe.cli.run import new_console, run, with_version
 
 if TYPE_CHECKING:
     from probe.gold.pairs import GoldFile
+    from probe.gold.rows import GoldRow
     from probe.models.tokenizer import Tokenizer
 
 
@@ -165,6 +166,7 @@ def _check(arguments: Namespace) -> int:
     import os
 
     from probe.gold.check import check_pieces, check_rows, declared_name, tokenizer_names, tokenizers_in
+    from probe.gold.manifest import check_manifest
     from probe.gold.pairs import scan_pairs
 
     path: Path = arguments.file
@@ -175,7 +177,7 @@ def _check(arguments: Namespace) -> int:
         if source := getattr(arguments, side):
             tokenizer = _tokenizer(source)
             tokenizers[declared_name(gold, tokenizer, side, source)] = tokenizer
-    problems += check_rows(gold, path.name) + check_pieces(gold, path.name, tokenizers)
+    problems += check_rows(gold, path.name) + check_pieces(gold, path.name, tokenizers) + tuple(check_manifest(path))
     for problem in problems:
         print(problem)
     if directory or tokenizers:
@@ -198,7 +200,6 @@ def _tokenizer(source: str) -> "Tokenizer":
 
 def _new(arguments: Namespace) -> None:
     from probe.gold.drafts import draft_comments, draft_rows, pair_name, read_sentences
-    from probe.gold.pairs import format_pairs
     from probe.gold.rows import check_pair
 
     _check_out(arguments, ("",))
@@ -210,7 +211,7 @@ def _new(arguments: Namespace) -> None:
     student, teacher = map(_tokenizer, sources)
     rows = draft_rows(sentences, where, student, teacher, pair, arguments.prefix)
     comments = draft_comments(pair, (student, sources[0]), (teacher, sources[1]))
-    _write({"": format_pairs(rows, comments)}, arguments.out)
+    _write_rows(rows, comments, arguments.out)
     if (out := arguments.out) is not None:
         print(f"{out}: {len(rows)} rows. Correct the proposed links, then run: probe-pairs check {out}")
 
@@ -242,7 +243,7 @@ def _bytes(file: Path | None) -> bytes:
 
 
 def _convert(arguments: Namespace) -> None:
-    from probe.gold.pairs import format_pairs, read_pairs
+    from probe.gold.pairs import read_pairs
 
     _check_usage(arguments)
     has_tokens = arguments.to and arguments.to != "align-jsonl"
@@ -255,10 +256,10 @@ def _convert(arguments: Namespace) -> None:
     if arguments.rows:
         gold = read_pairs(arguments.rows)
         rows = read_onto(arguments.file, arguments.from_, gold.rows, arguments.base)
-        _write({"": format_pairs(rows, gold.comments)}, arguments.out)
+        _write_rows(rows, gold.comments, arguments.out)
         return
     gold = _anew(arguments)
-    _write({"": format_pairs(gold.rows, gold.comments)}, arguments.out)
+    _write_rows(gold.rows, gold.comments, arguments.out)
 
 
 def _anew(arguments: Namespace) -> "GoldFile":
@@ -283,6 +284,14 @@ def _to(gold: "GoldFile", arguments: Namespace) -> None:
     if not arguments.out and len(files) > 1:
         lines.append("With --out FILE, the tokens are written too, to FILE.student and FILE.teacher.")
     print(*lines, sep="\n", file=sys.stderr)
+
+
+def _write_rows(rows: Sequence["GoldRow"], comments: Sequence[str], out: Path | None) -> None:
+    """Write a gold file, without what a table beside it declares; without ``out``, to standard output."""
+    from probe.gold.declared import unsaid
+    from probe.gold.pairs import format_pairs
+
+    _write({"": format_pairs(rows, unsaid(out, comments) if out else comments)}, out)
 
 
 def _write(files: dict[str, str], out: Path | None) -> None:
@@ -316,9 +325,13 @@ def _stats(arguments: Namespace) -> None:
 
 def _agree(arguments: Namespace) -> None:
     from probe.gold.agreement import READING, compare
+    from probe.gold.judged_agreement import READING as READING_OF_JUDGED
+    from probe.gold.judged_agreement import compare_judged
     from probe.gold.pairs import read_pairs
 
-    found = compare(read_pairs(arguments.a), read_pairs(arguments.b), (str(arguments.a), str(arguments.b)))
+    a, b = read_pairs(arguments.a), read_pairs(arguments.b)
+    judged = any(row.judged for row in (*a, *b))
+    found = (compare_judged if judged else compare)(a, b, (str(arguments.a), str(arguments.b)))
     if arguments.json or arguments.markdown:
         print(found.to_json() if arguments.json else found.to_markdown(), end="")
     elif arguments.list:
@@ -328,7 +341,7 @@ def _agree(arguments: Namespace) -> None:
         console = new_console()
         console.print("\n".join(found.heading()), soft_wrap=True)  # do not break paths, so that they can be copied
         console.print(found.table())
-        console.print("\n".join(READING))
+        console.print("\n".join(READING_OF_JUDGED if judged else READING))
 
 
 if __name__ == "__main__":

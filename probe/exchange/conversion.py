@@ -204,7 +204,8 @@ def lost(rows: Sequence[GoldRow], named: bool) -> list[str]:
 
 
 def _linked(row: GoldRow, links: Links) -> GoldRow:
-    return with_reason(replace(row, sure=links.sure, possible=links.possible), REASON)
+    heads, roles = row.heads & links.sure, row.roles - links.either
+    return with_reason(replace(row, sure=links.sure, possible=links.possible, heads=heads, roles=roles), REASON)
 
 
 def _link_lines(path: Path, format_: str, ids: Sequence[str]) -> list[LinkLine]:

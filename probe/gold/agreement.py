@@ -6,7 +6,7 @@ near one whatever the readers did. So links that are such chunks are left out of
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
-from probe.chunks import one_to_one
+from probe.chunks import numbered, one_to_one
 from probe.errors import PairsError, Problem
 from probe.gold.pairs import GoldFile
 from probe.gold.rows import PHENOMENA, GoldRow
+from probe.gold.triples import mark_of
 from probe.output.documents import markdown_table
 from probe.output.tables import new_table
 from probe.stats import CONFIDENCE, RESAMPLES, SEED, Estimate, Estimates, estimates
@@ -42,7 +43,8 @@ READING = (
     "F1 and kappa: of links outside of chunks of one token against one.",
     "F1: links of either kind, and sure ones alone. same: rows with equal links.",
     "kappa: Cohen's, on sure or possible, of links that both have.",
-    f"95 % CI: {RESAMPLES} resamples of rows, seed {SEED}; – where a figure is undefined.",
+    f"95 % CI: {RESAMPLES} resamples of rows, the rows of a triple together, seed {SEED};",
+    "– where a figure is undefined.",
     "A row counts for the phenomena that A names. --list prints what differs.",
 )
 
@@ -79,6 +81,8 @@ class Agreement:
     ids: tuple[str, ...]
     phenomena: tuple[tuple[str, ...], ...]
     counts: Float[np.ndarray, "rows counts"]
+    clusters: tuple[str, ...]
+    """What is resampled together: the triple of each row, or its id."""
     only_a: tuple[str, ...]
     only_b: tuple[str, ...]
     disagreements: tuple[Disagreement, ...]
@@ -86,13 +90,20 @@ class Agreement:
     @cached_property
     def overall(self) -> Figures:
         """Figures of all rows."""
-        return _figures_of(self.counts)
+        return self._figures_of([True] * len(self.ids))
 
     @cached_property
     def by_phenomenon(self) -> dict[str, Figures]:
         """Figures of the rows with each tag, for tags that a row has."""
         groups = {tag: [tag in tags for tags in self.phenomena] for tag in PHENOMENA}
-        return {tag: _figures_of(self.counts[mask]) for tag, mask in groups.items() if any(mask)}
+        return {tag: self._figures_of(mask) for tag, mask in groups.items() if any(mask)}
+
+    def _figures_of(self, mask: Sequence[bool]) -> Figures:
+        numbers = numbered([cluster for cluster, mine in zip(self.clusters, mask, strict=True) if mine])
+        summed = np.zeros((numbers.max() + 1, self.counts.shape[1]))
+        np.add.at(summed, numbers, self.counts[list(mask)])
+        # Of few rows too: hardly a file is annotated twice as a whole.
+        return Figures(len(numbers), estimates(summed, figures, least=2))
 
     def heading(self) -> list[str]:
         """What was compared, and which rows were not."""
@@ -111,7 +122,7 @@ class Agreement:
         table = new_table("", "rows", "F1\n[95 % CI]", "sure F1\n[95 % CI]", "kappa\n[95 % CI]", "same")
         for n, (name, one) in enumerate(self.lines()):
             *cells, _ = _cells(one)
-            same = _short(one.found.at(3).value, 2)
+            same = short(one.found.at(3).value, 2)
             table.add_row(name, f"{one.rows}", *cells, same, style=None if n else "bold")
         return table
 
@@ -128,7 +139,12 @@ class Agreement:
             "b": self.b,
             "only_a": self.only_a,
             "only_b": self.only_b,
-            "bootstrap": {"unit": "row", "resamples": RESAMPLES, "seed": SEED, "confidence": CONFIDENCE},
+            "bootstrap": {
+                "unit": "row, or minimal triple",
+                "resamples": RESAMPLES,
+                "seed": SEED,
+                "confidence": CONFIDENCE,
+            },
             "all": _document(self.overall),
             "phenomena": {tag: _document(found) for tag, found in self.by_phenomenon.items()},
             "counts": {"columns": COUNTS, "rows": dict(zip(self.ids, self.counts.tolist(), strict=True))},
@@ -146,11 +162,30 @@ def compare(a: GoldFile, b: GoldFile, names: tuple[str, str]) -> Agreement:
     Raises:
         PairsError: there is no such row, or one has other tokens in the other file; all of those are listed.
     """
-    rows_a, rows_b = ({row.id: row for row in gold.rows} for gold in (a, b))
-    ids = [id_ for id_ in rows_a if id_ in rows_b]
-    if not ids:
+    pairs = matched(a, b, names)
+    ids = {one.id for one, _ in pairs}
+    return Agreement(
+        *names,
+        tuple(one.id for one, _ in pairs),
+        tuple(one.phenomena for one, _ in pairs),
+        np.stack([count(one, other) for one, other in pairs]),
+        tuple(mark.triple if (mark := mark_of(one.note)) else one.id for one, _ in pairs),
+        tuple(row.id for row in a if row.id not in ids),
+        tuple(row.id for row in b if row.id not in ids),
+        tuple(found for one, other in pairs for found in _disagreements(one, other)),
+    )
+
+
+def matched(a: GoldFile, b: GoldFile, names: tuple[str, str]) -> list[tuple[GoldRow, GoldRow]]:
+    """The rows that two files have in common, by their ids, in the order of the first one.
+
+    Raises:
+        PairsError: there is no such row, or one has other tokens in the other file; all of those are listed.
+    """
+    others = {row.id: row for row in b}
+    pairs = [(row, others[row.id]) for row in a if row.id in others]
+    if not pairs:
         raise PairsError(Problem(names[1], f"rows of {names[0]}, by id", "none", "Annotate the same rows twice."))
-    pairs = [(rows_a[id_], rows_b[id_]) for id_ in ids]
     remedy = "Annotate the same tokens, or give the row another id."
     problems = [
         Problem(
@@ -161,15 +196,7 @@ def compare(a: GoldFile, b: GoldFile, names: tuple[str, str]) -> Agreement:
     ]
     if problems:
         raise PairsError(*problems)
-    return Agreement(
-        *names,
-        tuple(ids),
-        tuple(one.phenomena for one, _ in pairs),
-        np.stack([count(one, other) for one, other in pairs]),
-        tuple(id_ for id_ in rows_a if id_ not in rows_b),
-        tuple(id_ for id_ in rows_b if id_ not in rows_a),
-        tuple(found for one, other in pairs for found in _disagreements(one, other)),
-    )
+    return pairs
 
 
 def count(a: GoldRow, b: GoldRow) -> Float[np.ndarray, " counts"]:
@@ -194,11 +221,6 @@ def figures(counts: Float[np.ndarray, "*batch counts"]) -> Float[np.ndarray, "*b
         return np.stack([2 * both / (a + b), 2 * both_sure / (a_sure + b_sure), kappa, same / rows], axis=-1)
 
 
-def _figures_of(counts: Float[np.ndarray, "rows counts"]) -> Figures:
-    # Of few rows too: hardly a file is annotated twice as a whole.
-    return Figures(len(counts), estimates(counts, figures, least=2))
-
-
 def _disagreements(a: GoldRow, b: GoldRow) -> Iterator[Disagreement]:
     students, teachers = a.student.display(), a.teacher.display()
     for link in sorted(a.links.either | b.links.either):
@@ -215,17 +237,17 @@ def _document(one: Figures) -> dict[str, Any]:
 def _cells(one: Figures) -> list[str]:
     """Each figure with its interval."""
     return [
-        _with_interval(found, 2 if name == "kappa" else 3)
-        for name, found in zip(FIGURES, one.found.each(), strict=True)
+        with_interval(found, 2 if name == "kappa" else 3) for name, found in zip(FIGURES, one.found.each(), strict=True)
     ]
 
 
-def _with_interval(found: Estimate, digits: int) -> str:
-    value, low, high = (_short(number, digits) for number in found)
+def with_interval(found: Estimate, digits: int) -> str:
+    """A figure and its interval, for a cell of a table."""
+    value, low, high = (short(number, digits) for number in found)
     return value if value == "–" else f"{value} [–]" if "–" in (low, high) else f"{value} [{low}, {high}]"
 
 
-def _short(value: float | None, digits: int) -> str:
+def short(value: float | None, digits: int) -> str:
     """A figure of at most 1, in few characters; 1 and 0 only where they are exact."""
     if value is None:
         return "–"

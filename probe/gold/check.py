@@ -4,11 +4,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import numpy as np
-from jaxtyping import Bool
-
-from probe.chunks import content_sizes, one_to_one, shared_bytes
+from probe.chunks import layout_mask, one_to_one, shared_bytes
 from probe.errors import PairsError, Problem
+from probe.gold.consistency import check_together, where_of
 from probe.gold.half_rule import half_rule_links
 from probe.gold.pairs import GoldFile, declared_vocabularies
 from probe.gold.phenomena import missing_tags, unfounded_tags
@@ -25,7 +23,7 @@ def check_rows(gold: GoldFile, file: str) -> tuple[Problem, ...]:
     texts: dict[tuple[str, str], str] = {}
     undeclared = {name for row in gold.rows for name in row.pair.split("~")} - declared_vocabularies(gold).keys()
     for number, row in enumerate(gold.rows):
-        where = _where(gold, file, number)
+        where = where_of(gold, file, number)
         problems += check_row(row, where)
         if (row.pair, row.text) in texts:
             got = f"the sentence of row {texts[row.pair, row.text]}"
@@ -37,12 +35,17 @@ def check_rows(gold: GoldFile, file: str) -> tuple[Problem, ...]:
             if name in undeclared:
                 undeclared.remove(name)  # report it once, at the first row that needs it
                 problems.append(_undeclared(name, where))
-    return tuple(problems)
+    return (*problems, *check_together(gold, file))
 
 
 def check_row(row: GoldRow, where: str) -> tuple[Problem, ...]:
-    """All findings on the links and tags of one row; ``where`` names it, for messages."""
-    return (*_check_links(row, where), *_check_tags(row, where))
+    """All findings on the links and tags of one row; ``where`` names it, for messages.
+
+    Rows of the judged layer whose tokens have no place in the text have none: every rule is about bytes.
+    """
+    if not (row.student.placed and row.teacher.placed):
+        return ()
+    return (*_check_links(row, where), *_check_note(row, where), *_check_tags(row, where))
 
 
 def check_pieces(gold: GoldFile, file: str, tokenizers: Mapping[str, Tokenizer]) -> tuple[Problem, ...]:
@@ -51,7 +54,8 @@ def check_pieces(gold: GoldFile, file: str, tokenizers: Mapping[str, Tokenizer])
     Args:
         gold: the file's rows and declarations.
         file: its name, for messages.
-        tokenizers: by the names in the column ``pair``; rows of other tokenizers are not checked.
+        tokenizers: by the names in the column ``pair``; rows of other tokenizers are not checked, and no judged ones:
+            their words were cut inside of sentences, and their dialogues inside of templates.
     """
     declared = declared_vocabularies(gold)
     problems: list[Problem] = []
@@ -108,19 +112,15 @@ def declared_name(gold: GoldFile, tokenizer: Tokenizer, side: str, source: str) 
 
 
 def _check_side(gold: GoldFile, file: str, name: str, tokenizer: Tokenizer, role: int, side: str) -> Iterator[Problem]:
-    numbers = [number for number, row in enumerate(gold.rows) if row.pair.split("~")[role] == name]
+    of_name = [row.pair.split("~")[role] == name and row.judged is None for row in gold.rows]
+    numbers = [number for number, mine in enumerate(of_name) if mine]
     rows = [gold.rows[number] for number in numbers]
     for number, row, own in zip(numbers, rows, tokenizer.pieces([row.text for row in rows]), strict=True):
         pieces = (row.student, row.teacher)[role].pieces
         if pieces != own:
-            where = f"{_where(gold, file, number)}, {side}_tokens"
+            where = f"{where_of(gold, file, number)}, {side}_tokens"
             remedy = "Tokenise the sentence again and correct the links."
             yield Problem(where, f"the tokens of {name}: {' '.join(own)}", " ".join(pieces), remedy)
-
-
-def _where(gold: GoldFile, file: str, number: int) -> str:
-    line = f":{gold.lines[number]}" if gold.lines else ""
-    return f"{file}{line}, row {gold.rows[number].id}"
 
 
 def _undeclared(name: str, where: str) -> Problem:
@@ -148,16 +148,34 @@ def _check_links(row: GoldRow, where: str) -> Iterator[Problem]:
         yield Problem(where, expected, "; ".join(got), remedy)
 
 
+def _check_note(row: GoldRow, where: str) -> Iterator[Problem]:
+    """Find links that the note names and that are not there. It may name one whose absence it explains.
+
+    In the judged layer, notes weigh answers that were not given.
+    """
+    named = links_named(row.note)
+    if row.judged or not named:
+        return
+    there, absent = (
+        (f"{i}{_SIGNS[kind]}{j}" for kind in _SIGNS for i, j in sorted(getattr(row, kind))),
+        odd_links(row)[1],
+    )
+    known = {*there, *absent, *(link.replace("-", "p") for link in absent)}
+    if unknown := sorted(named - known):
+        remedy = "Correct the note, or the link that it explains."
+        yield Problem(where, "a note on links of the row", ", ".join(unknown), remedy)
+
+
 def _oddities(row: GoldRow) -> Iterator[tuple[Link, str, str]]:
     """Every link that breaks a rule, and every link that is missing, with what was expected and what was found."""
     proposed, touching = half_rule_links(row.student, row.teacher), shared_bytes(row.student, row.teacher)
-    alone, layout = one_to_one(row.student, row.teacher), _layout_mask(row)
+    alone, layout = one_to_one(row.student, row.teacher), layout_mask(row.student, row.teacher)
     for i, j in sorted(proposed.either | row.links.either):
         kind, rule = row.links.kind((i, j)), proposed.kind((i, j))
         if layout[i, j] and kind != "sure":
             got = f"{i}p{j}" if kind == "possible" else f"none between {i} and {j}"
             yield (i, j), "sure links where white space shares a line break or a tab with a larger token", got
-        elif kind == rule:
+        elif kind == rule or layout[i, j]:
             continue
         elif not touching[i, j]:
             yield (i, j), "no links between tokens that share no byte", f"{i}{_SIGNS[kind]}{j}"
@@ -167,18 +185,6 @@ def _oddities(row: GoldRow) -> Iterator[tuple[Link, str, str]]:
             yield (i, j), "a link where two tokens overlap", f"none between {i} and {j}, {rule} by the half rule"
         else:
             yield (i, j), "sure and possible links by the half rule", f"{i}{_SIGNS[kind]}{j}, {rule} by this rule"
-
-
-def _layout_mask(row: GoldRow) -> Bool[np.ndarray, "student teacher"]:
-    """True where a token of only white space shares a line break or a tab with a token that has more."""
-    blank = [content_sizes(side) == 0 for side in (row.student, row.teacher)]
-    mask = (blank[0][:, None] ^ blank[1]) & (shared_bytes(row.student, row.teacher) > 0)
-    text = row.text.encode()
-    for i, j in zip(*mask.nonzero(), strict=True):
-        sides = row.student.tokens[i], row.teacher.tokens[j]
-        shared = text[max(side.start for side in sides) : min(side.end for side in sides)]
-        mask[i, j] = b"\n" in shared or b"\t" in shared
-    return mask
 
 
 def _check_tags(row: GoldRow, where: str) -> Iterator[Problem]:

@@ -120,9 +120,9 @@ class PairStats:
 
 
 def pair_stats(gold: GoldFile, file: str) -> PairStats:
-    """Count a file; ``file`` is its name, for headings."""
-    tallies = [(row, tally(row)) for row in gold.rows]
-    pairs = dict.fromkeys(row.pair for row in gold.rows)
+    """Count the rows of a file, without those of the judged layer; ``file`` is its name, for headings."""
+    tallies = [(row, tally(row)) for row in gold.rows if row.judged is None]
+    pairs = dict.fromkeys(row.pair for row, _ in tallies)
     return PairStats(
         file,
         {pair: _sum(one for row, one in tallies if row.pair == pair) for pair in pairs},

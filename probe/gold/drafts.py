@@ -10,7 +10,7 @@ from probe.gold.escapes import is_well_escaped, unescape
 from probe.gold.half_rule import half_rule_links
 from probe.gold.pairs import read_pairs, write_pairs
 from probe.gold.phenomena import mechanical_tags
-from probe.gold.rows import GoldRow, unexplained_links
+from probe.gold.rows import HEADS, OVERLAP, ROLES, GoldRow, unexplained_links
 from probe.models.tokenizer import Tokenizer
 from probe.tokens import TokenizedText
 
@@ -74,6 +74,8 @@ def draft_row(id_: str, pair: str, student: TokenizedText, teacher: TokenizedTex
 def blank_pairs(source: str | Path, out: str | Path, ids: Iterable[str] | None = None) -> None:
     """Write rows of a gold file without links, tags and notes, for an independent second annotation.
 
+    Of the judged layer, only what a reader judged is left out: rules link the words and dialogues, and the tag stays.
+
     Args:
         source: the gold file.
         out: the file to write; it must not exist.
@@ -102,8 +104,14 @@ def blank_pairs(source: str | Path, out: str | Path, ids: Iterable[str] | None =
             Problem(str(out), "a new file", "an existing file", "Choose another name, or continue with this file.")
         )
     rows = [row for row in gold.rows if row.id in wanted]
-    blank = [replace(row, sure=frozenset(), possible=frozenset(), phenomena=(), note="") for row in rows]
-    write_pairs(out, blank, gold.comments)
+    write_pairs(out, [_blank(row) for row in rows], gold.comments)
+
+
+def _blank(row: GoldRow) -> GoldRow:
+    if row.judged in (HEADS, ROLES):
+        return replace(row, heads=frozenset(), roles=frozenset(), note="")
+    tags = (OVERLAP,) if row.judged else ()
+    return replace(row, sure=frozenset(), possible=frozenset(), phenomena=tags, note="")
 
 
 def with_reason(row: GoldRow, reason: str) -> GoldRow:
@@ -149,12 +157,17 @@ def draft_comments(pair: str, student: tuple[Tokenizer, str], teacher: tuple[Tok
 
 
 def declarations(pair: str, student: tuple[Tokenizer, str], teacher: tuple[Tokenizer, str]) -> list[str]:
-    """The comment lines that declare the vocabularies of the rows: hash and source of each tokenizer."""
+    """The comment lines that declare the vocabularies of the rows: hash, source and normal form of each tokenizer."""
     sides = zip(pair.split("~"), (student, teacher), strict=True)
     return [
-        f"tokenizer {name}: vocabulary sha256 {tokenizer.vocabulary_sha256()}, {source}"
+        f"tokenizer {name}: vocabulary sha256 {tokenizer.vocabulary_sha256()}, {source}{_normalises(tokenizer)}"
         for name, (tokenizer, source) in sides
     ]
+
+
+def _normalises(tokenizer: Tokenizer) -> str:
+    """What `probe.gold.declared.normal_forms` reads."""
+    return f", normalises text to {form}" if (form := tokenizer.normal_form) else ""
 
 
 def short_name(source: str) -> str:

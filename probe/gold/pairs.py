@@ -3,33 +3,34 @@ r"""Gold files: sure and possible links between the tokens of two tokenizers for
     id  pair  text  student_tokens  teacher_tokens  links  phenomena  note
 
 Lines that begin with ``#`` are comments; the first other line is the header. Tokens are written as pieces of their
-vocabulary, separated by single spaces. Links are ``i-j`` (sure) and ``ipj`` (possible), from zero, student first. All
-columns use one escape: ``\\``, ``\t``, ``\n``, ``\r``, ``\s`` (a space inside a token), and ``\uXXXX`` or
-``\UXXXXXXXX`` for any other white space, control or format character. Lines, columns and tokens are split only at
-U+000A, U+0009 and U+0020, because vocabularies have pieces with all other kinds of white space.
+vocabulary, separated by single spaces. Links are ``i-j`` (sure), ``ipj`` (possible), and in rows of the judged layer
+``ihj`` (sure, and the head of its word) and ``irj`` (of one role), from zero, student first. All columns use one
+escape: ``\\``, ``\t``, ``\n``, ``\r``, ``\s`` (a space inside a token), and ``\uXXXX`` or ``\UXXXXXXXX`` for any other
+white space, control or format character. Lines, columns and tokens are split only at U+000A, U+0009 and U+0020, because
+vocabularies have pieces with all other kinds of white space.
 """
 
 import difflib
 import hashlib
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import overload
 
 from probe.errors import ArgumentError, PairsError, Problem
+from probe.gold.declared import declarations_beside, unsaid, vocabularies
 from probe.gold.rows import COLUMNS, GoldRow, format_row, parse_row
 from probe.models.sources import bundled_gold
 from probe.output.files import replacing_file
 from probe.output.provenance import file_sha256
 from probe.output.reading import Wanted, read_bytes
 
-_DECLARED = re.compile(r"tokenizer (\S+): vocabulary sha256 ([0-9a-f]{64})")
-
 
 @dataclass(frozen=True, slots=True)
 class GoldFile:
     """The rows of a file, in order, its comment lines without ``#``, and the line number of each row.
+
+    Comments that declare tokenizers are those of ``tokenizers.tsv`` beside the file, too.
 
     It is a sequence of rows, which are found by number, by id, or as a slice, a gold file of its own.
 
@@ -83,6 +84,22 @@ class GoldFile:
         """Where it is from and how many rows it has."""
         count = _count(self.rows)
         return f"<GoldFile {self.name}: {count}>" if self.path else f"<GoldFile {count}>"
+
+    @property
+    def unjudged(self) -> "GoldFile":
+        """The file without the rows of the judged layer, whose figures are never pooled with those of others.
+
+        Raises:
+            PairsError: it has only such rows.
+        """
+        kept = [number for number, row in enumerate(self.rows) if row.judged is None]
+        if len(kept) == len(self.rows):
+            return self
+        if not kept:
+            remedy = "Name a file whose links follow from bytes, such as alignments/gold.tsv."
+            raise PairsError(Problem(self.name, "rows that rules can link", "only rows of the judged layer", remedy))
+        lines = tuple(self.lines[number] for number in kept) if self.lines else ()
+        return GoldFile(tuple(self.rows[number] for number in kept), self.comments, lines, self.path)
 
     @property
     def texts(self) -> list[str]:
@@ -166,6 +183,8 @@ def scan_pairs(path: str | Path) -> tuple[GoldFile, tuple[Problem, ...]]:
             continue
         seen[parsed.id] = number
         rows.append(parsed)
+    beside = declarations_beside(path, {name for row in rows for name in row.pair.split("~")})
+    comments += tuple(comment for comment in beside if comment not in comments)
     return GoldFile(tuple(rows), comments, tuple(seen.values()), path), tuple(problems)
 
 
@@ -174,9 +193,8 @@ def _count(rows: Sequence[GoldRow]) -> str:
 
 
 def declared_vocabularies(gold: GoldFile) -> dict[str, str]:
-    """Vocabulary SHA-256 by tokenizer name, from lines ``# tokenizer NAME: vocabulary sha256 HEX``."""
-    matches = (_DECLARED.match(comment) for comment in gold.comments)
-    return {match[1]: match[2] for match in matches if match}
+    """Vocabulary SHA-256 by tokenizer name: from lines ``# tokenizer NAME: …``, and ``tokenizers.tsv`` beside them."""
+    return vocabularies(gold.comments)
 
 
 def _read_lines(path: Path) -> list[str]:
@@ -196,7 +214,7 @@ def _read_lines(path: Path) -> list[str]:
 
 
 def write_pairs(path: str | Path, rows: Iterable[GoldRow], comments: Sequence[str] = ()) -> None:
-    """Write a gold file, whole or not at all.
+    """Write a gold file, whole or not at all. What ``tokenizers.tsv`` beside it declares is not said again.
 
     Raises:
         PairsError: an id or a comment could not be read back.
@@ -216,7 +234,7 @@ def write_pairs(path: str | Path, rows: Iterable[GoldRow], comments: Sequence[st
         ...     path.read_text().splitlines()[-1].split(chr(9))[2:6]
         ['pezil', 'pe zil', 'pez il', '0-0 1p0 1-1']
     """
-    text = format_pairs(rows, comments, str(path))
+    text = format_pairs(rows, unsaid(Path(path), comments), str(path))
     with replacing_file(Path(path)) as temporary:
         temporary.write_bytes(text.encode())
 

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Int
 
-from probe.chunks import chunk_numbers, content_spans
+from probe.chunks import chunk_numbers, content_spans, layout_mask
 from probe.errors import PairsError, Problem, TokenError
 from probe.gold.escapes import escape, is_well_escaped, unescape
 from probe.tokens import TokenizedText, beginning
@@ -35,10 +35,13 @@ PHENOMENA = (
 )
 """All phenomena; alignments/README.md defines them."""
 
+HEADS, ROLES, OVERLAP = JUDGED = ("judged-heads", "judged-roles", "judged-overlap")
+"""Tags of rows that a reader judged, of which each has one. Their figures are never pooled with those of other rows."""
+
 Link = tuple[int, int]
 _PAIR = re.compile(r"[^~\s]+~[^~\s]+")
 _LONGEST_LINK = 2 * 9 + 1
-_LINK = re.compile(r"(0|[1-9][0-9]*)([-p])(0|[1-9][0-9]*)")
+_LINK = re.compile(r"(0|[1-9][0-9]*)([-phr])(0|[1-9][0-9]*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,10 @@ class GoldRow:
     possible: frozenset[Link]
     phenomena: tuple[str, ...]
     note: str
+    heads: frozenset[Link] = frozenset()
+    """Of a judged word: the sure link that carries its meaning, or none."""
+    roles: frozenset[Link] = frozenset()
+    """Of a judged dialogue: links between tokens of two templates that do the same job."""
 
     def __repr__(self) -> str:
         """Its id and pair, the beginning of the sentence, and both numbers of tokens."""
@@ -112,10 +119,17 @@ class GoldRow:
         return _in_order(self.possible)
 
     @property
+    def judged(self) -> str | None:
+        """Which of `JUDGED` a row of the judged layer is; None of all other rows."""
+        return next((tag for tag in JUDGED if tag in self.phenomena), None)
+
+    @property
     def reversed(self) -> "GoldRow":
         """The row with student and teacher exchanged, for scoring backward attention. The note is not changed."""
-        sure, possible = (frozenset((j, i) for i, j in links) for links in (self.sure, self.possible))
-        return GoldRow(self.id, self.pair, self.teacher, self.student, sure, possible, self.phenomena, self.note)
+        kinds = self.sure, self.possible, self.heads, self.roles
+        sure, possible, heads, roles = (frozenset((j, i) for i, j in links) for links in kinds)
+        tags = self.phenomena
+        return GoldRow(self.id, self.pair, self.teacher, self.student, sure, possible, tags, self.note, heads, roles)
 
 
 def gold_mask(row: GoldRow) -> Bool[np.ndarray, "student teacher"]:
@@ -149,11 +163,11 @@ def parse_row(line: str, where: str) -> GoldRow | list[Problem]:
     id_, pair, text, _, _, links, phenomena, note = (unescape(cell) for cell in cells)
     names = tuple(phenomena.split(",")) if phenomena else ()
     problems += _check_names(id_, pair, text, names, where)
-    sides = _parse_sides(text, cells[3], cells[4], where, problems)
-    sure, possible = _parse_links(links, where, problems)
+    sides = _parse_sides(text, (cells[3], cells[4]), ROLES not in names and OVERLAP not in names, where, problems)
+    kinds = parse_links(links, where, problems)
     if sides is None:
         return problems
-    row = GoldRow(id_, pair, *sides, sure, possible, names, note)
+    row = GoldRow(id_, pair, *sides, kinds["-"] | kinds["h"], kinds["p"], names, note, kinds["h"], kinds["r"])
     problems += _check_links(row, where)
     return problems or row
 
@@ -180,9 +194,11 @@ def _check_names(id_: str, pair: str, text: str, phenomena: tuple[str, ...], whe
     if len(set(phenomena)) != len(phenomena):
         problems.append(Problem(where, "each phenomenon once", ",".join(phenomena), "Remove the repetition."))
     for name in phenomena:
-        if name not in PHENOMENA:
+        if name not in (*PHENOMENA, *JUDGED):
             remedy = f"Choose from {', '.join(PHENOMENA)}."
             problems.append(Problem(where, "phenomena of the list", repr(name), remedy))
+    if len(judged := [name for name in phenomena if name in JUDGED]) > 1:
+        problems.append(Problem(where, "one kind of judgement in a row", ",".join(judged), "Make two rows of it."))
     return problems
 
 
@@ -201,10 +217,10 @@ def _no_pair(pair: str, where: str) -> Problem:
 
 
 def _parse_sides(
-    text: str, student: str, teacher: str, where: str, problems: list[Problem]
+    text: str, cells: tuple[str, str], placed: bool, where: str, problems: list[Problem]
 ) -> tuple[TokenizedText, TokenizedText] | None:
     sides: list[TokenizedText] = []
-    for name, cell in (("student_tokens", student), ("teacher_tokens", teacher)):
+    for name, cell in zip(("student_tokens", "teacher_tokens"), cells, strict=True):
         pieces = [unescape(piece) for piece in cell.split(" ")] if cell else []
         if "" in pieces:
             got = "an empty token, which would shift the links of all later tokens"
@@ -212,15 +228,16 @@ def _parse_sides(
                 Problem(f"{where}, {name}", "tokens separated by single spaces", got, "Remove the extra space.")
             )
         try:
-            sides.append(TokenizedText.from_pieces(text, pieces))
+            sides.append((TokenizedText.from_pieces if placed else TokenizedText.unplaced)(text, pieces))
         except TokenError as error:
             problem = error.problems[0]
             problems.append(Problem(f"{where}, {name}", problem.expected, problem.got, problem.remedy))
     return (sides[0], sides[1]) if len(sides) == 2 else None
 
 
-def _parse_links(cell: str, where: str, problems: list[Problem]) -> tuple[frozenset[Link], frozenset[Link]]:
-    kinds: dict[str, set[Link]] = {"-": set(), "p": set()}
+def parse_links(cell: str, where: str, problems: list[Problem]) -> dict[str, frozenset[Link]]:
+    """The links of a cell by the letter between their numbers; what is wrong with them goes to ``problems``."""
+    kinds: dict[str, set[Link]] = {"-": set(), "p": set(), "h": set(), "r": set()}
     seen: set[Link] = set()
     for item in cell.split(" ") if cell else []:
         match = _LINK.fullmatch(item)
@@ -233,17 +250,21 @@ def _parse_links(cell: str, where: str, problems: list[Problem]) -> tuple[frozen
             problems.append(Problem(where, "each link once", f"{item} twice", "Keep it once, as sure or as possible."))
         seen.add(link)
         kinds[match[2]].add(link)
-    return frozenset(kinds["-"]), frozenset(kinds["p"])
+    return {kind: frozenset(links) for kind, links in kinds.items()}
 
 
 def _check_links(row: GoldRow, where: str) -> list[Problem]:
     """Check ranges, and two rules that only a note may break: sure links share content, possible ones share a chunk."""
     size = row.sizes
-    outside = [link for link in sorted(row.sure | row.possible) if link[0] >= size[0] or link[1] >= size[1]]
+    outside = [link for link in sorted(row.sure | row.possible | row.roles) if link[0] >= size[0] or link[1] >= size[1]]
     if outside:
         expected = f"links within 0 to {size[0] - 1} and 0 to {size[1] - 1}"
         shown = ", ".join(f"{i}-{j}" for i, j in outside)
         return [Problem(where, expected, shown, "Count from zero, student first.")]
+    misplaced = (row.heads and row.judged != HEADS) or (row.roles and row.judged != ROLES)
+    if misplaced or len(row.heads) > 1:
+        expected = f"one head at most, only with the tag {HEADS}, and roles only with the tag {ROLES}"
+        return [Problem(where, expected, ",".join(row.phenomena) or "no tags", "Correct the links or the tag.")]
     if 0 in size:
         return []
     if unexplained := unexplained_links(row):
@@ -255,9 +276,13 @@ def _check_links(row: GoldRow, where: str) -> list[Problem]:
 
 def unexplained_links(row: GoldRow) -> tuple[str, ...]:
     """Links that are allowed only if the note names them, and that it does not name."""
+    if not (row.student.placed and row.teacher.placed):
+        return ()
     i, j = row.sure_links.T
     ours, theirs = content_spans(row.student)[i], content_spans(row.teacher)[j]
     apart = np.minimum(ours[:, 1], theirs[:, 1]) <= np.maximum(ours[:, 0], theirs[:, 0])
+    if apart.any():
+        apart &= ~layout_mask(row.student, row.teacher)[i, j]
     odd = [f"{i}-{j}" for i, j in row.sure_links[apart].tolist()]
     if row.possible:
         (i, j), chunks = row.possible_links.T, chunk_numbers(row.student, row.teacher)
@@ -273,7 +298,8 @@ def links_named(note: str) -> frozenset[str]:
 
 def format_row(row: GoldRow) -> str:
     """The line of a row, without its line feed."""
-    kinds = [(i, j, "-") for i, j in row.sure] + [(i, j, "p") for i, j in row.possible]
+    kinds = [(i, j, "h" if (i, j) in row.heads else "-") for i, j in row.sure]
+    kinds += [(i, j, "p") for i, j in row.possible] + [(i, j, "r") for i, j in row.roles]
     cells = (
         escape(row.id, spaces=False),
         escape(row.pair, spaces=False),

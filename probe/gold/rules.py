@@ -8,13 +8,12 @@ them.
 import numpy as np
 import regex
 
-from probe.chunks import content_sizes, shared_bytes, shared_content
+from probe.chunks import layout_mask, shared_bytes, shared_content
 from probe.gold.half_rule import half_rule_links
 from probe.gold.rows import Link, Links, links_in
 from probe.tokens import TokenizedText, byte_level_bytes, sentencepiece_bytes, text_of
 
 ENDINGS = frozenset({"es", "ed", "er", "en", "al", "ly"})
-BREAKS = b"\n\t"
 
 
 def rule_links(student: TokenizedText, teacher: TokenizedText) -> Links:
@@ -25,7 +24,7 @@ def rule_links(student: TokenizedText, teacher: TokenizedText) -> Links:
     """
     links = half_rule_links(student, teacher)
     endings = _endings(student, teacher) | _turned(_endings(teacher, student))
-    exact = _line_breaks(student, teacher) | _turned(_line_breaks(teacher, student))
+    exact = links_in(layout_mask(student, teacher))  # rule 6
     exact |= _normalised(student, teacher) | _turned(_normalised(teacher, student))
     sure = (links.sure - endings) | exact
     return Links(frozenset(sure), frozenset(links.either - sure))
@@ -54,21 +53,6 @@ def _is_ending(side: TokenizedText, i: int) -> bool:
     raw, token = side.text.encode(), side.tokens[i]
     before, after = raw[: token.start].decode(errors="ignore"), raw[token.end :].decode(errors="ignore")
     return regex.search(r"\p{L}$", before) is not None and regex.match(r"\p{L}", after) is None
-
-
-def _line_breaks(blank: TokenizedText, other: TokenizedText) -> frozenset[Link]:
-    """Rule 6: a line break or tab that the other side joins to content is content."""
-    blanks = np.flatnonzero(content_sizes(blank) == 0).tolist()
-    filled = np.flatnonzero(content_sizes(other) > 0).tolist()
-    raw = blank.text.encode()
-
-    def shared(i: int, j: int) -> bytes:
-        return raw[max(blank.tokens[i].start, other.tokens[j].start) : min(blank.tokens[i].end, other.tokens[j].end)]
-
-    touching = shared_bytes(blank, other) > 0
-    return frozenset(
-        (i, j) for i in blanks for j in filled if touching[i, j] and any(byte in BREAKS for byte in shared(i, j))
-    )
 
 
 def _normalised(plain: TokenizedText, other: TokenizedText) -> frozenset[Link]:

@@ -18,7 +18,7 @@ from probe.models.digests import remembered
 from probe.models.encodings import Encoding
 from probe.models.table_files import DAMAGED
 from probe.output.reading import Wanted, read_object
-from probe.tokens import TokenizedText, check_characters
+from probe.tokens import NormalForm, TokenizedText, check_characters
 
 FILE = "tokenizer.json"
 QWEN_EOS_ID = 151643
@@ -73,6 +73,14 @@ class Tokenizer:
         if getattr(read.model, "dropout", None):
             read.model.dropout = None
         return read
+
+    @property
+    def normal_form(self) -> NormalForm | None:
+        """The Unicode normal form to which it converts text before it cuts it; None if it is neither NFC nor NFKC."""
+        if self.backend.normalizer is None:
+            return None
+        changed = self.backend.normalizer.normalize_str("e\u0301\ufb01")
+        return None if "\u00e9" not in changed else "NFC" if "\ufb01" in changed else "NFKC"
 
     @cached_property
     def eos_id(self) -> int:

@@ -12,11 +12,11 @@ from jaxtyping import Float
 
 from probe.aligners.links import ALIGNERS
 from probe.errors import Problem, ReportError
+from probe.gold.triples import KINDS, Mark
 from probe.output.documents import packed, parsed, read_document
 from probe.output.files import replacing_file
 from probe.output.typed import check_types
 from probe.report.report import ProbeReport
-from probe.report.triples import KINDS, Mark
 from probe.report.values import Findings, Group, Origin
 from probe.scoring.destinations import DESTINATIONS
 from probe.scoring.scores import COUNTS, LINK_COUNTS, LINK_METRICS, METRICS, SLICE_COUNTS, SLICE_METRICS

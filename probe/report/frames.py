@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from probe.errors import ArgumentError
+from probe.gold.triples import KINDS as TRIPLE_KINDS
 from probe.output.frames import data_frame
 from probe.report.comparison import Comparison
 from probe.report.forms import figures
-from probe.report.triples import KINDS as TRIPLE_KINDS
 from probe.report.values import Findings, Group
 from probe.scoring.destinations import DESTINATIONS
 from probe.scoring.scores import LINK_METRICS, METRICS, metrics

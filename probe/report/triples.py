@@ -2,11 +2,9 @@
 
 A key is a pair of neighbouring tokens without position. So a word that is repeated after the same token has the same
 key twice, and cross-model attention cannot tell which one is meant; after another token it can. Everything else in the
-three sentences is equal, so that their differences are those of the repeat. A row says what it is at the beginning of
-its note: ``triple T07 same.``, ``triple T07 other.``, ``triple T07 synonym.``
+three sentences is equal, so that their differences are those of the repeat.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
+from probe.gold.triples import KINDS, Mark
 from probe.output.tables import new_table, percent, points, with_interval
 from probe.scoring.scores import METRICS, metrics
 from probe.stats import Estimate, estimates
@@ -22,17 +21,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 
-KINDS = ("same", "other", "synonym")
-_MARK = re.compile(r"triple (\w+) (same|other|synonym)\.")
 _TOP_1 = METRICS.index("top-1")
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """Which triple a row belongs to, and which of its three sentences it is."""
-
-    triple: str
-    kind: str
 
 
 @dataclass(frozen=True)
@@ -45,12 +34,6 @@ class TripleScores:
     """In the order of `KINDS`."""
     steps: tuple[Estimate, ...]
     """Other minus same, synonym minus other; over triples."""
-
-
-def mark_of(note: str) -> Mark | None:
-    """What the note of a row says of triples."""
-    found = _MARK.match(note)
-    return Mark(found[1], found[2]) if found else None
 
 
 def score_triples(

@@ -10,7 +10,8 @@ from jaxtyping import Bool, Float, Int
 from probe.aligners.links import ALIGNERS
 from probe.errors import MapError, Problem, ReportError
 from probe.gold.rows import PHENOMENA
-from probe.report.triples import Mark, TripleScores, score_triples
+from probe.gold.triples import Mark
+from probe.report.triples import TripleScores, score_triples
 from probe.scoring.scores import COUNTS, link_metrics, metrics, slice_metrics
 from probe.scoring.truth import KINDS, SLICES
 from probe.stats import Estimate, Estimates, Statistic, estimates, paired_difference

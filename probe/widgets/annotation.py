@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from probe.errors import PairsError, Problem
+from probe.gold.declared import unsaid
 from probe.gold.drafts import WHITE_SPACE_NOTE, with_reason
 from probe.gold.half_rule import half_rule_links
 from probe.gold.pairs import format_pairs, read_pairs
@@ -217,7 +218,7 @@ def _write(state: Annotation, drafts: frozenset[str]) -> Annotation:
     both = zip(state.rows, state.saved, strict=True)
     rows = tuple(old if row.id in drafts else row for row, old in both)
     changed = [id_ for id_ in state.changed if id_ not in drafts]
-    text = format_pairs(rows, state.comments, str(state.path)).encode()
+    text = format_pairs(rows, unsaid(state.path, state.comments), str(state.path)).encode()
     with replacing_file(state.path) as temporary:
         temporary.write_bytes(text)
         _check_unchanged(state)  # as late as possible: the file is replaced directly after this

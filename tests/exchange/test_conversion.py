@@ -140,7 +140,8 @@ def test_the_gold_file_comes_back_to_the_byte(format_: str, tmp_path: Path, caps
     assert sorted(path.name for path in tmp_path.iterdir()) == ["links", "links.student", "links.teacher"]
     assert "name it with --rows" in capsys.readouterr().err
     assert main(["convert", str(out), "--from", format_, "--rows", str(GOLD), "--out", str(back)]) == 0
-    assert back.read_bytes() == GOLD.read_bytes()
+    assert back.read_bytes().endswith(GOLD.read_bytes())
+    assert read_pairs(back) == read_pairs(GOLD)  # away from tokenizers.tsv, it declares the tokenizers itself
     assert capsys.readouterr() == ("", "")
 
 

@@ -198,7 +198,9 @@ def demo_rows(file: Path, *, wrong: bool = False) -> None:
     rows = [text for text in gold if text.startswith("demo-00")][:2]
     if wrong:
         rows[1] = rows[1].replace("\tOpen Ġthe", "\tOp enĠthe", 1)
-    write(file, *rows, declared=[text for text in gold if text.startswith("# tokenizer demo")])
+    write(
+        file, *rows, declared=[f"# {text}" for text in read_pairs(GOLD).comments if text.startswith("tokenizer demo")]
+    )
 
 
 def test_pieces_are_cut_anew_with_named_models(file: Path, capsys: pytest.CaptureFixture[str]):

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 from places import GOLD
+from tokenizers import Tokenizer as Backend
+from tokenizers import models, normalizers
 
 from probe.cli.pairs import main
 from probe.errors import PairsError
-from probe.gold.drafts import draft_row, pair_name, read_sentences
+from probe.gold.declared import normal_forms
+from probe.gold.drafts import declarations, draft_row, pair_name, read_sentences
 from probe.gold.half_rule import half_rule_links
 from probe.gold.pairs import declared_vocabularies, read_pairs
 from probe.models.sources import bundled_dir
@@ -211,3 +214,18 @@ def test_a_terminal_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, capsys: p
     finally:
         os.close(ours)
     assert "got a terminal. Name a file of sentences" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("normalizer", "form"),
+    [(None, None), (normalizers.NFC(), "NFC"), (normalizers.NFKC(), "NFKC"), (normalizers.Lowercase(), None)],
+)
+def test_a_draft_declares_the_normal_form_of_a_tokenizer(
+    normalizer: normalizers.Normalizer | None, form: str | None, tmp_path: Path
+):
+    backend = Backend(models.WordLevel({"a": 0}, unk_token="a"))
+    if normalizer is not None:
+        backend.normalizer = normalizer
+    backend.save(str(tmp_path / "tokenizer.json"))
+    one = Tokenizer(tmp_path / "tokenizer.json"), "here"
+    assert normal_forms(declarations("a~b", one, one)) == ({} if form is None else {"a": form, "b": form})

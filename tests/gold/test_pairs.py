@@ -10,7 +10,7 @@ from strategies import gold_rows, texts
 
 from probe.errors import OutputError, PairsError, Problem
 from probe.gold.escapes import escape, unescape
-from probe.gold.pairs import GoldFile, read_pairs, write_pairs
+from probe.gold.pairs import GoldFile, declared_vocabularies, read_pairs, write_pairs
 from probe.gold.rows import COLUMNS, PHENOMENA, GoldRow, format_row
 from probe.tokens import TokenizedText
 
@@ -391,3 +391,32 @@ def test_pieces_with_spaces_come_back(file: Path) -> None:
     write_pairs(file, [row])
     assert r"a \s\s b" in file.read_text()
     assert read_pairs(file).rows == (row,)
+
+
+# Tokenizers that a table beside the file declares
+
+
+def test_a_table_beside_the_file_declares_its_tokenizers(file: Path, tmp_path: Path):
+    parse(file, f"{HEADER}\n{line(pair='a~b')}\n")
+    table = f"name\tvocabulary_sha256\tdescription\na\t{'1' * 64}\tof a\nother\t{'2' * 64}\tof another\n"
+    (tmp_path / "tokenizers.tsv").write_text(table, encoding="utf-8")
+    gold = read_pairs(file)
+    assert gold.comments == (f"tokenizer a: vocabulary sha256 {'1' * 64}, of a",)
+    assert declared_vocabularies(gold) == {"a": "1" * 64}
+    # Beside the table nothing is said twice; elsewhere the file says it itself.
+    before = file.read_bytes()
+    write_pairs(file, gold, gold.comments)
+    assert file.read_bytes() == before
+    (tmp_path / "alone").mkdir()
+    write_pairs(tmp_path / "alone" / "gold.tsv", gold, gold.comments)
+    assert (tmp_path / "alone" / "gold.tsv").read_text().startswith("# tokenizer a: ")
+    assert read_pairs(tmp_path / "alone" / "gold.tsv") == gold
+
+
+@pytest.mark.parametrize(
+    ("table", "where"), [("name\tsha\n", "tokenizers.tsv:1"), ("name\tvocabulary_sha256\tdescription\na\t1\t\n", ":2")]
+)
+def test_a_table_of_tokenizers_that_is_none(table: str, where: str, file: Path, tmp_path: Path):
+    (tmp_path / "tokenizers.tsv").write_text(table)
+    with pytest.raises(PairsError, match=where):
+        parse(file, f"{HEADER}\n{line()}\n")

@@ -108,7 +108,8 @@ def test_a_byte_order_mark_is_no_part_of_a_text(tmp_path: Path):
 
 
 def test_the_bundled_gold_is_that_of_the_repository():
-    assert bundled_gold().read_bytes() == (ROOT / "alignments" / "gold.tsv").read_bytes()
+    for name in ("gold.tsv", "tokenizers.tsv"):
+        assert (bundled_gold().parent / name).read_bytes() == (ROOT / "alignments" / name).read_bytes()
 
 
 def test_without_pairs_the_bundled_gold_is_taken(

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from probe.report.triples import KINDS, Mark, mark_of, score_triples, table
+from probe.gold.triples import KINDS, Mark, mark_of
+from probe.report.triples import score_triples, table
 from probe.scoring.scores import COUNTS
 
 ROWS, TOP_1 = COUNTS.index("rows"), COUNTS.index("top-1")

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 from xml.etree.ElementTree import Element, tostring
 
+from probe.gold.triples import KINDS as TRIPLE_KINDS
 from probe.output.tables import number, percent, points
 from probe.report.tables import HEADERS, IN_PERCENT
-from probe.report.triples import KINDS as TRIPLE_KINDS
 from probe.report.triples import TripleScores
 from probe.report.values import BESIDE, Findings, Group
 from probe.scoring.destinations import DESTINATIONS

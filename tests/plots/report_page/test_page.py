@@ -19,6 +19,7 @@ from probe.errors import MapError
 from probe.exchange.given_maps import given_maps
 from probe.gold.pairs import read_pairs
 from probe.gold.rows import GoldRow
+from probe.gold.triples import KINDS, Mark
 from probe.maps import AttentionMap
 from probe.plots.report_page.compared import Compared
 from probe.plots.report_page.page import LEVELS, Probed, to_html
@@ -27,7 +28,6 @@ from probe.report.comparison import MANY, compare_all
 from probe.report.method_comparison import compare_methods
 from probe.report.report import ProbeReport
 from probe.report.steps import Step
-from probe.report.triples import KINDS, Mark
 from probe.report.verdict import verdict, verdict_of_several
 from probe.scoring.scores import COUNTS, METRICS, metrics
 from probe.stats import Estimate, as_float
