@@ -17,7 +17,7 @@ from probe.projectors import Projector
 from probe.tokens import TokenizedText
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Cloud:
     """One point for each response position, sentence after sentence; positions of equal bigrams share theirs."""
 
