@@ -25,7 +25,10 @@ from probe.keyquery.matched import (
     cosine_contrast,
     cosine_counts,
     cosine_difference,
+    cross_hsic,
     gold_matches,
+    normalised,
+    own_hsic,
 )
 from probe.keyquery.measure import half_sample_estimate, half_splits, measure
 from probe.keyquery.moments import effective_rank, norm_profile
@@ -217,18 +220,23 @@ def _matched_facts(seen: View, untrained: Sequence[Clouds], matches: Matches, se
     sentence = seen.clouds.queries.sentence[rows]
     shuffled = columns[np.random.default_rng(settings.seed).permutation(len(columns))]
     halves = [half[sentence] for half in half_splits(seen.clouds.sentences, settings.splits, settings.seed)]
+    every = [seen.clouds, *untrained]
     with threads() as pool:
-        whole = pool.submit(cka, seen.clouds, rows, columns)
+        crossed = [pool.submit(cross_hsic, clouds, rows, columns) for clouds in every]
+        by_chance = pool.submit(cross_hsic, seen.clouds, rows, shuffled)
+        of_queries = [pool.submit(own_hsic, clouds.queries, rows) for clouds in every]
+        # In the raw view all have the same keys, and these are the same in any order.
+        of_keys = {keys: pool.submit(own_hsic, keys, columns) for keys in {clouds.keys for clouds in every}}
         spread = [pool.submit(cka, seen.clouds, rows[half], columns[half]) for half in halves]
-        by_chance = pool.submit(cka, seen.clouds, rows, shuffled)
-        others = [pool.submit(cka, clouds, rows, columns) for clouds in untrained]
         contrasts = [pool.submit(cosine_counts, clouds, matches) for clouds in untrained]
+    own = [(one.result(), of_keys[clouds.keys].result()) for one, clouds in zip(of_queries, every, strict=True)]
+    whole, *others = (normalised(one.result(), *alone) for one, alone in zip(crossed, own, strict=True))
     near, far, difference = cosine_difference(seen.clouds, matches)
     return MatchedFacts(
         view=seen.name,
-        cka=half_sample_estimate(whole.result(), [one.result() for one in spread]),
-        cka_shuffled=known(by_chance.result()),
-        cka_untrained=known(float(np.mean([one.result() for one in others]))),
+        cka=half_sample_estimate(whole, [one.result() for one in spread]),
+        cka_shuffled=known(normalised(by_chance.result(), *own[0])),
+        cka_untrained=known(float(np.mean(others))),
         cosine_matched=near.value,
         cosine_unmatched=far.value,
         cosine_difference=difference,

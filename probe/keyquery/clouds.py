@@ -1,23 +1,23 @@
 """Clouds: the queries and the scaled keys at all response positions of many sentences."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from probe.attention import Logits, bigrams, scaled_products
+from probe.attention import Logits, bigrams, is_sum_of_halves, scaled_products
 from probe.checkpoints.open_model import OpenModel
 from probe.checkpoints.opened import OpenCheckpoint, Sides
 from probe.checkpoints.queries import Queries
-from probe.keyquery.moments import Moments, blocks, moments
+from probe.keyquery.moments import Moments, blocks, moments, pair_moments
 from probe.keyquery.threads import threads
 from probe.projectors import Projector
 from probe.tokens import TokenizedText
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Cloud:
     """One point for each response position, sentence after sentence; positions of equal bigrams share theirs."""
 
@@ -29,6 +29,8 @@ class Cloud:
     """Number of the sentence that a position is of."""
     eos: Bool[np.ndarray, " tokens"]
     """Whether the target is end of sequence."""
+    of_tokens: Callable[[Int[np.ndarray, " bigrams"]], Moments] | None = None
+    """Moments from how often each bigram is there, where the points are linear in the embeddings of two tokens."""
 
     def __len__(self) -> int:
         """How many positions there are."""
@@ -46,12 +48,15 @@ class Cloud:
     @cached_property
     def moments(self) -> Moments:
         """Those of all positions."""
-        return moments(self.distinct, np.bincount(self.bigram, minlength=len(self.distinct)))
+        return self.moments_at(np.arange(len(self)))
 
     def moments_at(self, tokens: Int[np.ndarray, " some"]) -> Moments:
         """Those of some positions, of which equal ones are computed once."""
-        numbers, times = np.unique(self.bigram[tokens], return_counts=True)
-        return moments(self.distinct[numbers], times)
+        times = np.bincount(self.bigram[tokens], minlength=len(self.distinct))
+        if self.of_tokens is not None:
+            return self.of_tokens(times)
+        some = np.flatnonzero(times)
+        return moments(self.distinct[some], times[some])
 
     @cached_property
     def lengths(self) -> Float[np.ndarray, " bigrams"]:
@@ -68,11 +73,12 @@ class Cloud:
         numbers, first = np.unique(self.bigram, return_index=True)
         distinct = np.zeros((len(self.distinct), points.shape[1]), points.dtype)
         distinct[numbers] = points[first]
-        return replace(self, distinct=distinct)
+        return Cloud(distinct, self.bigram, self.sentence, self.eos)
 
     def along(self, axes: Float[np.ndarray, "width few"], shift: Float[np.ndarray, " few"]) -> "Cloud":
         """The same tokens in the coordinates along some axes, and then shifted."""
-        return replace(self, distinct=np.concatenate([block @ axes + shift for _, block in blocks(self.distinct)]))
+        distinct = np.concatenate([block @ axes + shift for _, block in blocks(self.distinct)])
+        return Cloud(distinct, self.bigram, self.sentence, self.eos)
 
     def of(self, number: int) -> slice:
         """Where the points of a sentence lie."""
@@ -101,18 +107,31 @@ def collect(open_: OpenCheckpoint, sides: Sequence[Sides], projectors: Sequence[
         sides: each sentence, cut by both tokenizers; at least one.
         projectors: the trained query projector, untrained ones, or any other of these widths.
     """
-    teacher, scale = open_.teacher, np.float32(open_.checkpoint.scales.key)
-    pairs, positions = _positions(teacher, [text for _, text in sides])
-    inputs, targets = (teacher.finite_rows(half) for half in pairs.T)
-    keys = Cloud(bigrams(inputs, targets) / scale, *positions)
-    pairs, positions = _positions(open_.student, [text for text, _ in sides])
+    texts = [[side[role] for side in sides] for role in (0, 1)]
+    pairs, positions = _positions(open_.teacher, texts[1])
+    rows, places = _rows(open_.teacher, pairs)
+    rows = rows / np.float32(open_.checkpoint.scales.key)
+    keys = Cloud(bigrams(*(rows[half] for half in places.T)), *positions, partial(pair_moments, rows, places))
+    pairs, positions = _positions(open_.student, texts[0])
+    embedded = partial(pair_moments, *_rows(open_.student, pairs))
 
-    def queries(projector: Projector) -> Float[np.ndarray, "bigrams width"]:
-        return Queries.of(open_.student, projector, [])(pairs)
+    def queries(projector: Projector) -> Cloud:
+        distinct = Queries.of(open_.student, projector, [])(pairs)
+        if not is_sum_of_halves(projector):
+            return Cloud(distinct, *positions)
+        weight, bias = (projector.tensors[f"{projector.layers[0].index}.{name}"] for name in ("weight", "bias"))
+        return Cloud(distinct, *positions, lambda times: embedded(times).along(weight.T, bias))
 
     with threads() as pool:
-        made = pool.map(queries, projectors)
-    return [Clouds(Cloud(distinct, *positions), keys) for distinct in made]
+        return [Clouds(own, keys) for own in pool.map(queries, projectors)]
+
+
+def _rows(
+    model: OpenModel, pairs: Int[np.ndarray, "bigrams 2"]
+) -> tuple[Float[np.ndarray, "tokens width"], Int[np.ndarray, "bigrams 2"]]:
+    """The embedding of each token that is in a pair, and the places of the pairs' tokens among them."""
+    ids, places = np.unique(pairs, return_inverse=True)
+    return model.finite_rows(ids), places.reshape(-1, 2)
 
 
 Positions = tuple[Int[np.ndarray, " tokens"], Int[np.ndarray, " tokens"], Bool[np.ndarray, " tokens"]]

@@ -52,48 +52,70 @@ def _cells(clouds: Clouds, masks: Sequence[Bool[np.ndarray, "_ _"]]) -> Cells:
 
 
 def cka(clouds: Clouds, rows: Int[np.ndarray, " pairs"], columns: Int[np.ndarray, " pairs"]) -> float:
-    """`linear_cka` of some positions of the queries and some of the keys; equal pairs are computed once."""
+    """`linear_cka` of some positions of the queries and some of the keys."""
+    own = own_hsic(clouds.queries, rows), own_hsic(clouds.keys, columns)
+    return normalised(cross_hsic(clouds, rows, columns), *own)
+
+
+def cross_hsic(clouds: Clouds, rows: Int[np.ndarray, " pairs"], columns: Int[np.ndarray, " pairs"]) -> float:
+    """`hsic` of some positions of the queries and some of the keys; equal pairs are computed once."""
     queries, keys = clouds.queries.bigram[rows], clouds.keys.bigram[columns]
     most = len(clouds.keys.distinct)
     pairs, times = np.unique(queries * most + keys, return_counts=True)
     queries, keys = np.divmod(pairs, most)
-    return linear_cka(clouds.queries.distinct[queries], clouds.keys.distinct[keys], times)
+    return hsic(clouds.queries.distinct[queries], clouds.keys.distinct[keys], times)
 
 
-def linear_cka(
-    x: Float[np.ndarray, "pairs d"],
-    y: Float[np.ndarray, "pairs other"],
-    times: Int[np.ndarray, " pairs"] | None = None,
-) -> float:
+def own_hsic(cloud: Cloud, tokens: Int[np.ndarray, " some"]) -> float:
+    """`hsic` of some positions of a cloud with themselves; equal ones are computed once."""
+    numbers, times = np.unique(cloud.bigram[tokens], return_counts=True)
+    points = cloud.distinct[numbers]
+    return hsic(points, points, times)
+
+
+def normalised(cross: float, own: float, other: float) -> float:
+    """HSIC(x, y) / sqrt(HSIC(x, x) HSIC(y, y)), which is NaN where that is no number."""
+    with np.errstate(invalid="ignore"):
+        return float(cross / np.sqrt(np.float64(own) * other))
+
+
+def linear_cka(x: Float[np.ndarray, "pairs d"], y: Float[np.ndarray, "pairs other"]) -> float:
     """Linear centred kernel alignment of matched points, HSIC(x, y) / sqrt(HSIC(x, x) HSIC(y, y)), debiased.
 
     Kornblith et al. 2019, Eq. 2, with the unbiased HSIC of Song et al. 2012, Eq. 5, as in Nguyen et al. 2021: the plain
     one is near 1 for any two clouds of fewer points than dimensions. 1 for a rotated, scaled and shifted copy; about 0,
-    and possibly below, for independent clouds. Linear in pairs, of which it needs four; NaN with fewer. ``times`` says
-    how often each pair is there.
+    and possibly below, for independent clouds. Linear in pairs, of which it needs four; NaN with fewer.
     """
-    times = np.ones(len(x), dtype=np.int64) if times is None else times
+    times = np.ones(len(x), dtype=np.int64)
+    return normalised(hsic(x, y, times), hsic(x, x, times), hsic(y, y, times))
+
+
+def hsic(
+    x: Float[np.ndarray, "pairs d"], y: Float[np.ndarray, "pairs other"], times: Int[np.ndarray, " pairs"]
+) -> float:
+    """Unbiased HSIC of linear kernels K, L without their diagonals, from products of d × other; NaN of fewer than four.
+
+    Products are in the precision of the points, and what is summed of them is in float64.
+
+    Args:
+        x: points.
+        y: those that belong to them, or x itself.
+        times: how often each pair is there.
+    """
     n = int(times.sum())
     if n < 4:
         return float("nan")
-    means = (np.einsum("n,nd->d", times, points, dtype=np.float64) / n for points in (x, y))
-    x, y = (points - mean.astype(points.dtype) for points, mean in zip((x, y), means, strict=True))
-    with np.errstate(invalid="ignore"):
-        return float(_hsic(x, y, times) / np.sqrt(_hsic(x, x, times) * _hsic(y, y, times)))
 
+    def centred(points: Float[np.ndarray, "pairs width"]) -> Float[np.ndarray, "pairs width"]:
+        mean = np.einsum("n,nd->d", times, points, dtype=np.float64) / n
+        return points - mean.astype(points.dtype)
 
-def _hsic(
-    x: Float[np.ndarray, "pairs d"], y: Float[np.ndarray, "pairs other"], times: Int[np.ndarray, " pairs"]
-) -> float:
-    """Unbiased HSIC of linear kernels K, L without their diagonals, from products of d × other; x and y are centred.
-
-    Products are in the precision of the points, and what is summed of them is in float64.
-    """
-    n = times.sum()
-    diagonals = [np.einsum("nd,nd->n", points, points, dtype=np.float64) for points in (x, y)]
+    first = centred(x)
+    second = first if y is x else centred(y)
+    diagonals = [np.einsum("nd,nd->n", points, points, dtype=np.float64) for points in (first, second)]
     root = np.sqrt(times)[:, None].astype(x.dtype)
-    weighted = x * root
-    products = weighted.T @ (weighted if x is y else y * root)
+    weighted = first * root
+    products = weighted.T @ (weighted if y is x else second * root)
     trace = np.square(products, dtype=np.float64).sum() - times @ (diagonals[0] * diagonals[1])
     # Without its diagonal, a row of a kernel of centred points sums to minus that diagonal.
     sums = times @ diagonals[0], times @ diagonals[1]

@@ -48,9 +48,9 @@ class Moments:
         """The root mean square norm, sqrt(mean ‖x‖²); 1 for a cloud that is all zero, so that it can divide."""
         return float(np.sqrt(self.variance + np.square(self.mean).sum())) or 1.0
 
-    def along(self, axes: Float[np.ndarray, "d few"]) -> "Moments":
-        """Those of the coordinates along some axes."""
-        return Moments(self.count, self.mean @ axes, axes.T @ self.products @ axes)
+    def along(self, axes: Float[np.ndarray, "d few"], shift: Float[np.ndarray, " few"] | float = 0.0) -> "Moments":
+        """Those of the coordinates along some axes, and then shifted."""
+        return Moments(self.count, self.mean @ axes + shift, axes.T @ self.products @ axes)
 
     def centred(self) -> "Moments":
         """Those of the cloud moved to mean zero."""
@@ -68,6 +68,26 @@ def moments(points: Float[np.ndarray, "n d"], times: Int[np.ndarray, " n"] | Non
         block *= np.sqrt(times[rows])[:, None]
         products += block.T @ block
     return Moments(count, mean, products)
+
+
+def pair_moments(
+    rows: Float[np.ndarray, "tokens d"], pairs: Int[np.ndarray, "n 2"], times: Int[np.ndarray, " n"]
+) -> Moments:
+    """Those of a cloud of points [rows[i]; rows[j]], in which each pair (i, j) stands so many times.
+
+    There are far fewer tokens than pairs of them. With the counts N of all pairs, the summed products of the first and
+    the second half are Σ_ij N_ij (r_i - μ)(r_j - ν)ᵀ = (R - μ)ᵀ N (R - ν), and those of a half with itself follow from
+    how often each token stands there.
+    """
+    from scipy.sparse import csr_array
+
+    tokens, places = np.unique(pairs[times > 0], return_inverse=True)
+    rows = rows[tokens].astype(np.float64)
+    counts = csr_array((times[times > 0], places.reshape(-1, 2).T), shape=(len(rows), len(rows)))
+    first, second = (moments(rows, counts.sum(axis=side)) for side in (1, 0))
+    cross = (rows - first.mean).T @ (counts @ (rows - second.mean))
+    products = np.block([[first.products, cross], [cross.T, second.products]])
+    return Moments(first.count, np.concatenate([first.mean, second.mean]), products)
 
 
 def blocks(points: Float[np.ndarray, "n d"]) -> Iterator[tuple[slice, Float[np.ndarray, "rows d"]]]:

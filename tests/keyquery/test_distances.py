@@ -11,7 +11,8 @@ from scipy.stats import energy_distance as scipy_energy
 from sklearn.metrics import roc_auc_score
 
 from probe.keyquery.classifier import held_out_area, held_out_auc, quiet
-from probe.keyquery.matched import linear_cka
+from probe.keyquery.clouds import Cloud, Clouds
+from probe.keyquery.matched import cka, linear_cka
 from probe.keyquery.moments import (
     Moments,
     effective_rank,
@@ -309,13 +310,19 @@ def test_cka_is_one_for_a_rotated_scaled_and_shifted_copy():
     assert linear_cka(x, 3 * x @ rotation + 7) == pytest.approx(1)
 
 
-def test_cka_counts_equal_pairs_once():
+def test_cka_counts_equal_points_and_equal_pairs_once():
     rng = np.random.default_rng(0)
-    x, times = gaussian(40, 6, seed=0, shift=2), rng.integers(0, 4, 40)
-    y = x[:, :3] + gaussian(40, 3, seed=1)
-    direct = linear_cka(np.repeat(x, times, axis=0), np.repeat(y, times, axis=0))
-    assert linear_cka(x, y, times) == pytest.approx(direct, rel=1e-9)
-    assert linear_cka(x.astype(np.float32), y.astype(np.float32), times) == pytest.approx(direct, rel=1e-5)
+    distinct = gaussian(40, 6, seed=0, shift=2), gaussian(30, 3, seed=1)
+    distinct[1][:, 0] += distinct[0][:30, 0]
+    bigram = rng.integers(0, 30, (2, 200))
+    bigram[1, ::2] = bigram[0, ::2]
+    rows, columns = np.arange(0, 200, 2), np.arange(0, 200, 2)
+    none = np.zeros(200, dtype=int)
+    for kind, error in ((np.float64, 1e-9), (np.float32, 1e-5)):
+        clouds = Clouds(*(Cloud(d.astype(kind), b, none, none > 0) for d, b in zip(distinct, bigram, strict=True)))
+        direct = linear_cka(clouds.queries.at(rows).astype(float), clouds.keys.at(columns).astype(float))
+        assert direct > 0.02
+        assert cka(clouds, rows, columns) == pytest.approx(direct, rel=error)
 
 
 def test_cka_of_independent_clouds_is_near_zero_even_in_more_dimensions_than_points():

@@ -97,6 +97,22 @@ def test_several_projectors_share_their_keys(opened: OpenCheckpoint, rows: list[
     assert trained.queries.bigram is untrained.queries.bigram
 
 
+def test_moments_of_tokens_are_those_of_the_points(opened: OpenCheckpoint, rows: list[GoldRow]):
+    sides = [(row.student, row.teacher) for row in rows]
+    both = collect(opened, sides, [opened.checkpoint.query, opened.untrained_query(0)])
+    for cloud in (both[0].queries, both[1].queries, both[0].keys):
+        assert cloud.of_tokens
+        some = np.arange(len(cloud))[::3]
+        for found, points in ((cloud.moments, cloud.points), (cloud.moments_at(some), cloud.at(some))):
+            assert found.count == len(points)
+            np.testing.assert_allclose(found.mean, points.mean(axis=0, dtype=np.float64), rtol=0, atol=1e-5)
+            covariance = np.cov(points.astype(np.float64), rowvar=False)
+            np.testing.assert_allclose(found.covariance, covariance, rtol=0, atol=1e-6 * covariance.max())
+        moved = cloud.moved(cloud.points * 2), cloud.along(2 * np.eye(256), np.zeros(256))
+        for other in moved:  # and what lies elsewhere has moments of its own
+            np.testing.assert_allclose(np.trace(other.moments.covariance), 4 * np.trace(cloud.moments.covariance))
+
+
 # Views
 
 
