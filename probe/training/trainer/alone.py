@@ -50,7 +50,7 @@ def attention_alone(recipe: Recipe, train: Sequence[Example], student: ModelReco
     folder = cache_dir() / "attention" / hashlib.sha256(made_of.encode()).hexdigest()[:16]
     check_directory(folder, remedy="Set PROBE_CACHE to another directory.")
     alone = AttentionRecipe(
-        name=f"{recipe.name}/attention",
+        name="attention",  # not of the run: other runs share it
         seed=recipe.seed,
         student=ModelPart(source=recipe.student.source),
         teacher=ModelPart(source=teacher_source(recipe)),

@@ -31,7 +31,9 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def prepared(place: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Prepared]:
     monkeypatch.setenv("PROBE_CACHE", str(cache))
-    return {start: prepare(started(place, tmp_path, start)) for start in ("random", "attention", "random-sharp")}
+    starts = ("random", "attention", "random-sharp")
+    # Runs have names of their own, and share the attention alone.
+    return {start: prepare(started(place, tmp_path, start).model_copy(update={"name": start})) for start in starts}
 
 
 def query(prepared: Prepared) -> Projector:
