@@ -63,8 +63,9 @@ class QueryAttention:
     def __call__(self, student_ids: list[int], teacher_ids: list[int]) -> CrossModelAttention:
         """A and A' of a text."""
         first = (student_ids[-1], teacher_ids[-1]) if self.before is None else self.before
-        queries = self.query(_bigrams(self.student_embeddings, [first[0], *student_ids]))
-        keys = _bigrams(self.teacher_embeddings, [first[1], *teacher_ids]) / self.key_scale
+        # In single precision, as in DSKD: rows of a softmax in half precision do not sum to one.
+        queries = self.query(_bigrams(self.student_embeddings, [first[0], *student_ids])).float()
+        keys = _bigrams(self.teacher_embeddings, [first[1], *teacher_ids]).float() / self.key_scale
         return cross_model_attention(scaled_products(queries, keys.to(queries)))
 
 

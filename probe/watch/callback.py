@@ -33,7 +33,7 @@ class AlignmentCallback(TrainerCallback):
     Args:
         student_tokenizer: what `align_tokens` takes.
         teacher_tokenizer: likewise.
-        every: steps from one measurement to the next.
+        every: steps from one measurement to the next; default: as often as a Trainer logs by default.
         attention: what `score_attention` takes.
         texts: responses to score the attention on; default: 64 texts of the gold data.
 
@@ -54,12 +54,12 @@ class AlignmentCallback(TrainerCallback):
         student_tokenizer: object,
         teacher_tokenizer: object,
         *,
-        every: int = 100,
+        every: int = 500,
         attention: Attention | None = None,
         texts: Sequence[str] | None = None,
     ) -> None:
         if isinstance(every, bool) or not isinstance(every, int) or every < 1:
-            raise ArgumentError.of("every", "a number of steps, at least 1", every, "Write every=100.")
+            raise ArgumentError.of("every", "a number of steps, at least 1", every, "Write every=500.")
         if attention is not None and not callable(attention):
             raise ArgumentError.of("attention", "a function of two lists of ids", attention, CALL)
         self.sides = Side.of(student_tokenizer, "student"), Side.of(teacher_tokenizer, "teacher")
