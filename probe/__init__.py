@@ -44,12 +44,17 @@ if TYPE_CHECKING:
     from probe.training.pretrain import pretrain
     from probe.training.train import gradient_reach, train
     from probe.training.trained import TrainedRun
+    from probe.watch.attention import QueryAttention, score_attention
+    from probe.watch.callback import AlignmentCallback
+    from probe.watch.health import AlignmentHealth, alignment_health
     from probe.widgets.opening import annotate, explore
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "AlignerReport": "report.aligner_report",
+    "AlignmentCallback": "watch.callback",
+    "AlignmentHealth": "watch.health",
     "ArgumentError": "errors",
     "AttentionMap": "maps",
     "Checkpoint": "checkpoints.checkpoint",
@@ -60,11 +65,13 @@ _HOMES = {
     "OpenCheckpoint": "checkpoints.opened",
     "ProbeError": "errors",
     "ProbeReport": "report.report",
+    "QueryAttention": "watch.attention",
     "TokenAlignment": "alignment.token_alignment",
     "TokenizedText": "tokens",
     "TrainedRun": "training.trained",
     "align": "alignment.align",
     "align_tokens": "alignment.token_alignment",
+    "alignment_health": "watch.health",
     "annotate": "widgets.opening",
     "blank_pairs": "gold.drafts",
     "explore": "widgets.opening",
@@ -88,6 +95,7 @@ _HOMES = {
     "save_figure": "plots.saving",
     "save_heatmap": "plots.heatmaps.heatmap",
     "save_report": "report.document",
+    "score_attention": "watch.attention",
     "shared_chunks": "chunks",
     "train": "training.train",
     "write_pairs": "gold.pairs",
@@ -95,6 +103,8 @@ _HOMES = {
 
 __all__ = [
     "AlignerReport",
+    "AlignmentCallback",
+    "AlignmentHealth",
     "ArgumentError",
     "AttentionMap",
     "Checkpoint",
@@ -105,11 +115,13 @@ __all__ = [
     "OpenCheckpoint",
     "ProbeError",
     "ProbeReport",
+    "QueryAttention",
     "TokenAlignment",
     "TokenizedText",
     "TrainedRun",
     "align",
     "align_tokens",
+    "alignment_health",
     "annotate",
     "blank_pairs",
     "explore",
@@ -133,6 +145,7 @@ __all__ = [
     "save_figure",
     "save_heatmap",
     "save_report",
+    "score_attention",
     "shared_chunks",
     "train",
     "write_pairs",

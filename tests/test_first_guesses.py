@@ -52,6 +52,8 @@ TEACHES = {
     'probe.load("dmo")': "Did you mean demo?",
     'probe.plot({"a": report}, "step")': "Give two or more checkpoints of one run",
     'probe.plot(report, "step")': "{0: report, 100: report}",
+    "probe.score_attention(3, *TWO)": "attention: expected a function of two lists of ids; got int 3",
+    "probe.AlignmentCallback(*TWO, attention=3)": "attention: expected a function of two lists of ids; got int 3",
     "report.compare(gold)": "compare: expected another report; got GoldFile",
     "probe.align(3)": 'Write align(probe.load("demo"))',
     "probe.align(opened, 3)": 'Write pairs="my.tsv"',

@@ -12,7 +12,7 @@ PACKAGE = ROOT / "probe"
 ROOMS = [
     *("errors", "stats", "output", "tokens", "arrays", "projectors", "chunks", "attention", "maps"),
     *("models", "gold", "aligners", "scoring", "exchange", "report", "checkpoints", "plots"),
-    *("alignment", "keyquery", "widgets", "figures", "training", "functional", "cli", "__main__"),
+    *("alignment", "keyquery", "watch", "sharing", "widgets", "figures", "training", "functional", "cli", "__main__"),
 ]
 """A room may import those before it. Inside of each, and further down, no two may import each other in a circle."""
 

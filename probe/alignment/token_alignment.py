@@ -134,13 +134,19 @@ def align_tokens(
     if method not in METHODS:
         raise ArgumentError.of("method", '"bytes" or "rules"', method, 'Write method="bytes".')
     named = (("student_tokenizer", student_tokenizer), ("teacher_tokenizer", teacher_tokenizer))
-    readers = [(_reader(tokenizer, where), where) for where, tokenizer in named]
+    readers = [(reader_named(tokenizer, where), where) for where, tokenizer in named]
     students, teachers = (token_spans(texts, reader, where, add_special_tokens) for reader, where in readers)
     found = [_aligned(ours, theirs, method) for ours, theirs in zip(students, teachers, strict=True)]
     return found[0] if isinstance(text, str) else found
 
 
-def _reader(tokenizer: object, where: str) -> TokenReader:
+def reader_named(tokenizer: object, where: str) -> TokenReader:
+    """What reads a tokenizer object, or the tokenizer of a name; ``where`` is the argument, for messages.
+
+    Raises:
+        ArgumentError: it is neither.
+        CheckpointError: there is none of this name.
+    """
     if not isinstance(tokenizer, str | Path):
         return reader_of(tokenizer, where)
     found = resolve(str(tokenizer), Path.cwd())

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from probe.checkpoints.checkpoint import TENSORS, Checkpoint, load_checkpoint
+from probe.checkpoints.checkpoint import STUDENT, TENSORS, Checkpoint, load_checkpoint
 from probe.checkpoints.manifest import MANIFEST, is_ours
 from probe.checkpoints.opened import OpenCheckpoint, open_checkpoint
 from probe.errors import ArgumentError, CheckpointError, Problem, option
 from probe.gold.pairs import read_pairs
+from probe.models.embeddings import fetch_model
 from probe.models.sources import BUNDLED, bundled_dir, bundled_names
-from probe.models.table_sources import find_source
+from probe.models.table_sources import Folder, find_source
 
 
 def load(
@@ -96,7 +97,7 @@ def _load(named: str, adopting: _Adopting) -> Checkpoint:
             texts=_bundled_texts() if adopting.texts is None else adopting.texts,
         )
     elif re.fullmatch(r"\w[\w.-]*/\w[\w.-]*(@\S+)?", named):
-        checkpoint = load_checkpoint(_from_hub(named))
+        checkpoint = _from_hub(named)
     else:
         raise _unknown(named, "no such name or directory")
     if adopting.embedding_scales:
@@ -122,13 +123,18 @@ def _bundled_texts() -> list[str]:
     return [row.text for row in read_pairs()]
 
 
-def _from_hub(named: str) -> Path:
+def _from_hub(named: str) -> Checkpoint:
+    """A checkpoint of this project on the hub, and what of its models lies beside it."""
     files = find_source(named, where=named, download=None)
     for name in (MANIFEST, TENSORS):
         path = files.fetch(name)
         if path is None:
             raise files.missing(name)
-    return path.parent
+    checkpoint = load_checkpoint(path.parent)
+    beside = {one.source for model in (checkpoint.student, checkpoint.teacher) for one in model.sources}
+    for folder in beside & {STUDENT}:
+        fetch_model(Folder(files, folder))
+    return checkpoint
 
 
 def _holds_checkpoints(directory: Path) -> bool:

@@ -1,4 +1,4 @@
-"""``probe-models``: list checkpoints and models, download models, and explain a checkpoint directory."""
+"""``probe-models``: list checkpoints and models, download models, explain a checkpoint directory, write its card."""
 
 import sys
 from argparse import ArgumentParser, Namespace
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 def parser() -> ArgumentParser:
     """What ``probe-models`` takes."""
-    parser = ArgumentParser("probe-models", description="List checkpoints, download models, or explain a checkpoint.")
+    parser = ArgumentParser(
+        "probe-models", description="List checkpoints, download models, explain or share a checkpoint."
+    )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     commands.add_parser(
         "list", help="list bundled checkpoints, and say whether their models are on this machine (default)"
@@ -22,12 +24,13 @@ def parser() -> ArgumentParser:
     fetch = commands.add_parser("fetch", help="download, check and convert the two models of a pair")
     fetch.add_argument("name", help="name of the pair: smollm2-gemma3")
     _add_doctor(commands.add_parser("doctor", help="explain a checkpoint directory: what it has, and what is wrong"))
+    _add_card(commands.add_parser("card", help="write the model card of a checkpoint directory, for the hub"))
     return with_version(parser)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point."""
-    bodies = {"fetch": _fetch, "doctor": _doctor}
+    bodies = {"fetch": _fetch, "doctor": _doctor, "card": _card}
     return run(parser(), lambda arguments: bodies.get(arguments.command, _list)(arguments), argv)
 
 
@@ -52,6 +55,28 @@ def _add_doctor(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--hash", action="store_true", help="also print the SHA-256 of both embedding tables; takes some seconds"
     )
+
+
+def _add_card(parser: ArgumentParser) -> None:
+    parser.description = (
+        "Score a checkpoint on the gold data, and write README.md and alignment.png beside it, as the hub reads them. "
+        "Files that are there are not overwritten. Then: hf upload USER/NAME DIR"
+    )
+    parser.add_argument("directory", metavar="DIR", help="checkpoint of this project, or written by DSKD or DSKD-KQ")
+    parser.add_argument("--repo", default="USER/NAME", metavar="ID", help="its name on the hub (default: %(default)s)")
+    parser.add_argument("--licence", metavar="ID", help="as the hub names it: apache-2.0, gemma, …")
+    parser.add_argument(
+        "--base-model",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="hub id of the student or teacher, once for each (default: those that the checkpoint names)",
+    )
+    parser.add_argument(
+        "--dataset", action="append", default=[], metavar="ID", help="hub id of its training data, once for each"
+    )
+    parser.add_argument("--student", metavar="MODEL", help="directory, .gguf file or hub id, if it is elsewhere")
+    parser.add_argument("--teacher", metavar="MODEL", help="the same for the teacher")
 
 
 def _list(_: Namespace) -> None:
@@ -92,6 +117,21 @@ def _doctor(arguments: Namespace) -> None:
         remedy = "Do what the lines with an arrow (→) say, from top to bottom."
         got = f"problems with {', '.join(found.problems)}"
         raise CheckpointError(Problem(found.directory.name, "a checkpoint to probe", got, remedy))
+
+
+def _card(arguments: Namespace) -> None:
+    from probe.checkpoints.loading import load
+    from probe.errors import CheckpointError, Problem
+    from probe.sharing.card import Named, write_card
+
+    directory = Path(arguments.directory)
+    if not directory.is_dir():
+        remedy = "Name the directory that holds probe.json or projector.pt."
+        raise CheckpointError(Problem(str(directory), "a checkpoint directory", "none of this name", remedy))
+    opened = load(directory.absolute(), student=arguments.student, teacher=arguments.teacher)
+    named = Named(arguments.repo, arguments.licence, tuple(arguments.base_model), tuple(arguments.dataset))
+    for path in write_card(opened, directory, named):
+        print(path)
 
 
 def _print(found: "Diagnosis") -> None:

@@ -138,6 +138,17 @@ def open_table(source: str | Path, *, scale: float | None = None, download: Down
     return table
 
 
+def fetch_model(files: Source) -> None:
+    """Bring what probing reads of a model onto this machine: its table, its configuration and its tokenizer.
+
+    Raises:
+        TableError: the hub refuses it.
+    """
+    for name in (_CONFIG, "tokenizer.json", "tokenizer_config.json"):
+        files.fetch(name)
+    _find_weights(files)
+
+
 def _open_model(files: Source, where: str, scale: float | None) -> EmbeddingTable | None:
     """The table of a model with weights of its own; None where there are none, as in a LoRA directory."""
     config = files.fetch(_CONFIG)  # first: small, and from the hub it tells whether the model can be read at all

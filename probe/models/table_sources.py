@@ -91,7 +91,23 @@ class Hub:
         return f"hub model {self.repo}" + (f"@{self.revision}" if self.revision else "")
 
 
-Source = Directory | Hub
+@dataclass(frozen=True)
+class Folder:
+    """A model in a folder of a repository."""
+
+    files: "Source"
+    name: str
+
+    def fetch(self, name: str) -> Path | None:
+        """The path of the file, or None."""
+        return self.files.fetch(f"{self.name}/{name}")
+
+    def missing(self, expected: str) -> TableError:
+        """The error for files that are not there."""
+        return self.files.missing(f"{self.name}/{expected}")
+
+
+Source = Directory | Hub | Folder
 
 
 def find_source(source: str | Path, *, where: str, revision: str | None = None, download: Download | None) -> Source:

@@ -1,0 +1,1 @@
+"""Checkpoints as others find them on the hub: the card beside them."""
