@@ -23,10 +23,10 @@ test: .venv/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
-	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow" --durations 15
 
 test-all: test wheel
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow --durations 15
 
 SEED ?= 0
 
