@@ -40,10 +40,14 @@ def training(callback: Any) -> Callable[[], Any]:
 
     def run() -> None:
         with TemporaryDirectory() as place:
-            settings: Any = {"max_steps": STEPS, "use_cpu": True, "save_strategy": "no", "disable_tqdm": True}
-            named = TrainingArguments(
-                place, **settings, report_to=["tensorboard"], per_device_train_batch_size=8, logging_steps=50
-            )
+            settings: Any = {
+                "max_steps": STEPS,
+                "use_cpu": True,
+                "save_strategy": "no",
+                "disable_tqdm": True,
+                "logging_strategy": "no",
+            }
+            named = TrainingArguments(place, **settings, report_to=["tensorboard"], per_device_train_batch_size=8)
             Trainer(GPT2LMHeadModel(config), named, train_dataset=rows, callbacks=[callback]).train()
 
     return run
