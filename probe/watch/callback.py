@@ -22,10 +22,10 @@ class AlignmentCallback(TrainerCallback):
     """Watches the alignment of two tokenizers in a Trainer of transformers or TRL, ``GOLDTrainer`` among them.
 
     At the first step it prints the health of the alignment on the batch that the student really reads, sampled
-    completions too. Then it logs that at each interval, as ``alignment/coverage`` and so on. With an attention it logs top-1, MRR,
-    mass at the common entropy, repeat confusion and, where A' is given, decoded top-1, each with both ends of its 95 %
-    CI, and at the first and each fifth measurement a heatmap. Figures go to ``state.log_history`` and to those of
-    TensorBoard and W&B that ``report_to`` names.
+    completions too. Then it logs that at each interval, as ``alignment/coverage`` and so on. With an attention it logs
+    top-1, MRR, mass at the common entropy, repeat confusion and, where A' is given, decoded top-1, each with both ends
+    of its 95 % CI, and at the first and each fifth measurement a heatmap. Figures go to ``state.log_history`` and to
+    those of TensorBoard and W&B that ``report_to`` names.
 
     The batch is seen by a hook on the forward pass of the student: a Trainer gives batches to no callback. Several
     processes each see their own batches; the first one logs.
