@@ -16,7 +16,7 @@ from probe.models.sources import bundled_dir
 from probe.plots.saving import png_bytes
 from probe.watch.callback import PICTURES
 
-EVERY, STEPS = 500, 500
+EVERY, STEPS = 500, 50
 NAMES = "bundled:demo/student", "bundled:demo/teacher"
 
 
@@ -40,10 +40,14 @@ def training(callback: Any) -> Callable[[], Any]:
 
     def run() -> None:
         with TemporaryDirectory() as place:
-            settings: Any = {"max_steps": STEPS, "use_cpu": True, "save_strategy": "no", "disable_tqdm": True}
-            named = TrainingArguments(
-                place, **settings, report_to=["tensorboard"], per_device_train_batch_size=8, logging_steps=50
-            )
+            settings: Any = {
+                "max_steps": STEPS,
+                "use_cpu": True,
+                "save_strategy": "no",
+                "disable_tqdm": True,
+                "logging_strategy": "no",
+            }
+            named = TrainingArguments(place, **settings, report_to=["tensorboard"], per_device_train_batch_size=8)
             Trainer(GPT2LMHeadModel(config), named, train_dataset=rows, callbacks=[callback]).train()
 
     return run
@@ -64,10 +68,12 @@ def main() -> None:
     print(f"health of 8 texts {health:.3f} s, scores of 64 texts {scores:.3f} s, a picture {picture:.3f} s")
     print(f"a step for 2 % at every={EVERY}: {health / EVERY / 0.02:.3f} s without an attention,", end=" ")
     print(f"{(health + scores + picture / PICTURES) / EVERY / 0.02:.3f} s with one")
-    callbacks = {"none": TrainerCallback(), "health": probe.AlignmentCallback(*NAMES), "attention": watching}
-    whole = {name: seconds(training(one), 2) for name, one in callbacks.items()}
-    more = ", ".join(f"{name} {whole[name] / whole['none'] - 1:+.1%}" for name in ("health", "attention"))
-    print(f"a tiny model, {STEPS} steps and a measurement at step 1: {whole['none'] / STEPS:.3f} s a step; {more}")
+    step = seconds(training(TrainerCallback()), 2) / STEPS
+    print(f"a tiny model: {step:.3f} s a step; of its time", end=" ")
+    for name, one in (("health", health), ("an attention", health + scores + picture / PICTURES)):
+        print(f"{name} {one / (EVERY * step):.2%}", end="; ")
+    watched = seconds(training(watching), 2) / STEPS - step
+    print(f"the first of {STEPS} steps takes {watched * STEPS:.2f} s more with an attention")
 
 
 if __name__ == "__main__":

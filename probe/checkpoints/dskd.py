@@ -8,7 +8,7 @@ from typing import Any
 
 from probe.checkpoints.checkpoint import Checkpoint
 from probe.errors import CheckpointError, Problem
-from probe.models.table_sources import read_json
+from probe.models.table_sources import TOKENKIT, TOKENKIT_REMEDY, read_json
 from probe.projectors import STRUCTURES
 
 PROJECTORS, CONFIG, ARGUMENTS = "projector.pt", "projector_config.json", "args.json"
@@ -43,6 +43,18 @@ OF_THE_RUN = frozenset({"teacher_model_path", "projector_config_path"})
 def is_dskd(directory: Path) -> bool:
     """Whether the directory has this layout."""
     return (directory / PROJECTORS).is_file()
+
+
+def without_projectors(directory: Path) -> tuple[str, str]:
+    """What a directory with a model and no projectors is, and what can still be asked of it."""
+    if (directory / TOKENKIT).is_file():
+        remedy = f"tokenkit trains no attention. {TOKENKIT_REMEDY}"
+        return f"a directory of tokenkit, with {TOKENKIT}", remedy
+    remedy = (
+        "Without them there is no attention to probe. How the tokens of its two models lie to each other: "
+        f"probe-aligners --student {directory} --teacher MODEL. While it trains: probe.QueryAttention."
+    )
+    return "a model without projectors; DSKDv2, KDFlow and TRL save none", remedy
 
 
 def run_arguments(directory: Path) -> dict[str, Any]:

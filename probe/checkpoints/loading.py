@@ -13,7 +13,7 @@ from probe.errors import ArgumentError, CheckpointError, Problem, option
 from probe.gold.pairs import read_pairs
 from probe.models.embeddings import fetch_model
 from probe.models.sources import BUNDLED, bundled_dir, bundled_names
-from probe.models.table_sources import Folder, find_source
+from probe.models.table_sources import ADAPTER, Folder, find_source
 
 
 def load(
@@ -146,9 +146,11 @@ def _holds_checkpoints(directory: Path) -> bool:
 
 def _no_checkpoint(named: str, directory: Path) -> CheckpointError:
     """The error for a directory without a checkpoint; if it is that of a run, suggest its last checkpoint."""
-    from probe.checkpoints.dskd import is_dskd
+    from probe.checkpoints.dskd import is_dskd, without_projectors
 
     inside = [one.name for one in directory.iterdir() if is_ours(one) or is_dskd(one)]
+    if not inside and ((directory / "config.json").is_file() or (directory / ADAPTER).is_file()):
+        return CheckpointError(Problem(named, f"{MANIFEST} or projector.pt", *without_projectors(directory)))
     if not inside:
         return _unknown(named, f"a directory with neither {MANIFEST} nor projector.pt")
     last = max(inside, key=lambda name: [int(part) for part in re.findall(r"\d+", name)])

@@ -14,6 +14,10 @@ from probe.output.reading import Wanted, read_object
 ADAPTER = "adapter_config.json"
 """The file of a directory of LoRA weights that names their base model."""
 
+TOKENKIT = "params.msgpack"
+"""Where tokenkit keeps what it has trained, in a format of JAX, which is not read."""
+TOKENKIT_REMEDY = "Export the model with its scripts/export_checkpoint.py --with_pt, and name what that has written."
+
 Download = Callable[..., str]
 """Called as `huggingface_hub.hf_hub_download` is: ``(repo_id, filename, revision=…)``, returns a local path."""
 
@@ -33,9 +37,10 @@ class Directory:
         """The error for files that are not in the directory."""
         names = sorted(path.name for path in self.path.iterdir())[:8]
         got = f"only {', '.join(names)}" if names else "an empty directory"
-        return TableError(
-            Problem(str(self.path), expected, got, "Name a directory that save_pretrained wrote, or a .gguf file.")
-        )
+        remedy = "Name a directory that save_pretrained wrote, or a .gguf file."
+        if self.fetch(TOKENKIT) is not None:
+            got, remedy = f"{TOKENKIT} of tokenkit, which is not read", TOKENKIT_REMEDY
+        return TableError(Problem(str(self.path), expected, got, remedy))
 
 
 @dataclass

@@ -6,6 +6,7 @@ They are no part of the vocabulary, and are switched off here, in one place.
 """
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,6 +24,8 @@ from probe.tokens import NormalForm, TokenizedText, check_characters
 FILE = "tokenizer.json"
 QWEN_EOS_ID = 151643
 """DSKD forces this id for Qwen, whose chat models would name ``<|im_end|>``."""
+RANK = re.compile(rb"[A-Za-z0-9+/]+=* \d+\r?\n?")
+"""A line of a file of tiktoken."""
 WORD = "a"
 """Any text: what is put around it is put around all."""
 
@@ -42,6 +45,12 @@ class Tokenizer:
             CheckpointError: there is none.
         """
         if not (directory / FILE).is_file():
+            if (ranks := _tiktoken_file(directory)) is not None:
+                remedy = (
+                    "Convert them once: convert_tiktoken_to_fast(encoding, directory) of "
+                    "transformers.integrations.tiktoken. probe.align_tokens takes the encoding itself."
+                )
+                raise CheckpointError(Problem(str(directory), f"a {FILE}", f"ranks of tiktoken in {ranks}", remedy))
             remedy = "Save the fast tokenizer there: AutoTokenizer.from_pretrained(...).save_pretrained(directory)."
             raise CheckpointError(Problem(str(directory), f"a {FILE}", "none", remedy))
         return cls(directory / FILE)
@@ -182,6 +191,17 @@ class Tokenizer:
         vocabulary: dict[str, int] = self.backend.get_vocab(with_added_tokens=True)
         lines = (f"{id_}\t{piece}\n" for piece, id_ in sorted(vocabulary.items(), key=lambda item: item[1]))
         return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _tiktoken_file(directory: Path) -> str | None:
+    """The file of a directory that has ranks in the form of tiktoken: on each line a piece in base64 and its rank."""
+    places = sorted(directory.glob("*.tiktoken")) if directory.is_dir() else []
+    for path in (*places, directory / "tokenizer.model"):  # Llama 3 has it there, others have SentencePiece
+        if path.is_file():
+            with path.open("rb") as file:
+                if RANK.fullmatch(file.readline(1000)):
+                    return path.name
+    return None
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -21,11 +21,11 @@ PICTURES = 5
 class AlignmentCallback(TrainerCallback):
     """Watches the alignment of two tokenizers in a Trainer of transformers or TRL, ``GOLDTrainer`` among them.
 
-    At step 1 it prints the health of the alignment on the batch that the student really reads: sampled completions
-    too. Then it logs that at each interval, as ``alignment/coverage`` and so on. With an attention it logs top-1, MRR,
-    mass at the common entropy, repeat confusion and, where A' is given, decoded top-1, each with both ends of its 95 %
-    CI, and at step 1 and each fifth measurement a heatmap. Figures go to ``state.log_history`` and to those of
-    TensorBoard and W&B that ``report_to`` names.
+    At the first step it prints the health of the alignment on the batch that the student really reads, sampled
+    completions too. Then it logs that at each interval, as ``alignment/coverage`` and so on. With an attention it logs
+    top-1, MRR, mass at the common entropy, repeat confusion and, where A' is given, decoded top-1, each with both ends
+    of its 95 % CI, and at the first and each fifth measurement a heatmap. Figures go to ``state.log_history`` and to
+    those of TensorBoard and W&B that ``report_to`` names.
 
     The batch is seen by a hook on the forward pass of the student: a Trainer gives batches to no callback. Several
     processes each see their own batches; the first one logs.
@@ -68,6 +68,7 @@ class AlignmentCallback(TrainerCallback):
         self.exam: Exam | None = None if attention is None else exam(*self.sides, texts)
         self.health: AlignmentHealth | None = None
         """That of the last batch that was measured."""
+        self._measured = 0
         self._wanted = False
         self._batch: tuple[Any, Any] | None = None
         self._hook: Any = None
@@ -75,13 +76,15 @@ class AlignmentCallback(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Begin to watch the student."""
+        self.on_train_end(args, state, control)  # a training that failed had no end
+        self.health, self._measured = None, 0
         if state.is_world_process_zero:
             self._loggers = Loggers(args)
             self._hook = kwargs["model"].register_forward_pre_hook(self._see, with_kwargs=True)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Ask for the batch of a step that is measured."""
-        self._batch, self._wanted = None, state.global_step == 0 or (state.global_step + 1) % self.every == 0
+        self._batch, self._wanted = None, not self._measured or (state.global_step + 1) % self.every == 0
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Measure."""
@@ -90,6 +93,7 @@ class AlignmentCallback(TrainerCallback):
         self._log_health(state, self._loggers)
         if self.exam is not None and self.attention is not None:
             self._log_attention(state, self._loggers, self.exam, self.attention)
+        self._measured += 1
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Take the hook away, for the model outlives the training."""
@@ -131,7 +135,7 @@ class AlignmentCallback(TrainerCallback):
             ends = {name: one.value, f"{name}, low": one.low, f"{name}, high": one.high}
             figures |= {name: value for name, value in ends.items() if value is not None}
         loggers.scalars(state, figures)
-        if loggers.shows_pictures and (state.global_step == 1 or state.global_step % (PICTURES * self.every) == 0):
+        if loggers.shows_pictures and self._measured % PICTURES == 0:
             with torch.no_grad():
                 shown = exam.map(attention, exam.shown)
             loggers.picture(state, "heatmap", heatmap(shown, gold=exam.rows[exam.shown]))

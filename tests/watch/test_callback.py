@@ -84,6 +84,17 @@ def test_health_is_said_at_step_1_and_logged_at_each_interval(tmp_path: Path, ca
     json.dumps(trainer.state.log_history)
 
 
+def test_a_second_training_is_watched_from_its_first_step(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    ours, theirs = tiny.tokenizer("student"), tiny.tokenizer("teacher")
+    saving = {"save_strategy": "steps", "save_steps": 2}
+    trainer = trained(tmp_path, probe.AlignmentCallback(ours, theirs), ours, max_steps=2, **saving)
+    trainer.args.max_steps = 4
+    capsys.readouterr()
+    trainer.train(resume_from_checkpoint=True)
+    assert "alignment, step 3: 4 texts" in capsys.readouterr().out
+    assert [entry["step"] for entry in logged(trainer)] == [1, 3]
+
+
 def test_a_wrong_chat_template_is_seen_at_step_1_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     ours, theirs = tiny.tokenizer("student", tiny.FOREIGN), tiny.tokenizer("teacher")
     trained(tmp_path, probe.AlignmentCallback(ours, theirs), ours, max_steps=1)

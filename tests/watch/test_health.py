@@ -92,3 +92,35 @@ def test_wrong_arguments():
         probe.alignment_health("a text", *DEMO)
     with pytest.raises(probe.ArgumentError, match="teacher_tokenizer"):
         probe.alignment_health(["a text"], DEMO[0], 3)
+
+
+class Encoding:
+    """In the form of tiktoken: single bytes and one mark."""
+
+    special_tokens_set = frozenset({"<|endoftext|>"})
+    eot_token = 256
+
+    def encode(self, text: str, *, allowed_special: str) -> list[int]:
+        first, *others = ([*part.encode()] for part in text.split("<|endoftext|>"))
+        return first + [id_ for part in others for id_ in (self.eot_token, *part)]
+
+    encode_ordinary = encode
+
+    def decode_single_token_bytes(self, id_: int) -> bytes:
+        return b"<|endoftext|>" if id_ == self.eot_token else bytes([id_])
+
+    def encode_single_token(self, mark: str) -> int:
+        assert mark in self.special_tokens_set
+        return self.eot_token
+
+    def decode(self, ids: list[int]) -> str:
+        return b"".join(map(self.decode_single_token_bytes, ids)).decode()
+
+
+def test_an_encoding_in_the_form_of_tiktoken():
+    encoding, theirs = Encoding(), tiny.tokenizer("teacher")
+    found = probe.alignment_health(["a cat<|endoftext|>"], encoding, theirs)
+    assert found.coverage == 1
+    assert found.findings[0].startswith("'<|endoftext|>' is a mark of the student's alone")
+    side = Side.of(encoding, "student")
+    assert (side.eos_id, side.special, side.decode([97, 256])) == (256, {256: "<|endoftext|>"}, "a<|endoftext|>")

@@ -17,7 +17,7 @@ from probe.checkpoints.adopt import (
 )
 from probe.checkpoints.checkpoint import group_projectors
 from probe.checkpoints.doctor.findings import STUDENT, TEACHER, Notes, Verdict
-from probe.checkpoints.dskd import ARGUMENTS, CONFIG, PROJECTORS
+from probe.checkpoints.dskd import ARGUMENTS, CONFIG, PROJECTORS, without_projectors
 from probe.projectors import QUERY, Linear, Projector, parse_structure
 
 
@@ -56,8 +56,10 @@ def read_projectors(epoch: Path, arguments: Mapping[str, Any], notes: Notes) -> 
     """The projectors of an epoch of DSKD."""
     file = epoch / PROJECTORS
     if not file.is_file():
-        remedy = "Name an epoch that has it. A run without projectors has no attention to probe."
-        notes.add("projectors", Verdict.PROBLEM, f"no {PROJECTORS}", remedy=remedy)
+        what, remedy = without_projectors(epoch)
+        notes.add(
+            "projectors", Verdict.PROBLEM, f"no {PROJECTORS}: {what}", remedy=f"Name an epoch that has it. {remedy}"
+        )
         return None
     tensors = notes.attempt("projectors", lambda: read_projector_file(file))
     if tensors is None:
