@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from probe.gold.declared import TABLE
+from probe.gold.judged_agreement import OF_GOLD, groups_of
 from probe.gold.manifest import MANIFEST, format_manifest
 from probe.gold.pairs import read_pairs
 from probe.gold.rows import GoldRow
 
 HERE = Path(__file__).parent
-VERSION = "1.0.0"
+VERSION = "1.1.0"
 SPLITS = {"rule": "gold.tsv", "judged": "judged.tsv"}
 TABLES = (*SPLITS.values(), "second.tsv", "judged-second.tsv")
 SUMS = "## Files\n"
@@ -47,8 +48,9 @@ LINE_ENDS = str.maketrans({char: f"\\u{ord(char):04x}" for char in "\u0085\u2028
 
 
 def json_row(row: GoldRow) -> dict[str, Any]:
-    """A row as an object. A head is a sure link too."""
+    """A row as an object. A head is a sure link too. Class and language are empty where no reader was told them."""
     kinds = [(link, "head" if link in row.heads else "sure") for link in row.sure]
+    class_, language = (*(groups_of(row) if row.judged else ()), "", "")[:2]
     kinds += [(link, "possible") for link in row.possible] + [(link, "role") for link in row.roles]
     return {
         "id": row.id,
@@ -58,6 +60,8 @@ def json_row(row: GoldRow) -> dict[str, Any]:
         "teacher_tokens": row.teacher.pieces,
         "links": [{"student": i, "teacher": j, "kind": kind} for (i, j), kind in sorted(kinds)],
         "phenomena": row.phenomena,
+        "class": class_,
+        "language": language if language != OF_GOLD else "",
         "note": row.note,
     }
 

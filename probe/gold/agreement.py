@@ -99,11 +99,9 @@ class Agreement:
         return {tag: self._figures_of(mask) for tag, mask in groups.items() if any(mask)}
 
     def _figures_of(self, mask: Sequence[bool]) -> Figures:
-        numbers = numbered([cluster for cluster, mine in zip(self.clusters, mask, strict=True) if mine])
-        summed = np.zeros((numbers.max() + 1, self.counts.shape[1]))
-        np.add.at(summed, numbers, self.counts[list(mask)])
+        clusters = [cluster for cluster, mine in zip(self.clusters, mask, strict=True) if mine]
         # Of few rows too: hardly a file is annotated twice as a whole.
-        return Figures(len(numbers), estimates(summed, figures, least=2))
+        return Figures(len(clusters), estimates(by_cluster(self.counts[list(mask)], clusters), figures, least=2))
 
     def heading(self) -> list[str]:
         """What was compared, and which rows were not."""
@@ -197,6 +195,16 @@ def matched(a: GoldFile, b: GoldFile, names: tuple[str, str]) -> list[tuple[Gold
     if problems:
         raise PairsError(*problems)
     return pairs
+
+
+def by_cluster(
+    counts: Float[np.ndarray, "rows counts"], clusters: Sequence[str]
+) -> Float[np.ndarray, "clusters counts"]:
+    """Counts of rows, summed over the rows that are resampled together."""
+    numbers = numbered(clusters)
+    summed = np.zeros((numbers.max() + 1, counts.shape[1]))
+    np.add.at(summed, numbers, counts)
+    return summed
 
 
 def count(a: GoldRow, b: GoldRow) -> Float[np.ndarray, " counts"]:

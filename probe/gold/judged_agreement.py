@@ -1,7 +1,8 @@
 """How far two readings of the judged layer agree: on heads, on roles, and where overlap misleads, each apart.
 
-A row is judged alone, so rows are the unit that is resampled. Heads are one choice for a word: Cohen's kappa. Roles and
-overlap are any number of links: F1.
+A row is judged alone, but rows of roles share a few dialogues, each in several pairs of templates. So a dialogue is the
+unit that is resampled there, and else a row. Heads are one choice for a word: Cohen's kappa. Roles and overlap are any
+number of links: F1.
 """
 
 import json
@@ -15,7 +16,7 @@ import regex
 from jaxtyping import Float
 
 from probe.errors import PairsError, Problem
-from probe.gold.agreement import Disagreement, matched, with_interval
+from probe.gold.agreement import Disagreement, by_cluster, matched, with_interval
 from probe.gold.pairs import GoldFile
 from probe.gold.rows import HEADS, JUDGED, OVERLAP, ROLES, GoldRow, Link
 from probe.output.documents import markdown_table
@@ -35,7 +36,8 @@ READING = (
     "kappa: Cohen's; the categories are the chosen link as it is written (1h0), or none.",
     "Chance: two readers who choose each as often as these do, whatever the word.",
     "kappa in row: chance is a draw among the sure links of the word and none.",
-    f"95 % CI: {RESAMPLES} resamples of rows, seed {SEED}; – where a figure is undefined.",
+    f"95 % CI: {RESAMPLES} resamples of rows, and for roles of dialogues, seed {SEED};",
+    "– where a figure is undefined, [–] where its interval is.",
     "--list prints what differs.",
 )
 LANGUAGE, SOURCE = regex.compile(r"(\p{Lu}\p{Ll}+): "), regex.compile(r"Word of ")
@@ -69,10 +71,12 @@ class JudgedAgreement:
             if pairs := [pair for pair in self.pairs if pair[0].judged == kind]:
                 counts, statistic = _choices(pairs) if kind == HEADS else (_links(pairs), link_figures)
                 groups = [groups_of(row) for row, _ in pairs]
-                masks = {TITLES[kind]: [True] * len(pairs)}
-                masks |= {name: [name in one for one in groups] for name in _in_order(groups)}
-                parts = (Part(n, sum(m), estimates(counts[m], statistic, least=2)) for n, m in masks.items())
-                found[kind] = list(parts)
+                members = {TITLES[kind]: list(range(len(pairs)))}
+                members |= {name: [n for n, one in enumerate(groups) if name in one] for name in _in_order(groups)}
+                found[kind] = []
+                for name, mine in members.items():
+                    summed = by_cluster(counts[mine], [cluster_of(pairs[n][0]) for n in mine])
+                    found[kind].append(Part(name, len(mine), estimates(summed, statistic, least=2)))
         return found
 
     @cached_property
@@ -110,7 +114,12 @@ class JudgedAgreement:
             "b": self.b,
             "only_a": self.only_a,
             "only_b": self.only_b,
-            "bootstrap": {"unit": "row", "resamples": RESAMPLES, "seed": SEED, "confidence": CONFIDENCE},
+            "bootstrap": {
+                "unit": "row, or dialogue of roles",
+                "resamples": RESAMPLES,
+                "seed": SEED,
+                "confidence": CONFIDENCE,
+            },
             **{TITLES[kind]: [_document(kind, part) for part in parts] for kind, parts in self.parts.items()},
             "disagreements": [
                 {"id": d.id, "link": d.link, "student": d.student, "teacher": d.teacher, "a": d.a, "b": d.b}
@@ -149,6 +158,11 @@ def groups_of(row: GoldRow) -> tuple[str, ...]:
     students, teachers = row.sizes
     kind = "one against several" if students == 1 else "several against one" if teachers == 1 else "several both"
     return kind, language[1] if language else OF_GOLD
+
+
+def cluster_of(row: GoldRow) -> str:
+    """What is resampled together: all rows of a dialogue, or a row."""
+    return row.text if row.judged == ROLES else row.id
 
 
 def answer(row: GoldRow) -> tuple[frozenset[Link], ...]:

@@ -79,6 +79,16 @@ def test_classes_and_languages_are_those_of_the_notes():
     assert [part.name for part in found.parts[ROLES]] == ["roles", "one turn"]
 
 
+def test_rows_of_one_dialogue_are_resampled_together():
+    """Two pairs of templates are one dialogue, which has no interval; two words are two."""
+    whole = compared([dialogue("1", (0, 0)), dialogue("2")], [dialogue("1", (0, 0)), dialogue("2", (0, 0))])
+    part = whole.parts[ROLES][0]
+    assert (part.rows, part.found.value[2]) == (2, 1 / 2)
+    assert np.isnan(part.found.low[2])
+    words = [word("1", (0, 0)), word("2", (0, 0))]
+    assert (compared(words, [words[0], word("2")]).parts[HEADS][0].found.low[0]) == 0
+
+
 def test_layers_are_never_compared_together():
     with pytest.raises(PairsError, match="only judged rows"):
         compared([word("1"), replace(word("2"), phenomena=())], [word("1")])

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from huggingface_hub import DatasetCard
 from places import ROOT
 
-from alignments.release import HERE, SPLITS, TABLES, VERSION, json_lines, release
+from alignments.release import HERE, SPLITS, TABLES, VERSION, json_lines, json_row, release
 from probe.gold.escapes import unescape
 from probe.gold.pairs import format_pairs, read_pairs, write_pairs
 from probe.gold.rows import COLUMNS, GoldRow, format_row, parse_row
@@ -57,6 +58,14 @@ def test_json_lines_hold_every_link(split: str):
     rows = {row.id: row for row in map(row_of, map(json.loads, filter(None, lines)))}
     assert rows == {row.id: row for row in gold}
     assert "".join(f"{format_row(rows[row.id])}\n" for row in gold) == format_pairs(gold).split("\n", 1)[1]
+
+
+def test_judged_rows_say_their_class_and_words_their_language():
+    rows = {split: [json_row(row) for row in read_pairs(HERE / name)] for split, name in SPLITS.items()}
+    assert {(one["class"], one["language"]) for one in rows["rule"]} == {("", "")}
+    languages = Counter(one["language"] for one in rows["judged"])
+    assert (languages.pop(""), set(languages.values()), len(languages)) == (78 + 75 + 64, {9}, 8)
+    assert Counter(one["class"] for one in rows["judged"])["several both"] == 97
 
 
 def test_characters_that_end_lines_for_some_are_escaped():
