@@ -140,12 +140,12 @@ attends to the tokens of the teacher {teacher}. Method {escape_markdown(checkpoi
 
 ## How well it aligns
 
+{escape_markdown(" ".join(report.verdict.splitlines()))}
+
 On {escape_markdown(origin.gold)}: {len(report.sentences)} sentences, {report.rows} student tokens with a sure link. In
 brackets are 95 % confidence intervals over sentences.
 
 {_table(report)}
-{escape_markdown(" ".join(report.verdict.splitlines()))}
-
 ## How to load it
 
 ```bash
