@@ -1,6 +1,7 @@
 """A callback for any Trainer of transformers: alignment health at the first step, and an attention as it learns."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from transformers import TrainerCallback
@@ -118,12 +119,14 @@ class AlignmentCallback(TrainerCallback):
             if first:
                 print("alignment: the student was given no input_ids at this step, so its texts are unknown")
             return
-        self.health = health_of(read.texts, *self.sides, read.ids)
-        loggers.scalars(state, self.health.figures())
+        found = health_of(read.texts, *self.sides, read.ids)
         if first:
-            lines = [*str(self.health).splitlines()]
-            lines += [f"! {one}" for side in self.sides for one in template_findings(side)]
+            of_templates = (one for side in self.sides for one in template_findings(side))
+            found = replace(found, findings=(*found.findings, *of_templates))
+            lines = str(found).splitlines()
             print("\n".join(f"alignment, step {state.global_step}: {line}" for line in lines), flush=True)
+        self.health = found
+        loggers.scalars(state, found.figures())
 
     def _log_attention(self, state: Any, loggers: Loggers, exam: Exam, attention: Attention) -> None:
         import torch

@@ -64,16 +64,19 @@ class AlignmentHealth:
         }
 
     def __str__(self) -> str:
-        """The figures in a few sentences, then what looks wrong."""
+        """What looks wrong, then the figures in a few sentences."""
         ours, theirs = self.largest
         texts = "1 text" if self.texts == 1 else f"{self.texts} texts"
-        lines = [
-            f"{texts}, {self.tokens} student tokens: {self.coverage:.1%} share bytes with a teacher token.",
+        lines = [f"! {one}" for one in self.findings] or ["Nothing looks wrong."]
+        lines.append(f"{texts}, {self.tokens} student tokens: {self.coverage:.1%} share bytes with a teacher token.")
+        if not self.groups:  # no text could be aligned
+            return "\n".join(lines)
+        lines += [
             f"A group has {self.student_size:.2f} student and {self.teacher_size:.2f} teacher tokens; "
             f"{self.unequal:.1%} of the tokens are in groups of unequal sides.",
             f"The largest group has {ours} student and {theirs} teacher tokens: {self.largest_text!r}.",
         ]
-        return "\n".join([*lines, *(f"! {one}" for one in self.findings)])
+        return "\n".join(lines)
 
 
 def alignment_health(
@@ -99,6 +102,7 @@ def alignment_health(
         >>> import probe
         >>> found = probe.alignment_health(["Return the maximum."], "bundled:demo/student", "bundled:demo/teacher")
         >>> print(found)
+        Nothing looks wrong.
         1 text, 7 student tokens: 100.0% share bytes with a teacher token.
         A group has 1.75 student and 1.00 teacher tokens; 57.1% of the tokens are in groups of unequal sides.
         The largest group has 4 student and 1 teacher tokens: ' maximum'.

@@ -25,7 +25,8 @@ def test_figures_are_those_of_the_groups():
     assert (found.texts, found.differing, found.coverage, found.findings) == (2, 0, 1.0, ())
     assert set(found.figures()) >= {"coverage", "largest group", "tokens in unequal groups", "texts that differ"}
     assert "Return" not in found.largest_text
-    assert str(found).count("\n") == 2
+    assert str(found).startswith("Nothing looks wrong.\n2 texts")
+    assert str(found).count("\n") == 3
 
 
 def test_a_tokenizer_that_changes_texts_shows_in_coverage_and_in_words():
