@@ -5,7 +5,7 @@ import numpy as np
 from probe.checkpoints.opened import OpenCheckpoint
 from probe.errors import PairsError, Problem
 from probe.gold.pairs import GoldFile, declared_vocabularies
-from probe.gold.rows import HEADS, ROLES, GoldRow
+from probe.gold.rows import HEADS, ROLES
 from probe.report.judged import JudgedScores
 from probe.scoring.judged import COUNTS, DIRECTIONS, head_counts, role_counts
 
@@ -28,8 +28,8 @@ def judged_scores(opened: OpenCheckpoint, gold: GoldFile) -> JudgedScores:
         raise PairsError(Problem(gold.name, expected, got, "Name a checkpoint of one of those pairs."))
     words = [row for row in mine if row.judged == HEADS]
     found = {
-        "heads": [head_counts(_map(opened, row), row) for row in words if row.heads],
-        "roles": [role_counts(_map(opened, row), row) for row in mine if row.judged == ROLES],
+        "heads": [head_counts(opened.map(row), row) for row in words if row.heads],
+        "roles": [role_counts(opened.map(row), row) for row in mine if row.judged == ROLES],
     }
     shape = 0, len(DIRECTIONS), len(COUNTS)
     counts = {kind: np.stack(rows) if rows else np.zeros(shape) for kind, rows in found.items()}
@@ -37,7 +37,3 @@ def judged_scores(opened: OpenCheckpoint, gold: GoldFile) -> JudgedScores:
     return JudgedScores(
         opened.checkpoint.name, gold.name, counts["heads"], counts["roles"], without, len(asked) - len(mine)
     )
-
-
-def _map(opened: OpenCheckpoint, row: GoldRow):
-    return opened.map(row.student, row.teacher)

@@ -132,8 +132,8 @@ def _from_hub(named: str) -> Checkpoint:
             raise files.missing(name)
     checkpoint = load_checkpoint(path.parent)
     beside = {one.source for model in (checkpoint.student, checkpoint.teacher) for one in model.sources}
-    for folder in beside & {STUDENT}:
-        fetch_model(Folder(files, folder))
+    if STUDENT in beside:
+        fetch_model(Folder(files, STUDENT))
     return checkpoint
 
 

@@ -7,16 +7,15 @@ import numpy as np
 
 from probe.figures.chart import LABEL, canvas, legend_above, reference, series
 from probe.figures.saved import Saved
-from probe.figures.study import Study, difference
+from probe.figures.study import BASELINE, MILLI, Study, difference
 from probe.stats import as_float
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 STUDENT = "one-epoch"
-RIGHT, WRONG, BASELINE = "cla", "wrong", "sft"
+RIGHT, WRONG = "cla", "wrong"
 SHARES = (25, 50, 75)
-MILLI = 1000
 
 
 @dataclass(frozen=True, slots=True)

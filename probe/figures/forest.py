@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING, Any
 from probe.figures.chart import DOTS, LABEL, TICK, canvas
 from probe.figures.paper import page
 from probe.figures.saved import Saved
-from probe.figures.study import MARGIN, PRIMARY, Study, compare, difference
+from probe.figures.study import BASELINE, MARGIN, MILLI, PRIMARY, Study, compare, difference
 from probe.plots.style import LIGHT, SERIES
 from probe.stats import as_float
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-BASELINE = "sft"
-MILLI = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +29,9 @@ class Difference:
     low: float
     """95 % t interval over training seeds."""
     high: float
+    as_is: float = nan
+    """The difference without the fit. This and what follows is of comparisons alone; see `Compared`."""
     rows_low: float = nan
-    """95 % interval over training seeds and rows. This and what follows is of comparisons alone."""
     rows_high: float = nan
     deviation: float = nan
     p: float = nan

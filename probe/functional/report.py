@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from probe.output.documents import parsed, without_nan
-from probe.stats import CONFIDENCE, RESAMPLES, SEED, Estimate, estimates
+from probe.stats import Estimate, estimates, resampling
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ class FunctionalReport:
         document["fit"] = asdict(self.fit)
         document |= {name: getattr(self, name).tolist() for name in ("t2s", "s2t", "seen")}
         document["columns"] = {"fits": FITS, "t2s": T2S_COUNTS, "s2t": S2T_COUNTS}
-        document["bootstrap"] = {"unit": "sentence", "resamples": RESAMPLES, "seed": SEED, "confidence": CONFIDENCE}
+        document["bootstrap"] = resampling()
         document["figures"] = {
             **{
                 f"t2s {name}, {of} targets, {fit}": self._named(taken(fit, of))

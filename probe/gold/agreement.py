@@ -6,8 +6,8 @@ near one whatever the readers did. So links that are such chunks are left out of
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +17,11 @@ from jaxtyping import Float
 from probe.chunks import numbered, one_to_one
 from probe.errors import PairsError, Problem
 from probe.gold.pairs import GoldFile
-from probe.gold.rows import PHENOMENA, GoldRow
+from probe.gold.rows import PHENOMENA, GoldRow, Link
 from probe.gold.triples import mark_of
 from probe.output.documents import markdown_table
 from probe.output.tables import new_table
-from probe.stats import CONFIDENCE, RESAMPLES, SEED, Estimate, Estimates, estimates
+from probe.stats import RESAMPLES, SEED, Estimate, Estimates, estimates, resampling
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -137,19 +137,11 @@ class Agreement:
             "b": self.b,
             "only_a": self.only_a,
             "only_b": self.only_b,
-            "bootstrap": {
-                "unit": "row, or minimal triple",
-                "resamples": RESAMPLES,
-                "seed": SEED,
-                "confidence": CONFIDENCE,
-            },
+            "bootstrap": resampling("row, or minimal triple"),
             "all": _document(self.overall),
             "phenomena": {tag: _document(found) for tag, found in self.by_phenomenon.items()},
             "counts": {"columns": COUNTS, "rows": dict(zip(self.ids, self.counts.tolist(), strict=True))},
-            "disagreements": [
-                {"id": d.id, "link": d.link, "student": d.student, "teacher": d.teacher, "a": d.a, "b": d.b}
-                for d in self.disagreements
-            ],
+            "disagreements": [asdict(one) for one in self.disagreements],
         }
         return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
@@ -170,7 +162,7 @@ def compare(a: GoldFile, b: GoldFile, names: tuple[str, str]) -> Agreement:
         tuple(mark.triple if (mark := mark_of(one.note)) else one.id for one, _ in pairs),
         tuple(row.id for row in a if row.id not in ids),
         tuple(row.id for row in b if row.id not in ids),
-        tuple(found for one, other in pairs for found in _disagreements(one, other)),
+        tuple(found for pair in pairs for found in disagreements(pair, lambda row: row.links.either, _kind)),
     )
 
 
@@ -229,12 +221,22 @@ def figures(counts: Float[np.ndarray, "*batch counts"]) -> Float[np.ndarray, "*b
         return np.stack([2 * both / (a + b), 2 * both_sure / (a_sure + b_sure), kappa, same / rows], axis=-1)
 
 
-def _disagreements(a: GoldRow, b: GoldRow) -> Iterator[Disagreement]:
+def disagreements(
+    pair: tuple[GoldRow, GoldRow],
+    links_of: Callable[[GoldRow], frozenset[Link]],
+    kind_of: Callable[[GoldRow, Link], str],
+) -> Iterator[Disagreement]:
+    """Links of one row in two annotations that are of another kind in each, in order."""
+    a, b = pair
     students, teachers = a.student.display(), a.teacher.display()
-    for link in sorted(a.links.either | b.links.either):
-        kinds = a.links.kind(link), b.links.kind(link)
+    for link in sorted(links_of(a) | links_of(b)):
+        kinds = kind_of(a, link), kind_of(b, link)
         if kinds[0] != kinds[1]:
             yield Disagreement(a.id, link, students[link[0]], teachers[link[1]], *kinds)
+
+
+def _kind(row: GoldRow, link: Link) -> str:
+    return row.links.kind(link)
 
 
 def _document(one: Figures) -> dict[str, Any]:

@@ -6,8 +6,8 @@ number of links: F1.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +16,12 @@ import regex
 from jaxtyping import Float
 
 from probe.errors import PairsError, Problem
-from probe.gold.agreement import Disagreement, by_cluster, matched, with_interval
+from probe.gold.agreement import Disagreement, by_cluster, disagreements, matched, with_interval
 from probe.gold.pairs import GoldFile
 from probe.gold.rows import HEADS, JUDGED, OVERLAP, ROLES, GoldRow, Link
 from probe.output.documents import markdown_table
 from probe.output.tables import new_table
-from probe.stats import CONFIDENCE, RESAMPLES, SEED, Estimates, estimates
+from probe.stats import RESAMPLES, SEED, Estimates, estimates, resampling
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -82,7 +82,7 @@ class JudgedAgreement:
     @cached_property
     def disagreements(self) -> tuple[Disagreement, ...]:
         """Links that are not the same in both."""
-        return tuple(found for one, other in self.pairs for found in _disagreements(one, other))
+        return tuple(found for pair in self.pairs for found in disagreements(pair, _answered, _kind))
 
     def heading(self) -> list[str]:
         """What was compared, and which rows were not."""
@@ -114,17 +114,9 @@ class JudgedAgreement:
             "b": self.b,
             "only_a": self.only_a,
             "only_b": self.only_b,
-            "bootstrap": {
-                "unit": "row, or dialogue of roles",
-                "resamples": RESAMPLES,
-                "seed": SEED,
-                "confidence": CONFIDENCE,
-            },
+            "bootstrap": resampling("row, or dialogue of roles"),
             **{TITLES[kind]: [_document(kind, part) for part in parts] for kind, parts in self.parts.items()},
-            "disagreements": [
-                {"id": d.id, "link": d.link, "student": d.student, "teacher": d.teacher, "a": d.a, "b": d.b}
-                for d in self.disagreements
-            ],
+            "disagreements": [asdict(one) for one in self.disagreements],
         }
         return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
@@ -223,12 +215,8 @@ def link_figures(counts: Float[np.ndarray, "*batch counts"]) -> Float[np.ndarray
         return np.stack([2 * both / (a + b), 2 * both_sure / (a_sure + b_sure), same / rows], axis=-1)
 
 
-def _disagreements(a: GoldRow, b: GoldRow) -> Iterator[Disagreement]:
-    students, teachers = a.student.display(), a.teacher.display()
-    for link in sorted(frozenset[Link]().union(*answer(a), *answer(b))):
-        kinds = _kind(a, link), _kind(b, link)
-        if kinds[0] != kinds[1]:
-            yield Disagreement(a.id, link, students[link[0]], teachers[link[1]], *kinds)
+def _answered(row: GoldRow) -> frozenset[Link]:
+    return frozenset[Link]().union(*answer(row))
 
 
 def _kind(row: GoldRow, link: Link) -> str:

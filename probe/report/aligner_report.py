@@ -13,7 +13,7 @@ from probe.errors import MapError, Problem
 from probe.gold.rows import PHENOMENA
 from probe.output.frames import data_frame
 from probe.scoring.hard_links import F1, FIGURES, link_figures
-from probe.stats import CONFIDENCE, FEW, RESAMPLES, SEED, Estimate, Estimates, estimates, known, paired_difference
+from probe.stats import FEW, Estimate, Estimates, estimates, known, paired_difference, resampling
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -136,7 +136,7 @@ class AlignerReport:
             "source": self.source,
             "source_sha256": self.source_sha256,
             "sentences": len(self.sentences),
-            "bootstrap": {"unit": "sentence", "resamples": RESAMPLES, "seed": SEED, "confidence": CONFIDENCE},
+            "bootstrap": resampling(),
             "aligners": {
                 name: {
                     "what": self.notes[k][0],

@@ -21,7 +21,7 @@ from probe.report.values import Findings, Group, Origin
 from probe.scoring.destinations import DESTINATIONS
 from probe.scoring.scores import COUNTS, LINK_COUNTS, LINK_METRICS, METRICS, SLICE_COUNTS, SLICE_METRICS
 from probe.scoring.truth import SLICES
-from probe.stats import CONFIDENCE, RESAMPLES, SEED, Estimate, Estimates, known
+from probe.stats import Estimate, Estimates, known, resampling
 
 SCHEMA = 3
 WHAT = "a report of probe-align --json"
@@ -47,7 +47,7 @@ def to_json(report: Findings) -> str:
         "sentences": len(report.sentences),
         "other_sentences": report.other_sentences,
         "rows": report.rows,
-        "bootstrap": {"unit": "sentence", "resamples": RESAMPLES, "seed": SEED, "confidence": CONFIDENCE},
+        "bootstrap": resampling(),
         "figures": _figures(report, report.intervals, report.differences),
         "backward figures": _figures(report, report.backward_intervals, report.backward_differences),
         "means over sentences": _by_method(report, METRICS, report.sentence_means),

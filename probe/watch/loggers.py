@@ -28,9 +28,8 @@ class Loggers:
     """
 
     def __init__(self, args: Any) -> None:
-        reports: list[str] = [args.report_to] if isinstance(args.report_to, str) else list(args.report_to or ())
-        self._wandb = "wandb" in reports or "all" in reports
-        self._board = _board(Path(args.output_dir)) if "tensorboard" in reports or "all" in reports else None
+        self._wandb = "wandb" in args.report_to
+        self._board = _board(Path(args.output_dir)) if "tensorboard" in args.report_to else None
 
     def scalars(self, state: Any, figures: Mapping[str, float]) -> None:
         """Log some figures at the step of the state."""
