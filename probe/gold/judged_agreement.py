@@ -33,7 +33,7 @@ OF_LINKS = ("F1", "sure F1", "same")
 READING = (
     "same: rows with equal answers. F1: of role links; in overlap of links of either",
     "kind, and of sure ones alone.",
-    "kappa: Cohen's; the categories are the chosen link as it is written (1h0), or none.",
+    "kappa: Cohen's, over the links that readers chose, as written (1h0), and none.",
     "Chance: two readers who choose each as often as these do, whatever the word.",
     "kappa in row: chance is a draw among the sure links of the word and none.",
     f"95 % CI: {RESAMPLES} resamples of rows, and for roles of dialogues, seed {SEED};",

@@ -30,26 +30,25 @@ class JudgedScores:
     def heading(self) -> str:
         """What was scored, and what was not."""
         return (
-            f"{self.file}, judged rows: words with a head {len(self.heads)}, without {self.without_head}, "
-            f"dialogues {len(self.roles)}; for other tokenizers {self.others}"
+            f"{self.file}: {len(self.heads)} words with a head, {self.without_head} without, and {len(self.roles)} "
+            f"dialogues; {self.others} rows are for other tokenizers"
         )
 
     def figures(self, kind: str, direction: int) -> tuple[int, Estimates]:
-        """How many words or tokens were judged, and top-1 and share of the attention, then of equal weights."""
+        """How many words or tokens were judged, and top-1 and share of the attention, then what equal weights give."""
         counts = (self.heads if kind == "heads" else self.roles)[:, direction]
         return int(counts[:, 0].sum()), estimates(counts, _means)
 
     def table(self) -> "Table":
         """One line for heads and one for roles in each direction that has any."""
-        table = new_table("", "judged", "top-1, %\n[95 % CI]", "share, %\n[95 % CI]", "equal weights\ntop-1, share")
+        table = new_table("", "judged", "top-1, %\n[95 % CI]", "share, %\n[95 % CI]", "equal\nweights, %")
         for kind, counts in (("heads", self.heads), ("roles", self.roles)):
             for number, direction in enumerate(DIRECTIONS):
                 if not counts[:, number, 0].any():
                     continue
                 judged, found = self.figures(kind, number)
                 cells = [with_interval(found.at(place), percent) for place in (0, 1)]
-                equal = ", ".join(percent(found.at(place).value) for place in (2, 3))
-                table.add_row(f"{kind}, {direction}", f"{judged:,}", *cells, equal)
+                table.add_row(f"{kind}, {direction}", f"{judged:,}", *cells, percent(found.at(2).value))
         return table
 
 

@@ -12,8 +12,9 @@ from probe.gold.rows import GoldRow, Link, link_mask
 from probe.maps import AttentionMap
 from probe.scoring.scores import top_1
 
-COUNTS = ("judged", "top-1", "share", "equal top-1", "equal share")
-"""Sums of a row in one direction. The first is the number of tokens, of which the others are sums."""
+COUNTS = ("judged", "top-1", "share", "equal weights")
+"""Sums of a row in one direction. The first is the number of tokens, of which the others are sums. Of equal weights,
+top-1 and share are the same."""
 
 DIRECTIONS = ("over teacher", "over student")
 
@@ -46,7 +47,7 @@ def _head(weights: Float[np.ndarray, "rows columns"], links: Bool[np.ndarray, "r
         return np.zeros(len(COUNTS))
     top = top_1(weights[head], links[head]).sum()
     share = weights[:, links.any(axis=0)].sum() / weights.sum()
-    return np.array([1, top, share, 1 / columns, 1 / columns])
+    return np.array([1, top, share, 1 / columns])
 
 
 def _roles(weights: Float[np.ndarray, "rows columns"], links: Bool[np.ndarray, "rows columns"]) -> np.ndarray:
@@ -55,4 +56,4 @@ def _roles(weights: Float[np.ndarray, "rows columns"], links: Bool[np.ndarray, "
         return np.zeros(len(COUNTS))
     within = weights[linked] / weights[linked].sum(axis=1, keepdims=True)
     equal = links[linked].mean(axis=1).sum()
-    return np.array([linked.sum(), top_1(within, links[linked]).sum(), within[links[linked]].sum(), equal, equal])
+    return np.array([linked.sum(), top_1(within, links[linked]).sum(), within[links[linked]].sum(), equal])
