@@ -7,13 +7,12 @@ import numpy as np
 
 from probe.figures.chart import LABEL, canvas, legend_above, reference, series
 from probe.figures.saved import Saved
-from probe.figures.study import BASELINE, MILLI, Study, difference
+from probe.figures.study import BASELINE, MILLI, STUDENT, Study, difference
 from probe.stats import as_float
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-STUDENT = "one-epoch"
 RIGHT, WRONG = "cla", "wrong"
 SHARES = (25, 50, 75)
 

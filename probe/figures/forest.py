@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from probe.figures.chart import DOTS, LABEL, TICK, canvas
 from probe.figures.paper import page
 from probe.figures.saved import Saved
-from probe.figures.study import BASELINE, MARGIN, MILLI, PRIMARY, Study, compare, difference
+from probe.figures.study import ARMS, BASELINE, MARGIN, MILLI, PRIMARY, STUDENT, Study, compare, difference
 from probe.plots.style import LIGHT, SERIES
 from probe.stats import as_float
 
@@ -71,7 +71,7 @@ class Forest:
     def draw(self, venue: str) -> "Figure":
         """Both panels, over the page."""
         students = list(dict.fromkeys(one.student for one in self.rows))
-        with canvas(page(venue), 2.4, 2) as (figure, axes):
+        with canvas(page(venue), 2.6, 2) as (figure, axes):
             for one, panel in zip(axes, ("arm", "comparison"), strict=True):
                 _panel(one, [self.of(student, panel) for student in students])
             axes[0].set_title(f"arm − {BASELINE}", fontsize=LABEL)
@@ -118,7 +118,7 @@ def forest(saved: Saved) -> Forest:
     """
     rows: list[Difference] = []
     references: list[tuple[str, float, float]] = []
-    for student, study in saved.study.items():
+    for student, study in sorted(saved.study.items(), key=lambda named: named[0] != STUDENT):
         rows += [*_arms(student, study), *_comparisons(student, study)]
         baseline = study.fitted(BASELINE).values()
         mean = sum(baseline) / len(baseline)
@@ -128,7 +128,7 @@ def forest(saved: Saved) -> Forest:
 
 def _arms(student: str, study: Study) -> list[Difference]:
     found: list[Difference] = []
-    for arm in dict.fromkeys(arm for one in PRIMARY for arm in one.weights):
+    for arm in ARMS:
         if arm == BASELINE or arm not in study.arms:
             continue
         value, low, high = map(as_float, difference(study, arm, BASELINE))

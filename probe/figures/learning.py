@@ -8,13 +8,11 @@ import numpy as np
 from probe.figures.chart import DOTS, LABEL, TICK, canvas, series
 from probe.figures.paper import page
 from probe.figures.saved import Saved
-from probe.figures.study import PRIMARY, Run, Study
+from probe.figures.study import ARMS, ATTENDING, STUDENT, Run, Study
 from probe.plots.style import LIGHT, SERIES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-STUDENT = "one-epoch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +38,7 @@ class Learning:
     untrained: float
     teacher: float
     without: tuple[tuple[str, float], ...]
-    """Arms without a query, and their mean bits per byte."""
+    """Arms whose attention is none, equal or masked, and their mean bits per byte."""
 
     @property
     def caption(self) -> str:
@@ -49,8 +47,9 @@ class Learning:
         return (
             f"Left: top-1 of the attention on the gold sentences along training, mean over {len(self.seeds)} training "
             "seeds (bars: the range over seeds). Right: its mean over the saved steps against bits per byte of the "
-            f"student at the end, at a fitted temperature; a point is a training seed. {STUDENT} student. Arms without "
-            f"a query (dotted): {lines}; untrained student {self.untrained:.4f}, teacher {self.teacher:.4f}."
+            f"student at the end, at a fitted temperature; a point is a training seed. {STUDENT} student. Dotted: arms "
+            f"whose attention is none, equal or masked ({lines}); untrained student {self.untrained:.4f}, teacher "
+            f"{self.teacher:.4f}."
         )
 
     @property
@@ -65,8 +64,9 @@ class Learning:
             for number, arm in enumerate(arms):
                 _along(left, number, [one for one in self.rows if one.arm == arm])
                 _ends(right, number, [one for one in self.rows if one.arm == arm])
-            for _, bits in self.without:
+            for arm, bits in self.without:
                 right.axhline(bits, color=LIGHT.muted, linewidth=0.8, linestyle=DOTS, zorder=1)
+                right.text(1.01, bits, arm, transform=right.get_yaxis_transform(), fontsize=TICK, va="center")
             left.set_ylabel("top-1, %")
             left.set_xlabel("step")
             right.set_xlabel("mean top-1 along training, %")
@@ -105,10 +105,10 @@ def learning(saved: Saved) -> Learning:
         ReportError: their results are missing.
     """
     study = saved.student(STUDENT)
-    arms = [arm for arm in dict.fromkeys(arm for one in PRIMARY for arm in one.weights) if arm in study.arms]
-    rows = [stage for arm in arms for seed, run in study.arms[arm].items() for stage in _stages(arm, seed, run)]
-    followed = {one.arm for one in rows}
-    without = tuple((arm, _mean(study, arm)) for arm in arms if arm not in followed)
+    arms = [arm for arm in ARMS if arm in study.arms]
+    followed = [(arm, seed, run) for arm in arms if arm in ATTENDING for seed, run in study.arms[arm].items()]
+    rows = [stage for one in followed for stage in _stages(*one)]
+    without = tuple((arm, _mean(study, arm)) for arm in arms if arm not in ATTENDING)
     return Learning(tuple(rows), study.untrained.fitted, study.teacher.fitted, without)
 
 

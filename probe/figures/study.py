@@ -74,7 +74,12 @@ PRIMARY = (
     Contrast("P5", {"wrong": 1, "cla": -1}),
 )
 """What each asks, and what each outcome means, is in the design."""
+ATTENDING = ("random", "random-sharp", "aligned", "random-critic", "aligned-critic", "norm-only")
+"""Arms of the primary experiment whose attention may go anywhere, so that it is for the query to align."""
+STUDENT = "one-epoch"
+"""The primary one; the other is a replication."""
 BASELINE = "sft"
+ARMS = (BASELINE, *ATTENDING, "uniform", "cla", "wrong")
 MILLI = 1000
 """Differences are drawn and told in thousandths of a bit."""
 

@@ -17,12 +17,12 @@ from probe.figures.forest import forest
 from probe.figures.learning import learning
 from probe.figures.paper import PaperTable, page
 from probe.figures.saved import Saved
-from probe.figures.study import PRIMARY, Contrast, Study, compare, difference, read_study
+from probe.figures.study import ARMS, ATTENDING, PRIMARY, Contrast, Study, compare, difference, read_study
 from probe.plots.style import venue_width
 
 SEEDS = [str(seed) for seed in range(110, 201, 10)]
 QUESTIONS = 40
-PRIMARY_ARMS = list(dict.fromkeys(arm for one in PRIMARY for arm in one.weights))
+PRIMARY_ARMS = list(ARMS)
 DOSES = [f"{kind}-{share}" for kind in ("moved", "dropped") for share in (25, 50, 75)]
 
 
@@ -148,7 +148,7 @@ def test_a_forest_has_every_arm_and_comparison_of_every_student(saved: Saved):
         assert [one.name for one in found.of(student, "arm")] == [arm for arm in PRIMARY_ARMS if arm != "sft"]
         assert [one.name for one in found.of(student, "comparison")] == [one.name for one in PRIMARY]
     assert "40 held-out rows" in found.caption
-    assert [name for name, *_ in found.references] == ["eight-epoch", "one-epoch"]
+    assert [name for name, *_ in found.references] == ["one-epoch", "eight-epoch"]
 
 
 def test_doses_are_differences_to_right_links_on_the_seeds_that_both_have(saved: Saved):
@@ -161,11 +161,11 @@ def test_doses_are_differences_to_right_links_on_the_seeds_that_both_have(saved:
     assert one.hits == 0.25
 
 
-def test_learning_has_every_saved_step_and_names_the_arms_without_a_query(saved: Saved):
+def test_learning_has_every_saved_step_of_a_free_attention_and_names_the_other_arms(saved: Saved):
     found = learning(saved)
     assert {one.step for one in found.rows} == {0, 50}
-    assert [arm for arm, _ in found.without] == ["sft", "uniform"]
-    assert len(found.rows) == 2 * len(SEEDS) * (len(PRIMARY_ARMS) - 2)
+    assert [arm for arm, _ in found.without] == ["sft", "uniform", "cla", "wrong"]
+    assert len(found.rows) == 2 * len(SEEDS) * len(ATTENDING)
 
 
 @pytest.mark.parametrize("name", STUDY)
