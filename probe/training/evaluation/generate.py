@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor
@@ -120,10 +120,10 @@ def generate_rows(
 
 
 class GumbelNoise:
-    """Turns the greedy choice into a sample; a logits processor of transformers, for one batch."""
+    """Turns the greedy choice into a sample; a logits processor of transformers, with a stream for each row."""
 
-    def __init__(self, seed: int, rows: Sequence[int]) -> None:
-        self._streams = [np.random.default_rng((seed, row)) for row in rows]
+    def __init__(self, streams: Sequence[np.random.Generator]) -> None:
+        self._streams = streams
 
     def __call__(
         self, input_ids: Int[Tensor, "rows tokens"], scores: Float[Tensor, "rows vocabulary"]
@@ -175,22 +175,71 @@ def _respond(
         no_repeat_ngram_size=settings.no_repeat_ngram_size,
         eos_token_id=eos_id,
         pad_token_id=eos_id,
+        return_dict_in_generate=True,
     )
     longest = max(map(len, prompts))
     ids = torch.tensor([[eos_id] * (longest - len(prompt)) + list(prompt) for prompt in prompts])
     mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+    streams = [np.random.default_rng((seed, row)) for row in rows]
+    responses: list[list[int]] = [[] for _ in rows]
     with _alone(model, config):
+        for writing, written in _stretches(model, config, ids, mask, settings, streams):
+            for row, response in zip(writing, written[:, longest:].tolist(), strict=True):
+                responses[row] = response[: response.index(eos_id)] if eos_id in response else response
+    return responses
+
+
+def _stretches(
+    model: Any,
+    config: Any,
+    ids: Int[Tensor, "rows tokens"],
+    mask: Int[Tensor, "rows tokens"],
+    settings: GenerationSettings,
+    streams: Sequence[np.random.Generator],
+) -> Iterator[tuple[list[int], Int[Tensor, "writing tokens"]]]:
+    """What is written by each row that still writes, whenever half of them have ended.
+
+    Rows that have ended would be computed until the last one ends: most of the time, where responses are short.
+    """
+    writing, cache, begin = list(range(len(ids))), None, ids.shape[1]
+    end = begin + config.max_new_tokens
+    ids, mask = ids.to(model.device), mask.to(model.device)
+    while writing and ids.shape[1] < end:
+        config.max_new_tokens = end - ids.shape[1]
         written = model.generate(
-            input_ids=ids.to(model.device),
-            attention_mask=mask.to(model.device),
+            input_ids=ids,
+            attention_mask=mask,
+            past_key_values=cache,
             generation_config=config,
-            logits_processor=_sampling(settings, seed, rows),
+            logits_processor=_sampling(settings, [streams[row] for row in writing]),
+            stopping_criteria=[_HalfEnded(begin, config.eos_token_id)],
         )
-    responses: list[list[int]] = written[:, longest:].tolist()
-    return [response[: response.index(eos_id)] if eos_id in response else response for response in responses]
+        ids, cache = written.sequences, written.past_key_values
+        yield writing, ids
+        left = (~_ended(ids, begin, config.eos_token_id)).nonzero().flatten()
+        writing = [writing[row] for row in left.tolist()]
+        if writing:
+            mask = torch.nn.functional.pad(mask[left], (0, ids.shape[1] - mask.shape[1]), value=1)
+            ids = ids[left]
+            cache.batch_select_indices(left)
 
 
-def _sampling(settings: GenerationSettings, seed: int, rows: Sequence[int]) -> list[Any]:
+def _ended(ids: Int[Tensor, "rows tokens"], begin: int, eos_id: int) -> Bool[Tensor, " rows"]:
+    return (ids[:, begin:] == eos_id).any(dim=1)
+
+
+class _HalfEnded:
+    """Ends a call of `generate` once half of its rows have ended; a stopping criterion of transformers."""
+
+    def __init__(self, begin: int, eos_id: int) -> None:
+        self._begin, self._eos_id = begin, eos_id
+
+    def __call__(self, input_ids: Int[Tensor, "rows tokens"], scores: Any, **_: Any) -> Bool[Tensor, " rows"]:
+        ended = _ended(input_ids, self._begin, self._eos_id)
+        return torch.full_like(ended, bool(2 * ended.sum() >= len(ended)))
+
+
+def _sampling(settings: GenerationSettings, streams: Sequence[np.random.Generator]) -> list[Any]:
     """What is done to the logits after n-grams are blocked, in the order that transformers has for it."""
     from transformers import TemperatureLogitsWarper, TopPLogitsWarper
 
@@ -200,7 +249,7 @@ def _sampling(settings: GenerationSettings, seed: int, rows: Sequence[int]) -> l
     warpers: list[Any] = [TemperatureLogitsWarper(float(settings.temperature))]
     if settings.top_p < 1:
         warpers.append(TopPLogitsWarper(settings.top_p))
-    return [*warpers, GumbelNoise(seed, rows)]
+    return [*warpers, GumbelNoise(streams)]
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 import json
 from collections.abc import Callable, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -138,7 +139,7 @@ def test_equal_prompts_get_samples_of_their_own(places: dict[str, Path]):
 def test_noise_makes_the_greedy_choice_an_exact_draw():
     logits = torch.tensor([2.0, 0.0, 1.0, -torch.inf, -1.0])
     rows = 20_000
-    noise = GumbelNoise(0, range(rows))
+    noise = GumbelNoise([np.random.default_rng((0, row)) for row in range(rows)])
     ids = torch.zeros((rows, 1), dtype=torch.long)
     first, second = (noise(ids, logits.expand(rows, -1)).argmax(dim=1) for _ in range(2))
     allowed = [0, 1, 2, 4]
@@ -165,7 +166,7 @@ def test_no_sequence_of_tokens_comes_twice(places: dict[str, Path]):
         """Trigrams that end in the response and were there before."""
         settings = GenerationSettings(temperature=0.0, no_repeat_ngram_size=size, max_prompt=8, max_length=64)
         generate(model, tokenizer, ["the path of the file"], settings, batch_size=1, seed=0)
-        ids = written[-1][0].tolist()
+        ids = written[-1].sequences[0].tolist()
         grams = [tuple(ids[i : i + 3]) for i in range(len(ids) - 2)]
         return sum(grams[i] in grams[:i] for i in range(len(tokenizer.encode("the path of the file")) - 2, len(grams)))
 
@@ -185,6 +186,22 @@ def test_a_response_ends_at_eos_and_at_its_room(places: dict[str, Path], tmp_pat
     assert len(ending[0].split(" ")) >= 8
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_rows_that_have_ended_are_computed_no_more(name: str, places: dict[str, Path], tmp_path: Path):
+    model, tokenizer = load(places[name])
+    varied = replace(SAMPLING, temperature=20.0)  # at less, a random Gemma repeats one piece
+    first, second = (said.split(" ") for said in generate(model, tokenizer, PROMPTS[:2], varied, batch_size=2, seed=0))
+    seen: list[int] = []
+    model.register_forward_pre_hook(lambda _, __, asked: seen.append(len(asked["input_ids"])), with_kwargs=True)
+    end = next(piece for piece in first[3:] if piece not in (*first[:3], *second))
+    (tmp_path / "tokenizer.json").write_bytes(tokenizer.path.read_bytes())
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"eos_token": end}))
+    ending = generate(model, Tokenizer.load(tmp_path), PROMPTS[:2], varied, batch_size=2, seed=0)
+    assert ending == [" ".join(first[: first.index(end)]), " ".join(second)]
+    assert seen == [2] * (24 - seen.count(1)) + [1] * seen.count(1)
+    assert seen.count(1) > 0
+
+
 class Scripted:
     """A model that says what it is told, and keeps what it was asked."""
 
@@ -197,9 +214,10 @@ class Scripted:
         self.responses = responses
         self.asked: dict[str, Any] = {}
 
-    def generate(self, **asked: Any) -> torch.Tensor:
+    def generate(self, **asked: Any) -> SimpleNamespace:
         self.asked = asked
-        return torch.cat([asked["input_ids"], torch.tensor(self.responses)], dim=1)
+        sequences = torch.cat([asked["input_ids"], torch.tensor(self.responses)], dim=1)
+        return SimpleNamespace(sequences=sequences, past_key_values=transformers.DynamicCache())
 
     def eval(self) -> None: ...
 
@@ -270,10 +288,10 @@ def test_a_bar_is_drawn_on_a_terminal_alone(
     places: dict[str, Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
     tokenizer = Tokenizer.load(places["gpt2"])
-    generate(Scripted([1]), tokenizer, ["a"], ROOM, batch_size=1, seed=0)
+    generate(Scripted([tokenizer.eos_id]), tokenizer, ["a"], ROOM, batch_size=1, seed=0)
     assert capsys.readouterr() == ("", "")
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    generate(Scripted([1]), tokenizer, ["a"], ROOM, batch_size=1, seed=0)
+    generate(Scripted([tokenizer.eos_id]), tokenizer, ["a"], ROOM, batch_size=1, seed=0)
     out, err = capsys.readouterr()
     assert out == ""
     assert "Generating" in err
