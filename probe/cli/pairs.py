@@ -319,8 +319,11 @@ def _stats(arguments: Namespace) -> None:
         print(found.to_json() if arguments.json else found.to_markdown(), end="")
         return
     console = new_console()
-    console.print(found.table())
-    console.print("\n".join(READING))
+    if found.pairs or not found.judged:
+        console.print(found.table())
+        console.print("\n".join(READING))
+    if found.judged:
+        console.print(found.judged_line())
 
 
 def _agree(arguments: Namespace) -> None:

@@ -1,15 +1,15 @@
 """What a gold file holds, by pair and by phenomenon, and how far its links are from what the half rule proposes."""
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING
 
 from probe.chunks import content_mask, one_to_one
 from probe.gold.half_rule import half_rule_links
 from probe.gold.pairs import GoldFile
 from probe.gold.phenomena import REPEATS
-from probe.gold.rows import PHENOMENA, GoldRow, Link
+from probe.gold.rows import JUDGED, OVERLAP, PHENOMENA, GoldRow, Link
 from probe.output.documents import markdown_table
 from probe.output.tables import new_table, percent
 
@@ -80,6 +80,15 @@ def _f1(both: int, one: int, other: int) -> float | None:
 
 
 @dataclass(frozen=True, slots=True)
+class JudgedTally:
+    """Rows of one kind of the judged layer, the links that were judged, and the rows where none was found."""
+
+    rows: int
+    links: int
+    without: int
+
+
+@dataclass(frozen=True, slots=True)
 class PairStats:
     """Tallies of a file."""
 
@@ -87,6 +96,8 @@ class PairStats:
     pairs: Mapping[str, Tally]
     phenomena: Mapping[str, Tally]
     all: Tally
+    judged: Mapping[str, "JudgedTally"]
+    """By kind: heads, roles, overlap. No other figure counts these rows."""
 
     def lines(self) -> list[tuple[str, Tally]]:
         """Pairs, all rows, and phenomena, in the order of the table."""
@@ -100,6 +111,7 @@ class PairStats:
             "pairs": {name: _document(tally) for name, tally in self.pairs.items()},
             "phenomena": {name: _document(tally) for name, tally in self.phenomena.items()},
             "all": _document(self.all),
+            "judged": {kind: asdict(one) for kind, one in self.judged.items()},
         }
         return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
@@ -110,8 +122,16 @@ class PairStats:
             ([name, *_cells(tally)] for name, tally in self.lines()),
         )
 
+    def judged_line(self) -> str:
+        """What the judged layer holds, in a line; empty without judged rows."""
+        parts = [
+            f"{one.rows} rows of {kind.removeprefix('judged-')} ({one.links} links; {one.without} without)"
+            for kind, one in self.judged.items()
+        ]
+        return f"judged: {', '.join(parts)}" if parts else ""
+
     def table(self) -> "RenderableType":
-        """The table that `probe-pairs stats` prints, 80 columns wide."""
+        """The table that `probe-pairs stats` prints of rows that are not judged, 80 columns wide."""
         table = new_table("", *HEADERS)
         table.columns[0].min_width = 19
         for name, tally in self.lines():
@@ -120,7 +140,7 @@ class PairStats:
 
 
 def pair_stats(gold: GoldFile, file: str) -> PairStats:
-    """Count the rows of a file, without those of the judged layer; ``file`` is its name, for headings."""
+    """Count the rows of a file, those of the judged layer apart; ``file`` is its name, for headings."""
     tallies = [(row, tally(row)) for row in gold.rows if row.judged is None]
     pairs = dict.fromkeys(row.pair for row, _ in tallies)
     return PairStats(
@@ -128,7 +148,13 @@ def pair_stats(gold: GoldFile, file: str) -> PairStats:
         {pair: _sum(one for row, one in tallies if row.pair == pair) for pair in pairs},
         {tag: _sum(one for row, one in tallies if tag in row.phenomena) for tag in PHENOMENA},
         _sum(one for _, one in tallies),
+        {kind: _judged(found) for kind in JUDGED if (found := [row for row in gold.rows if row.judged == kind])},
     )
+
+
+def _judged(rows: Sequence[GoldRow]) -> JudgedTally:
+    links = [len(row.links.either if row.judged == OVERLAP else row.heads | row.roles) for row in rows]
+    return JudgedTally(len(rows), sum(links), links.count(0))
 
 
 def _sum(tallies: Iterable[Tally]) -> Tally:

@@ -164,7 +164,7 @@ def scan_pairs(path: str | Path) -> tuple[GoldFile, tuple[Problem, ...]]:
                 f"{path.name}:{number}",
                 f"the header {' '.join(COLUMNS)}, separated by tabs",
                 repr(header[:80]),
-                "Write these eight names, in this order.",
+                "Write these eight names, in this order, or name the .tsv of a release in JSON lines.",
             )
         )
     rows: list[GoldRow] = []

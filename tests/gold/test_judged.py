@@ -94,7 +94,9 @@ def test_check_looks_at_the_bytes_of_words_alone(tmp_path: Path):
 def test_judged_rows_are_neither_counted_nor_scored_with_others(tmp_path: Path):
     judged, gold = read(tmp_path, *LINES), read_pairs(GOLD)
     both = GoldFile((*gold.rows, *judged.rows), gold.comments)
-    assert pair_stats(both, "f").all == pair_stats(gold, "f").all
+    counted = pair_stats(both, "f")
+    assert counted.all == pair_stats(gold, "f").all
+    assert "heads" in counted.judged_line()
     assert source_of(both) == gold
     assert gold.unjudged is gold
     with pytest.raises(PairsError, match="only rows of the judged layer"):

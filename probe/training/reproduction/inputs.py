@@ -123,12 +123,7 @@ def start_digest(objective: ObjectivePart) -> str | None:
     start = start_directory(objective.start)
     if start is None:
         return None
-    files = [start / name for name in (MANIFEST, TENSORS)]
-    for file in files:
-        if not file.is_file():
-            remedy = "Name a bundled checkpoint or a directory."
-            raise TrainingError(Problem("objective.start", "a checkpoint", f"no {file}", remedy))
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    return hashlib.sha256(b"".join((start / name).read_bytes() for name in (MANIFEST, TENSORS))).hexdigest()
 
 
 def _content(recipe: Recipe) -> dict[str, Any]:

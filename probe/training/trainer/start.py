@@ -12,6 +12,7 @@ from torch import Tensor
 
 from probe.checkpoints.checkpoint import STUDENT, Checkpoint, ModelRecord, Scales, load_checkpoint
 from probe.checkpoints.loading import bundled_checkpoint
+from probe.checkpoints.manifest import is_ours
 from probe.errors import Problem, TrainingError
 from probe.projectors import STRUCTURES
 from probe.training.criteria.criterion import Criterion
@@ -27,6 +28,7 @@ from probe.training.trainer.alone import AS_SHARP, TRAINED_ALONE, attention_alon
 from probe.training.vocabulary_map import Vocabulary, exact_map, read_vocabulary_map
 
 PSEUDO_INVERSE = "pseudo-inverse"
+MADE_ANEW = ("random", PSEUDO_INVERSE, TRAINED_ALONE, AS_SHARP)
 SCALE_ROWS = 256
 """Rows on which scales are estimated where the teacher's states are not cached."""
 
@@ -117,10 +119,18 @@ def _unknown_scales(start: Checkpoint) -> list[str]:
 
 
 def start_directory(named: str) -> Path | None:
-    """Where the projectors lie that a recipe begins with; None where they are made anew."""
-    if named in ("random", PSEUDO_INVERSE, TRAINED_ALONE, AS_SHARP):
+    """Where the projectors lie that a recipe begins with; None where they are made anew.
+
+    Raises:
+        TrainingError: it is neither a way to make them nor a checkpoint.
+    """
+    if named in MADE_ANEW:
         return None
-    return bundled_checkpoint(named) or Path(named)
+    place = bundled_checkpoint(named) or Path(named)
+    if not is_ours(place):
+        expected = f"{', '.join(MADE_ANEW)}, or a checkpoint's name or directory"
+        raise TrainingError(Problem("objective.start", expected, named, "Correct the name."))
+    return place
 
 
 def scales_of(recipe: Recipe, start: Checkpoint | None, cut: Cut, frozen: Frozen) -> Scales | None:

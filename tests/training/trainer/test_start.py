@@ -16,6 +16,7 @@ from probe.training.criteria.projectors import Projectors
 from probe.training.model_files import record_of
 from probe.training.trainer.run import train
 from probe.training.trainer.setup import prepare
+from probe.training.trainer.start import start_directory
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +131,11 @@ def test_another_vocabulary_over_the_same_table_is_refused(place: Path, tmp_path
     start = save_start(place, tmp_path / "start", ("query",), student=record)
     with pytest.raises(TrainingError, match=r"objective\.start, student: expected the vocabulary, sha256 0{12}…"):
         prepare(started(place, tmp_path, start))
+
+
+def test_a_misspelt_start_is_told_what_there_is():
+    with pytest.raises(TrainingError, match=r"objective\.start: expected random, .+; got atention"):
+        start_directory("atention")
 
 
 def test_a_start_without_a_projector_of_the_method_is_refused(place: Path, query_alone: Path, tmp_path: Path):
