@@ -78,6 +78,7 @@ FEW = 10
 ENOUGH_SEEDS = 5
 """Paired training seeds that a claim about methods, rather than checkpoints, needs."""
 SEED_RESAMPLES = 9999
+"""Of seeds and sentences: with few seeds an interval reaches farther into the tails than 2,000 draws could show."""
 
 
 def resampling(unit: str = "sentence") -> dict[str, Any]:
@@ -85,7 +86,6 @@ def resampling(unit: str = "sentence") -> dict[str, Any]:
     return {"unit": unit, "resamples": RESAMPLES, "seed": SEED, "confidence": CONFIDENCE}
 
 
-"""Of seeds and sentences: with few seeds an interval reaches farther into the tails than 2,000 draws could show."""
 BATCH_ELEMENTS = 2_000_000
 """Draws that are held at a time: 16 MB of indices, however many sentences there are."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from probe.cli.run import run, with_version
 
 NAMES = ("maps", "mass", "repeats", "clouds", "mismatch", "progress", "results")
-STUDY = ("forest", "learning", "dose")
+STUDY = ("arms", "forest", "learning", "dose")
 FORMATS = ("pdf", "svg", "png")
 """Copies of names in probe.figures: importing that module would make --help slow."""
 

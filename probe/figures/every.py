@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from probe.errors import ArgumentError
+from probe.figures.arms import arms
 from probe.figures.clouds import clouds
 from probe.figures.dose import dose
 from probe.figures.forest import forest
@@ -34,6 +35,7 @@ FIGURES: Mapping[str, Callable[[Saved], PaperFigure | PaperTable]] = {
     "mismatch": mismatch,
     "progress": progress,
     "results": results,
+    "arms": arms,
     "forest": forest,
     "learning": learning,
     "dose": dose,
@@ -104,7 +106,7 @@ def paper_figure(name: str, saved: str | Path = "figures/saved", pairs: str | Pa
 
     Args:
         name: ``maps``, ``mass``, ``repeats``, ``clouds``, ``mismatch``, ``progress`` or ``results`` (a table);
-            of the study of alignment ``forest``, ``learning`` or ``dose``.
+            of the study of alignment ``arms`` (a table), ``forest``, ``learning`` or ``dose``.
         saved: the directory of the reports and maps. An error names the command that makes a missing one.
         pairs: the gold file of the maps; default: the one that comes with the package.
 

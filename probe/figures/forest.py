@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from probe.figures.chart import DOTS, LABEL, TICK, canvas
 from probe.figures.paper import page
 from probe.figures.saved import Saved
-from probe.figures.study import ARMS, BASELINE, MARGIN, MILLI, PRIMARY, STUDENT, Study, compare, difference
+from probe.figures.study import ARMS, BASELINE, MARGIN, MILLI, PRIMARY, Study, by_importance, compare, difference
 from probe.plots.style import LIGHT, SERIES
 from probe.stats import as_float
 
@@ -118,7 +118,7 @@ def forest(saved: Saved) -> Forest:
     """
     rows: list[Difference] = []
     references: list[tuple[str, float, float]] = []
-    for student, study in sorted(saved.study.items(), key=lambda named: named[0] != STUDENT):
+    for student, study in by_importance(saved.study):
         rows += [*_arms(student, study), *_comparisons(student, study)]
         baseline = study.fitted(BASELINE).values()
         mean = sum(baseline) / len(baseline)

@@ -33,10 +33,21 @@ class Run:
     nats: Float[np.ndarray, " questions"]
     """Cross-entropy of each response at the fitted temperature."""
     bytes: Int[np.ndarray, " questions"]
+    accuracy: float
+    """The share of response tokens that are the student's likeliest."""
+    top_1: float = math.nan
+    """Of the attention on the gold sentences at the end."""
+    decoded: float = math.nan
+    """The same, brought into order by `grid`."""
     hits: float | None = None
     """The share of targets that t2s predicted along the training."""
     trajectory: Sequence[Mapping[str, Any]] = ()
     """The attention at the saved steps: top_1, in_chunk, entropy, fan_in."""
+
+    @property
+    def in_chunk(self) -> float:
+        """The share of weight in the right chunk at the end; NaN of an arm without attention."""
+        return float(self.trajectory[-1]["in_chunk"]) if self.trajectory else math.nan
 
 
 @dataclass(frozen=True)
@@ -46,6 +57,8 @@ class Study:
     arms: Mapping[str, Mapping[str, Run]]
     untrained: Run
     teacher: Run
+    rouge: Mapping[str, Estimate]
+    """ROUGE-L in percent by arm, untrained student and teacher too: mean and 95 % CI over questions."""
 
     def fitted(self, arm: str) -> dict[str, float]:
         """The primary endpoint by training seed."""
@@ -79,6 +92,7 @@ ATTENDING = ("random", "random-sharp", "aligned", "random-critic", "aligned-crit
 STUDENT = "one-epoch"
 """The primary one; the other is a replication."""
 BASELINE = "sft"
+UNTRAINED, TEACHER = "untrained student", "teacher"
 ARMS = (BASELINE, *ATTENDING, "uniform", "cla", "wrong")
 MILLI = 1000
 """Differences are drawn and told in thousandths of a bit."""
@@ -118,6 +132,7 @@ def read_study(texts: Mapping[str, str]) -> Study:
         ReportError: one is no such document, or they were evaluated on other questions.
     """
     found = [parsed(text, where, "results of probe-reproduce", SCHEMA, _study) for where, text in texts.items()]
+    rouge = {arm: score for study in found for arm, score in study.rouge.items()}
     arms: dict[str, dict[str, Run]] = {}
     for study in found:
         for arm, runs in study.arms.items():
@@ -127,7 +142,12 @@ def read_study(texts: Mapping[str, str]) -> Study:
         if not np.array_equal(study.untrained.nats, first.untrained.nats):
             got = "those of another student or other questions"
             raise ReportError(Problem(where, f"results of the student of {next(iter(texts))}", got, "Leave it out."))
-    return Study({arm: dict(sorted(runs.items())) for arm, runs in arms.items()}, first.untrained, first.teacher)
+    return Study({arm: dict(sorted(runs.items())) for arm, runs in arms.items()}, first.untrained, first.teacher, rouge)
+
+
+def by_importance(students: Mapping[str, Study]) -> list[tuple[str, Study]]:
+    """The primary student first."""
+    return sorted(students.items(), key=lambda named: named[0] != STUDENT)
 
 
 def _study(document: Any) -> Study:
@@ -137,7 +157,15 @@ def _study(document: Any) -> Study:
     }
     untrained = {name: of_seeds["None"] for name, of_seeds in runs.items() if "None" in of_seeds}
     student, teacher = untrained.values()
-    return Study({name: of_seeds for name, of_seeds in runs.items() if name not in untrained}, student, teacher)
+    rouge = {name: _rouge(one) for name, one in document["evaluation"]["systems"].items()}
+    names: dict[str, str] = dict(zip(untrained, (UNTRAINED, TEACHER), strict=True))
+    arms = {name: of_seeds for name, of_seeds in runs.items() if name not in untrained}
+    return Study(arms, student, teacher, {str(names.get(name, name)): one for name, one in rouge.items()})
+
+
+def _rouge(system: Any) -> Estimate:
+    found = next(iter(system["sets"].values()))["rouge_l"]
+    return Estimate.of(found["mean"], found["low"], found["high"])
 
 
 def _run(document: Any, name: str, seed: str) -> Run:
@@ -150,9 +178,17 @@ def _run(document: Any, name: str, seed: str) -> Run:
         fitted=float(fitted["bits_per_byte"]),
         nats=np.array(fitted["nats"], dtype=np.float64),
         bytes=np.array(fitted["sizes"], dtype=np.int64),
+        accuracy=float(first("accuracy")),
+        top_1=_top_1(document, name, seed, "cma"),
+        decoded=_top_1(document, name, seed, "cma-grid"),
         hits=document["t2s hits"].get(name, {}).get(seed),
         trajectory=document["trajectories"].get(name, {}).get(seed, ()),
     )
+
+
+def _top_1(document: Any, name: str, seed: str, method: str) -> float:
+    report = document["probes"].get(name, {}).get(seed)
+    return math.nan if report is None else float(report["figures"][method]["top-1"]["value"])
 
 
 def compare(study: Study, contrasts: Sequence[Contrast]) -> list[Compared]:
@@ -174,11 +210,19 @@ def compare(study: Study, contrasts: Sequence[Contrast]) -> list[Compared]:
 
 def difference(study: Study, arm: str, other: str) -> Estimate:
     """How many bits per byte an arm needs more than another, with the t interval over training seeds."""
-    paired = _paired(study, Contrast("", {arm: 1, other: -1}))
-    if len(paired) < 2:
-        return Estimate(known(float(paired.mean())) if len(paired) else None)
-    value, low, high, *_ = _t_test(paired)
-    return Estimate.of(value, low, high)
+    return over_seeds(_paired(study, Contrast("", {arm: 1, other: -1})))
+
+
+def over_seeds(values: Sequence[float] | Float[np.ndarray, " seeds"]) -> Estimate:
+    """The mean of a number for each training seed, with its 95 % t interval; of one seed without interval."""
+    known_ones = np.array([value for value in values if not math.isnan(value)], dtype=np.float64)
+    if len(known_ones) < 2:
+        return Estimate(known(float(known_ones.mean())) if len(known_ones) else None)
+    from scipy.stats import t
+
+    count, value = len(known_ones), float(known_ones.mean())
+    half = float(t.ppf((1 + CONFIDENCE) / 2, count - 1) * known_ones.std(ddof=1) / math.sqrt(count))
+    return Estimate(value, value - half, value + half)
 
 
 def _named(contrast: Contrast) -> str:

@@ -11,6 +11,7 @@ from scipy.stats import t
 
 from probe.cli.figures import STUDY, main
 from probe.errors import ReportError
+from probe.figures.arms import arms
 from probe.figures.dose import dose
 from probe.figures.every import FIGURES
 from probe.figures.forest import forest
@@ -24,6 +25,10 @@ SEEDS = [str(seed) for seed in range(110, 201, 10)]
 QUESTIONS = 40
 PRIMARY_ARMS = list(ARMS)
 DOSES = [f"{kind}-{share}" for kind in ("moved", "dropped") for share in (25, 50, 75)]
+
+
+ROUGE = {"mean": 13.0, "low": 11.0, "high": 15.0}
+TOP_1 = {"cma": {"top-1": {"value": 0.3}}, "cma-grid": {"top-1": {"value": 0.8}}}
 
 
 def fitted(extra: float, rng: np.random.Generator, noise: float) -> dict[str, Any]:
@@ -46,6 +51,9 @@ def results(arms: dict[str, float], seeds: list[str] = SEEDS, noise: float = 2e-
         "bits per byte, fitted": {arm: {s: {"held-out": one} for s, one in of.items()} for arm, of in found.items()},
         "bits per byte": {arm: {s: {"held-out": 2.5 - arms.get(arm, 0)} for s in of} for arm, of in found.items()},
         "trajectories": {arm: dict.fromkeys(seeds, points) for arm in with_query},
+        "accuracy": {arm: {s: {"held-out": 0.5} for s in of} for arm, of in found.items()},
+        "evaluation": {"systems": {arm: {"sets": {"held-out": {"rouge_l": ROUGE}}} for arm in found}},
+        "probes": {arm: {s: {"figures": TOP_1} for s in seeds} for arm in with_query},
         "t2s hits": {arm: dict.fromkeys(seeds, 0.25) for arm in with_query},
     }
     return json.dumps(document)
@@ -168,6 +176,19 @@ def test_learning_has_every_saved_step_of_a_free_attention_and_names_the_other_a
     assert len(found.rows) == 2 * len(SEEDS) * len(ATTENDING)
 
 
+def test_the_table_has_every_arm_by_every_measure_and_both_references(saved: Saved):
+    made = arms(saved)
+    heads, lines = made.table("one-epoch")
+    assert [line[0] for line in lines[:12]] == ["untrained student", "teacher", *ARMS]
+    cells = dict(zip(heads, lines[2 + ARMS.index("cla")], strict=True))
+    own = [run.fitted for run in saved.student("one-epoch").arms["cla"].values()]
+    assert cells["bits per byte, fitted"].startswith(f"{np.mean(own):.4f} [")
+    assert cells["ROUGE-L, %"] == "13.0 [11.0, 15.0]"
+    assert cells["top-1 decoded, %"] == "80.0 [80.0, 80.0]"
+    assert dict(zip(heads, lines[2], strict=True))["top-1, %"] == ""  # fine-tuning has no attention
+    assert made.latex.count(r"\begin{tabular}") == 2
+
+
 @pytest.mark.parametrize("name", STUDY)
 def test_pictures_are_drawn_inside_their_width_and_twice_the_same(saved: Saved, name: str, tmp_path: Path):
     (tmp_path / "one").mkdir()
@@ -175,13 +196,13 @@ def test_pictures_are_drawn_inside_their_width_and_twice_the_same(saved: Saved, 
     for place in ("one", "two"):
         arguments = ["--reports", str(saved.directory), "--only", name, "--out", str(tmp_path / place)]
         assert main([*arguments, "--format", "png", "--format", "svg"]) == 0
-    for suffix in (".png", ".svg", ".csv", "-caption.tex"):
+    made = FIGURES[name](saved)
+    for suffix in (*((".tex",) if isinstance(made, PaperTable) else (".png", ".svg")), ".csv", "-caption.tex"):
         one, two = (tmp_path / place / f"{name}{suffix}" for place in ("one", "two"))
         assert one.read_bytes() == two.read_bytes()
-    made = FIGURES[name](saved)
-    assert not isinstance(made, PaperTable)
-    drawn = made.draw("acl")
-    assert drawn.get_size_inches()[0] in (pytest.approx(venue_width("acl")), pytest.approx(venue_width(page("acl"))))
+    if not isinstance(made, PaperTable):
+        width = made.draw("acl").get_size_inches()[0]
+        assert width in (pytest.approx(venue_width("acl")), pytest.approx(venue_width(page("acl"))))
 
 
 def test_a_student_without_results_is_named(saved: Saved):

@@ -353,7 +353,10 @@ def test_no_training_sees_the_rows_that_are_asked(place: Path, tmp_path: Path, s
     ("override", "message"),
     [
         ("teacher.source=/no/such", "/no/such: expected a model directory or a hub id"),
-        ("objective.start=/no/such", "objective.start: expected random, pseudo-inverse, attention, random-sharp, or a checkpoint"),
+        (
+            "objective.start=/no/such",
+            "objective.start: expected random, pseudo-inverse, attention, random-sharp",
+        ),
         ("evaluation.sets={a = '/no/such'}", "/no/such: expected a jsonl file, or a directory"),
         ("data.source=/no/such", "/no/such"),
         ("reproduction.methods=['cmaa']", "Did you mean cma"),
