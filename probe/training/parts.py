@@ -272,7 +272,10 @@ class ReproductionPart(RecipePart):
 
     scratch: ScratchPart | None = None
     """Train the models themselves first; None to take them as they are."""
-
+    projector_steps: int | None = Field(default=None, gt=0)
+    """For each method and seed, train the projectors so many steps first, with the method's own objective and a student
+    that stays as it is. Of the checkpoint that a method starts from, only the query is taken, so that t2s and s2t start
+    alike in all methods."""
     teacher: Literal["raw", "sft"] = "raw"
     """As it is, or fine-tuned on the training rows first."""
     teacher_train: Literal["all", "lora"] = "all"

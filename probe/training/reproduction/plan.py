@@ -3,19 +3,20 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from probe.alignment.align import align
-from probe.checkpoints.checkpoint import STUDENT
+from probe.checkpoints.checkpoint import STUDENT, load_checkpoint, save_checkpoint
 from probe.errors import Problem, TrainingError
 from probe.gold.pairs import read_pairs
 from probe.models.table_sources import ADAPTER
 from probe.models.tokenizer import Tokenizer
 from probe.output.files import replacing_file
 from probe.output.provenance import file_sha256
+from probe.projectors import QUERY
 from probe.report.document import save_report
 from probe.training.evaluation.questions import QuestionSet
 from probe.training.evaluation.respond import Shared, load_model, model_directory
@@ -48,11 +49,13 @@ class Trial:
     training: Stage | None
     evaluations: tuple[Stage, ...]
     probe: Stage | None = None
+    projectors: Stage | None = None
+    """Trains the projectors that `training` begins with."""
 
     @property
     def stages(self) -> list[Stage]:
         """In the order in which they can be made."""
-        return [one for one in (self.training, *self.evaluations, self.probe) if one is not None]
+        return [one for one in (self.projectors, self.training, *self.evaluations, self.probe) if one is not None]
 
 
 @dataclass(frozen=True)
@@ -126,13 +129,25 @@ class Planner:
         recipe = self._recipe(name, seed, method.objective)
         mapped = mapped if self._needs_map(method.objective) else None
         tuned = self._tuning(recipe.teacher) if method.objective.needs.teacher else None
-        training = self._training(f"train {name}", recipe, tuned, mapped)
+        begun = self._projectors(f"projectors {name}", recipe, tuned, mapped)
+        training = self._training(f"train {name}", recipe, tuned, mapped, begun)
         probe = None
         if method.objective.needs.attention:
             make = partial(self._probe_of_run, training)
             probe = Stage(f"probe {name}", {"kind": "probe", "gold": self._gold_sha256}, make, (training,))
         source = self.recipe.student.source
-        return Trial(method.name, seed, source, training, self._evaluations(name, training), probe)
+        return Trial(method.name, seed, source, training, self._evaluations(name, training), probe, begun)
+
+    def _projectors(self, name: str, recipe: Recipe, tuned: Stage | None, mapped: Stage | None) -> Stage | None:
+        """The stage that trains the projectors of a method first; None where nothing is to be trained first."""
+        steps = self.recipe.reproduction.projector_steps
+        if steps is None or not recipe.objective.needs.projectors:
+            return None
+        update = {
+            "student": recipe.student.model_copy(update={"train": "nothing"}),
+            "training": recipe.training.model_copy(update={"steps": steps, "epochs": None}),
+        }
+        return self._training(name, recipe.model_copy(update=update), tuned, mapped, first=True)
 
     def _untrained(self, name: str, source: str, made: Stage | None = None) -> Trial:
         evaluations = self._evaluations(name, made) if made else self._evaluations(name, None, source)
@@ -146,10 +161,21 @@ class Planner:
             return self._untrained(name, source, self._made.get("teacher"))
         return Trial(name, self.recipe.seed, source, None, self._evaluations(name, tuned))
 
-    def _training(self, name: str, recipe: Recipe, tuned: Stage | None, mapped: Stage | None) -> Stage:
-        needs = (*self._made.values(), *(stage for stage in (tuned, mapped) if stage is not None))
+    def _training(
+        self,
+        name: str,
+        recipe: Recipe,
+        tuned: Stage | None,
+        mapped: Stage | None,
+        begun: Stage | None = None,
+        *,
+        first: bool = False,
+    ) -> Stage:
+        """The stage of a run; ``first``: of projectors alone, which other runs begin with."""
+        needs = (*self._made.values(), *(stage for stage in (tuned, mapped, begun) if stage is not None))
         self._recipes[name] = recipe
-        return Stage(name, self.inputs.of(recipe), partial(self._train, recipe, tuned, mapped), needs)
+        inputs = self.inputs.of(recipe) | ({"takes": QUERY} if first else {})
+        return Stage(name, inputs, partial(self._train, recipe, tuned, mapped, begun, first), needs)
 
     def _tuning(self, teacher: TeacherPart) -> Stage | None:
         """The stage that fine-tunes this teacher, once for all; None where teachers stay as they are."""
@@ -218,7 +244,19 @@ class Planner:
 
     # What stages do
 
-    def _train(self, recipe: Recipe, tuned: Stage | None, mapped: Stage | None, place: Path) -> None:
+    def _train(
+        self,
+        recipe: Recipe,
+        tuned: Stage | None,
+        mapped: Stage | None,
+        begun: Stage | None,
+        first: bool,
+        place: Path,
+    ) -> None:
+        if begun is not None:
+            recipe = _started(recipe, str(self._checkpoint(begun)))
+        if first:
+            recipe = _started(recipe, _query_of(recipe.objective, place / QUERY))
         if tuned is not None and recipe.objective.needs.teacher:
             directory = self._checkpoint(tuned) / STUDENT
             adapted = (directory / ADAPTER).is_file()
@@ -262,6 +300,23 @@ class Planner:
         if training in self._made.values():
             return self.store.place(training)
         return model_directory(str(self._checkpoint(training)))
+
+
+def _started(recipe: Recipe, start: str) -> Recipe:
+    objective = recipe.objective.model_copy(update={"start": start})
+    return recipe.model_copy(update={"objective": objective})
+
+
+def _query_of(objective: ObjectivePart, place: Path) -> str:
+    """A start with nothing but the query of the checkpoint that an objective names; other starts stay as they are."""
+    directory = start_directory(objective.start)
+    if directory is None:
+        return objective.start
+    checkpoint = load_checkpoint(directory)
+    query = {name: made for name, made in checkpoint.projectors.items() if name == QUERY}
+    scales = replace(checkpoint.scales, hidden=None, target=None)  # what t2s and s2t were trained with
+    save_checkpoint(replace(checkpoint, projectors=query, scales=scales), place)
+    return str(place)
 
 
 def _forget_steps(place: Path) -> None:

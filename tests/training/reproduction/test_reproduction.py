@@ -15,9 +15,11 @@ import numpy as np
 import pytest
 from directories import TEXTS
 from places import ROOT
-from trainer_runs import assert_same_bits, content, environment, save_pair, write_recipe
+from safetensors.numpy import load_file
+from trainer_runs import assert_same_bits, content, environment, save_pair, save_start, write_recipe
 
 from probe.alignment.align import align
+from probe.checkpoints.checkpoint import load_checkpoint
 from probe.chunks import content_mask
 from probe.cli.reproduce import main
 from probe.errors import TrainingError
@@ -755,6 +757,32 @@ def test_a_teacher_from_random_weights_is_not_fine_tuned_too(place: Path, tmp_pa
     done = reproduce(scratch_recipe(place, tmp_path), 'reproduction.teacher="sft"')
     assert done.code == 2
     assert "reproduction.teacher: expected raw beside scratch" in done.out
+
+
+# Projectors that are trained first
+
+
+def test_projectors_are_trained_first_by_method_and_take_the_query_alone_of_a_checkpoint(
+    place: Path, tmp_path: Path, reproduce: Reproduce
+):
+    start = save_start(place, tmp_path / "start", ("query", "t2s"))
+    part = {"seeds": [1], "methods": ["sft", "cma", "begun"], "projector_steps": 3}
+    variants = {"begun": {"method": "cma", "start": str(start), "freeze": ["query"]}}
+    file = recipe_file(place, tmp_path / "a.toml", variants, training={"steps": 2}, reproduction=part)
+    need = {stage.name: names(stage.needs) for stage in plan_of(place, file).stages}
+    assert (need["train cma 1"], need["train sft 1"]) == (["projectors cma 1"], [])
+    assert reproduce(file).code == 0
+    stages = tmp_path / "out" / "stages"
+    for name in ("cma", "begun"):
+        (first,) = stages.glob(f"projectors-{name}-1-*")
+        (then,) = stages.glob(f"train-{name}-1-*")
+        assert read_recipe_of_run(first / RECIPE).student.train == "nothing"
+        assert read_recipe_of_run(then / RECIPE).objective.start == str(first / "checkpoint-3")
+    assert set(load_checkpoint(first / "query").projectors) == {"query"}
+    query = [load_file(one / "projectors.safetensors") for one in (start, then / "checkpoint-2")]
+    for name in query[0]:
+        if name.startswith("query"):
+            np.testing.assert_array_equal(query[0][name], query[1][name])
 
 
 # The attention along a training
