@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from threadpoolctl import threadpool_limits
 
 from probe.aligners.grid import grid
 from probe.alignment.fitting import Scorable, scorable
@@ -203,15 +204,9 @@ def _report(
     origin: Origin, rows: Sequence[GoldRow], other_rows: int, maps_of: MapsOf, parts: Collection[str]
 ) -> ProbeReport:
     rows = sorted(rows, key=lambda row: row.id)  # resampling draws by place, which is none of the file's
-    kept: dict[str, list[tuple[str, AttentionMap]]] = {}
-    powers = None
-    if SHARPNESS in parts:
-        sample = calibration_sample(rows)
-        few = SAMPLE_CELLS // len(sample)
-        drawn = [(row, sample[row.id]) for row in rows if row.id in sample]
-        kept = {row.id: list(maps_of(row)) for row, _ in drawn if _cells(row) <= few}
-        powers = _powers([(kept.get(row.id) or maps_of(row), tokens) for row, tokens in drawn])
-    counted = [_counted(row, iter(kept.get(row.id) or maps_of(row)), powers, parts) for row in rows]
+    # Thousands of small products: threads would wait for each other longer than they work.
+    with threadpool_limits(limits=1, user_api="blas"):
+        counted = _all_counted(rows, maps_of, parts)
     found = [of_row for _, of_row in counted]
     return ProbeReport(
         origin=origin,
@@ -223,6 +218,21 @@ def _report(
         methods=counted[0][0],
         **{part: np.stack([of_row[part] for of_row in found]) for part in found[0]},
     )
+
+
+def _all_counted(
+    rows: Sequence[GoldRow], maps_of: MapsOf, parts: Collection[str]
+) -> list[tuple[tuple[str, ...], dict[str, np.ndarray]]]:
+    """`_counted` of every row."""
+    kept: dict[str, list[tuple[str, AttentionMap]]] = {}
+    powers = None
+    if SHARPNESS in parts:
+        sample = calibration_sample(rows)
+        few = SAMPLE_CELLS // len(sample)
+        drawn = [(row, sample[row.id]) for row in rows if row.id in sample]
+        kept = {row.id: list(maps_of(row)) for row, _ in drawn if _cells(row) <= few}
+        powers = _powers([(kept.get(row.id) or maps_of(row), tokens) for row, tokens in drawn])
+    return [_counted(row, iter(kept.get(row.id) or maps_of(row)), powers, parts) for row in rows]
 
 
 def _cells(row: GoldRow) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from probe.alignment.align import Pairs, source_of
 from probe.alignment.fitting import scorable
@@ -119,8 +120,6 @@ def _analyse(
                 "Add some: intervals are over sentences.",
             )
         )
-    from threadpoolctl import threadpool_limits
-
     # Thousands of small products: threads would wait for each other longer than they work.
     with threadpool_limits(limits=1, user_api="blas"), quiet():
         return _analysis(open_, sides, gold, settings, progress)

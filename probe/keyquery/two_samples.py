@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 
 from probe.errors import MissingExtraError, Problem
 
-PACKAGES = {"sklearn": "scikit-learn", "ot": "POT", "threadpoolctl": "threadpoolctl"}
+PACKAGES = {"sklearn": "scikit-learn", "ot": "POT"}
 
 BLOCK_ROWS = 128
 """Of 1,000 columns they have 1 MB: what is made of them stays in the cache, and needs no new pages."""
