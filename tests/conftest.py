@@ -3,6 +3,8 @@ from pathlib import Path
 
 import pytest
 
+# One process a core runs the tests: threads of one would wait for those of the other. Read when numpy is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported
 
 
