@@ -1,10 +1,10 @@
-"""Keys that the annotator takes for a row, from a blank grid to the links of the gold file, saved, on the next row.
+"""Keys that the annotator takes for a row, from a file without links to those of the gold file, saved, on the next row.
 
     python benchmarks/annotator_keys.py [--pair PAIR] [--rows N] [--seed N]
 
-A program types in a real Chromium, cell after cell, by the shortest way that it knows; so a reader who hesitates needs
-more. The saved file must have the links of the gold file. Tags and notes are not typed. Chromium is found as the tests
-find it.
+A program types in a real Chromium, chunk after chunk, by the shortest way that it knows; so a reader who hesitates
+needs more. It does so with chunks of one token on each side filled in, and with nothing suggested. The saved file must
+have the links of the gold file. Tags and notes are not typed. Chromium is found as the tests find it.
 """
 
 import argparse
@@ -12,13 +12,14 @@ import random
 import statistics
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from playwright.sync_api import Page, expect, sync_playwright
 
 import probe
+from probe.chunks import Chunk
 from probe.gold.rows import GoldRow, Link
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
@@ -26,6 +27,7 @@ from browser import ARGUMENTS, Jupyter, chromium_path, jupyter_server
 
 GOLD = Path("alignments/gold.tsv")
 KEYS = {"sure": " ", "possible": "p"}
+SUGGESTIONS = ("1-1 chunks", "nothing")
 
 
 @dataclass
@@ -58,32 +60,46 @@ class Typist:
         self.press(KEYS[kind])
         expect(self.page.locator(f'[data-at="{cell[0]},{cell[1]}"]')).to_have_attribute("data-kind", kind)
 
+    def linked(self) -> set[Link]:
+        """The cells that have a link."""
+        cells = self.page.locator('[data-kind="sure"], [data-kind="possible"]').all()
+        return {(int(i), int(j)) for i, j in ((cell.get_attribute("data-at") or "").split(",") for cell in cells)}
+
 
 def annotate(typist: Typist, row: GoldRow) -> int:
     """Type the links of a row, chunk by chunk, and in a chunk the nearest cell first; how many keys it took."""
-    before = typist.keys
+    before, there = typist.keys, typist.linked()
+    if there - row.links.either:
+        raise SystemExit(f"{row.id}: links were filled in that {GOLD} does not have")
     for chunk in probe.shared_chunks(row.student, row.teacher):
-        cells = {link for link in row.links.either if link[0] in chunk.student and link[1] in chunk.teacher}
+        cells = {link for link in row.links.either - there if link[0] in chunk.student and link[1] in chunk.teacher}
+        if cells and by_key(typist.at(), chunk, cells):
+            typist.press("n")
         while cells:
             at = typist.at()
             nearest = min(cells, key=lambda cell: (distance(at, cell), cell))
             typist.link(nearest, row.links.kind(nearest))
             cells.remove(nearest)
-    typist.press("Control+s")
-    typist.press("PageDown")
+    typist.press("Enter")
     return typist.keys - before
+
+
+def by_key(at: Link, chunk: Chunk, cells: Collection[Link]) -> bool:
+    """Whether the key for the next open chunk saves arrow keys on the way to the first of these cells."""
+    begin = chunk.student.start, chunk.teacher.start
+    return 1 + min(distance(begin, cell) for cell in cells) < min(distance(at, cell) for cell in cells)
 
 
 def distance(one: Link, other: Link) -> int:
     return abs(one[0] - other[0]) + abs(one[1] - other[1])
 
 
-def count(jupyter: Jupyter, rows: Sequence[GoldRow], spare: GoldRow) -> list[int]:
+def count(jupyter: Jupyter, rows: Sequence[GoldRow], spare: GoldRow, suggest: str) -> list[int]:
     """Keys of each row; the spare one is where the last row leads to."""
-    path = jupyter.root / "blank.tsv"
+    path = jupyter.root / f"{suggest}.tsv"
     probe.blank_pairs(GOLD, path, [row.id for row in (*rows, spare)])
     counts: list[int] = []
-    with jupyter.run("import probe", f"probe.annotate({path.name!r})") as page:
+    with jupyter.run("import probe", f"probe.annotate({path.name!r}, suggest={suggest!r})") as page:
         page.locator('.probe-grid td[tabindex="0"]').focus()
         typist = Typist(page)
         for row, following in zip(rows, [*rows[1:], spare], strict=True):
@@ -107,12 +123,14 @@ def main() -> None:
     with sync_playwright() as running, tempfile.TemporaryDirectory() as directory:
         browser = running.chromium.launch(executable_path=chromium_path(), args=ARGUMENTS)
         with jupyter_server("lab", Path(directory), browser) as jupyter:
-            counts = count(jupyter, chosen, spare)
+            counts = [count(jupyter, chosen, spare, suggest) for suggest in SUGGESTIONS]
         browser.close()
-    print(f"{args.rows} rows of {args.pair}, seed {args.seed}")
-    for row, keys in zip(chosen, counts, strict=True):
-        print(f"  {row.id:<9}{row.sizes[0]:>4} × {row.sizes[1]:<4}{len(row.links.either):>4} links{keys:>5} keys")
-    print(f"  median {statistics.median(counts):g} keys a row")
+    heads = "".join(f"{suggest:>12}" for suggest in SUGGESTIONS)
+    print(f"keys for {args.rows} rows of {args.pair}, seed {args.seed}\n{'suggested:':>28}{heads}")
+    for row, *keys in zip(chosen, *counts, strict=True):
+        size = f"{row.sizes[0]:>4} × {row.sizes[1]:<4}{len(row.links.either):>4} links"
+        print(f"{row.id:<9}{size}" + "".join(f"{one:>12}" for one in keys))
+    print(f"{'median':>28}" + "".join(f"{statistics.median(one):>12g}" for one in counts))
 
 
 if __name__ == "__main__":
