@@ -94,6 +94,18 @@ Statistic = Callable[[Float[np.ndarray, "*batch_and_counts"]], Float[np.ndarray,
 """Figures of summed counts; whatever axes come before those of the counts stay as they are."""
 
 
+def by_cluster(
+    counts: Float[np.ndarray, "sentences ..."], clusters: Sequence[str]
+) -> Float[np.ndarray, "clusters ..."]:
+    """Counts of sentences, summed over those that are resampled together because they have one cluster."""
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(clusters))}
+    if len(numbers) == len(clusters):
+        return counts
+    summed = np.zeros((len(numbers), *counts.shape[1:]))
+    np.add.at(summed, [numbers[name] for name in clusters], counts)
+    return summed
+
+
 def estimates(
     counts: Float[np.ndarray, "sentences ..."],
     statistic: Statistic,

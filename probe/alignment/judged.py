@@ -1,13 +1,18 @@
 """A checkpoint × judged rows → what its attention does with heads and roles."""
 
+from collections.abc import Sequence
+
 import numpy as np
+from jaxtyping import Float
 
 from probe.checkpoints.opened import OpenCheckpoint
 from probe.errors import PairsError, Problem
+from probe.gold.judged_agreement import cluster_of
 from probe.gold.pairs import GoldFile, declared_vocabularies
 from probe.gold.rows import HEADS, ROLES
 from probe.report.judged import JudgedScores
 from probe.scoring.judged import COUNTS, DIRECTIONS, head_counts, role_counts
+from probe.stats import by_cluster
 
 
 def judged_scores(opened: OpenCheckpoint, gold: GoldFile) -> JudgedScores:
@@ -27,13 +32,14 @@ def judged_scores(opened: OpenCheckpoint, gold: GoldFile) -> JudgedScores:
         got = ", ".join(sorted({row.pair for row in asked})) or "no judged row"
         raise PairsError(Problem(gold.name, expected, got, "Name a checkpoint of one of those pairs."))
     words = [row for row in mine if row.judged == HEADS]
-    found = {
-        "heads": [head_counts(opened.map(row), row) for row in words if row.heads],
-        "roles": [role_counts(opened.map(row), row) for row in mine if row.judged == ROLES],
-    }
-    shape = 0, len(DIRECTIONS), len(COUNTS)
-    counts = {kind: np.stack(rows) if rows else np.zeros(shape) for kind, rows in found.items()}
+    headed, dialogues = [row for row in words if row.heads], [row for row in mine if row.judged == ROLES]
+    heads = _stacked([head_counts(opened.map(row), row) for row in headed])
+    roles = _stacked([role_counts(opened.map(row), row) for row in dialogues])
+    # Several rows can be of one dialogue, in other templates; intervals resample dialogues.
+    roles = by_cluster(roles, [cluster_of(row) for row in dialogues])
     without = sum(not row.heads for row in words)
-    return JudgedScores(
-        opened.checkpoint.name, gold.name, counts["heads"], counts["roles"], without, len(asked) - len(mine)
-    )
+    return JudgedScores(opened.checkpoint.name, gold.name, heads, roles, without, len(asked) - len(mine))
+
+
+def _stacked(rows: Sequence[Float[np.ndarray, "directions counts"]]) -> Float[np.ndarray, "rows directions counts"]:
+    return np.stack(rows) if rows else np.zeros((0, len(DIRECTIONS), len(COUNTS)))

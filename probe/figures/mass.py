@@ -94,7 +94,8 @@ def mass(saved: Saved) -> Mass:
 def _shares(report: Findings, group: str, mask: Bool[np.ndarray, " sentences"]) -> list[Share]:
     tokens = report.counts[mask, 0, ROWS]
     masses = beyond_overview(report.mass)[mask]
-    found = estimates(np.concatenate([masses[:, 0], tokens[:, None]], axis=1), shares_of_rows)
+    counts = np.concatenate([beyond_overview(report.mass)[:, 0], report.counts[:, 0, ROWS, None]], axis=1)
+    found = estimates(report.clustered(counts, mask), shares_of_rows)
     place = group, int(mask.sum()), int(tokens.sum())
     numbers = zip(DESTINATIONS, found.value.tolist(), found.low.tolist(), found.high.tolist(), strict=True)
     own = [Share(*place, report.methods[0], *one) for one in numbers]

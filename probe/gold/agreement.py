@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
-from probe.chunks import numbered, one_to_one
+from probe.chunks import one_to_one
 from probe.errors import PairsError, Problem
 from probe.gold.pairs import GoldFile
 from probe.gold.rows import PHENOMENA, GoldRow, Link
-from probe.gold.triples import mark_of
+from probe.gold.triples import cluster_of, mark_of
 from probe.output.documents import markdown_table
 from probe.output.tables import new_table
-from probe.stats import RESAMPLES, SEED, Estimate, Estimates, estimates, resampling
+from probe.stats import RESAMPLES, SEED, Estimate, Estimates, by_cluster, estimates, resampling
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -159,7 +159,7 @@ def compare(a: GoldFile, b: GoldFile, names: tuple[str, str]) -> Agreement:
         tuple(one.id for one, _ in pairs),
         tuple(one.phenomena for one, _ in pairs),
         np.stack([count(one, other) for one, other in pairs]),
-        tuple(mark.triple if (mark := mark_of(one.note)) else one.id for one, _ in pairs),
+        tuple(cluster_of(one.id, mark_of(one.note)) for one, _ in pairs),
         tuple(row.id for row in a if row.id not in ids),
         tuple(row.id for row in b if row.id not in ids),
         tuple(found for pair in pairs for found in disagreements(pair, lambda row: row.links.either, _kind)),
@@ -187,16 +187,6 @@ def matched(a: GoldFile, b: GoldFile, names: tuple[str, str]) -> list[tuple[Gold
     if problems:
         raise PairsError(*problems)
     return pairs
-
-
-def by_cluster(
-    counts: Float[np.ndarray, "rows counts"], clusters: Sequence[str]
-) -> Float[np.ndarray, "clusters counts"]:
-    """Counts of rows, summed over the rows that are resampled together."""
-    numbers = numbered(clusters)
-    summed = np.zeros((numbers.max() + 1, counts.shape[1]))
-    np.add.at(summed, numbers, counts)
-    return summed
 
 
 def count(a: GoldRow, b: GoldRow) -> Float[np.ndarray, " counts"]:

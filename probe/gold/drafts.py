@@ -16,6 +16,8 @@ from probe.tokens import TokenizedText
 
 WHITE_SPACE_NOTE = "Sure on white space, which is all that these pieces carry:"
 """The format requires a note that names such links. They follow from the half rule, so a program can write it."""
+SECOND_READING = "second reading: begun without links, tags and notes"
+"""The comment line of such a file, by which the annotator knows to show no links of the half rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ def blank_pairs(source: str | Path, out: str | Path, ids: Iterable[str] | None =
             Problem(str(out), "a new file", "an existing file", "Choose another name, or continue with this file.")
         )
     rows = [row for row in gold.rows if row.id in wanted]
-    write_pairs(out, [_blank(row) for row in rows], gold.comments)
+    write_pairs(out, [_blank(row) for row in rows], list(dict.fromkeys([*gold.comments, SECOND_READING])))
 
 
 def _blank(row: GoldRow) -> GoldRow:

@@ -88,15 +88,15 @@ def _answered(row: GoldRow, answer: Answer) -> GoldRow | list[Problem]:
     if outside := sorted(link for link in given if link[0] >= students or link[1] >= teachers):
         expected = f"links within 0 to {students - 1} and 0 to {teachers - 1}"
         problems.append(Problem(answer.where, expected, _shown(outside), "Count from zero, student first."))
-    problems += _misplaced(row, given, answer.where)
+    problems += misplaced(row, given, answer.where)
     note = f"{row.note} {answer.note}".strip()
     if row.judged == OVERLAP:
         return problems or replace(row, sure=kinds["-"], possible=kinds["p"], note=note)
     return problems or replace(row, heads=kinds["h"], roles=kinds["r"], note=note)
 
 
-def _misplaced(row: GoldRow, given: frozenset[Link], where: str) -> list[Problem]:
-    """A head that is no sure link, or several; a role where the rules have a link."""
+def misplaced(row: GoldRow, given: frozenset[Link], where: str) -> list[Problem]:
+    """What is wrong with judged links: a head that is no sure link, or several; a role where the rules have a link."""
     if row.judged == HEADS and (len(given) > 1 or given - row.sure):
         expected = f"one of the sure links {_shown(sorted(row.sure))}"
         return [Problem(where, expected, _shown(sorted(given)), "Choose one, or none.")]

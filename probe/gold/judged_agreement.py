@@ -16,12 +16,12 @@ import regex
 from jaxtyping import Float
 
 from probe.errors import PairsError, Problem
-from probe.gold.agreement import Disagreement, by_cluster, disagreements, matched, with_interval
+from probe.gold.agreement import Disagreement, disagreements, matched, with_interval
 from probe.gold.pairs import GoldFile
 from probe.gold.rows import HEADS, JUDGED, OVERLAP, ROLES, GoldRow, Link
 from probe.output.documents import markdown_table
 from probe.output.tables import new_table
-from probe.stats import RESAMPLES, SEED, Estimates, estimates, resampling
+from probe.stats import RESAMPLES, SEED, Estimates, by_cluster, estimates, resampling
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -31,6 +31,11 @@ def mark_of(note: str) -> Mark | None:
     return Mark(found[1], found[2]) if found else None
 
 
+def cluster_of(id_: str, mark: Mark | None) -> str:
+    """What is resampled together: the sentences of a triple, which are not independent, or a row of this id."""
+    return f"triple {mark.triple}" if mark else id_
+
+
 def check_triples(rows: Sequence[GoldRow], wheres: Sequence[str]) -> Iterator[Problem]:
     """Triples that are incomplete, of several pairs, no triples at all, or misnumbered.
 

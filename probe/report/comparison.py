@@ -1,6 +1,6 @@
 """Two checkpoints on the same gold pairs: what differs, with its 95 % CI, and whether chance would do it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
@@ -65,18 +65,18 @@ def compare_all(reports: Mapping[str, Findings]) -> list[Comparison]:
     if len(reports) > MANY:
         two = [pair for pair in two if highest(reports) in pair]
     pairs = [(one, other, _shared(reports[one], reports[other])) for one, other in two]
-    pairs = [(one, other, shared) for one, other, shared in pairs if len(shared[0])]
-    raw = [
-        [permutation_p(*shared, partial(_figure, METRICS.index(name))) for name in COMPARED] for _, _, shared in pairs
-    ]
+    pairs = [(one, other, shared) for one, other, shared in pairs if shared]
+    raw = [[_p(reports[one], reports[other], shared, name) for name in COMPARED] for one, other, shared in pairs]
     adjusted = iter(holm([p for of_pair in raw for p in of_pair]))
     return [
         Comparison(
             first=one,
             second=other,
-            sentences=len(shared[0]),
-            figures=tuple(_difference(name, name, *shared, p=next(adjusted)) for name in COMPARED),
-            phenomena=tuple(_by_phenomenon(reports[one], reports[other])),
+            sentences=len(shared),
+            figures=tuple(
+                _difference(name, name, reports[one], reports[other], shared, p=next(adjusted)) for name in COMPARED
+            ),
+            phenomena=tuple(_by_phenomenon(reports[one], reports[other], shared)),
         )
         for one, other, shared in pairs
     ]
@@ -109,45 +109,43 @@ def highest(reports: Mapping[str, Findings]) -> str:
     return max(reports, key=lambda name: reports[name].intervals.value[0, METRICS.index("top-1")])
 
 
+def _p(one: Findings, other: Findings, ids: Sequence[str], metric: str) -> float:
+    sides = shared_counts(one, ids), shared_counts(other, ids)
+    return permutation_p(*sides, partial(_figure, METRICS.index(metric)))
+
+
 def _figure(k: int, summed: Float[np.ndarray, "*batch counts"]) -> Any:
     return metrics(summed)[..., k]
 
 
-def _shared(one: Findings, other: Findings) -> tuple[np.ndarray, np.ndarray]:
-    """Counts of the probed method of both, of the sentences that both have. Of other gold files nothing is shared."""
-    ids = (
-        [id_ for id_ in one.sentences if id_ in set(other.sentences)]
-        if one.origin.gold_sha256 == other.origin.gold_sha256
-        else []
-    )
-    picked = [report.counts[[report.sentences.index(id_) for id_ in ids], 0] for report in (one, other)]
-    return picked[0], picked[1]
+def _shared(one: Findings, other: Findings) -> list[str]:
+    """The sentences that both have. Of other gold files nothing is shared."""
+    theirs = set(other.sentences) if one.origin.gold_sha256 == other.origin.gold_sha256 else set[str]()
+    return [id_ for id_ in one.sentences if id_ in theirs]
 
 
-def _by_phenomenon(one: Findings, other: Findings) -> list[Difference]:
+def shared_counts(report: Findings, ids: Sequence[str]) -> Float[np.ndarray, "clusters counts"]:
+    """Counts of the probed method of these sentences, by what is resampled together."""
+    places = {id_: k for k, id_ in enumerate(report.sentences)}
+    return report.clustered(report.counts[:, 0], [places[id_] for id_ in ids])
+
+
+def _by_phenomenon(one: Findings, other: Findings, ids: Sequence[str]) -> Iterator[Difference]:
     tags = dict(zip(one.sentences, one.phenomena, strict=True))
-    ids = [id_ for id_ in one.sentences if id_ in set(other.sentences)]
-    ours, theirs = _shared(one, other)
-    found: list[Difference] = []
     for name in PHENOMENA:
-        chosen = [name in tags[id_] for id_ in ids]
-        if any(chosen):
-            found.append(_difference(name, "top-1", ours[chosen], theirs[chosen]))
-    return found
+        if chosen := [id_ for id_ in ids if name in tags[id_]]:
+            yield _difference(name, "top-1", one, other, chosen)
 
 
 def _difference(
-    label: str,
-    metric: str,
-    first: Float[np.ndarray, "sentences counts"],
-    second: Float[np.ndarray, "sentences counts"],
-    p: float | None = None,
+    label: str, metric: str, one: Findings, other: Findings, ids: Sequence[str], p: float | None = None
 ) -> Difference:
     one_figure = partial(_figure, METRICS.index(metric))
+    first, second = shared_counts(one, ids), shared_counts(other, ids)
     found = paired_difference(first, second, one_figure).at()
     before, after = (float(one_figure(side.sum(axis=0))) for side in (first, second))
     wide = None if found.low is None or found.high is None else (found.high - found.low) / (2 * 1.96) * SIGMAS
-    return Difference(label, len(first), before, after, found, p, wide)
+    return Difference(label, len(ids), before, after, found, p, wide)
 
 
 def table(comparison: Comparison) -> "RenderableType":
@@ -173,7 +171,8 @@ def reading(comparison: Comparison) -> list[str]:
         f"first: {comparison.first}",
         f"second: {comparison.second}",
         "All figures are over the sentences that both have; of a phenomenon, top-1.",
-        "p: 9,999 random swaps of the counts of a sentence, adjusted over all tests here.",
+        "p: 9,999 random swaps of the counts of a sentence, those of a triple together,",
+        "adjusted over all tests here.",
         "can see: the smallest difference that these sentences would show in four cases",
         "of five. This compares checkpoints; to compare methods takes training seeds.",
     ]

@@ -47,7 +47,7 @@ def to_json(report: Findings) -> str:
         "sentences": len(report.sentences),
         "other_sentences": report.other_sentences,
         "rows": report.rows,
-        "bootstrap": resampling(),
+        "bootstrap": resampling("sentence, or minimal triple"),
         "figures": _figures(report, report.intervals, report.differences),
         "backward figures": _figures(report, report.backward_intervals, report.backward_differences),
         "means over sentences": _by_method(report, METRICS, report.sentence_means),

@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from probe.errors import CheckpointError, Problem
 from probe.output.tables import new_table, percent, points, with_interval
-from probe.report.comparison import COMPARED
+from probe.report.comparison import COMPARED, shared_counts
 from probe.report.values import Findings
 from probe.scoring.scores import METRICS, metrics
 from probe.stats import ENOUGH_SEEDS, SEED, SEED_RESAMPLES, Estimate, difference_over_seeds
@@ -106,11 +106,8 @@ def _shared(reports: Sequence[Findings]) -> list[str]:
     return [id_ for id_ in reports[0].sentences if id_ in common]
 
 
-def _counts(reports: Sequence[Findings], ids: Sequence[str]) -> Float[np.ndarray, "seeds sentences counts"]:
-    places = [{id_: k for k, id_ in enumerate(report.sentences)} for report in reports]
-    return np.stack(
-        [report.counts[[place[id_] for id_ in ids], 0] for report, place in zip(reports, places, strict=True)]
-    )
+def _counts(reports: Sequence[Findings], ids: Sequence[str]) -> Float[np.ndarray, "seeds clusters counts"]:
+    return np.stack([shared_counts(report, ids) for report in reports])
 
 
 def _differences(

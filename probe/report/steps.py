@@ -94,8 +94,8 @@ def _step(name: str, report: Findings, before: Findings | None) -> Step:
 
 
 def _change(before: Findings, report: Findings) -> Estimate:
-    sides = before.counts[:, 0], report.counts[:, 0]
-    return paired_difference(*sides, lambda summed: metrics(summed)[..., TOP_1]).at()
+    first, second = (one.clustered(one.counts[:, 0]) for one in (before, report))
+    return paired_difference(first, second, lambda summed: metrics(summed)[..., TOP_1]).at()
 
 
 def table(steps: Sequence[Step]) -> "RenderableType":

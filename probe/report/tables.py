@@ -78,8 +78,9 @@ def reading(reports: Sequence[Findings], by: Sequence[str] = ()) -> list[str]:
         "token with its largest weight. EOS: end of sequence, which is scored apart.",
         *(line for name in methods if name in NOTES for line in noted(name, NOTES[name], 14)),
         "",
-        f"95 % CI: {RESAMPLES} resamples of sentences, seed {SEED}. One checkpoint is not a method.",
-        f"A sentence may show several phenomena. Fewer than {FEW} sentences have no 95 % CI.",
+        f"95 % CI: {RESAMPLES} resamples of sentences, those of a triple together, seed {SEED}.",
+        f"Fewer than {FEW} sentences have no 95 % CI. A sentence may show several phenomena.",
+        "One checkpoint is not a method.",
     ]
 
 

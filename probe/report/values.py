@@ -10,11 +10,11 @@ from jaxtyping import Bool, Float, Int
 from probe.aligners.links import ALIGNERS
 from probe.errors import MapError, Problem, ReportError
 from probe.gold.rows import PHENOMENA
-from probe.gold.triples import Mark
+from probe.gold.triples import Mark, cluster_of
 from probe.report.triples import TripleScores, score_triples
 from probe.scoring.scores import COUNTS, link_metrics, metrics, slice_metrics
 from probe.scoring.truth import KINDS, SLICES
-from probe.stats import Estimate, Estimates, Statistic, estimates, paired_difference
+from probe.stats import Estimate, Estimates, Statistic, by_cluster, estimates, paired_difference
 
 BESIDE = ("lexical", "diagonal", "bigram")
 """What figures of the probed method are shown beside, where there is room for few."""
@@ -99,12 +99,26 @@ class Findings:
         return self.origin.checkpoint
 
     @cached_property
+    def clusters(self) -> tuple[str, ...]:
+        """What each sentence is resampled with: its minimal triple, or itself alone."""
+        return tuple(map(cluster_of, self.sentences, self.triples))
+
+    def clustered(
+        self,
+        counts: Float[np.ndarray, "sentences ..."],
+        chosen: Bool[np.ndarray, " sentences"] | list[int] | slice = slice(None),
+    ) -> Float[np.ndarray, "clusters ..."]:
+        """Counts by what is resampled together, of all sentences or of those chosen by mask or by number."""
+        places = np.arange(len(self.sentences))[chosen]
+        return by_cluster(counts[places], [self.clusters[k] for k in places])
+
+    @cached_property
     def _forward(self) -> Estimates:
-        return estimates(self.counts, _with_differences)
+        return estimates(self.clustered(self.counts), _with_differences)
 
     @cached_property
     def _backward(self) -> Estimates:
-        return estimates(beyond_overview(self.backward), _with_differences)
+        return estimates(self.clustered(beyond_overview(self.backward)), _with_differences)
 
     @property
     def intervals(self) -> Estimates:
@@ -155,17 +169,17 @@ class Findings:
     def _by_sentences(self, chosen: dict[str, Bool[np.ndarray, " sentences"]]) -> tuple[Group, ...]:
         found: list[Group] = []
         for name, mask in chosen.items():
-            counts = self.counts[mask]
+            counts = self.clustered(self.counts, mask)
             if rows := int(counts[:, 0, ROWS].sum()):
-                found.append(Group(name, len(counts), rows, _of_methods(counts, metrics)))
+                found.append(Group(name, int(mask.sum()), rows, _of_methods(counts, metrics)))
         return tuple(found)
 
     @cached_property
     def by_slice(self) -> tuple[Group, ...]:
         """Student tokens by kind, and all rows under other readings; in the order of `SLICES`, without empty ones."""
-        rows = self.slices[:, 0, :, 0]
-        sentences = (rows > 0).sum(axis=0)
-        found = _of_methods(self.slices, slice_metrics, sentences[:, None])
+        rows, together = self.slices[:, 0, :, 0], self.clustered(self.slices)
+        sentences, enough = (rows > 0).sum(axis=0), (together[:, 0, :, 0] > 0).sum(axis=0)
+        found = _of_methods(together, slice_metrics, enough[:, None])
         sizes = zip(SLICES, sentences.tolist(), rows.sum(axis=0).astype(int).tolist(), strict=True)
         return tuple(Group(*size, found[:, k]) for k, size in enumerate(sizes) if size[-1])
 
@@ -191,14 +205,16 @@ class Findings:
             found[one.name] = paired_difference(counts[:, m], counts[:, 0], partial(_first_metric, statistic)).at()
         return found
 
-    def _counts_of(self, section: str, group: str) -> tuple[Float[np.ndarray, "sentences methods counts"], Statistic]:
+    def _counts_of(self, section: str, group: str) -> tuple[Float[np.ndarray, "clusters methods counts"], Statistic]:
         if section == "token":
             counts = self.slices[:, :, SLICES.index(group)]
-            return counts[counts[:, 0, 0] > 0], slice_metrics
+            return self.clustered(counts, counts[:, 0, 0] > 0), slice_metrics
         if section == "length":
             low, high = LENGTHS[group]
-            return self.counts[[low <= length <= high for length in self.lengths]], metrics
-        return self.counts[[group in tags for tags in self.phenomena]], metrics
+            chosen = [low <= length <= high for length in self.lengths]
+        else:
+            chosen = [group in tags for tags in self.phenomena]
+        return self.clustered(self.counts, np.array(chosen)), metrics
 
     @cached_property
     def targets_minus_inputs(self) -> Estimate:
@@ -207,7 +223,8 @@ class Findings:
         Below zero the attention is read one token off, or it follows the inputs more than the targets.
         """
         targets, inputs = (
-            self.slices[:, 0, SLICES.index(f"by {reading}, where they differ")] for reading in ("target", "input")
+            self.clustered(self.slices[:, 0, SLICES.index(f"by {reading}, where they differ")])
+            for reading in ("target", "input")
         )
         return paired_difference(inputs, targets, lambda summed: slice_metrics(summed)[..., 0]).at()
 
@@ -217,14 +234,15 @@ class Findings:
         links = beyond_overview(self.links)
         sure = np.broadcast_to(self.counts[:, :, None, SURE, None], (*links.shape[:-1], 1))
         counts = np.concatenate([links, sure], axis=-1)
-        found = _of_methods(counts, link_metrics)
+        found = _of_methods(self.clustered(counts), link_metrics)
         return tuple(Group(name, len(counts), self.rows, found[:, k]) for k, name in enumerate(ALIGNERS))
 
     @cached_property
     def destinations(self) -> Group:
         """Share of the attention mass by where it goes, over student tokens with a sure link; the shares sum to one."""
         counts = np.concatenate([beyond_overview(self.mass), self.counts[:, :, ROWS, None]], axis=-1)
-        return Group("all rows", len(counts), self.rows, _of_methods(counts, shares_of_rows))
+        found = _of_methods(self.clustered(counts), shares_of_rows)
+        return Group("all rows", len(counts), self.rows, found)
 
     @cached_property
     def by_triple(self) -> list[TripleScores]:

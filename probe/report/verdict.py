@@ -108,7 +108,8 @@ def _with_order(report: Findings) -> list[str]:
     parts: list[str] = []
     for name in ORDERED[::-1]:
         m = report.methods.index(name)
-        more = paired_difference(report.counts[:, m], report.counts[:, own], _top_1).at()
+        theirs, ours = (report.clustered(report.counts[:, k]) for k in (m, own))
+        more = paired_difference(theirs, ours, _top_1).at()
         value = percent(report.intervals.value[m, TOP_1])
         parts.append(f"{side(more)} {NAMES[name].partition(',')[0]} ({value}; {with_interval(more, points)})")
     reached = percent(report.intervals.value[own, TOP_1])

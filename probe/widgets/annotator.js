@@ -1,10 +1,11 @@
 // Draws the view of `probe.widgets.annotator_view`, and sends what the user does to Python, which changes the state.
 
-const SIGN = { sure: "S", possible: "p" };
+const SIGN = { sure: "S", possible: "p", head: "H", role: "r" };
 const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 const HELP =
-  "Click or Enter: sure link. Shift-click, Shift+Enter or p: possible link. The same again, or Delete: no link. " +
-  "Arrow keys: move. Page Up, Page Down: previous and next row. Ctrl+Z: undo. Ctrl+Shift+Z: redo. Ctrl+S: save.";
+  "Space or click: sure link. p or Shift-click: possible link. h: head of a word. The same again, or Delete: no link. " +
+  "n: next chunk without links. Arrow keys, Home, End: move. Enter: save, and go to the next row. " +
+  "Page Up, Page Down: previous and next row. Ctrl+Z: undo. Ctrl+Shift+Z: redo. Ctrl+S: save. Pale: filled in for you.";
 
 function heading(token, number, scope) {
   // dir keeps the number left of the token in any script; bdi keeps the direction of the token itself.
@@ -33,24 +34,29 @@ class Grid {
     });
     this.table.replaceChildren(make("thead", {}, top), make("tbody", {}, ...body));
     this.cells = new Map([...this.table.querySelectorAll("[data-at]")].map((cell) => [cell.dataset.at, cell]));
-    this.at = [0, 0];
+    this.row = view.id;
+    this.at = view.open[0] ?? [0, 0];
     this.marked = [];
     this.node.scrollTo(0, 0);
     this.#cell().tabIndex = 0;
   }
 
   fill(view) {
+    this.open = view.open;
+    const filled = new Set(view.filled);
     for (const [key, cell] of this.cells) {
       const [i, j] = key.split(",");
       const kind = view.links[key] ?? "";
       const suggested = view.suggested[key] ?? "";
-      const said = (kind || "no link") + (suggested && suggested !== kind ? `, suggested: ${suggested}` : "");
+      const more = [filled.has(key) && "filled in", suggested && suggested !== kind && `suggested: ${suggested}`];
+      const said = [kind || "no link", ...more.filter(Boolean)].join(", ");
       const label = `${view.student[i].name}, ${view.teacher[j].name}: ${said}`;
       if (cell.title === label) continue;
       cell.title = label;
       cell.setAttribute("aria-label", label);
       cell.textContent = SIGN[kind] ?? "";
       cell.dataset.kind = kind;
+      cell.dataset.filled = filled.has(key);
       cell.dataset.suggested = suggested;
     }
   }
@@ -64,7 +70,15 @@ class Grid {
   }
 
   #intent(act, more = {}) {
-    this.send({ do: act, student: this.at[0], teacher: this.at[1], ...more });
+    // Keys may be typed before a new row is drawn, so say for which row they were meant.
+    this.send({ do: act, row: this.row, student: this.at[0], teacher: this.at[1], ...more });
+  }
+
+  // The first open chunk that begins behind this cell, or else the first of all.
+  #next() {
+    const [i, j] = this.at;
+    const cell = this.open.find(([a, b]) => a > i || (a === i && b > j)) ?? this.open[0];
+    if (cell) this.#move(...cell);
   }
 
   #move(i, j) {
@@ -85,13 +99,16 @@ class Grid {
   #key(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const [i, j] = this.at;
-    const key = event.key;
+    const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     if (key in ARROWS) this.#move(i + ARROWS[key][0], j + ARROWS[key][1]);
     else if (key === "Home") this.#move(i, 0);
     else if (key === "End") this.#move(i, Infinity);
     else if (key === "PageUp" || key === "PageDown") this.send({ do: "go", by: key === "PageUp" ? -1 : 1 });
-    else if (key === "Enter" || key === " ") this.#intent("press", { kind: event.shiftKey ? "possible" : "sure" });
-    else if (key === "p" || key === "P") this.#intent("press", { kind: "possible" });
+    else if (key === "Enter") this.#intent("finish");
+    else if (key === " ") this.#intent("press", { kind: "sure" });
+    else if (key === "p") this.#intent("press", { kind: "possible" });
+    else if (key === "h") this.#intent("head");
+    else if (key === "n") this.#next();
     else if (key === "Delete" || key === "Backspace") this.#intent("clear");
     else return;
     event.preventDefault();
@@ -117,7 +134,8 @@ function render({ model, el }) {
   const redo = button("Redo", "Redo (Ctrl+Shift+Z)", act("redo"));
   const save = button("Save", "Save to the file (Ctrl+S)", act("save"));
   save.classList.add("probe-save");
-  const suggest = make("input", { type: "checkbox", onchange: () => send({ do: "suggest", on: suggest.checked }) });
+  const levels = model.get("view").suggestions.map((value) => make("option", { value }, value));
+  const suggest = make("select", { onchange: () => send({ do: "suggest", what: suggest.value }) }, ...levels);
   const progress = make("span", { class: "probe-progress" });
   const text = make("p", { class: "probe-text", dir: "auto" });
   const grid = new Grid(send);
@@ -133,7 +151,7 @@ function render({ model, el }) {
     "div", { class: "probe-widget probe-annotator", role: "group", "aria-label": "annotator" },
     make("div", { class: "probe-bar" }, previous, id, ids, next, progress),
     text, grid.node,
-    make("div", { class: "probe-bar" }, undo, redo, save, make("label", {}, suggest, " show links of the half rule")),
+    make("div", { class: "probe-bar" }, undo, redo, save, make("label", {}, "Suggest ", suggest)),
     status, problems, tags, make("label", { class: "probe-note" }, "Note", note), make("p", { class: "probe-help" }, HELP),
   );
 
@@ -163,7 +181,7 @@ function render({ model, el }) {
     progress.textContent = `${view.pair} · ${view.progress}`;
     for (const [node, off] of [[previous, view.first], [next, view.last], [undo, !view.undo], [redo, !view.redo]]) node.disabled = off;
     save.classList.toggle("probe-unsaved", view.unsaved);
-    suggest.checked = view.suggest;
+    suggest.value = view.suggest;
     const boxes = Object.entries(view.phenomena).map(([tag, checked]) => {
       const box = tags.querySelector(`[name="${tag}"]`) ?? make("input", { type: "checkbox", name: tag, onchange: act("tag", { tag }) });
       box.checked = checked;

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from probe.errors import ProbeError
 from probe.gold.check import check_row
-from probe.gold.half_rule import half_rule_links
-from probe.gold.rows import PHENOMENA, Links
+from probe.gold.rows import PHENOMENA, GoldRow, Link, Links
 from probe.plots.fonts import font_properties
 from probe.plots.heatmaps.captions import LEGEND, legend_columns
 from probe.plots.heatmaps.drawing import DASHES
@@ -19,15 +18,20 @@ from probe.plots.heatmaps.layout import Content, Layout, lay_out
 from probe.plots.style import LIGHT, our_style
 from probe.tokens import TokenizedText
 from probe.widgets.annotation import (
+    SUGGESTIONS,
     Annotation,
     clear,
+    finish,
     format_problems,
     go,
+    half_rule,
     jump,
     press,
     redo,
     save,
     set_note,
+    set_suggest,
+    toggle_head,
     toggle_tag,
     undo,
 )
@@ -44,14 +48,16 @@ Intent = Mapping[str, Any]
 _ACTS: Mapping[str, Callable[[Annotation, Intent], Annotation]] = {
     "press": lambda state, intent: press(state, (intent["student"], intent["teacher"]), intent["kind"]),
     "clear": lambda state, intent: clear(state, (intent["student"], intent["teacher"])),
+    "head": lambda state, intent: toggle_head(state, (intent["student"], intent["teacher"])),
     "tag": lambda state, intent: toggle_tag(state, intent["tag"]),
     "note": lambda state, intent: set_note(state, intent["note"]),
     "undo": lambda state, _: undo(state),
     "redo": lambda state, _: redo(state),
     "go": lambda state, intent: go(state, intent["by"]),
     "jump": lambda state, intent: jump(state, intent["id"]),
-    "suggest": lambda state, intent: replace(state, suggest=intent["on"]),
+    "suggest": lambda state, intent: set_suggest(state, intent["what"]),
     "save": lambda state, _: save(state),
+    "finish": lambda state, _: finish(state),
 }
 
 
@@ -60,8 +66,11 @@ def answer(state: Annotation, intent: Intent) -> Annotation:
 
     Args:
         state: the state before.
-        intent: ``do``, the name of an act, and the arguments of the act.
+        intent: ``do``, the name of an act, and the arguments of the act. ``row``, if given, is the id of the row that
+            the user saw; if another one came on the screen since, nothing is done.
     """
+    if intent.get("row", state.row.id) != state.row.id:
+        return state
     state = replace(state, message="", refused=False)
     try:
         return _ACTS[intent["do"]](state, intent)
@@ -72,16 +81,22 @@ def answer(state: Annotation, intent: Intent) -> Annotation:
 def view(state: Annotation) -> dict[str, Any]:
     """Everything that is drawn, as JSON values."""
     row, changed = state.row, state.changed
-    linked = sum(bool(one.links.either) for one in state.rows)
-    progress = f"row {state.current + 1} of {len(state.rows)} · {linked} with links · {len(changed)} not saved"
+    open_chunks = state.open_chunks
+    linked = sum(bool(one.links.either) for one in state.kept)
+    progress = (
+        f"row {state.current + 1} of {len(state.rows)} · open chunks: {len(open_chunks)} · {linked} with links · "
+        f"{len(changed)} not saved"
+    )
     return {
         "id": row.id,
         "pair": row.pair,
         "text": row.text,
         "student": _heads("student", row.student),
         "teacher": _heads("teacher", row.teacher),
-        "links": _cells(row.links),
-        "suggested": _cells(half_rule_links(row.student, row.teacher)) if state.suggest else {},
+        "links": _kinds(row),
+        "filled": [_key(link) for link in sorted(state.filled.get(row.id, frozenset()) & row.sure)],
+        "open": [list(link) for link in open_chunks],
+        "suggested": _cells(half_rule(state)),
         "phenomena": {tag: tag in row.phenomena for tag in PHENOMENA},
         "note": row.note,
         "problems": problems(state),
@@ -91,6 +106,7 @@ def view(state: Annotation) -> dict[str, Any]:
         "undo": bool(state.past),
         "redo": bool(state.future),
         "suggest": state.suggest,
+        "suggestions": list(SUGGESTIONS),
         "unsaved": bool(changed),
         "message": state.message,
         "refused": state.refused,
@@ -100,11 +116,11 @@ def view(state: Annotation) -> dict[str, Any]:
 def problems(state: Annotation) -> list[str]:
     """The findings of the checks on the row.
 
-    Without suggestions, these are only the problems that prevent saving, because the others would show the links of the
-    half rule.
+    If the half rule is not suggested, these are only the problems that prevent saving, because the others would show
+    its links.
     """
     found = list(format_problems(state.row))
-    if state.suggest:
+    if state.suggest == "half rule":
         found += check_row(state.row, f"row {state.row.id}")
     return [str(problem) for problem in found]
 
@@ -118,7 +134,17 @@ def _heads(side: str, text: TokenizedText) -> list[dict[str, str]]:
 
 
 def _cells(links: Links) -> dict[str, str]:
-    return {f"{i},{j}": links.kind((i, j)) for i, j in sorted(links.either)}
+    return {_key(link): links.kind(link) for link in sorted(links.either)}
+
+
+def _kinds(row: GoldRow) -> dict[str, str]:
+    """What each cell has: a sure or a possible link, the head of a word, or a role link."""
+    judged = {"head": row.heads, "role": row.roles}
+    return _cells(row.links) | {_key(link): kind for kind, links in judged.items() for link in sorted(links)}
+
+
+def _key(link: Link) -> str:
+    return f"{link[0]},{link[1]}"
 
 
 # Without a kernel
@@ -138,8 +164,7 @@ def picture(state: Annotation) -> "Figure":
         figure = Figure(figsize=(layout.width, layout.height))
         axes: Any = figure.add_axes(layout.share(layout.panels[0]))
         _grid(axes, labels, layout)
-        if state.suggest:
-            _frames(axes, half_rule_links(row.student, row.teacher), row.links, layout)
+        _frames(axes, half_rule(state), row.links, layout)
         _draw_links(axes, row.links, layout)
         title = f"{row.id} · {len(row.sure)} sure links, {len(row.possible)} possible"
         figure.text(layout.label_left / layout.width, layout.label_top / layout.height, title, fontsize=8)
@@ -193,6 +218,6 @@ def _legend(state: Annotation) -> list[Any]:
         handle("sure link", color=SURE),
         handle("possible link", color=SURE, fillstyle="none", markeredgewidth=1.6),
     ]
-    if state.suggest:
+    if state.suggest == "half rule":
         handles.append(handle("half rule (dashed: possible)", color=SUGGESTED, fillstyle="none"))
     return handles

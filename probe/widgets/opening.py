@@ -13,7 +13,7 @@ from probe.errors import CheckpointError, MissingExtraError, Problem
 from probe.gold.pairs import GoldFile, read_pairs
 from probe.gold.rows import GoldRow
 from probe.plots.heatmaps.labels import drawable
-from probe.widgets.annotation import open_annotation
+from probe.widgets.annotation import Suggest, open_annotation
 from probe.widgets.bench import CheckpointBench, Desk
 from probe.widgets.exploration import Choice, open_exploration
 
@@ -41,17 +41,20 @@ def _needs_notebooks(where: str) -> Generator[None]:
         raise MissingExtraError(Problem(where, "the extra notebooks", f"no {error.name}", remedy)) from error
 
 
-def annotate(path: str | Path, *, row: str | None = None, suggest: bool = True) -> "Annotator":
+def annotate(path: str | Path, *, row: str | None = None, suggest: Suggest | None = None) -> "Annotator":
     """Annotate a gold file: show a grid for each row to link tokens. The file is written only when you save.
 
     Args:
         path: the gold file. ``probe-pairs new`` makes one from sentences, `blank_pairs` one for a second annotator.
         row: id of the first row to show; default: the first one of the file.
-        suggest: show the links of the half rule in grey. If False, nothing on the page reveals them.
+        suggest: ``"half rule"`` shows the links of the half rule in grey. It also fills in chunks of one token on each
+            side in rows without links, as ``"1-1 chunks"`` does; these are the only links that the rules leave no
+            choice for. With ``"nothing"``, all is left to you. Default: ``"half rule"``, but ``"1-1 chunks"`` in a file
+            that `blank_pairs` wrote.
 
     Raises:
         MissingExtraError: the extra ``notebooks`` is not installed.
-        PairsError: the file cannot be read, has no rows, or no row with that id.
+        PairsError: the file cannot be read, has no rows, or no row with that id; or ``suggest`` is something else.
 
     Example:
         >>> import probe

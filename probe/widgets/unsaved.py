@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from probe.errors import OutputError, Problem
-from probe.gold.rows import PHENOMENA, GoldRow
+from probe.gold.rows import JUDGED, PHENOMENA, GoldRow
 from probe.output.files import replacing_file
 from probe.output.reading import Wanted, read_object
 
@@ -39,6 +39,7 @@ def keep(path: Path, rows: Sequence[GoldRow], drafts: Collection[str]) -> None:
                 "text": row.text,
                 "sure": sorted(row.sure),
                 "possible": sorted(row.possible),
+                "heads": sorted(row.heads),
                 "phenomena": row.phenomena,
                 "note": row.note,
             }
@@ -72,12 +73,12 @@ def kept(path: Path, rows: Sequence[GoldRow]) -> dict[str, GoldRow]:
 
 def _laid_over(row: GoldRow, draft: Any) -> GoldRow | None:
     try:
-        links = [frozenset((int(i), int(j)) for i, j in draft[kind]) for kind in ("sure", "possible")]
+        links = [frozenset((int(i), int(j)) for i, j in draft[kind]) for kind in ("sure", "possible", "heads")]
         note, tags, text = str(draft["note"]), tuple(draft["phenomena"]), draft["text"]
     except (LookupError, TypeError, ValueError):
         return None
     students, teachers = row.sizes
     within = all(0 <= i < students and 0 <= j < teachers for each in links for i, j in each)
-    if text != row.text or not within or links[0] & links[1] or not set(tags) <= set(PHENOMENA):
+    if text != row.text or not within or links[0] & links[1] or not set(tags) <= {*PHENOMENA, *JUDGED}:
         return None
-    return replace(row, sure=links[0], possible=links[1], phenomena=tags, note=note)
+    return replace(row, sure=links[0], possible=links[1], heads=links[2], phenomena=tags, note=note)

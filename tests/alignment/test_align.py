@@ -200,7 +200,12 @@ def test_json_holds_every_figure_with_bounds_and_the_counts_they_follow_from(tmp
     again = load_report(tmp_path / "report.json")
     assert metrics(again.counts.sum(axis=0)[0])[0] == pytest.approx(cell["value"])
     assert again.sentences == report.sentences
-    assert read["bootstrap"] == {"unit": "sentence", "resamples": 2000, "seed": 0, "confidence": 0.95}
+    assert read["bootstrap"] == {
+        "unit": "sentence, or minimal triple",
+        "resamples": 2000,
+        "seed": 0,
+        "confidence": 0.95,
+    }
 
 
 def test_the_printed_page_fits_80_columns(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):

@@ -1,5 +1,6 @@
 """`probe-align --judged`: heads and roles apart from all else, on rows of the checkpoint's tokenizers alone."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,13 @@ def test_only_rows_of_the_checkpoint_s_tokenizers_are_scored(judged: GoldFile):
     assert (len(found.heads), found.without_head, len(found.roles), found.others) == (1, 1, 1, 1)
     assert found.heads.any()
     assert found.roles[0, :, 0].tolist() == [1, 1]
+
+
+def test_rows_of_one_dialogue_are_resampled_together(judged: GoldFile):
+    again = [replace(row, id=f"{row.id}-again") for row in judged]
+    found = judged_scores(load("demo"), GoldFile((*judged, *again), judged.comments))
+    assert (len(found.heads), len(found.roles)) == (2, 1)
+    assert found.roles[0, :, 0].tolist() == [2, 2]
 
 
 def test_a_file_without_such_rows_is_refused():

@@ -1,10 +1,19 @@
 """Minimal triples: which rows they are, and the differences that are planted in them."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 from rich.console import Console
 
+from probe.alignment.align import align
+from probe.checkpoints.loading import load
 from probe.gold.triples import KINDS, Mark, mark_of
+from probe.report.comparison import compare_all
+from probe.report.method_comparison import compare_methods
+from probe.report.report import ProbeReport
+from probe.report.steps import by_steps
 from probe.report.triples import score_triples, table
 from probe.scoring.scores import COUNTS
 
@@ -84,6 +93,53 @@ def test_the_table_fits_80_columns():
     assert "cma" in capture.get()
     assert "…" not in capture.get()
     assert "+10.0 [+10.0, +10.0]" in capture.get()
+
+
+@pytest.fixture(scope="module")
+def report(few_gold: Path) -> ProbeReport:
+    return align(load("demo"), few_gold)
+
+
+def in_threes(report: ProbeReport) -> ProbeReport:
+    """The same with each sentence three times, as if it were the three of a triple: no more is known than from one."""
+    marks = [Mark(f"T{n}", kind) for n in range(len(report.sentences)) for kind in KINDS]
+    names = "counts", "slices", "mass", "backward", "links"
+    return replace(
+        report,
+        sentences=tuple(f"{id_}-{kind}" for id_ in report.sentences for kind in KINDS),
+        lengths=tuple(np.repeat(report.lengths, 3).tolist()),
+        phenomena=tuple(tags for tags in report.phenomena for _ in KINDS),
+        triples=tuple(marks),
+        **{name: np.repeat(getattr(report, name), 3, axis=0) for name in names},
+    )
+
+
+def figures(report: ProbeReport) -> dict[str, np.ndarray]:
+    """Every figure with its interval, by table."""
+    worse = replace(report, counts=report.counts * np.where(np.arange(len(COUNTS)) == TOP_1, 0.8, 1))
+    later = replace(worse, origin=replace(report.origin, steps=1, files=()))
+    sooner = replace(report, origin=replace(report.origin, steps=0, files=()))
+    (two,) = compare_all({"one": report, "other": worse})
+    (methods,) = compare_methods({"a": {"1": sooner, "2": sooner}, "b": {"3": later, "4": later}})
+    groups = [*report.by_phenomenon, *report.by_length, *report.by_slice, *report.by_aligner, report.destinations]
+    arrays = [report.intervals, report.differences, report.backward_intervals, report.backward_differences]
+    found = {f"figures {k}": [one.value, one.low, one.high] for k, one in enumerate(arrays)}
+    found |= {one.name: [one.figures.value[0], one.figures.low[0], one.figures.high[0]] for one in groups}
+    found |= {f"against {name}": [list(one)] for name, one in report.against("token", "diagonal").items()}
+    found |= {f"compared {one.figure}": [list(one.difference)] for one in (*two.figures, *two.phenomena)}
+    found |= {f"p {one.figure}": [one.p] for one in two.figures}
+    found |= {f"methods {one.figure}": [list(one.difference)] for one in methods.figures}
+    found |= {"steps": [list(one.change) for one in by_steps({"a": sooner, "b": later})]}
+    found |= {"target minus input": [list(report.targets_minus_inputs)]}
+    return {name: np.array(one, dtype=np.float64) for name, one in found.items()}
+
+
+def test_the_sentences_of_a_triple_are_resampled_together_in_every_table(report: ProbeReport):
+    once, thrice = figures(report), figures(in_threes(report))
+    assert once.keys() == thrice.keys()
+    for name, found in once.items():
+        np.testing.assert_allclose(thrice[name], found, rtol=1e-6, atol=1e-9, err_msg=name)
+    assert in_threes(report).verdict == report.verdict
 
 
 def _with_methods(triples: int) -> tuple[list[Mark | None], list[str], np.ndarray]:

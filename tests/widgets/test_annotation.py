@@ -8,10 +8,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.patches import Rectangle
 
 import probe
-from probe.gold.rows import GoldRow
+from probe.gold.rows import HEADS, ROLES, GoldRow
 from probe.widgets.annotation import (
     Annotation,
     clear,
+    finish,
     go,
     jump,
     open_annotation,
@@ -19,6 +20,8 @@ from probe.widgets.annotation import (
     redo,
     save,
     set_note,
+    set_suggest,
+    toggle_head,
     toggle_tag,
     undo,
 )
@@ -44,6 +47,12 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def state(path: Path) -> Annotation:
     return open_annotation(path)
+
+
+@pytest.fixture
+def second(path: Path, tmp_path: Path) -> Path:
+    probe.blank_pairs(path, tmp_path / "second.tsv")
+    return tmp_path / "second.tsv"
 
 
 def test_a_second_press_unlinks_and_another_kind_replaces(state: Annotation):
@@ -146,7 +155,7 @@ def test_a_note_that_follows_from_a_rule_is_written_by_the_tool(tmp_path: Path):
     ]
     blank = GoldRow("r-1", "a~b", *sides, frozenset(), frozenset(), (), "mine.")
     probe.write_pairs(tmp_path / "gold.tsv", [blank])
-    state = press(open_annotation(tmp_path / "gold.tsv"), (1, 1), "sure")
+    state = press(open_annotation(tmp_path / "gold.tsv", suggest="nothing"), (1, 1), "sure")
     done = answer(state, {"do": "save"})
     assert not done.refused, done.message
     assert done.row.note == "mine. Sure on white space, which is all that these pieces carry: 1-1."
@@ -156,8 +165,112 @@ def test_a_note_that_follows_from_a_rule_is_written_by_the_tool(tmp_path: Path):
 def test_without_suggestions_nothing_tells_what_the_half_rule_would_link(state: Annotation):
     assert view(state)["suggested"]["1,1"] == "sure"
     assert problems(state)
-    blind = answer(state, {"do": "suggest", "on": False})
-    assert (view(blind)["suggested"], problems(blind)) == ({}, [])
+    for less in ("1-1 chunks", "nothing"):
+        blind = answer(state, {"do": "suggest", "what": less})
+        assert (view(blind)["suggested"], problems(blind)) == ({}, [])
+    with pytest.raises(probe.ProbeError, match="one of nothing, 1-1 chunks, half rule; got 'all'"):
+        set_suggest(state, "all")
+
+
+def test_chunks_of_one_token_are_filled_in_once_marked_and_taken_back(second: Path):
+    opened = open_annotation(second)
+    assert opened.row.sure == {(0, 0), (4, 4)}
+    assert view(opened)["filled"] == ["0,0", "4,4"]
+    assert view(clear(opened, (4, 4)))["filled"] == ["0,0"]
+    back = undo(opened)
+    assert not back.row.sure
+    assert go(go(back, 1), -1).rows[0] == back.row  # filled in once, not again
+    assert redo(go(go(back, 1), -1)).row == opened.row
+
+
+def test_a_row_that_was_only_looked_at_is_not_saved(second: Path):
+    looked = go(open_annotation(second), 1)
+    assert looked.changed == ()
+    assert view(looked)["progress"] == "row 2 of 2 · open chunks: 2 · 0 with links · 0 not saved"
+    done = save(press(looked, (1, 1), "sure"))
+    assert done.message == "Saved second.tsv: r-2 changed; 2 rows in total."
+    assert view(done)["filled"] == []
+    assert [one.sure for one in probe.read_pairs(second).rows] == [set(), {(0, 0), (1, 1), (4, 4)}]
+    assert clear(go(done, -1), (0, 0)).changed == ("r-1",)
+
+
+def test_enter_accepts_what_was_filled_in_saves_and_goes_on_unless_the_row_is_a_draft(second: Path):
+    opened = open_annotation(second)
+    done = finish(opened)
+    assert (done.current, done.message) == (1, "Saved second.tsv: r-1 changed; 2 rows in total.")
+    assert probe.read_pairs(second).rows[0].sure == {(0, 0), (4, 4)}
+    last = finish(done)
+    assert last.current == 1
+    draft = finish(press(jump(last, "r-1"), (0, 4), "sure"))
+    assert (draft.current, draft.refused) == (0, True)
+
+
+def test_nothing_is_given_away_where_nothing_is_suggested(second: Path):
+    opened = open_annotation(second, row="r-2", suggest="nothing")
+    assert opened.rows == opened.saved
+    assert (view(opened)["suggested"], view(opened)["filled"], problems(opened)) == ({}, [], [])
+    assert go(opened, -1).rows == opened.saved
+
+
+def test_a_second_reading_is_not_shown_the_half_rule_also_when_it_is_opened_again(path: Path, second: Path):
+    assert open_annotation(path).suggest == "half rule"
+    save(press(open_annotation(second), (1, 1), "sure"))
+    assert open_annotation(second).suggest == "1-1 chunks"
+    probe.blank_pairs(second, path.with_name("third.tsv"))
+    comments = probe.read_pairs(path.with_name("third.tsv")).comments
+    assert [comment for comment in comments if comment.startswith("second reading")] == [comments[-1]]
+
+
+def test_open_chunks_are_those_that_need_a_link(state: Annotation):
+    assert state.open_chunks == ((1, 1), (3, 2), (4, 4))
+    assert press(state, (2, 1), "possible").open_chunks == ((3, 2), (4, 4))
+
+
+def test_two_empty_tokens_are_neither_filled_in_nor_open(tmp_path: Path):
+    empty = probe.TokenizedText.from_pieces("🙂", ["▁", "🙂"])
+    probe.write_pairs(
+        tmp_path / "gold.tsv", [GoldRow("r-1", "a~b", empty, empty, frozenset(), frozenset(), (), "")], [COMMENT]
+    )
+    opened = open_annotation(tmp_path / "gold.tsv")
+    assert (opened.row.sure, opened.open_chunks) == ({(1, 1)}, ())
+    assert undo(opened).open_chunks == ((1, 1),)
+
+
+def test_a_word_has_one_head_which_is_a_sure_link(state: Annotation):
+    word = replace(state.row, sure=frozenset({(1, 1), (2, 1)}), phenomena=(HEADS,))
+    judged = replace(state, rows=(word, *state.rows[1:]))
+    one = toggle_head(judged, (1, 1))
+    assert view(one)["links"] == {"1,1": "head", "2,1": "sure"}
+    assert toggle_head(one, (2, 1)).row.heads == {(2, 1)}
+    assert toggle_head(one, (1, 1)).row == word
+    assert press(one, (1, 1), "possible").row.heads == set()
+    assert toggle_tag(one, "merge").row.phenomena == (HEADS, "merge")
+    assert "one of the sure links 1-1 2-1" in answer(judged, {"do": "head", "student": 0, "teacher": 0}).message
+    assert HEADS in answer(state, {"do": "head", "student": 0, "teacher": 0}).message
+
+
+def test_a_draft_keeps_the_head_of_its_word(path: Path):
+    word = replace(row("r-1"), phenomena=(HEADS,))
+    probe.write_pairs(path, [word], [COMMENT])
+    odd = press(toggle_head(open_annotation(path), (0, 0)), (0, 4), "sure")
+    assert save(odd).refused
+    assert open_annotation(path).rows == odd.rows
+
+
+def test_tokens_without_a_place_have_no_chunks_and_nothing_suggested(path: Path):
+    sides = [probe.TokenizedText.unplaced("Hi", pieces) for pieces in (["<s>", "Hi"], ["<bos>", "Hi"])]
+    links = {"sure": frozenset({(1, 1)}), "possible": frozenset(), "roles": frozenset({(0, 0)})}
+    dialogue = GoldRow("r-1", "a~b", *sides, phenomena=(ROLES,), note="", **links)
+    probe.write_pairs(path, [dialogue, replace(dialogue, id="r-2", roles=frozenset(), sure=frozenset())], [COMMENT])
+    shown = view(open_annotation(path))
+    assert (shown["links"], shown["open"], shown["suggested"]) == ({"0,0": "role", "1,1": "sure"}, [], {})
+    assert view(open_annotation(path, row="r-2"))["links"] == {}
+
+
+def test_a_key_that_was_meant_for_the_row_before_changes_nothing(state: Annotation):
+    late = {"do": "press", "student": 1, "teacher": 1, "kind": "sure", "row": "r-1"}
+    assert answer(state, late).row.sure == {(0, 0), (1, 1)}
+    assert answer(go(state, 1), late).rows == state.rows
 
 
 def test_blank_rows_hold_nothing_of_the_first_reading(path: Path, tmp_path: Path):
@@ -171,7 +284,7 @@ def test_blank_rows_hold_nothing_of_the_first_reading(path: Path, tmp_path: Path
 
 
 def test_the_widget_passes_intents_on(path: Path):
-    widget = probe.annotate(path, row="r-2", suggest=False)
+    widget = probe.annotate(path, row="r-2", suggest="nothing")
     widget._hear(widget, {"do": "press", "student": 1, "teacher": 1, "kind": "sure"}, [])
     assert widget.rows[1].sure == {(0, 0), (1, 1)}
     assert widget.view["links"] == {"0,0": "sure", "1,1": "sure"}
@@ -196,7 +309,7 @@ def boxes(state: Annotation) -> set[Box]:
 
 
 def test_the_picture_has_each_link_on_its_cell(state: Annotation):
-    made = press(press(replace(state, suggest=False), (1, 1), "possible"), (3, 2), "sure")
+    made = press(press(set_suggest(state, "nothing"), (1, 1), "possible"), (3, 2), "sure")
     assert boxes(made) == {("fill", 0, 0, False), ("frame", 1, 1, False), ("fill", 3, 2, False)}
     (axes,) = picture(made).axes
     labels = [[label.get_text() for label in names] for names in (axes.get_yticklabels(), axes.get_xticklabels())]
@@ -204,7 +317,7 @@ def test_the_picture_has_each_link_on_its_cell(state: Annotation):
 
 
 def test_the_picture_shows_suggestions_that_are_not_taken(state: Annotation):
-    assert boxes(state) - boxes(replace(state, suggest=False)) == {
+    assert boxes(state) - boxes(set_suggest(state, "nothing")) == {
         ("frame", i, j, False) for i, j in ((1, 1), (2, 1), (3, 2), (3, 3), (4, 4))
     }
     assert ("frame", 1, 1, False) not in boxes(press(state, (1, 1), "sure"))

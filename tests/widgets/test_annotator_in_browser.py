@@ -44,7 +44,7 @@ def says(page: Page, i: int, j: int, kind: str) -> None:
 
 
 def test_links_tags_and_notes_reach_the_file(jupyter: Jupyter, gold: Path):
-    with jupyter.run("import probe", f"probe.annotate({gold.name!r})") as page:
+    with jupyter.run("import probe", f"probe.annotate({gold.name!r}, suggest='nothing')") as page:
         cell(page, 0, 0).click()
         says(page, 0, 0, "sure")
         expect(cell(page, 0, 0)).to_have_accessible_name("student 0 'The', teacher 0 'The': sure")
@@ -52,7 +52,7 @@ def test_links_tags_and_notes_reach_the_file(jupyter: Jupyter, gold: Path):
         says(page, 1, 1, "possible")
         page.keyboard.press("ArrowDown")
         expect(cell(page, 2, 1)).to_be_focused()
-        page.keyboard.press("Enter")
+        page.keyboard.press("Space")
         says(page, 2, 1, "sure")
         cell(page, 4, 4).click()
         says(page, 4, 4, "sure")
@@ -72,30 +72,42 @@ def test_links_tags_and_notes_reach_the_file(jupyter: Jupyter, gold: Path):
 
 
 def test_every_key_does_what_the_help_says(jupyter: Jupyter, gold: Path):
+    probe.write_pairs(gold, [row("r-1"), replace(row("r-2", "kept"), phenomena=("judged-heads",))], [COMMENT])
     with jupyter.run("import probe", f"probe.annotate({gold.name!r})") as page:
-        cell(page, 0, 0).click()
-        says(page, 0, 0, "sure")
-        for key, kind in (("p", "possible"), (" ", "sure"), ("Shift+Enter", "possible"), ("Delete", "")):
+        expect(cell(page, 0, 0)).to_have_accessible_name("student 0 'The', teacher 0 'The': sure, filled in")
+        expect(cell(page, 1, 1)).to_have_attribute("tabindex", "0")
+        cell(page, 1, 1).focus()
+        for key, kind in (("p", "possible"), ("Space", "sure"), ("Delete", ""), ("Space", "sure")):
             page.keyboard.press(key)
-            says(page, 0, 0, kind)
+            says(page, 1, 1, kind)
         page.keyboard.press("Control+z")
-        says(page, 0, 0, "possible")
+        says(page, 1, 1, "")
         page.keyboard.press("Control+Shift+z")
-        says(page, 0, 0, "")
+        says(page, 1, 1, "sure")
+        page.keyboard.press("n")
+        expect(cell(page, 3, 2)).to_be_focused()
+        page.keyboard.press("Space")
+        says(page, 3, 2, "sure")
         page.keyboard.press("End")
-        expect(cell(page, 0, 4)).to_be_focused()
-        page.keyboard.press("PageDown")
-        expect(widget(page).get_by_label("row id")).to_have_value("r-2")
-        expect(cell(page, 0, 0)).to_be_focused()
+        expect(cell(page, 3, 4)).to_be_focused()
         page.keyboard.press("Enter")
-        says(page, 0, 0, "sure")
+        expect(widget(page).get_by_label("row id")).to_have_value("r-2")
+        expect(widget(page).get_by_role("status")).to_contain_text("r-1 changed")
+        expect(cell(page, 1, 1)).to_be_focused()
+        for key, kind in (("Space", "sure"), ("h", "head")):
+            page.keyboard.press(key)
+            says(page, 1, 1, kind)
         page.keyboard.press("Control+s")
         expect(widget(page).get_by_role("status")).to_contain_text("r-2 changed")
-    assert probe.read_pairs(gold).rows == (row("r-1"), replace(row("r-2", "kept"), sure=frozenset({(0, 0)})))
+        page.keyboard.press("PageUp")
+        expect(widget(page).get_by_label("row id")).to_have_value("r-1")
+    first, second = probe.read_pairs(gold).rows
+    assert first.sure == {(0, 0), (1, 1), (3, 2), (4, 4)}
+    assert (second.sure, second.heads) == ({(0, 0), (1, 1), (4, 4)}, {(1, 1)})
 
 
 def test_a_file_that_changed_meanwhile_is_not_overwritten(jupyter: Jupyter, gold: Path):
-    with jupyter.run("import probe", f"probe.annotate({gold.name!r})") as page:
+    with jupyter.run("import probe", f"probe.annotate({gold.name!r}, suggest='nothing')") as page:
         cell(page, 0, 0).click()
         says(page, 0, 0, "sure")
         probe.write_pairs(gold, [row("r-1", "somebody else's")], [COMMENT])

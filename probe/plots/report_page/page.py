@@ -191,7 +191,7 @@ def _provenance(origin: Origin) -> Node:
         "seeds": [f"untrained query matrices: {', '.join(map(str, origin.random_seeds))}"]
         if origin.random_seeds
         else [],
-        "95 % CI": [f"{RESAMPLES} resamples of sentences, seed {SEED}"],
+        "95 % CI": [f"{RESAMPLES} resamples of sentences, those of a triple together, seed {SEED}"],
         "versions": [f"{name} {version}" for name, version in origin.versions],
     }
     items = [
