@@ -23,15 +23,10 @@ PAGES = {str(path.relative_to(ROOT)): path.read_text() for path in [ROOT / "READ
 NUMBER = re.compile(r"[-+]?[0-9]*\.?[0-9]+")
 NEEDS_THE_REAL_PAIR = "smollm2-gemma3"
 NEEDS_MORE = (
-    "probe.annotate(",
-    "probe.explore(",
-    "probe.train(",
-    "probe.pretrain(",
-    "from trl",
-    "distiller.",
+    *("probe.annotate(", "probe.explore(", "probe.train(", "probe.pretrain(", "from trl", "distiller."),
     "TikTokenConverter(",
 )
-"""What tells examples that need a notebook, a run that trains, or another file. tests/watch runs those of other trainers."""
+"""What tells examples that need a notebook, a run that trains, or a file. tests/watch runs those of other trainers."""
 
 
 def console_blocks(text: str) -> list[tuple[str, str]]:
