@@ -7,6 +7,7 @@
 # make reports    those reports; trains the demo first, which takes an hour
 # make picture    the picture of the README; needs the fetched real pair
 # make benchmarks what all parts cost, in docs/speed.md; needs the fetched real pair and a quiet machine
+# make wheel      sdist and wheel in dist/, equal bytes from equal files; make test-all checks that
 # make docs       docs/commands.md, from the options of the commands
 # make site       the documentation in site/, to be opened as site/index.html, without network
 
@@ -85,8 +86,10 @@ format: .venv/.dev
 	$(BIN)/ruff check --fix .
 
 wheel: .venv/.dev
-	rm -rf build dist
-	$(BIN)/python -m build --wheel --outdir dist .
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation --outdir dist .
+	$(BIN)/twine check --strict dist/*
+	@test -z "$$(find dist -size +20000000c)" || { echo "a file in dist/ has more than 20 MB" >&2; exit 1; }
 
 clean:
 	rm -rf .venv build dist site *.egg-info

@@ -93,26 +93,15 @@ def test_commands_are_entry_points():
     assert declared.items() <= installed.items()
 
 
-def test_versions_agree():
-    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    assert declared == probe.__version__
-    assert f"## {declared}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-
-
-def test_no_file_of_the_package_is_left_out_of_the_wheel():
-    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["probe"]
-    packaged = {path for pattern in patterns for path in (ROOT / "probe").glob(pattern)}
-    data = {p for p in (ROOT / "probe").rglob("*") if p.is_file() and p.suffix not in (".py", ".pyc")}
-    assert data <= packaged
-
-
-def test_what_modules_read_is_packed_and_no_pattern_is_left_over():
-    package = ROOT / "probe"
-    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["probe"]
-    matched = {pattern: {path for path in package.glob(pattern) if path.is_file()} for pattern in patterns}
-    assert [pattern for pattern, paths in matched.items() if not paths] == []
-    there = {path for path in package.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
-    assert there - set().union(*matched.values()) == set()
+def test_the_version_is_that_of_the_newest_changes_and_of_the_citation():
+    newest = re.search(r"(?m)^## (\S+), ", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"))
+    cited = re.search(r"(?m)^version: (\S+)$", (ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert newest is not None
+    assert cited is not None
+    assert newest[1] == cited[1] == probe.__version__
+    assert (
+        tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["version"]["path"] == "probe/__init__.py"
+    )
 
 
 def test_the_overview_of_a_checkpoint_loads_no_statistics_of_scipy():

@@ -75,7 +75,7 @@ class OnDemand:
         """The model's configuration."""
         from transformers import AutoConfig
 
-        return AutoConfig.from_pretrained(self._directory).get_text_config()
+        return AutoConfig.from_pretrained(self._directory, trust_remote_code=False).get_text_config()
 
     @property
     def device(self) -> torch.device:

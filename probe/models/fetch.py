@@ -217,8 +217,10 @@ def convert(gguf: Path, directory: Path) -> None:
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()
     with redirect_stderr(io.StringIO()):
-        model: Any = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.bfloat16)
-        tokenizer: Any = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            gguf.parent, gguf_file=gguf.name, dtype=torch.bfloat16, trust_remote_code=False
+        )
+        tokenizer: Any = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, trust_remote_code=False)
         # The saved model is not quantised, and its configuration must not say that it is.
         model.hf_quantizer = None
         del model.config.quantization_config

@@ -47,8 +47,10 @@ class Tokenizer:
         if not (directory / FILE).is_file():
             if (ranks := _tiktoken_file(directory)) is not None:
                 remedy = (
-                    "Convert them once: convert_tiktoken_to_fast(encoding, directory) of "
-                    "transformers.integrations.tiktoken. probe.align_tokens takes the encoding itself."
+                    f'Convert them once, with the package tiktoken: TikTokenConverter("{ranks}", pattern=…, '
+                    f'extra_special_tokens=[…]).converted().save("{FILE}") of transformers.convert_slow_tokenizer. '
+                    "The pattern and the special tokens, in the order of their ids, stand in the Python file of the "
+                    "tokenizer. probe.align_tokens takes the encoding itself."
                 )
                 raise CheckpointError(Problem(str(directory), f"a {FILE}", f"ranks of tiktoken in {ranks}", remedy))
             remedy = "Save the fast tokenizer there: AutoTokenizer.from_pretrained(...).save_pretrained(directory)."

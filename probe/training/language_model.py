@@ -45,9 +45,8 @@ def from_random_weights(
     directory = directory_of(source)
     tokenizer = Tokenizer.load(directory)
     torch.manual_seed(seed)
-    model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(directory), dtype=torch.float32).to(
-        running_device()
-    )
+    config = AutoConfig.from_pretrained(directory, trust_remote_code=False)
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32, trust_remote_code=False).to(running_device())
     encoded = [tokenize(example, tokenizer) for example in train]
     loss = train_language_model(
         model,

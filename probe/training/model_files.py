@@ -72,9 +72,11 @@ def causal_model(directory: Path, dtype: Any) -> tuple[Any, frozenset[str]]:
         if (directory / ADAPTER).is_file():
             from peft import AutoPeftModelForCausalLM
 
-            adapted: Any = AutoPeftModelForCausalLM.from_pretrained(directory, dtype=dtype)
+            adapted: Any = AutoPeftModelForCausalLM.from_pretrained(directory, dtype=dtype, trust_remote_code=False)
             return adapted.merge_and_unload().eval().requires_grad_(False), frozenset()
-        loaded: Any = AutoModelForCausalLM.from_pretrained(directory, dtype=dtype, output_loading_info=True)
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            directory, dtype=dtype, output_loading_info=True, trust_remote_code=False
+        )
     except (OSError, ValueError, SafetensorError) as error:
         got = str(error).partition("\n")[0]
         raise TrainingError(Problem(str(directory), "a causal language model", got, WHOLE_MODEL)) from error

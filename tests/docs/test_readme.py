@@ -22,8 +22,11 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = {str(path.relative_to(ROOT)): path.read_text() for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]}
 NUMBER = re.compile(r"[-+]?[0-9]*\.?[0-9]+")
 NEEDS_THE_REAL_PAIR = "smollm2-gemma3"
-NEEDS_MORE = ("probe.annotate(", "probe.explore(", "probe.train(", "probe.pretrain(", "from trl", "distiller.")
-"""What tells examples that need a notebook, or a run that trains. tests/watch runs those of other trainers."""
+NEEDS_MORE = (
+    *("probe.annotate(", "probe.explore(", "probe.train(", "probe.pretrain(", "from trl", "distiller."),
+    "TikTokenConverter(",
+)
+"""What tells examples that need a notebook, a run that trains, or a file. tests/watch runs those of other trainers."""
 
 
 def console_blocks(text: str) -> list[tuple[str, str]]:

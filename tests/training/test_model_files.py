@@ -1,3 +1,5 @@
+import io
+import json
 from pathlib import Path
 
 import pytest
@@ -6,7 +8,7 @@ from directories import save_model
 from torch import nn
 
 from probe.errors import TrainingError
-from probe.training.model_files import base_of, directory_of, files_digest, weights_digest
+from probe.training.model_files import base_of, causal_model, directory_of, files_digest, weights_digest
 
 
 def test_digests_stay_those_under_which_caches_of_users_lie():
@@ -44,3 +46,21 @@ def test_what_reads_as_a_path_is_asked_of_no_hub(source: str, tmp_path: Path, mo
         directory_of(source)
     with pytest.raises(NotImplementedError):
         directory_of("owner/gpt2")
+
+
+def test_code_beside_a_model_is_not_run_even_if_somebody_would_say_yes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    save_model("gpt2", tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config |= {
+        "model_type": "theirs",
+        "auto_map": {"AutoConfig": "theirs.Config", "AutoModelForCausalLM": "theirs.Model"},
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "theirs.py").write_text(
+        f"open({str(tmp_path / 'ran')!r}, 'w').close()\n"
+        "from transformers import GPT2Config as Config, GPT2LMHeadModel as Model\n"
+    )
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))  # transformers may ask there
+    with pytest.raises(TrainingError, match="expected a causal language model; got"):
+        causal_model(tmp_path, torch.float32)
+    assert not (tmp_path / "ran").exists()

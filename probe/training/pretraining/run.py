@@ -152,7 +152,8 @@ def _inputs(
 def _states(run: PretrainRun, record: ModelRecord, encoded: list[Encoded], directory: Path) -> TeacherStates:
     from transformers import AutoModel
 
-    model = AutoModel.from_pretrained(directory_of(run.teacher), dtype=torch.float32).eval().to(running_device())
+    model = AutoModel.from_pretrained(directory_of(run.teacher), dtype=torch.float32, trust_remote_code=False)
+    model = model.eval().to(running_device())
     return teacher_states(model, record.sources[0].sha256, encoded, directory / STATES)
 
 
@@ -160,7 +161,9 @@ def _module_table(source: str) -> tuple[Float[Tensor, "vocabulary width"], Float
     """What the embedding module returns for every id, and the vocabulary head, both as float32."""
     from transformers import AutoModelForCausalLM
 
-    model: Any = AutoModelForCausalLM.from_pretrained(directory_of(source), dtype=torch.float32)
+    model: Any = AutoModelForCausalLM.from_pretrained(
+        directory_of(source), dtype=torch.float32, trust_remote_code=False
+    )
     with torch.inference_mode():
         table = model.get_input_embeddings()(torch.arange(model.config.vocab_size))
     return table.clone(), model.get_output_embeddings().weight.detach()

@@ -99,8 +99,9 @@ def _size_of(source: str) -> Size:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     directory = model_directory(source)
+    config = AutoConfig.from_pretrained(base_of(directory) or directory, trust_remote_code=False)
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(base_of(directory) or directory))
+        model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
     return Size(sum(one.numel() for one in model.parameters()), model.get_output_embeddings().weight.numel())
 
 

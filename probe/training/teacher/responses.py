@@ -108,7 +108,7 @@ def _load(place: Path) -> Any:
     device = running_device()
     dtype = torch.float32 if device.type == "cpu" else "auto"
     try:
-        model: Any = AutoModelForCausalLM.from_pretrained(place, dtype=dtype)
+        model: Any = AutoModelForCausalLM.from_pretrained(place, dtype=dtype, trust_remote_code=False)
     except (OSError, ValueError) as error:
         got = str(error).partition("\n")[0]
         remedy = "Name a directory that save_pretrained wrote."

@@ -66,7 +66,9 @@ def load_teacher(recipe: Recipe) -> Any:
     part = recipe.teacher
     options: dict[str, Any] = {} if part.device_map is None else {"device_map": part.device_map}
     dtype = getattr(torch, part.precision or recipe.training.precision)
-    model: Any = AutoModelForCausalLM.from_pretrained(directory_of(teacher_source(recipe)), dtype=dtype, **options)
+    model: Any = AutoModelForCausalLM.from_pretrained(
+        directory_of(teacher_source(recipe)), dtype=dtype, trust_remote_code=False, **options
+    )
     if part.device_map is None:
         model = model.to(running_device())
     if part.adapter is not None:

@@ -292,7 +292,7 @@ def load_student(student: Any, place: Path) -> None:
     from transformers import AutoModelForCausalLM
 
     dtype = next(student.parameters()).dtype
-    stored: Any = AutoModelForCausalLM.from_pretrained(place, dtype=dtype)
+    stored: Any = AutoModelForCausalLM.from_pretrained(place, dtype=dtype, trust_remote_code=False)
     try:
         student.load_state_dict(stored.state_dict())
     except RuntimeError as error:

@@ -157,7 +157,9 @@ def load_student(part: StudentPart) -> Any:
     """
     from transformers import AutoModelForCausalLM
 
-    model: Any = AutoModelForCausalLM.from_pretrained(directory_of(part.source), dtype=torch.float32)
+    model: Any = AutoModelForCausalLM.from_pretrained(
+        directory_of(part.source), dtype=torch.float32, trust_remote_code=False
+    )
     plain_head(model)
     match part.train:
         case "all":
