@@ -1,11 +1,14 @@
 import os
 from pathlib import Path
 
+import checks
+import jaxtyping
 import pytest
 
 # One process a core runs the tests: threads of one would wait for those of the other. Read when numpy is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported
+jaxtyping.jaxtyped = checks.checked  # its hook, which --jaxtyping-packages installs, asks for it by this name
 
 
 @pytest.fixture(autouse=True)
