@@ -37,6 +37,7 @@ def _function(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def with_axes(*args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True  # from pytest
         with jaxtyped("context"):
             return inner(*args, **kwargs)
 
