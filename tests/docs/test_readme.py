@@ -22,9 +22,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = {str(path.relative_to(ROOT)): path.read_text() for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]}
 NUMBER = re.compile(r"[-+]?[0-9]*\.?[0-9]+")
 NEEDS_THE_REAL_PAIR = "smollm2-gemma3"
-NEEDS_MORE = ("probe.annotate(", "probe.explore(", "probe.train(", "probe.pretrain(")
-ELSEWHERE = "docs/in-other-training.md"
-"""What tells examples that need a notebook, or a run that trains; and the page whose examples tests/watch runs."""
+NEEDS_MORE = ("probe.annotate(", "probe.explore(", "probe.train(", "probe.pretrain(", "from trl", "distiller.")
+"""What tells examples that need a notebook, or a run that trains. tests/watch runs those of other trainers."""
 
 
 def console_blocks(text: str) -> list[tuple[str, str]]:
@@ -48,7 +47,7 @@ COMMANDS = sorted(
 EXAMPLES = [
     (page, block)
     for page, text in sorted(PAGES.items())
-    if page != ELSEWHERE
+    if page != "docs/in-other-training.md"  # tests/watch runs all of its examples
     for block in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
     if not any(sign in block for sign in NEEDS_MORE)
 ]
