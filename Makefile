@@ -27,7 +27,7 @@ test: .venv/.dev
 	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow" --durations 15
 
 test-all: test wheel
-	$(BIN)/python -m pytest -m slow --durations 15
+	$(BIN)/python -m pytest -n auto --dist loadfile -m slow --durations 15
 
 SEED ?= 0
 

@@ -1,6 +1,7 @@
 """Two tiny language models with the tokenizers of the demo, laid out as `save_pretrained` does it."""
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,8 @@ def tokenizer(role: str, template: str | None = PLAIN, marks: Sequence[str] = ()
     if role == "student":
         made: Any = AutoTokenizer.from_pretrained(place)
     else:
-        made = PreTrainedTokenizerFast(tokenizer_object=_learned(), eos_token="</s>", bos_token="<s>")
+        backend = Tokenizer.from_str(_learned())
+        made = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="</s>", bos_token="<s>")
     made.pad_token = made.eos_token
     if marks:
         made.add_special_tokens({"additional_special_tokens": list(marks)})
@@ -41,7 +43,8 @@ def tokenizer(role: str, template: str | None = PLAIN, marks: Sequence[str] = ()
     return made
 
 
-def _learned() -> Tokenizer:
+@cache
+def _learned() -> str:
     made = Tokenizer(models.BPE())
     made.pre_tokenizer, made.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
@@ -49,7 +52,7 @@ def _learned() -> Tokenizer:
         vocab_size=500, special_tokens=["<s>", "</s>"], initial_alphabet=alphabet, show_progress=False
     )
     made.train_from_iterator([row.text for row in read_pairs()], learner)
-    return made
+    return made.to_str()
 
 
 def student(tokenizer: Any) -> Any:

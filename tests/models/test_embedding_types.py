@@ -93,6 +93,7 @@ def test_factors_are_those_of_the_modules(model_type: str):
     check(model_type)
 
 
+@pytest.mark.slow
 def test_factors_of_every_causal_type_are_those_of_the_modules():
     wrong: list[str] = []
     for model_type in sorted(set(CAUSAL) - NO_TABLE - NEED_MORE):

@@ -2,9 +2,9 @@
 
 import hashlib
 import json
+import shutil
 import sys
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import gguf
@@ -196,26 +196,27 @@ def lose_tokenizer(weights: Path) -> None:
     weights.with_name("tokenizer.json").unlink()
 
 
-@pytest.mark.parametrize("damage", [lambda weights: weights.write_bytes(b""), cut, change, lose_tokenizer])
-def test_a_damaged_model_in_the_cache_is_converted_again(tiny_pair: Path, damage: Callable[[Path], None]):
+def test_a_damaged_model_in_the_cache_is_converted_again(tiny_pair: Path, tmp_path: Path):
     list(fetching.fetch("tiny"))
-    weights = tiny_pair / "student" / "model.safetensors"
-    whole = weights.read_bytes()
+    place = tiny_pair / "student"
+    whole = (place / "model.safetensors").read_bytes()
     assert len(list(fetching.fetch("tiny"))) == 1  # it is there
-    damage(weights)
+    for damage in (lambda weights: weights.write_bytes(b""), cut, change, lose_tokenizer):
+        damaged = shutil.copytree(place, tmp_path / "damaged")
+        assert is_complete(damaged)
+        damage(damaged / "model.safetensors")
+        assert not is_complete(damaged)
+        shutil.rmtree(damaged)
+    change(place / "model.safetensors")
     lines = list(fetching.fetch("tiny"))
-    assert lines[0] == f"student: {tiny_pair / 'student'} is damaged, and made again"
-    assert weights.read_bytes() == whole
-    assert is_complete(tiny_pair / "student")
-
-
-def test_a_model_of_an_earlier_version_is_checked_by_its_header(tiny_pair: Path):
-    """Nothing was noted of its files; one that is whole stays."""
-    list(fetching.fetch("tiny"))
-    (tiny_pair / "student" / "sha256.json").unlink()
+    assert lines[0] == f"student: {place} is damaged, and made again"
+    assert (place / "model.safetensors").read_bytes() == whole
+    assert is_complete(place)
+    # Of an earlier version nothing was noted of its files, and the header tells: one that is whole stays.
+    (place / "sha256.json").unlink()
     assert len(list(fetching.fetch("tiny"))) == 1
-    cut(tiny_pair / "student" / "model.safetensors")
-    assert not is_complete(tiny_pair / "student")
+    cut(place / "model.safetensors")
+    assert not is_complete(place)
     assert len(list(fetching.fetch("tiny"))) > 1
 
 

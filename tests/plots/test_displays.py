@@ -30,7 +30,7 @@ def shown(shell: InteractiveShell) -> dict[str, str]:
         "row": gold["sg-003"],
         "report": probe.align(opened, few, methods=["uniform", "diagonal"]),
         "checkpoint": opened,
-        "long": opened.map("Return the path. " * 300),
+        "long": opened.map("Return the path. " * 30),
     }
     return {name: shell.display_formatter.format(value)[0]["text/html"] for name, value in values.items()}
 

@@ -4,13 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from places import GOLD
 from rich.console import Console
 
-from probe.alignment.align import align
-from probe.checkpoints.loading import load
 from probe.errors import ReportError
-from probe.gold.pairs import read_pairs
 from probe.report.comparison import COMPARED, compare_all, reading, table
 from probe.report.report import ProbeReport
 from probe.scoring.scores import COUNTS, METRICS, metrics
@@ -20,8 +16,8 @@ ROWS, TOP_1 = COUNTS.index("rows"), COUNTS.index("top-1")
 
 
 @pytest.fixture(scope="module")
-def report() -> ProbeReport:
-    return align(load("demo"), read_pairs(GOLD))
+def report(demo_report: ProbeReport) -> ProbeReport:
+    return demo_report
 
 
 def worse(report: ProbeReport, share: float) -> ProbeReport:

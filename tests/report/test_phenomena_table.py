@@ -7,8 +7,6 @@ import pytest
 from places import GOLD
 from rich.console import Console
 
-from probe.alignment.align import align
-from probe.checkpoints.loading import load
 from probe.gold.pairs import read_pairs
 from probe.gold.rows import PHENOMENA
 from probe.report.document import to_json
@@ -19,8 +17,8 @@ from probe.stats import FEW
 
 
 @pytest.fixture(scope="module")
-def report() -> ProbeReport:
-    return align(load("demo"), read_pairs(GOLD))
+def report(demo_report: ProbeReport) -> ProbeReport:
+    return demo_report
 
 
 def test_each_phenomenon_is_counted_over_its_own_rows(report: ProbeReport):

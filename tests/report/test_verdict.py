@@ -28,8 +28,8 @@ TOP_1 = COUNTS.index("top-1")
 
 
 @pytest.fixture(scope="module")
-def report() -> ProbeReport:
-    return align(load("demo"), read_pairs(GOLD))
+def report(demo_report: ProbeReport) -> ProbeReport:
+    return demo_report
 
 
 def hits_of(report: ProbeReport, method: str, factor: float = 1.0) -> ProbeReport:

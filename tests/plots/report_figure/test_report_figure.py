@@ -28,8 +28,8 @@ TOP_1 = COUNTS.index("top-1")
 
 
 @pytest.fixture(scope="module")
-def report() -> ProbeReport:
-    return align("demo", GOLD)
+def report(demo_report: ProbeReport) -> ProbeReport:
+    return demo_report
 
 
 @pytest.fixture(scope="module")

@@ -53,6 +53,7 @@ def say(monkeypatch: pytest.MonkeyPatch, responses: Mapping[int, str], asked: li
     monkeypatch.setattr(teacher_responses, "generate_rows", rows)
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_file(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     command = [
         sys.executable,

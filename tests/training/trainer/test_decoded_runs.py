@@ -133,7 +133,6 @@ def test_all_parts_of_a_batch_know_the_share_of_the_run_and_a_resume_goes_on_wit
     ("method", "decoder", "expected"),
     [
         ("cma", "grid", "forward_kl, grid decoder"),
-        ("cma", "diagonal", "forward_kl, diagonal decoder, rate 0.5 to 0"),
         ("cma-ga", "grid", "forward_kl, trained, rate 1, grid decoder"),
         ("cma-ct", "diagonal", "forward_kl, trained, rate 1, diagonal decoder, rate 0.5 to 0"),
     ],

@@ -427,6 +427,7 @@ def test_a_place_that_is_a_file_is_one_message(place: Path, tmp_path: Path, serv
 
 
 @needs_mount
+@pytest.mark.slow
 def test_a_full_disk_of_the_teachers_cache_is_one_message_too(place: Path, tmp_path: Path):
     """A memory map on a full disk ends in a signal without a word, unless its room was taken before."""
     recipe = write_recipe(tmp_path / "tiny.toml", content(place))
