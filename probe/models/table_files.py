@@ -55,6 +55,8 @@ TABLE_NAMES = (
 
 _MANY = 1024
 """Rows in a row are read ahead from this number on."""
+_AT_A_TIME = 256
+"""Rows that are read before what the system mapped for them is let go."""
 
 DAMAGED = "Download or save the file again. It may be an unfinished download or a git-lfs pointer."
 """What to do about a file that does not have the format of its name."""
@@ -123,9 +125,15 @@ def read_safetensors(path: Path) -> StoredTable:
             # A block of the whole table: read in one go what would be thousands of separate reads.
             first = (start + begin + int(ids[0]) * width * dtype.itemsize) // mmap.PAGESIZE * mmap.PAGESIZE
             mapped.madvise(mmap.MADV_WILLNEED, first, len(ids) * width * dtype.itemsize)
+        stored = np.empty((len(ids), width), dtype)
+        for at in range(0, len(ids), _AT_A_TIME):
+            stored[at : at + _AT_A_TIME] = table[ids[at : at + _AT_A_TIME]]
+            if hasattr(mmap, "MADV_DONTNEED"):
+                # Some systems map a hundred rows around each one that is read, and all of them would count as memory.
+                mapped.madvise(mmap.MADV_DONTNEED)
         if kind == "BF16":  # bfloat16 is the upper half of a float32
-            return (table[ids].astype(np.uint32) << 16).view(np.float32)
-        return table[ids].astype(np.float32)
+            return (stored.astype(np.uint32) << 16).view(np.float32)
+        return stored.astype(np.float32, copy=False)
 
     return StoredTable(path, rows, width, gather)
 
