@@ -3,7 +3,7 @@
 import json
 import math
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
@@ -26,6 +26,8 @@ SCHEMA = 3
 PACKAGES = ("torch", "transformers", "numpy", "tokenizers")
 DIGITS = 4
 """Of the cross-entropy of each question in results."""
+PROBED_DIGITS = 6
+"""Significant ones of a probe's figures in results: all of them would be half of the file."""
 PROBED = ("checkpoint", "method", "criterion", "steps", "pair", "sentences", "rows", "bootstrap", "figures")
 """What results repeat of a probe's report; the whole report, a megabyte, lies in its stage."""
 
@@ -201,6 +203,15 @@ def _fitted(found: Fitted) -> dict[str, Any]:
     return asdict(found) | {"nats": [round(one, DIGITS) for one in found.nats]}
 
 
+def _rounded(value: Any) -> Any:
+    """The same with floats of `PROBED_DIGITS`."""
+    if isinstance(value, float):
+        return float(f"{value:.{PROBED_DIGITS}g}")
+    if isinstance(value, Mapping):
+        return {key: _rounded(one) for key, one in value.items()}
+    return [_rounded(one) for one in value] if isinstance(value, list) else value
+
+
 def document(results: Results) -> str:
     """Everything as JSON: figures, probes, stages, recipe and versions."""
     content = {
@@ -221,7 +232,7 @@ def document(results: Results) -> str:
             for system in results.systems
         },
         "probes": {
-            name: {str(seed): {key: report[key] for key in PROBED} for seed, report in probed.reports.items()}
+            name: {str(seed): _rounded({key: report[key] for key in PROBED}) for seed, report in probed.reports.items()}
             for name, probed in results.probes.items()
         },
         "accuracy": {
