@@ -8,7 +8,7 @@
 # make picture    the picture of the README; needs the fetched real pair
 # make benchmarks what all parts cost, in docs/speed.md; needs the fetched real pair and a quiet machine
 # make wheel      sdist and wheel in dist/, equal bytes from equal files; make test-all checks that
-# make docs       docs/commands.md, from the options of the commands
+# make docs       docs/commands.md, from the options of the commands, and the tables of the study
 # make site       the documentation in site/, to be opened as site/index.html, without network
 
 PYTHON ?= python3
@@ -39,6 +39,7 @@ notebooks: .venv/.dev
 
 figures: .venv/.probe
 	$(BIN)/probe-figures --out figures
+	$(BIN)/probe-figures --out figures --only arms --only forest --only learning
 
 # What figures/README.md says of each. Steps of a run of each method, and its methods over seeds.
 GOLD := alignments/gold.tsv
@@ -77,6 +78,7 @@ benchmarks: .venv/.dev
 
 docs: .venv/.probe
 	$(BIN)/python docs/commands.py
+	$(BIN)/python docs/study.py
 
 site: .venv/.site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

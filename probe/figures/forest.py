@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from math import nan
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from probe.figures.chart import DOTS, LABEL, TICK, canvas
@@ -13,6 +14,9 @@ from probe.stats import as_float
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+WIDTH = 28
+"""Letters of a label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +64,8 @@ class Forest:
         return (
             "Does alignment matter? Bits per byte at a fitted temperature, times 1000. Left: each arm less fine-tuning "
             f"({BASELINE}). Right: the comparisons that were announced; the grey band is the margin of equality. Bars: "
-            f"95 % t interval over paired training seeds ({count}), {self.questions} held-out rows fixed. Below 0 is "
-            f"better. Against {BASELINE} ({beside})."
+            f"95 % t interval over paired training seeds ({count}), {self.questions} held-out rows fixed. Below 0 the "
+            f"first arm is better. Against {BASELINE} ({beside})."
         )
 
     def of(self, student: str, panel: str) -> list[Difference]:
@@ -77,7 +81,7 @@ class Forest:
             axes[0].set_title(f"arm − {BASELINE}", fontsize=LABEL)
             axes[1].set_title("announced comparisons", fontsize=LABEL)
             axes[1].axvspan(-MILLI * MARGIN, MILLI * MARGIN, color=LIGHT.muted, alpha=0.15, linewidth=0, zorder=0)
-            figure.supxlabel("difference in bits per byte × 1000 (below 0 is better)", fontsize=LABEL)
+            figure.supxlabel("difference in bits per byte × 1000 (below 0: the first arm is better)", fontsize=LABEL)
             handles, labels = axes[0].get_legend_handles_labels()
             figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False, fontsize=TICK)
         return figure
@@ -105,7 +109,10 @@ def _panel(axes: Any, of_students: list[list[Difference]]) -> None:
                 label=one.student if one is lines[0] else None,
             )
     axes.axvline(0, color=LIGHT.muted, linewidth=0.7, linestyle=DOTS, zorder=1)
-    labels = [f"{one.name}: {one.difference}" if one.panel == "comparison" else one.name for one in of_students[0]]
+    labels = [
+        fill(f"{one.name}: {one.difference}", WIDTH) if one.panel == "comparison" else one.name
+        for one in of_students[0]
+    ]
     axes.set_yticks(range(len(names)), labels)
     axes.set_ylim(len(names) - 0.5, -0.5)
 

@@ -1,5 +1,6 @@
 """The alignment of an attention along training, against what its student is worth at the end."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,9 @@ from probe.plots.style import LIGHT, SERIES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+LINE_HEIGHT = 0.06
+"""Of a name, as a share of the panel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +68,7 @@ class Learning:
             for number, arm in enumerate(arms):
                 _along(left, number, [one for one in self.rows if one.arm == arm])
                 _ends(right, number, [one for one in self.rows if one.arm == arm])
-            for arm, bits in self.without:
-                right.axhline(bits, color=LIGHT.muted, linewidth=0.8, linestyle=DOTS, zorder=1)
-                right.text(1.01, bits, arm, transform=right.get_yaxis_transform(), fontsize=TICK, va="center")
+            _lines(right, sorted(self.without, key=lambda named: named[1]))
             left.set_ylabel("top-1, %")
             left.set_xlabel("step")
             right.set_xlabel("mean top-1 along training, %")
@@ -96,6 +98,16 @@ def _ends(axes: Any, number: int, of_arm: list[Stage]) -> None:
     means = [float(np.mean([100 * one.top_1 for one in of_arm if one.seed == seed])) for seed in seeds]
     ends = [next(one.bits_per_byte for one in of_arm if one.seed == seed) for seed in seeds]
     axes.plot(means, ends, color=colour, marker=marker, linestyle="none", markersize=3)
+
+
+def _lines(axes: Any, without: Sequence[tuple[str, float]]) -> None:
+    """A dotted line for each arm, and its name at the right, above that of the line below it."""
+    for _, bits in without:
+        axes.axhline(bits, color=LIGHT.muted, linewidth=0.8, linestyle=DOTS, zorder=1)
+    place, (low, high) = -np.inf, axes.get_ylim()
+    for arm, bits in without:
+        place = max(bits, place + LINE_HEIGHT * (high - low))
+        axes.text(1.01, place, arm, transform=axes.get_yaxis_transform(), fontsize=TICK, va="center")
 
 
 def learning(saved: Saved) -> Learning:
