@@ -25,7 +25,8 @@ def document(page: str, saved: Saved) -> str:
     if f"moved-{SHARES[0]}" in saved.student(STUDENT).arms:
         tables["dose"] = _dose(saved)
     for name, table in tables.items():
-        page = re.sub(rf"(?<=<!-- {name} -->\n\n).*?(?=\n<!-- end -->)", lambda _, made=table: made, page, flags=re.S)
+        place = re.compile(rf"(?<=<!-- {name} -->\n).*?(?=<!-- end -->)", flags=re.DOTALL)
+        page = place.sub(f"\n{table}\n".replace("\\", r"\\"), page)
     return page
 
 
