@@ -32,8 +32,8 @@ INTRO = """# Speed
 
 What the parts of the project cost, measured in one run by `make benchmarks`. Ratios are taken within the run and can be
 compared between machines; seconds cannot. [benchmarks/](../benchmarks/README.md) says what each script does. *Import
-torch* is the time of `python -c "import torch"`. An aim is what we set ourselves. A
-processor without instructions for bfloat16 is slow in it; runs there keep float32.
+torch* is the time of `python -c "import torch"`. An aim is what we set ourselves. A processor without instructions for
+bfloat16 is slow in it; runs there keep float32.
 """
 
 
