@@ -91,12 +91,16 @@ def _open(source: str, prompt: str) -> _Model:
     return _Model(table, tokenizer, described(source, table, tokenizer, prompt))
 
 
-def _made_of(recipe: AttentionRecipe, student: _Model, teacher: _Model) -> dict[str, int | str]:
-    """What another run in the same directory would differ in."""
+def _made_of(recipe: AttentionRecipe, student: _Model, teacher: _Model) -> dict[str, str]:
+    """What another run in the same directory would differ in: where models and texts lie is no part of it."""
     keys = dict(_flat(recipe.model_dump(mode="json")))
-    tables = {"student": student.record.sources[0].sha256, "teacher": teacher.record.sources[0].sha256}
+    for role, model in (("student", student), ("teacher", teacher)):
+        del keys[f"{role}.source"]
+        keys[role] = f"{model.record.sources[0].sha256} {model.record.vocabulary_sha256}"
     source = Path(recipe.texts.source or "")
-    return {**keys, **tables, "texts": file_sha256(source) if source.is_file() else ""}
+    if source.is_file():
+        keys["texts.source"] = file_sha256(source)
+    return keys
 
 
 def _flat(values: dict[str, object], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """Runs of an attention alone: what they leave, going on after a kill, and what they refuse."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from probe.checkpoints.checkpoint import load_checkpoint
 from probe.checkpoints.loading import load
 from probe.cli.train import main
 from probe.errors import ArgumentError, PairsError, TrainingError
+from probe.models.sources import bundled_dir
 from probe.training.attention.run import train_attention
 from probe.training.attention_recipe import AttentionRecipe
 from probe.training.recipe import read_any_recipe, read_recipe
@@ -94,8 +96,20 @@ def test_a_run_that_ended_is_not_trained_again_and_one_of_other_texts_is_refused
         train_attention(recipe_of(own), tmp_path / "run", said.append)
     assert len(said) == 1
     own.write_text("Other words.")
-    with pytest.raises(TrainingError, match="other texts"):
+    with pytest.raises(TrainingError, match=r"other texts\.source"):
         train_attention(recipe_of(own), tmp_path / "run", quiet)
+
+
+def test_a_run_is_the_same_where_models_and_texts_lie_elsewhere(texts: Path, tmp_path: Path):
+    said: list[str] = []
+    train_attention(recipe_of(texts), tmp_path / "run", said.append)
+    moved = tmp_path / "moved.txt"
+    moved.write_text(texts.read_text())
+    for role in ("student", "teacher"):
+        shutil.copytree(bundled_dir() / "demo" / role, tmp_path / role)
+    elsewhere = [f"{role}.source={tmp_path / role}" for role in ("student", "teacher")]
+    train_attention(recipe_of(moved, *elsewhere), tmp_path / "run", said.append)
+    assert len(said) == 1
 
 
 def test_a_mistyped_file_can_be_corrected_in_the_same_directory(texts: Path, tmp_path: Path):
