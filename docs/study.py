@@ -8,13 +8,22 @@ from pathlib import Path
 from probe.figures.arms import arms
 from probe.figures.dose import SHARES, dose
 from probe.figures.saved import Saved
-from probe.figures.study import MILLI, PRIMARY, STUDENT, by_importance, compare
+from probe.figures.study import BASELINE, MILLI, PRIMARY, STUDENT, by_importance, compare, difference
 from probe.output.documents import markdown_table
+from probe.stats import Estimate, as_float
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "does-alignment-matter.md"
 SAVED = ROOT / "figures" / "saved"
 COMPARED = ("", "difference", "× 1000 [95 % CI]", "CI with rows", "as is", "p, Holm", "outcome")
+WITHOUT_D = "-no-d"
+REPEATED = (
+    ("aligned", "random-sharp"),
+    ("uniform", "aligned"),
+    ("wrong", "cla"),
+    *((arm, BASELINE) for arm in ("random-sharp", "aligned", "uniform", "cla", "wrong")),
+)
+"""P1, P4 and P5, and their arms against fine-tuning: repeated with rate 0 of D."""
 DOSED = ("arm", "seeds", "− cla, × 1000 [95 % CI]", "D acts, %")
 
 
@@ -24,6 +33,8 @@ def document(page: str, saved: Saved) -> str:
     tables |= {f"compared {student}": _compared(saved, student) for student in saved.study}
     if f"moved-{SHARES[0]}" in saved.student(STUDENT).arms:
         tables["dose"] = _dose(saved)
+    if f"aligned{WITHOUT_D}" in saved.student(STUDENT).arms:
+        tables["without D"] = _without_d(saved)
     for name, table in tables.items():
         place = re.compile(rf"(?<=<!-- {name} -->\n).*?(?=<!-- end -->)", flags=re.DOTALL)
         page = place.sub(f"\n{table}\n".replace("\\", r"\\"), page)
@@ -50,6 +61,21 @@ def _dose(saved: Saved) -> str:
         for one in shown
     ]
     return markdown_table(DOSED, lines)
+
+
+def _without_d(saved: Saved) -> str:
+    study = saved.student(STUDENT)
+    lines: list[Sequence[str]] = []
+    for arm, other in REPEATED:
+        names = [f"{one}{'' if one == BASELINE else WITHOUT_D}" for one in (arm, other)]
+        found = difference(study, arm, other), difference(study, *names)
+        lines.append((f"{arm} − {other}", *(_estimate(one) for one in found)))
+    return markdown_table(("difference, × 1000 [95 % CI]", "with D", "without D"), lines)
+
+
+def _estimate(one: Estimate) -> str:
+    value, low, high = map(as_float, one)
+    return f"{_milli(value)} {_interval((low, high))}"
 
 
 def _milli(value: float) -> str:

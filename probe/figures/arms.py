@@ -48,21 +48,22 @@ class Arms:
         """What the columns are."""
         seeds = max(one.seeds for one in self.rows)
         return (
-            f"The arms of the study: means over {seeds} training seeds on {self.questions} held-out rows. Brackets: "
-            "95 % t interval over training seeds; of ROUGE-L (five decoding seeds) 95 % CI over rows. Accuracy: the "
-            "share of response tokens that are the likeliest. Top-1: of the attention on the gold sentences at the "
-            "end, as it is and decoded by order. In the chunk: the share of its weight there. D acts: the share of "
-            "targets that the teacher's states predicted along training, where the term D counts."
+            f"The arms of the study: means over training seeds (at most {seeds}) on {self.questions} held-out rows. "
+            "Brackets: 95 % t interval over training seeds; of ROUGE-L (five decoding seeds) 95 % CI over rows. "
+            "Accuracy: the share of response tokens that are the likeliest. Top-1: of the attention on the gold "
+            "sentences at the end, as it is and decoded by order. In the chunk: the share of its weight there. D "
+            "acts: the share of targets that the teacher's states predicted along training, where the term D "
+            "counts."
         )
 
     def table(self, student: str) -> tuple[list[str], list[list[str]]]:
         """Heads and cells for one student, a line an arm."""
         of_student = [one for one in self.rows if one.student == student]
         lines = [
-            [arm, *(_cell(one) for one in of_student if one.arm == arm)]
-            for arm in dict.fromkeys(one.arm for one in of_student)
+            [arm, str(seeds), *(_cell(one) for one in of_student if one.arm == arm)]
+            for arm, seeds in dict.fromkeys((one.arm, one.seeds) for one in of_student)
         ]
-        return ["arm", *(name for name, *_ in MEASURES)], lines
+        return ["arm", "seeds", *(name for name, *_ in MEASURES)], lines
 
     @property
     def latex(self) -> str:
@@ -75,7 +76,7 @@ class Arms:
         return "\n".join(
             [
                 f"% {student} student",
-                r"\begin{tabular}{@{}l" + "r" * len(MEASURES) + "@{}}",
+                r"\begin{tabular}{@{}l" + "r" * (1 + len(MEASURES)) + "@{}}",
                 r"\toprule",
                 body[0],
                 r"\midrule",
