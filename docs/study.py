@@ -3,13 +3,16 @@
 import re
 import sys
 from collections.abc import Sequence
+from functools import partial
+from math import nan
 from pathlib import Path
 
 from probe.figures.arms import arms
 from probe.figures.dose import SHARES, dose
 from probe.figures.saved import Saved
-from probe.figures.study import BASELINE, MILLI, PRIMARY, STUDENT, by_importance, compare, difference
+from probe.figures.study import BASELINE, MILLI, PRIMARY, STUDENT, compare, difference
 from probe.output.documents import markdown_table
+from probe.output.tables import number, with_interval
 from probe.stats import Estimate, as_float
 
 ROOT = Path(__file__).parent.parent
@@ -47,19 +50,16 @@ def _arms(saved: Saved, student: str) -> str:
 
 def _compared(saved: Saved, student: str) -> str:
     lines: list[Sequence[str]] = []
-    for one in compare(dict(by_importance(saved.study))[student], PRIMARY):
-        ends, rows = (one.low, one.high), (one.rows_low, one.rows_high)
-        shown = (f"{_milli(one.value)} {_interval(ends)}", _interval(rows), _milli(one.as_is), f"{one.p_holm:.2g}")
+    for one in compare(saved.student(student), PRIMARY):
+        value, rows = _milli(one.value, one.low, one.high), _milli(one.value, one.rows_low, one.rows_high)
+        shown = value, rows[rows.index("[") :], _milli(one.as_is), f"{one.p_holm:.2g}"
         lines.append((one.name, one.difference, *shown, one.outcome))
     return markdown_table(COMPARED, lines)
 
 
 def _dose(saved: Saved) -> str:
     shown = [one for one in dose(saved).rows if one.kind in ("moved", "dropped") and one.percent]
-    lines = [
-        (one.arm, str(one.seeds), f"{_milli(one.value)} {_interval((one.low, one.high))}", f"{100 * one.hits:.1f}")
-        for one in shown
-    ]
+    lines = [(one.arm, str(one.seeds), _milli(one.value, one.low, one.high), f"{100 * one.hits:.1f}") for one in shown]
     return markdown_table(DOSED, lines)
 
 
@@ -69,21 +69,13 @@ def _without_d(saved: Saved) -> str:
     for arm, other in REPEATED:
         names = [f"{one}{'' if one == BASELINE else WITHOUT_D}" for one in (arm, other)]
         found = difference(study, arm, other), difference(study, *names)
-        lines.append((f"{arm} − {other}", *(_estimate(one) for one in found)))
+        lines.append((f"{arm} − {other}", *(_milli(*map(as_float, one)) for one in found)))
     return markdown_table(("difference, × 1000 [95 % CI]", "with D", "without D"), lines)
 
 
-def _estimate(one: Estimate) -> str:
-    value, low, high = map(as_float, one)
-    return f"{_milli(value)} {_interval((low, high))}"
-
-
-def _milli(value: float) -> str:
-    return f"{MILLI * value:+.2f}"
-
-
-def _interval(ends: tuple[float, float]) -> str:
-    return f"[{', '.join(map(_milli, ends))}]"
+def _milli(value: float, low: float = nan, high: float = nan) -> str:
+    """Bits per byte times 1000, with the interval if there is one."""
+    return with_interval(Estimate.of(*(MILLI * one for one in (value, low, high))), partial(number, form="+.2f"))
 
 
 def main() -> int:

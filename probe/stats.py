@@ -94,6 +94,21 @@ Statistic = Callable[[Float[np.ndarray, "*batch_and_counts"]], Float[np.ndarray,
 """Figures of summed counts; whatever axes come before those of the counts stay as they are."""
 
 
+def over_seeds(values: Sequence[float] | Float[np.ndarray, " seeds"]) -> Estimate:
+    """The mean of a number for each training seed, with its 95 % t interval; of one seed without interval.
+
+    Seeds whose number is NaN are left out.
+    """
+    found = np.array([value for value in values if not math.isnan(value)], dtype=np.float64)
+    if len(found) < 2:
+        return Estimate(float(found[0]) if len(found) else None)
+    from scipy.stats import t
+
+    value = float(found.mean())
+    half = float(t.ppf((1 + CONFIDENCE) / 2, len(found) - 1) * found.std(ddof=1) / math.sqrt(len(found)))
+    return Estimate(value, value - half, value + half)
+
+
 def by_cluster(
     counts: Float[np.ndarray, "sentences ..."], clusters: Sequence[str]
 ) -> Float[np.ndarray, "clusters ..."]:

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import isnan, nan
+from functools import partial
+from math import nan
 
 from probe.figures.saved import Saved
-from probe.figures.study import ARMS, TEACHER, UNTRAINED, Run, Study, by_importance, over_seeds
+from probe.figures.study import ARMS, TEACHER, UNTRAINED, Run, Study, by_importance
 from probe.output.documents import escape_latex
-from probe.stats import Estimate, as_float
+from probe.output.tables import number, with_interval
+from probe.stats import Estimate, as_float, over_seeds
 
 ROUGE = "ROUGE-L, %"
 MEASURES: Sequence[tuple[str, Callable[[Run], float], str]] = (
@@ -92,11 +94,7 @@ _DIGITS = {name: form for name, _, form in MEASURES}
 
 
 def _cell(one: Measured) -> str:
-    if isnan(one.value):
-        return ""
-    form = _DIGITS[one.measure]
-    interval = "" if isnan(one.low) else f" [{one.low:{form}}, {one.high:{form}}]"
-    return f"{one.value:{form}}{interval}"
+    return with_interval(Estimate.of(one.value, one.low, one.high), partial(number, form=_DIGITS[one.measure]))
 
 
 def arms(saved: Saved) -> Arms:

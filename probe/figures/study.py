@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 
 from probe.errors import Problem, ReportError
 from probe.output.documents import parsed
-from probe.stats import CONFIDENCE, Estimate, difference_over_seeds, holm, known
+from probe.stats import CONFIDENCE, Estimate, as_float, difference_over_seeds, holm, over_seeds
 
 SCHEMA = 3
 MARGIN = 0.0005
@@ -216,18 +216,6 @@ def difference(study: Study, arm: str, other: str) -> Estimate:
     return over_seeds(_paired(study, Contrast("", {arm: 1, other: -1})))
 
 
-def over_seeds(values: Sequence[float] | Float[np.ndarray, " seeds"]) -> Estimate:
-    """The mean of a number for each training seed, with its 95 % t interval; of one seed without interval."""
-    known_ones = np.array([value for value in values if not math.isnan(value)], dtype=np.float64)
-    if len(known_ones) < 2:
-        return Estimate(known(float(known_ones.mean())) if len(known_ones) else None)
-    from scipy.stats import t
-
-    count, value = len(known_ones), float(known_ones.mean())
-    half = float(t.ppf((1 + CONFIDENCE) / 2, count - 1) * known_ones.std(ddof=1) / math.sqrt(count))
-    return Estimate(value, value - half, value + half)
-
-
 def _named(contrast: Contrast) -> str:
     first, *others = contrast.weights.items()
     return first[0] + "".join(f" {'+' if weight > 0 else '−'} {arm}" for arm, weight in others)
@@ -253,8 +241,8 @@ def _t_test(paired: Float[np.ndarray, " seeds"]) -> tuple[float, float, float, f
     from scipy.stats import ttest_1samp
 
     found: Any = ttest_1samp(paired, 0.0)
-    low, high = found.confidence_interval(CONFIDENCE)
-    return float(paired.mean()), float(low), float(high), float(paired.std(ddof=1)), float(found.pvalue)
+    value, low, high = map(as_float, over_seeds(paired))
+    return value, low, high, float(paired.std(ddof=1)), float(found.pvalue)
 
 
 def _over_seeds_and_rows(study: Study, contrast: Contrast) -> tuple[float, float]:

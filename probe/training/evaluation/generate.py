@@ -197,9 +197,9 @@ def _stretches(
     settings: GenerationSettings,
     streams: Sequence[np.random.Generator],
 ) -> Iterator[tuple[list[int], Int[Tensor, "writing tokens"]]]:
-    """What is written by each row that still writes, whenever half of them have ended.
+    """Numbers of rows, and all tokens of each, whenever half of the rows that still write have ended.
 
-    Rows that have ended would be computed until the last one ends: most of the time, where responses are short.
+    One call of `generate` computes rows that have ended until the last row ends. Each call here leaves them out.
     """
     writing, cache, begin = list(range(len(ids))), None, ids.shape[1]
     end = begin + config.max_new_tokens

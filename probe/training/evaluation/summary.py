@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from probe.errors import Problem, TrainingError
-from probe.stats import CONFIDENCE, RESAMPLES, SEED, Estimate, as_float, known
+from probe.stats import CONFIDENCE, RESAMPLES, SEED, Estimate, as_float, known, over_seeds
 from probe.training.evaluation.evaluate import Evaluation
 from probe.training.evaluation.likelihood import Fitted
 
@@ -123,14 +123,7 @@ def bits_difference(system: System, other: System, set_: str, *, fitted: bool) -
         raise TrainingError(
             Problem(f"{system.name} against {other.name}", "the same seeds and questions", got, "Pair.")
         )
-    found = system.bits(set_, fitted=fitted) - other.bits(set_, fitted=fitted)
-    mean, count = float(found.mean()), len(found)
-    if count < 2:
-        return Estimate.of(mean, math.nan, math.nan)
-    from scipy.stats import t
-
-    half = float(t.ppf((1 + CONFIDENCE) / 2, count - 1)) * deviation(found) / math.sqrt(count)
-    return Estimate(known(mean), known(mean - half), known(mean + half))
+    return over_seeds(system.bits(set_, fitted=fitted) - other.bits(set_, fitted=fitted))
 
 
 def interval(means: Sequence[Float[np.ndarray, " _"]]) -> tuple[float, float]:

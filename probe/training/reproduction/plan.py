@@ -147,7 +147,11 @@ class Planner:
             "student": recipe.student.model_copy(update={"train": "nothing"}),
             "training": recipe.training.model_copy(update={"steps": steps, "epochs": None}),
         }
-        return self._training(name, recipe.model_copy(update=update), tuned, mapped, first=True)
+        recipe = recipe.model_copy(update=update)
+        needs = (*self._made.values(), *(stage for stage in (tuned, mapped) if stage is not None))
+        self._recipes[name] = recipe
+        make = partial(self._train_projectors, recipe, tuned, mapped)
+        return Stage(name, self.inputs.of(recipe) | {"takes": QUERY}, make, needs)
 
     def _untrained(self, name: str, source: str, made: Stage | None = None) -> Trial:
         evaluations = self._evaluations(name, made) if made else self._evaluations(name, None, source)
@@ -162,20 +166,11 @@ class Planner:
         return Trial(name, self.recipe.seed, source, None, self._evaluations(name, tuned))
 
     def _training(
-        self,
-        name: str,
-        recipe: Recipe,
-        tuned: Stage | None,
-        mapped: Stage | None,
-        begun: Stage | None = None,
-        *,
-        first: bool = False,
+        self, name: str, recipe: Recipe, tuned: Stage | None, mapped: Stage | None, begun: Stage | None = None
     ) -> Stage:
-        """The stage of a run; ``first``: of projectors alone, which other runs begin with."""
         needs = (*self._made.values(), *(stage for stage in (tuned, mapped, begun) if stage is not None))
         self._recipes[name] = recipe
-        inputs = self.inputs.of(recipe) | ({"takes": QUERY} if first else {})
-        return Stage(name, inputs, partial(self._train, recipe, tuned, mapped, begun, first), needs)
+        return Stage(name, self.inputs.of(recipe), partial(self._train, recipe, tuned, mapped, begun), needs)
 
     def _tuning(self, teacher: TeacherPart) -> Stage | None:
         """The stage that fine-tunes this teacher, once for all; None where teachers stay as they are."""
@@ -244,19 +239,15 @@ class Planner:
 
     # What stages do
 
+    def _train_projectors(self, recipe: Recipe, tuned: Stage | None, mapped: Stage | None, place: Path) -> None:
+        recipe = _started(recipe, _query_of(recipe.objective, place / QUERY))
+        self._train(recipe, tuned, mapped, None, place)
+
     def _train(
-        self,
-        recipe: Recipe,
-        tuned: Stage | None,
-        mapped: Stage | None,
-        begun: Stage | None,
-        first: bool,
-        place: Path,
+        self, recipe: Recipe, tuned: Stage | None, mapped: Stage | None, begun: Stage | None, place: Path
     ) -> None:
         if begun is not None:
             recipe = _started(recipe, str(self._checkpoint(begun)))
-        if first:
-            recipe = _started(recipe, _query_of(recipe.objective, place / QUERY))
         if tuned is not None and recipe.objective.needs.teacher:
             directory = self._checkpoint(tuned) / STUDENT
             adapted = (directory / ADAPTER).is_file()
