@@ -81,7 +81,7 @@ def dose(saved: Saved) -> Dose:
     """
     study = saved.student(STUDENT)
     rows = [
-        Point(kind, RIGHT, 0, len(study.arms[RIGHT]), 0.0, 0.0, 0.0, study.hits(RIGHT)) for kind in ("moved", "dropped")
+        Point(kind, RIGHT, 0, len(study.runs(RIGHT)), 0.0, 0.0, 0.0, study.hits(RIGHT)) for kind in ("moved", "dropped")
     ]
     for share in SHARES:
         rows += [_point(study, kind, f"{kind}-{share}", share) for kind in ("moved", "dropped")]
@@ -95,6 +95,6 @@ def dose(saved: Saved) -> Dose:
 
 
 def _point(study: Study, kind: str, arm: str, percent: int) -> Point:
-    seeds = len(study.arms[arm].keys() & study.arms[RIGHT].keys())
+    seeds = len(study.runs(arm).keys() & study.runs(RIGHT).keys())
     value, low, high = map(as_float, difference(study, arm, RIGHT))
     return Point(kind, arm, percent, seeds, value, low, high, study.hits(arm))

@@ -139,7 +139,7 @@ def _arms(student: str, study: Study) -> list[Difference]:
         if arm == BASELINE or arm not in study.arms:
             continue
         value, low, high = map(as_float, difference(study, arm, BASELINE))
-        seeds = len(study.arms[arm].keys() & study.arms[BASELINE].keys())
+        seeds = len(study.arms[arm].keys() & study.runs(BASELINE).keys())
         found.append(Difference(student, "arm", arm, f"{arm} − {BASELINE}", seeds, value, low, high))
     return found
 

@@ -60,13 +60,24 @@ class Study:
     rouge: Mapping[str, Estimate]
     """ROUGE-L in percent by arm, untrained student and teacher too: mean and 95 % CI over questions."""
 
+    def runs(self, arm: str) -> Mapping[str, Run]:
+        """Of an arm that a figure needs, by training seed.
+
+        Raises:
+            ReportError: it has none.
+        """
+        if arm not in self.arms:
+            remedy = f"Run it: probe-reproduce alignment-study --methods {arm}"
+            raise ReportError(Problem("the study", f"runs of {arm}", f"those of {', '.join(self.arms)}", remedy))
+        return self.arms[arm]
+
     def fitted(self, arm: str) -> dict[str, float]:
         """The primary endpoint by training seed."""
-        return {seed: run.fitted for seed, run in self.arms[arm].items()}
+        return {seed: run.fitted for seed, run in self.runs(arm).items()}
 
     def hits(self, arm: str) -> float:
         """The share of targets that t2s predicted, averaged over training seeds; NaN of an arm without t2s."""
-        found = [run.hits for run in self.arms[arm].values() if run.hits is not None]
+        found = [run.hits for run in self.runs(arm).values() if run.hits is not None]
         return float(np.mean(found)) if found else math.nan
 
 

@@ -205,6 +205,14 @@ def test_pictures_are_drawn_inside_their_width_and_twice_the_same(saved: Saved, 
         assert width in (pytest.approx(venue_width("acl")), pytest.approx(venue_width(page("acl"))))
 
 
+@pytest.mark.parametrize(("make", "missing"), [(forest, "sft"), (dose, "cla")])
+def test_an_arm_that_a_figure_needs_is_named(make: Any, missing: str, tmp_path: Path):
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "one-epoch.json").write_text(results({"aligned": 0.0}))
+    with pytest.raises(ReportError, match=f"expected runs of {missing}; got those of aligned. Run it: probe-reproduce"):
+        make(Saved(tmp_path))
+
+
 def test_a_student_without_results_is_named(saved: Saved):
     with pytest.raises(ReportError, match="no results of the two-epoch student"):
         saved.student("two-epoch")
