@@ -225,7 +225,8 @@ class EvaluationPart(RecipePart):
 
     sets: dict[str, str] = {}
     """Directories or files by name, the first of them in-domain; without any, the dev rows are the set."""
-    seeds: list[Seed] = Field(default=[10, 20, 30, 40, 50], min_length=1)
+    seeds: list[Seed] = [10, 20, 30, 40, 50]
+    """Of decoding. Without any, no response is sampled, and likelihoods are all that is measured."""
     temperature: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     no_repeat_ngram_size: int = Field(default=6, ge=0)
     max_prompt: int = Field(default=MAX_PROMPT, gt=0)

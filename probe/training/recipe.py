@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from probe.errors import Problem, TrainingError
 from probe.output.reading import Wanted, parse_json, read_text, reason
@@ -56,6 +56,12 @@ class Recipe(RecipePart):
     training: TrainingPart
     evaluation: EvaluationPart = EvaluationPart()
     reproduction: ReproductionPart = ReproductionPart()
+
+    @model_validator(mode="after")
+    def _can_keep_best(self) -> "Recipe":
+        if self.training.keep_by == "rouge_l" and not self.evaluation.seeds:
+            raise ValueError("training.keep_by = rouge_l needs a seed in evaluation.seeds")
+        return self
 
     def runs(self) -> Iterator["Recipe"]:
         """The runs one by one, every method on the same seeds."""
@@ -196,7 +202,8 @@ def _set(content: dict[str, Any], override: str) -> None:
 
 def _problem(where: str, error: Any, kind: type[RecipePart]) -> Problem:
     place = ".".join(str(part) for part in error["loc"])
-    got = repr(error["input"])
+    # What is wrong of several keys together has no place and no value of its own.
+    got = "other values" if isinstance(error["input"], dict) else repr(error["input"])
     if error["type"] == "extra_forbidden":
         known = _keys(error["loc"][:-1], kind)
         near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
@@ -205,7 +212,7 @@ def _problem(where: str, error: Any, kind: type[RecipePart]) -> Problem:
     if error["type"] == "missing":
         return Problem(f"{where}: {place}", "a value", "none", f"Set {place}.")
     expected = error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-    return Problem(f"{where}: {place}", expected, got, "Mend the value.")
+    return Problem(f"{where}: {place}" if place else where, expected, got, "Mend the value.")
 
 
 def _keys(place: Sequence[Any], kind: type[RecipePart]) -> list[str]:

@@ -145,7 +145,6 @@ def test_all_mistakes_are_listed_at_once(file: Path):
         "training.steps=2.5",
         "training.precision='float16'",
         "training.keep_by='accuracy'",
-        "evaluation.seeds=[]",
         "evaluation.temperature=-1",
         "evaluation.temperature=inf",
         "evaluation.no_repeat_ngram_size=-1",
@@ -242,6 +241,14 @@ def test_a_length_on_the_command_line_replaces_the_other_kind(
 
 
 # Runs
+
+
+def test_checkpoints_cannot_be_kept_by_responses_that_nobody_samples(file: Path):
+    (problem,) = problems(file, "evaluation.seeds=[]", "training.keep_by=rouge_l")
+    assert problem.startswith(
+        "tiny.toml: expected training.keep_by = rouge_l needs a seed in evaluation.seeds; got other"
+    )
+    assert read_recipe(str(file), ["evaluation.seeds=[]"]).evaluation.seeds == []
 
 
 def test_runs_are_every_method_on_the_same_seeds(file: Path):

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from probe.errors import Problem, TrainingError
 from probe.output.reading import Wanted, parse_json
 from probe.training.evaluation.generate import generate
-from probe.training.evaluation.likelihood import Fitted, fitted_bits_per_byte, predicted
+from probe.training.evaluation.likelihood import Fitted, predicted
 from probe.training.evaluation.questions import QuestionSet
 from probe.training.evaluation.respond import Model, generation_settings
 from probe.training.evaluation.rouge import Unit, score_each
@@ -26,7 +26,8 @@ class Evaluation:
 
     questions: QuestionSet
     seeds: tuple[int, ...]
-    """Of decoding, one for each row of the scores; none where decoding was greedy, and there is a single row."""
+    """Of decoding, one for each row of the scores. None where decoding was greedy, and there is a single row, or where
+    nothing was sampled, and there is no row."""
     responses: tuple[tuple[str, ...], ...]
     """By seed and question."""
     rouge_l: Float[np.ndarray, "seeds questions"]
@@ -101,23 +102,22 @@ def evaluate(asked: Model, questions: QuestionSet, part: EvaluationPart) -> Eval
     """
     model, tokenizer = asked
     settings = generation_settings(part)
-    seeds = tuple(dict.fromkeys(part.seeds)) if settings.temperature else ()
+    seeds = tuple(dict.fromkeys(part.seeds if settings.temperature else part.seeds[:1]))
     prompts = [question.prompt for question in questions.questions]
     responses = tuple(
-        tuple(generate(model, tokenizer, prompts, settings, batch_size=part.batch_size, seed=seed))
-        for seed in seeds or (0,)
+        tuple(generate(model, tokenizer, prompts, settings, batch_size=part.batch_size, seed=seed)) for seed in seeds
     )
-    rouge_l, exact_match = (
-        np.stack(each) for each in zip(*(_scores(questions, r, part.rouge) for r in responses), strict=True)
-    )
+    rouge_l, exact_match = _scores(questions, responses, part.rouge)
     lengths = {"max_prompt": part.max_prompt, "max_length": part.max_length}
-    bits, accuracy = predicted(model, tokenizer, questions.examples, **lengths)
-    fitted = fitted_bits_per_byte(model, tokenizer, questions.examples, **lengths)
-    return Evaluation(questions, seeds, responses, rouge_l, exact_match, bits, accuracy, fitted, part.rouge)
+    found = predicted(model, tokenizer, questions.examples, **lengths, fit=True)
+    recorded = seeds if settings.temperature else ()
+    return Evaluation(questions, recorded, responses, rouge_l, exact_match, *found, part.rouge)
 
 
 def _scores(
-    questions: QuestionSet, responses: Sequence[str], unit: Unit
-) -> tuple[Float[np.ndarray, " questions"], Float[np.ndarray, " questions"]]:
-    found = score_each(responses, [question.references for question in questions.questions], unit)
-    return np.array([one.rouge_l for one in found]), np.array([one.exact_match for one in found], dtype=np.float64)
+    questions: QuestionSet, responses: Sequence[Sequence[str]], unit: Unit
+) -> Float[np.ndarray, "metrics=2 seeds questions"]:
+    """ROUGE-L and exact match; of no seed where nothing was sampled."""
+    references = [question.references for question in questions.questions]
+    found = [[(one.rouge_l, one.exact_match) for one in score_each(each, references, unit)] for each in responses]
+    return np.moveaxis(np.array(found, dtype=np.float64).reshape(len(responses), len(references), 2), -1, 0)

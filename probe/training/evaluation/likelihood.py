@@ -29,14 +29,6 @@ POSITIONS = 64
 """Rows of logits that are held at once for every temperature."""
 
 
-class Predicted(NamedTuple):
-    """How well references are predicted, token by token."""
-
-    bits_per_byte: float
-    accuracy: float
-    """The share of tokens, EOS included, that the model holds most likely."""
-
-
 @dataclass(frozen=True, slots=True)
 class Fitted:
     """Bits per byte with logits divided by a fitted temperature.
@@ -54,6 +46,16 @@ class Fitted:
     """Bytes that the tokens of each of them spell."""
 
 
+class Predicted(NamedTuple):
+    """How well references are predicted, token by token."""
+
+    bits_per_byte: float
+    accuracy: float
+    """The share of tokens, EOS included, that the model holds most likely."""
+    fitted: Fitted
+    """At a fitted temperature, where that was asked for."""
+
+
 @torch.no_grad()
 def predicted(
     model: Any,
@@ -62,6 +64,7 @@ def predicted(
     *,
     max_prompt: int = MAX_PROMPT,
     max_length: int = MAX_LENGTH,
+    fit: bool = False,
 ) -> Predicted:
     """Cross-entropy of the responses' tokens, EOS included, over the UTF-8 bytes that these tokens spell.
 
@@ -73,43 +76,28 @@ def predicted(
         examples: prompts and responses.
         max_prompt: tokens of a prompt.
         max_length: tokens of prompt and response.
+        fit: whether a temperature is fitted, too, on every second example for the others.
 
     Raises:
         TrainingError: a prompt is empty, or none leaves room for a response.
     """
     encoded, sizes = _cut(tokenizer, examples, max_prompt, max_length)
     workspace, nats, hits = Workspace(), 0.0, 0
+    heated: list[Float[np.ndarray, "targets temperatures"]] = []
+    # Those of equal length are run together, so that little is padded.
+    order = sorted(range(len(encoded)), key=lambda n: len(encoded[n].ids))
+    encoded = [encoded[n] for n in order]
     for seen in _views(model, encoded):
         found = vocabulary_losses(seen.flat_states, seen.head, seen.targets, workspace)
         nats += found.nll.item()
         hits += int(found.hits)
-    return Predicted(nats / math.log(2) / sum(sizes), hits / sum(len(one.targets) for one in encoded))
-
-
-@torch.no_grad()
-def fitted_bits_per_byte(
-    model: Any,
-    tokenizer: Tokenizer,
-    examples: Sequence[Example],
-    *,
-    max_prompt: int = MAX_PROMPT,
-    max_length: int = MAX_LENGTH,
-) -> Fitted:
-    """The bits per byte of `predicted` at a temperature that every second example fits for the others.
-
-    Raises:
-        TrainingError: a prompt is empty, or none leaves room for a response.
-    """
-    encoded, sizes = _cut(tokenizer, examples, max_prompt, max_length)
-    if len(encoded) < 2:
-        return Fitted()
-    nats = _nats(model, encoded)
-    chosen = [_best(nats[1 - half :: 2].sum(axis=0)) for half in range(2)]
-    found = np.empty(len(encoded))
-    for half, at in enumerate(chosen):
-        found[half::2] = _curve(nats[half::2])(at)
-    bits = float(found.sum()) / math.log(2) / sum(sizes)
-    return Fitted(bits, float(np.exp(np.mean(chosen))), tuple(found.tolist()), tuple(sizes))
+        heated += _heated(seen) if fit else []
+    counts = [len(one.targets) for one in encoded]
+    fitted = Fitted()
+    if fit and len(counts) > 1:
+        nats_of = np.add.reduceat(np.concatenate(heated).astype(np.float64), np.cumsum([0, *counts[:-1]]))
+        fitted = _fitted(nats_of[np.argsort(order)], sizes)
+    return Predicted(nats / math.log(2) / sum(sizes), hits / sum(counts), fitted)
 
 
 def _cut(
@@ -125,18 +113,26 @@ def _cut(
     return [one for one, _ in kept], [size for _, size in kept]
 
 
-def _nats(model: Any, encoded: Sequence[Encoded]) -> Float[np.ndarray, "examples temperatures"]:
-    """Cross-entropy of each example's targets at each of the temperatures."""
+def _heated(seen: View) -> list[Float[np.ndarray, "targets temperatures"]]:
+    """Cross-entropy of each target at each of the temperatures, some targets at a time."""
     found: list[Float[np.ndarray, "targets temperatures"]] = []
-    for seen in _views(model, encoded):
-        for begin in range(0, len(seen.targets), POSITIONS):
-            states = seen.flat_states[begin : begin + POSITIONS].to(seen.head.dtype)
-            logits = (states @ seen.head.T).float()
-            of_target = logits.gather(1, seen.targets[begin : begin + POSITIONS, None])[:, 0]
-            each = [torch.logsumexp(logits / t, 1) - of_target / t for t in TEMPERATURES.tolist()]
-            found.append(torch.stack(each, dim=1).cpu().numpy())
-    begins = np.cumsum([0, *(len(one.targets) for one in encoded[:-1])])
-    return np.add.reduceat(np.concatenate(found).astype(np.float64), begins)
+    for begin in range(0, len(seen.targets), POSITIONS):
+        states = seen.flat_states[begin : begin + POSITIONS].to(seen.head.dtype)
+        logits = (states @ seen.head.T).float()
+        of_target = logits.gather(1, seen.targets[begin : begin + POSITIONS, None])[:, 0]
+        each = [torch.logsumexp(logits / t, 1) - of_target / t for t in TEMPERATURES.tolist()]
+        found.append(torch.stack(each, dim=1).cpu().numpy())
+    return found
+
+
+def _fitted(nats: Float[np.ndarray, "examples temperatures"], sizes: Sequence[int]) -> Fitted:
+    """The temperature of each half of the examples, used on the other."""
+    chosen = [_best(nats[1 - half :: 2].sum(axis=0)) for half in range(2)]
+    found = np.empty(len(nats))
+    for half, at in enumerate(chosen):
+        found[half::2] = _curve(nats[half::2])(at)
+    bits = float(found.sum()) / math.log(2) / sum(sizes)
+    return Fitted(bits, float(np.exp(np.mean(chosen))), tuple(found.tolist()), tuple(sizes))
 
 
 def _curve(nats: Float[np.ndarray, "*examples temperatures"]) -> Any:

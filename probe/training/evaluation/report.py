@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from probe import __version__
 from probe.output.documents import escape_latex, without_nan
 from probe.output.tables import new_table, number, with_interval
+from probe.training.evaluation.evaluate import Evaluation
 from probe.training.evaluation.rouge import has_words
 from probe.training.evaluation.summary import OUT_OF_DOMAIN, Score, System
 
@@ -84,9 +85,8 @@ def _percent(system: System, *sets: str) -> str:
 def reading(systems: Sequence[System]) -> list[str]:
     """How to read the table."""
     run = next(iter(systems[0].runs.values()))
-    seeds = _decoding(run[0].seeds)
     return [
-        f"Decoding: {seeds}. Training seeds: {'; '.join(_training(system) for system in systems)}.",
+        f"Decoding: {_decoding(run[0])}. Training seeds: {'; '.join(_training(system) for system in systems)}.",
         f"{_counts(systems[0])}.",
         *_unseen(systems[0]),
         "± is a standard deviation of the mean over a set; – where there is one seed.",
@@ -124,7 +124,7 @@ def latex(systems: Sequence[System]) -> str:
     average = len(names) > 1
     columns = [*names, *(["OOD avg."] if average else [])]
     trained = any(len(system.runs) > 1 for system in systems)
-    decoding = next(iter(systems[0].runs.values()))[0].seeds
+    decoding = next(iter(systems[0].runs.values()))[0]
     lines = [
         f"% ROUGE-L in percent; ± is a standard deviation over {'training' if trained else 'decoding'} seeds",
         f"% decoding: {_decoding(decoding)}; {_counts(systems[0])}",
@@ -142,8 +142,10 @@ def latex(systems: Sequence[System]) -> str:
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
-def _decoding(seeds: Sequence[int]) -> str:
-    return f"seeds {', '.join(map(str, seeds))}" if seeds else "greedy"
+def _decoding(run: Evaluation) -> str:
+    if not run.responses:
+        return "none, likelihoods alone"
+    return f"seeds {', '.join(map(str, run.seeds))}" if run.seeds else "greedy"
 
 
 def _counts(system: System) -> str:

@@ -91,6 +91,8 @@ class System:
 def figure(scores: Sequence[Float[np.ndarray, "training decoding _"]]) -> Score:
     """The figure of the mean over sets, given the scores of each."""
     of_seeds = np.mean([one.mean(axis=2) for one in scores], axis=0)
+    if not of_seeds.size:  # no response was sampled
+        return Score(Estimate(None), math.nan, math.nan)
     over_decoding = math.nan if of_seeds.shape[1] < 2 else math.sqrt(of_seeds.var(axis=1, ddof=1).mean())
     mean = Estimate.of(float(of_seeds.mean()), *interval([one.mean(axis=(0, 1)) for one in scores]))
     return Score(mean, over_decoding, deviation(of_seeds.mean(axis=1)))

@@ -213,7 +213,7 @@ def _on_heads(recipe: Recipe, student: Size, teacher: Size, *, cached: bool) -> 
 
 def _evaluation(model: Size, rows: Rows, part: EvaluationPart, speed: Speed) -> Cost:
     """Responses are taken to be as long as they may be; the likelihood of the references is computed once."""
-    decodings = len(part.seeds) if part.temperature else 1
+    decodings = len(part.seeds if part.temperature else part.seeds[:1])
     prompts = 2.0 * model.parameters * rows.count * (decodings * rows.prompt + rows.prompt + rows.response)
     sampled = 2.0 * model.parameters * rows.count * decodings * (part.max_length - part.max_prompt)
     return Cost(prompts / speed.training + sampled / speed.sampling, UNTRAINED * model.parameters)

@@ -171,6 +171,7 @@ def reading(results: Results) -> list[str]:
     recipe = plan.recipe
     seeds = sorted({trial.seed for trial in plan.trials if trial.training is not None and trial.seed is not None})
     decoding = recipe.evaluation.seeds if recipe.evaluation.temperature else ["greedy"]
+    decoding = decoding if recipe.evaluation.seeds else ["none, so no ROUGE-L"]
     sets = ", ".join(f"{one.name} ({len(one.questions)} questions)" for one in plan.sets)
     lines = [
         f"Recipe {recipe.name}: students begin raw, projectors begin as {recipe.objective.start};",

@@ -238,8 +238,8 @@ def dev_scores(prepared: Prepared, distiller: Distiller) -> dict[str, float]:
     """Bits per byte of the student on the dev rows, and ROUGE-L where checkpoints are kept by it."""
     student, dev = distiller.student, prepared.dev
     data = prepared.recipe.data
-    lengths = {"max_prompt": data.max_prompt, "max_length": data.max_length}
-    found = {BITS: predicted(student, prepared.tokenizer, dev, **lengths).bits_per_byte}
+    judged = predicted(student, prepared.tokenizer, dev, max_prompt=data.max_prompt, max_length=data.max_length)
+    found = {BITS: judged.bits_per_byte}
     if prepared.recipe.training.keep_by == ROUGE:
         part = prepared.recipe.evaluation
         settings = generation_settings(part, no_repeat_ngram_size=0)

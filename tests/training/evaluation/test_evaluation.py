@@ -21,8 +21,10 @@ from probe.training.evaluation.evaluate import Evaluation, evaluate, read_evalua
 from probe.training.evaluation.generate import GenerationSettings, generate
 from probe.training.evaluation.likelihood import predicted
 from probe.training.evaluation.questions import Question, QuestionSet, held_out, read_sets
+from probe.training.evaluation.report import latex, reading, to_json
 from probe.training.evaluation.respond import Model, generation_settings, load_model, model_directory
 from probe.training.evaluation.rouge import exact_match, rouge_l
+from probe.training.evaluation.summary import System
 from probe.training.examples import Example
 from probe.training.parts import EvaluationPart
 from probe.training.trainer.run import train
@@ -184,7 +186,27 @@ def test_scores_are_those_of_the_responses_and_the_best_of_each_ones_references(
             assert found.exact_match[row, n] == any(exact_match(texts[n], one) for one in question.references)
     assert 0 < found.rouge_l.mean() < 1
     lengths = {"max_prompt": 24, "max_length": 48}
-    assert (found.bits_per_byte, found.accuracy) == predicted(*model, asked.examples, **lengths)
+    alone = found.bits_per_byte, found.accuracy, found.fitted
+    assert alone == predicted(*model, asked.examples, **lengths, fit=True)
+    assert alone[:2] == predicted(*model, asked.examples, **lengths)[:2]  # the fit changes neither
+
+
+def test_without_decoding_seeds_nothing_is_sampled_and_likelihoods_are_as_ever(model: Model):
+    found = evaluate(model, QUESTIONS, SAMPLED.model_copy(update={"seeds": []}))
+    assert (found.seeds, found.responses) == ((), ())
+    assert found.rouge_l.shape == found.exact_match.shape == (0, len(QUESTIONS.questions))
+    lengths = {"max_prompt": 24, "max_length": 48}
+    alone = found.bits_per_byte, found.accuracy, found.fitted
+    assert alone == predicted(*model, QUESTIONS.examples, **lengths, fit=True)
+    assert read_evaluation(found.to_json(), QUESTIONS, "here").to_json() == found.to_json()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        system = System("a", {1: [found], 2: [found]})
+        assert system.figure("rouge_l", "tiny") == system.figure("exact_match", "tiny")
+        assert system.figure("rouge_l", "tiny").mean.value is None
+        assert json.loads(to_json([system]))["systems"]["a"]["sets"]["tiny"]["rouge_l"]["mean"] is None
+        assert reading([system])[0].startswith("Decoding: none, likelihoods alone.")
+        assert latex([system])
 
 
 def test_the_best_reference_counts_wherever_it_stands(model: Model):

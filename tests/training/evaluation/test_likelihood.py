@@ -12,7 +12,7 @@ from directories import save_model
 
 from probe.errors import TrainingError
 from probe.models.tokenizer import Tokenizer
-from probe.training.evaluation.likelihood import ROWS, fitted_bits_per_byte, predicted
+from probe.training.evaluation.likelihood import ROWS, Fitted, predicted
 from probe.training.examples import Example
 from probe.training.parts import Lora, StudentPart
 from probe.training.trainer.setup import load_student
@@ -37,6 +37,10 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def bits_per_byte(*args: Any, **lengths: int) -> float:
     return predicted(*args, **lengths).bits_per_byte
+
+
+def fitted(*args: Any, **lengths: int) -> Fitted:
+    return predicted(*args, **lengths, fit=True).fitted
 
 
 def load(place: Path) -> tuple[Any, Tokenizer]:
@@ -220,8 +224,8 @@ def sharper(place: Path, factor: float) -> Any:
 @pytest.mark.parametrize("factor", [0.8, 1.0, 1.25])
 def test_a_fitted_temperature_undoes_a_factor_on_the_logits(taught: Path, factor: float) -> None:
     tokenizer = Tokenizer.load(taught)
-    as_is = fitted_bits_per_byte(sharper(taught, 1.0), tokenizer, EXAMPLES, **LENGTHS)
-    found = fitted_bits_per_byte(sharper(taught, factor), tokenizer, EXAMPLES, **LENGTHS)
+    as_is = fitted(sharper(taught, 1.0), tokenizer, EXAMPLES, **LENGTHS)
+    found = fitted(sharper(taught, factor), tokenizer, EXAMPLES, **LENGTHS)
     assert as_is.bits_per_byte is not None
     assert as_is.temperature is not None
     assert 0.7 < as_is.temperature < 1.5
@@ -238,18 +242,18 @@ def test_each_half_has_the_temperature_of_the_other(taught: Path) -> None:
     sizes = [sum(len(e.output.encode()) for e in half) for half in halves]
     crossed = [plain(models[at], tokenizer, half) for at, half in zip(reversed(best), halves, strict=True)]
     expected = sum(bits * size for bits, size in zip(crossed, sizes, strict=True)) / sum(sizes)
-    found = fitted_bits_per_byte(models[1.0], tokenizer, EXAMPLES, **LENGTHS)
+    found = fitted(models[1.0], tokenizer, EXAMPLES, **LENGTHS)
     assert best[0] != best[1]
     assert found.bits_per_byte == pytest.approx(expected, rel=5e-3)
 
 
 def test_what_is_fitted_is_the_sum_of_what_each_example_costs(taught: Path) -> None:
     model, tokenizer = load(taught)
-    found = fitted_bits_per_byte(model, tokenizer, EXAMPLES, **LENGTHS)
+    found = fitted(model, tokenizer, EXAMPLES, **LENGTHS)
     assert found.sizes == tuple(len(example.output.encode()) for example in EXAMPLES)
     assert sum(found.nats) / math.log(2) / sum(found.sizes) == pytest.approx(found.bits_per_byte)
     # The first and third example alone fit the temperature of the second one, which has a half of its own then.
-    second = fitted_bits_per_byte(model, tokenizer, [EXAMPLES[0], EXAMPLES[1], EXAMPLES[2]], **LENGTHS)
+    second = fitted(model, tokenizer, [EXAMPLES[0], EXAMPLES[1], EXAMPLES[2]], **LENGTHS)
     at = [nats(sharper(taught, 1 / t), *tokens(tokenizer, EXAMPLES[1])) for t in (0.5, 1.0, 2.0)]
     assert min(at) * 0.99 < second.nats[1] < max(at) * 1.01
 
@@ -269,6 +273,6 @@ def test_accuracy_is_the_share_of_tokens_that_are_most_likely(taught: Path) -> N
 
 
 def test_of_one_example_no_temperature_is_known(places: dict[str, Path]) -> None:
-    found = fitted_bits_per_byte(*load(places["gpt2"]), EXAMPLES[:1], **LENGTHS)
+    found = fitted(*load(places["gpt2"]), EXAMPLES[:1], **LENGTHS)
     assert found.bits_per_byte is None
     assert found.temperature is None
