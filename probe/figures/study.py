@@ -179,7 +179,7 @@ def _study(document: Any) -> Study:
 
 def _rouge(system: Any) -> Estimate:
     found = next(iter(system["sets"].values()))["rouge_l"]
-    return Estimate.of(found["mean"], found["low"], found["high"])
+    return Estimate(found["mean"], found["low"], found["high"])
 
 
 def _run(document: Any, name: str, seed: str) -> Run:

@@ -204,6 +204,23 @@ def _fitted(found: Fitted) -> dict[str, Any]:
     return asdict(found) | {"nats": [round(one, DIGITS) for one in found.nats]}
 
 
+def _probes(results: Results) -> dict[str, dict[str, Any]]:
+    """Of each student the figures of its own attention, plain and in order.
+
+    What these are read against is the same for all students, so the first has it alone.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    first = next((name for name in results.probes if name != BEFORE), None)
+    for name, probed in results.probes.items():
+        for seed, report in probed.reports.items():
+            kept = {key: report[key] for key in PROBED}
+            if name in found or name not in (first, BEFORE):
+                own = next(iter(kept["figures"]))
+                kept["figures"] = {key: one for key, one in kept["figures"].items() if key in (own, f"{own}-grid")}
+            found.setdefault(name, {})[str(seed)] = _rounded(kept)
+    return found
+
+
 def _rounded(value: Any) -> Any:
     """The same with floats of `PROBED_DIGITS`."""
     if isinstance(value, float):
@@ -232,10 +249,7 @@ def document(results: Results) -> str:
             }
             for system in results.systems
         },
-        "probes": {
-            name: {str(seed): _rounded({key: report[key] for key in PROBED}) for seed, report in probed.reports.items()}
-            for name, probed in results.probes.items()
-        },
+        "probes": _probes(results),
         "accuracy": {
             system.name: {
                 str(seed): {one.questions.name: one.accuracy for one in run} for seed, run in system.runs.items()

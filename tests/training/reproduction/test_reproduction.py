@@ -435,6 +435,9 @@ def test_results_hold_every_figure_stage_and_version(place: Path, whole: tuple[P
     assert list(read["probes"]) == ["cma"]
     assert list(read["probes"]["cma"]) == ["1", "2"]
     assert "by_sentence" not in read["probes"]["cma"]["1"]
+    methods = [list(read["probes"]["cma"][seed]["figures"]) for seed in ("1", "2")]
+    assert {"random", "bigram", "gold"} < set(methods[0])  # the same for all students, so written down once
+    assert methods[1] == ["cma", "cma-grid"]
     of_seeds = [one for of_sets in read["bits per byte"]["cma"].values() for one in of_sets.values()]
     of_system = next(iter(read["evaluation"]["systems"]["cma"]["sets"].values()))
     assert sum(of_seeds[:: len(of_seeds) // 2]) / 2 == pytest.approx(of_system["bits_per_byte"]["mean"])
@@ -816,3 +819,9 @@ def test_every_arm_of_the_study_is_a_variant_that_can_run():
     recipe = read_recipe("alignment-study")
     arms = compared(recipe, [*recipe.reproduction.methods, *recipe.reproduction.variants, "clp", "uld", "eta"])
     assert len(arms) == 10 + 24 + 3
+    recipe = read_recipe("alignment-study-real")
+    arms = compared(recipe, recipe.reproduction.methods)
+    assert [one.name for one in arms] == ["sft", "shipped", "aligned", "cla"]
+    assert not recipe.trains_table
+    # The attention stays as it starts: only the query and the mask tell the arms apart.
+    assert [one.objective.freeze for one in arms] == [[], *([["query"]] * 3)]
