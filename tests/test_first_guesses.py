@@ -66,7 +66,7 @@ TEACHES = {
     "gold[None]": "expected a number, an id or a slice",
     'probe.pretrain(rows=3, out="runs")': 'Give a jsonl file, "docstrings", or a list of (prompt, output).',
     'probe.pretrain(rows=[("a", "b")], out="runs", steps=0)': "steps: expected a whole number above 0; got int 0",
-    'probe.train("dmo")': "dmo: expected a recipe file, or one of: alignment-study, attention, demo,",
+    'probe.train("dmo")': "dmo: expected a recipe file, or one of: alignment-study, alignment-study-real,",
     'probe.train("demo", {"training.steps": 5})': 'Write train("demo", "training.steps=100", out="runs/mine")',
     "probe.align(opened, [1])": "pairs: expected a gold file, its path or rows; got list [1]",
     "probe.align_tokens(3, *TWO)": "text: expected a text or a list of texts; got int 3. Write align_tokens(text, stu",
