@@ -27,7 +27,41 @@ REPEATED = (
     *((arm, BASELINE) for arm in ("random-sharp", "aligned", "uniform", "cla", "wrong")),
 )
 """P1, P4 and P5, and their arms against fine-tuning: repeated with rate 0 of D."""
+REAL = (("cla", BASELINE), ("aligned", "shipped"), ("aligned", BASELINE))
 DOSED = ("arm", "seeds", "− cla, × 1000 [95 % CI]", "D acts, %")
+SECONDARY = {
+    "Which attention matters?": (
+        ("forward-only", "cla"),
+        ("backward-only", "cla"),
+        ("forward-only", "random"),
+        ("backward-only", "random"),
+    ),
+    "Do later tokens leak?": (("sees-earlier", "cla"), ("sees-later", "cla")),
+    "Which term?": (
+        ("random-no-d", "random"),
+        ("aligned-no-d", "aligned"),
+        ("uniform-no-d", "uniform"),
+        ("cla-no-d", "cla"),
+        ("wrong-no-d", "wrong"),
+        ("random-no-s2t", "random"),
+        ("aligned-no-s2t", "aligned"),
+    ),
+    "Must the query learn?": (
+        ("random-learns", "random-fixed"),
+        ("aligned-learns", "aligned-fixed"),
+        ("aligned-fixed", "random-fixed"),
+        ("aligned-learns", "random-learns"),
+    ),
+    "Does order help?": (("aligned-grid", "aligned"),),
+    "And other methods?": (
+        ("critic-released", BASELINE),
+        ("critic-released", "random-critic"),
+        ("clp", BASELINE),
+        ("uld", BASELINE),
+        ("eta", BASELINE),
+    ),
+}
+"""The questions of the secondary experiment, beside the dose, and the differences that answer them."""
 
 
 def document(page: str, saved: Saved) -> str:
@@ -38,6 +72,10 @@ def document(page: str, saved: Saved) -> str:
         tables["dose"] = _dose(saved)
     if f"aligned{WITHOUT_D}" in saved.student(STUDENT).arms:
         tables["without D"] = _without_d(saved)
+    if "eta" in saved.student(STUDENT).arms:
+        tables["secondary"] = _secondary(saved)
+    if (saved.directory / "study-real").is_dir():
+        tables["real"] = _real(saved)
     for name, table in tables.items():
         place = re.compile(rf"(?<=<!-- {name} -->\n).*?(?=<!-- end -->)", flags=re.DOTALL)
         page = place.sub(f"\n{table}\n".replace("\\", r"\\"), page)
@@ -71,6 +109,26 @@ def _without_d(saved: Saved) -> str:
         found = difference(study, arm, other), difference(study, *names)
         lines.append((f"{arm} − {other}", *(_milli(*map(as_float, one)) for one in found)))
     return markdown_table(("difference, × 1000 [95 % CI]", "with D", "without D"), lines)
+
+
+def _secondary(saved: Saved) -> str:
+    study = saved.student(STUDENT)
+    lines = [
+        ("" if number else question, f"{arm} − {other}", _milli(*map(as_float, difference(study, arm, other))))
+        for question, asked in SECONDARY.items()
+        for number, (arm, other) in enumerate(asked)
+    ]
+    return markdown_table(("question", "difference", "× 1000 [95 % CI]"), lines)
+
+
+def _real(saved: Saved) -> str:
+    """Differences on each set, then what the arms are worth."""
+    sets = saved.study_real
+    lines = [
+        (f"{arm} − {other}", *(_milli(*map(as_float, difference(study, arm, other))) for study in sets.values()))
+        for arm, other in REAL
+    ]
+    return markdown_table(("difference, × 1000 [95 % CI]", *sets), lines)
 
 
 def _milli(value: float, low: float = nan, high: float = nan) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from probe.errors import PairsError, Problem, ReportError
 from probe.exchange.given_maps import given_maps
 from probe.figures.reproduction import Evaluated, Reproduction, read_evaluation, read_reproduction
-from probe.figures.study import Study, read_study
+from probe.figures.study import Study, read_by_set, read_study
 from probe.gold.pairs import GoldFile, read_pairs
 from probe.gold.rows import GoldRow
 from probe.keyquery.report import KeyQueryReport, load_report
@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, str] = {
     "progress.json": "probe-align --pairs GOLD --checkpoint RUN/checkpoint-N … --json {path}",
     "evaluation.json": "probe-eval RUN/checkpoint-N=RUN/checkpoint-N … --json {path}",
     "study": "probe-reproduce alignment-study, and its results.json as {path}/STUDENT.json or STUDENT+MORE.json",
+    "study-real": "probe-reproduce alignment-study-real, and its results.json as {path}/SEEDS.json",
     "reproduction.json": "probe-reproduce RECIPE, and its results.json as {path}",
 }
 """What makes each input. Every ``.json`` may be a ``.json.gz``."""
@@ -74,15 +75,24 @@ class Saved:
     @cached_property
     def study(self) -> dict[str, Study]:
         """The study of alignment by student. Results may lie in several files: STUDENT.json, STUDENT+MORE.json."""
-        place = self.path("study")
+        texts: dict[str, dict[str, str]] = {}
+        for file, text in self._results("study").items():
+            student = Path(file).name.partition(".")[0].partition("+")[0]
+            texts.setdefault(student, {})[file] = text
+        return {student: read_study(found) for student, found in texts.items()}
+
+    @cached_property
+    def study_real(self) -> dict[str, Study]:
+        """The study of alignment on a real pair, by set of questions. Results may lie in several files."""
+        return read_by_set(self._results("study-real"))
+
+    def _results(self, name: str) -> dict[str, str]:
+        """Those of probe-reproduce in a directory, by file."""
+        place = self.path(name)
         files = sorted(one for one in place.iterdir() if one.name.endswith((".json", ".json.gz")))
         if not files:
-            raise self._missing("study", place, "no results in it")
-        texts: dict[str, dict[str, str]] = {}
-        for file in files:
-            student = file.name.partition(".")[0].partition("+")[0]
-            texts.setdefault(student, {})[str(file)] = read_document(file, "results of probe-reproduce")
-        return {student: read_study(found) for student, found in texts.items()}
+            raise self._missing(name, place, "no results in it")
+        return {str(file): read_document(file, "results of probe-reproduce") for file in files}
 
     def student(self, name: str) -> Study:
         """The study of one student.

@@ -105,6 +105,8 @@ STUDENT = "one-epoch"
 BASELINE = "sft"
 UNTRAINED, TEACHER = "untrained student", "teacher"
 ARMS = (BASELINE, *ATTENDING, "uniform", "cla", "wrong")
+OUT_OF_DOMAIN = "out of domain"
+"""No set, but the mean over all but the first, as results have it."""
 ROUNDING = 0.01
 """Nats by which the untrained student's cross-entropy of a response may differ between machines."""
 MILLI = 1000
@@ -136,7 +138,7 @@ class Compared:
 
 
 def read_study(texts: Mapping[str, str]) -> Study:
-    """The results of one or several ``probe-reproduce`` runs of the same student.
+    """The results of one or several ``probe-reproduce`` runs of the same student, on their first set of questions.
 
     Args:
         texts: their ``results.json``, by the name that messages give them.
@@ -144,18 +146,28 @@ def read_study(texts: Mapping[str, str]) -> Study:
     Raises:
         ReportError: one is no such document, or they were evaluated on other questions.
     """
-    found = [parsed(text, where, "results of probe-reproduce", SCHEMA, _study) for where, text in texts.items()]
-    rouge = {arm: score for study in found for arm, score in study.rouge.items()}
+    return next(iter(read_by_set(texts).values()))
+
+
+def read_by_set(texts: Mapping[str, str]) -> dict[str, Study]:
+    """The same on every set, by its name."""
+    found = {where: parsed(text, where, "results of probe-reproduce", SCHEMA, _by_set) for where, text in texts.items()}
+    first = next(iter(found.values()))
+    return {name: _merged({where: of_sets[name] for where, of_sets in found.items()}) for name in first}
+
+
+def _merged(studies: Mapping[str, Study]) -> Study:
+    """One study of all runs; ROUGE-L of an arm is that of the last results which have it."""
+    first = next(iter(studies.values()))
     arms: dict[str, dict[str, Run]] = {}
-    for study in found:
-        for arm, runs in study.arms.items():
-            arms.setdefault(arm, {}).update(runs)
-    first = found[0]
-    for where, study in zip(texts, found, strict=True):
+    for where, study in studies.items():
         ours, theirs = study.untrained.nats, first.untrained.nats
         if ours.shape != theirs.shape or not np.allclose(ours, theirs, atol=ROUNDING):
             got = "those of another student or other questions"
-            raise ReportError(Problem(where, f"results of the student of {next(iter(texts))}", got, "Leave it out."))
+            raise ReportError(Problem(where, f"results of the student of {next(iter(studies))}", got, "Leave it out."))
+        for arm, runs in study.arms.items():
+            arms.setdefault(arm, {}).update(runs)
+    rouge = {arm: score for study in studies.values() for arm, score in study.rouge.items()}
     return Study({arm: dict(sorted(runs.items())) for arm, runs in arms.items()}, first.untrained, first.teacher, rouge)
 
 
@@ -164,35 +176,40 @@ def by_importance(students: Mapping[str, Study]) -> list[tuple[str, Study]]:
     return sorted(students.items(), key=lambda named: named[0] != STUDENT)
 
 
-def _study(document: Any) -> Study:
+def _by_set(document: Any) -> dict[str, Study]:
+    names = [name for name in next(iter(document["evaluation"]["systems"].values()))["sets"] if name != OUT_OF_DOMAIN]
+    return {name: _study(document, name) for name in names}
+
+
+def _study(document: Any, set_: str) -> Study:
     runs = {
-        name: {seed: _run(document, name, seed) for seed in of_seeds}
+        name: {seed: _run(document, name, seed, set_) for seed in of_seeds}
         for name, of_seeds in document["bits per byte, fitted"].items()
     }
     untrained = {name: of_seeds["None"] for name, of_seeds in runs.items() if "None" in of_seeds}
     student, teacher = untrained.values()
-    rouge = {name: _rouge(one) for name, one in document["evaluation"]["systems"].items()}
+    rouge = {name: _rouge(one["sets"][set_]) for name, one in document["evaluation"]["systems"].items()}
     names: dict[str, str] = dict(zip(untrained, (UNTRAINED, TEACHER), strict=True))
     arms = {name: of_seeds for name, of_seeds in runs.items() if name not in untrained}
     return Study(arms, student, teacher, {str(names.get(name, name)): one for name, one in rouge.items()})
 
 
-def _rouge(system: Any) -> Estimate:
-    found = next(iter(system["sets"].values()))["rouge_l"]
+def _rouge(of_set: Any) -> Estimate:
+    found = of_set["rouge_l"]
     return Estimate(found["mean"], found["low"], found["high"])
 
 
-def _run(document: Any, name: str, seed: str) -> Run:
-    def first(part: str) -> Any:
-        return next(iter(document[part][name][seed].values()))
+def _run(document: Any, name: str, seed: str, set_: str) -> Run:
+    def of(part: str) -> Any:
+        return document[part][name][seed][set_]
 
-    fitted = first("bits per byte, fitted")
+    fitted = of("bits per byte, fitted")
     return Run(
-        bits=float(first("bits per byte")),
+        bits=float(of("bits per byte")),
         fitted=float(fitted["bits_per_byte"]),
         nats=np.array(fitted["nats"], dtype=np.float64),
         bytes=np.array(fitted["sizes"], dtype=np.int64),
-        accuracy=float(first("accuracy")),
+        accuracy=float(of("accuracy")),
         top_1=_top_1(document, name, seed, "cma"),
         decoded=_top_1(document, name, seed, "cma-grid"),
         hits=document["t2s hits"].get(name, {}).get(seed),

@@ -18,7 +18,7 @@ from probe.figures.forest import forest
 from probe.figures.learning import learning
 from probe.figures.paper import PaperTable, page
 from probe.figures.saved import Saved
-from probe.figures.study import ARMS, ATTENDING, PRIMARY, Contrast, Study, compare, difference, read_study
+from probe.figures.study import ARMS, ATTENDING, PRIMARY, Contrast, Study, compare, difference, read_by_set, read_study
 from probe.plots.style import venue_width
 
 SEEDS = [str(seed) for seed in range(110, 201, 10)]
@@ -125,6 +125,28 @@ def test_only_seeds_that_all_arms_have_are_compared():
     (found,) = compare(read_study({"one": first, "two": second}), A_B)
     assert found.seeds == 2
     assert compare(read_study({"one": first, "two": results({"b": 0.0}, SEEDS[3:])}), A_B) == []
+
+
+def two_sets(seeds: list[str]) -> str:
+    """On ``other``, a is as much worse as it is better on the first set."""
+    document, reverse = (json.loads(results({"a": extra, "b": 0.0}, seeds)) for extra in (-0.005, 0.005))
+    for part in ("bits per byte, fitted", "bits per byte", "accuracy"):
+        for arm, of_seeds in document[part].items():
+            for seed, of_sets in of_seeds.items():
+                of_sets["other"] = reverse[part][arm][seed]["held-out"]
+    for system in document["evaluation"]["systems"].values():
+        system["sets"] |= {"other": {"rouge_l": ROUGE}, "out of domain": {"rouge_l": ROUGE}}
+    return json.dumps(document)
+
+
+def test_each_set_of_questions_is_a_study_of_its_own():
+    texts = {"one": two_sets(SEEDS[:2]), "two": two_sets(SEEDS[2:])}
+    found = read_by_set(texts)
+    assert list(found) == ["held-out", "other"]
+    values = [difference(study, "a", "b") for study in found.values()]
+    assert [float(one) for one in values] == pytest.approx([-0.005, 0.005], abs=3e-4)
+    assert all(len(study.arms["a"]) == len(SEEDS) for study in found.values())
+    assert difference(read_study(texts), "a", "b") == values[0]
 
 
 def test_results_of_another_student_are_refused():
