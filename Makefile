@@ -39,7 +39,7 @@ notebooks: .venv/.dev
 
 figures: .venv/.probe
 	$(BIN)/probe-figures --out figures
-	$(BIN)/probe-figures --out figures --only arms --only forest --only learning
+	$(BIN)/probe-figures --out figures --only arms --only forest --only learning --only dose
 
 # What figures/README.md says of each. Steps of a run of each method, and its methods over seeds.
 GOLD := alignments/gold.tsv

@@ -39,6 +39,7 @@ SECONDARY = {
     "Do later tokens leak?": (("sees-earlier", "cla"), ("sees-later", "cla")),
     "Which term?": (
         ("random-no-d", "random"),
+        ("random-sharp-no-d", "random-sharp"),
         ("aligned-no-d", "aligned"),
         ("uniform-no-d", "uniform"),
         ("cla-no-d", "cla"),
@@ -78,7 +79,8 @@ def document(page: str, saved: Saved) -> str:
         tables["real"] = _real(saved)
     for name, table in tables.items():
         place = re.compile(rf"(?<=<!-- {name} -->\n).*?(?=<!-- end -->)", flags=re.DOTALL)
-        page = place.sub(f"\n{table}\n".replace("\\", r"\\"), page)
+        # Once: where nothing stands between the marks yet, a second match would reach to the next end.
+        page = place.sub(f"\n{table}\n".replace("\\", r"\\"), page, count=1)
     return page
 
 

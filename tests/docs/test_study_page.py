@@ -1,5 +1,6 @@
 """The tables of the page on the study are those of the saved results."""
 
+import re
 import runpy
 
 from places import ROOT
@@ -22,6 +23,15 @@ def test_a_number_that_was_changed_is_written_again():
     assert MODULE["document"](changed, Saved(MODULE["SAVED"])) == PAGE
 
 
+def test_tables_are_written_where_there_are_none_yet():
+    marks = re.compile(r"(?<=-->\n)\n\|.*?\n\n(?=<!-- end -->)", flags=re.DOTALL)
+    empty = marks.sub("", PAGE)
+    assert len(empty) < len(PAGE) / 2
+    assert MODULE["document"](empty, Saved(MODULE["SAVED"])) == PAGE
+
+
 def test_the_page_is_short():
-    prose = [line for line in PAGE.splitlines() if not line.startswith("|")]
+    """In what is read as text: without tables, their marks, pictures and commands."""
+    text = re.sub(r"```.*?```", "", PAGE, flags=re.DOTALL)
+    prose = [line for line in text.splitlines() if not line.startswith(("|", "<!--", "!["))]
     assert len(" ".join(prose).split()) <= 900

@@ -28,7 +28,7 @@ from probe.report.document import load_reports
 
 COMMITTED, REPORTS, GOLD = ROOT / "figures", ROOT / "figures" / "saved", ROOT / "alignments" / "gold.tsv"
 TABLES = ("results", "arms")
-DRAWN = (*NAMES, "arms", "forest", "learning")
+DRAWN = (*NAMES, "arms", "forest", "learning", "dose")
 """What `make figures` draws."""
 PICTURES = [name for name in NAMES if name not in TABLES]
 SMALLEST = 5.9
