@@ -8,7 +8,7 @@ from math import nan
 from pathlib import Path
 
 from probe.figures.arms import arms
-from probe.figures.dose import SHARES, dose
+from probe.figures.dose import dose
 from probe.figures.saved import Saved
 from probe.figures.study import BASELINE, MILLI, PRIMARY, STUDENT, compare, difference
 from probe.output.documents import markdown_table
@@ -69,12 +69,7 @@ def document(page: str, saved: Saved) -> str:
     """The page with its tables made anew; what lies between ``<!-- NAME -->`` and ``<!-- end -->`` is replaced."""
     tables = {f"arms {student}": _arms(saved, student) for student in saved.study}
     tables |= {f"compared {student}": _compared(saved, student) for student in saved.study}
-    if f"moved-{SHARES[0]}" in saved.student(STUDENT).arms:
-        tables["dose"] = _dose(saved)
-    if f"aligned{WITHOUT_D}" in saved.student(STUDENT).arms:
-        tables["without D"] = _without_d(saved)
-    if "eta" in saved.student(STUDENT).arms:
-        tables["secondary"] = _secondary(saved)
+    tables |= {"dose": _dose(saved), "without D": _without_d(saved), "secondary": _secondary(saved)}
     if (saved.directory / "study-real").is_dir():
         tables["real"] = _real(saved)
     for name, table in tables.items():

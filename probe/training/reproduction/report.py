@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 3
 PACKAGES = ("torch", "transformers", "numpy", "tokenizers")
-DIGITS = 4
+DIGITS = 3
 """Of the cross-entropy of each question in results."""
 PROBED_DIGITS = 6
 """Significant ones of a probe's figures in results: all of them would be half of the file."""
