@@ -10,7 +10,7 @@ from pathlib import Path
 from probe.figures.arms import arms
 from probe.figures.dose import dose
 from probe.figures.saved import Saved
-from probe.figures.study import BASELINE, MILLI, PRIMARY, STUDENT, compare, difference
+from probe.figures.study import BASELINE, MILLI, PRIMARY, STUDENT, Study, compare, difference
 from probe.output.documents import markdown_table
 from probe.output.tables import number, with_interval
 from probe.stats import Estimate, as_float
@@ -28,7 +28,7 @@ REPEATED = (
 )
 """P1, P4 and P5, and their arms against fine-tuning: repeated with rate 0 of D."""
 REAL = (("cla", BASELINE), ("aligned", "shipped"), ("aligned", BASELINE))
-DOSED = ("arm", "seeds", "− cla, × 1000 [95 % CI]", "D acts, %")
+DOSED = ("arm", "seeds", "− cla, × 1000 [95 % CI]", "t2s right, %")
 SECONDARY = {
     "Which attention matters?": (
         ("forward-only", "cla"),
@@ -54,9 +54,15 @@ SECONDARY = {
         ("aligned-learns", "random-learns"),
     ),
     "Does order help?": (("aligned-grid", "aligned"),),
+    "Is it the critic? (not announced)": (
+        ("norm-only", "random"),
+        ("norm-only", "random-critic"),
+        ("aligned-critic", "aligned"),
+        ("critic-released", "random"),
+    ),
+    "Which start? (not announced)": (("aligned", "random"), ("random-sharp", "random")),
     "And other methods?": (
         ("critic-released", BASELINE),
-        ("critic-released", "random-critic"),
         ("clp", BASELINE),
         ("uld", BASELINE),
         ("eta", BASELINE),
@@ -105,17 +111,28 @@ def _without_d(saved: Saved) -> str:
         names = [f"{one}{'' if one == BASELINE else WITHOUT_D}" for one in (arm, other)]
         found = difference(study, arm, other), difference(study, *names)
         lines.append((f"{arm} − {other}", *(_milli(*map(as_float, one)) for one in found)))
-    return markdown_table(("difference, × 1000 [95 % CI]", "with D", "without D"), lines)
+    return markdown_table(("difference, × 1000 [95 % CI]", *_counted(study, "aligned", f"aligned{WITHOUT_D}")), lines)
+
+
+def _counted(study: Study, *arms: str) -> list[str]:
+    """Heads of the columns with and without D, with their seeds."""
+    heads = zip(("with D", "without D"), arms, strict=True)
+    return [f"{head}, {len(study.runs(arm))} seeds" for head, arm in heads]
 
 
 def _secondary(saved: Saved) -> str:
     study = saved.student(STUDENT)
     lines = [
-        ("" if number else question, f"{arm} − {other}", _milli(*map(as_float, difference(study, arm, other))))
+        (
+            "" if number else question,
+            f"{arm} − {other}",
+            str(len(study.runs(arm).keys() & study.runs(other).keys())),
+            _milli(*map(as_float, difference(study, arm, other))),
+        )
         for question, asked in SECONDARY.items()
         for number, (arm, other) in enumerate(asked)
     ]
-    return markdown_table(("question", "difference", "× 1000 [95 % CI]"), lines)
+    return markdown_table(("question", "difference", "seeds", "× 1000 [95 % CI]"), lines)
 
 
 def _real(saved: Saved) -> str:

@@ -19,8 +19,8 @@ MEASURES: Sequence[tuple[str, Callable[[Run], float], str]] = (
     (ROUGE, lambda run: nan, ".1f"),
     ("top-1, %", lambda run: 100 * run.top_1, ".1f"),
     ("top-1 decoded, %", lambda run: 100 * run.decoded, ".1f"),
-    ("in the chunk, %", lambda run: 100 * run.in_chunk, ".1f"),
-    ("D acts, %", lambda run: nan if run.hits is None else 100 * run.hits, ".1f"),
+    ("weight in the chunk, %", lambda run: 100 * run.in_chunk, ".1f"),
+    ("t2s right, %", lambda run: nan if run.hits is None else 100 * run.hits, ".1f"),
 )
 """What each column says of one run, and its digits. ROUGE-L is of all runs of an arm: see `Study.rouge`."""
 
@@ -53,9 +53,9 @@ class Arms:
             f"The arms of the study: means over training seeds (at most {seeds}) on {self.questions} held-out rows. "
             "Brackets: 95 % t interval over training seeds; of ROUGE-L (five decoding seeds) 95 % CI over rows. "
             "Accuracy: the share of response tokens that are the likeliest. Top-1: of the attention on the gold "
-            "sentences at the end, as it is and decoded by order. In the chunk: the share of its weight there. D "
-            "acts: the share of targets that the teacher's states predicted along training, where the term D "
-            "counts."
+            "sentences at the end, as it is and decoded by order. Weight in the chunk: the share that lies in the "
+            "right one. T2s right: the share of targets that t2s, the teacher's states as attention brings them, "
+            "predicted along training; the term D counts there alone, if at all."
         )
 
     def table(self, student: str) -> tuple[list[str], list[list[str]]]:

@@ -30,7 +30,7 @@ class Point:
     low: float
     high: float
     hits: float
-    """Mean share of targets that t2s predicted along the training, which is where D acts."""
+    """Mean share of targets that t2s predicted along the training, where D counts."""
 
 
 @dataclass(frozen=True)
