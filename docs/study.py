@@ -10,7 +10,7 @@ from pathlib import Path
 from probe.figures.arms import arms
 from probe.figures.dose import dose
 from probe.figures.saved import Saved
-from probe.figures.study import BASELINE, MILLI, PRIMARY, STUDENT, Study, compare, difference
+from probe.figures.study import BASELINE, MILLI, PRIMARY, STUDENT, Study, compare, contrasted, difference
 from probe.output.documents import markdown_table
 from probe.output.tables import number, with_interval
 from probe.stats import Estimate, as_float
@@ -18,7 +18,7 @@ from probe.stats import Estimate, as_float
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "does-alignment-matter.md"
 SAVED = ROOT / "figures" / "saved"
-COMPARED = ("", "difference", "× 1000 [95 % CI]", "CI with rows", "as is", "p, Holm", "outcome")
+COMPARED = ("", "difference", "bits × 1000 [95 % CI]", "CI with rows", "as is", "p, Holm", "outcome", "ROUGE-L, points")
 WITHOUT_D = "-no-d"
 REPEATED = (
     ("aligned", "random-sharp"),
@@ -90,11 +90,13 @@ def _arms(saved: Saved, student: str) -> str:
 
 
 def _compared(saved: Saved, student: str) -> str:
-    lines: list[Sequence[str]] = []
-    for one in compare(saved.student(student), PRIMARY):
+    study, lines = saved.student(student), list[Sequence[str]]()
+    contrasts = {one.name: one for one in PRIMARY}
+    for one in compare(study, PRIMARY):
         value, rows = _milli(one.value, one.low, one.high), _milli(one.value, one.rows_low, one.rows_high)
         shown = value, rows[rows.index("[") :], _milli(one.as_is), f"{one.p_holm:.2g}"
-        lines.append((one.name, one.difference, *shown, one.outcome))
+        points = with_interval(contrasted(study, contrasts[one.name], "rouge"), partial(number, form="+.2f"))
+        lines.append((one.name, one.difference, *shown, one.outcome, points))
     return markdown_table(COMPARED, lines)
 
 

@@ -11,18 +11,17 @@ from probe.output.documents import escape_latex
 from probe.output.tables import number, with_interval
 from probe.stats import Estimate, as_float, over_seeds
 
-ROUGE = "ROUGE-L, %"
 MEASURES: Sequence[tuple[str, Callable[[Run], float], str]] = (
     ("bits per byte, fitted", lambda run: run.fitted, ".4f"),
     ("bits per byte, as is", lambda run: run.bits, ".4f"),
     ("accuracy, %", lambda run: 100 * run.accuracy, ".2f"),
-    (ROUGE, lambda run: nan, ".1f"),
+    ("ROUGE-L, %", lambda run: run.rouge, ".2f"),
     ("top-1, %", lambda run: 100 * run.top_1, ".1f"),
     ("top-1 decoded, %", lambda run: 100 * run.decoded, ".1f"),
     ("weight in the chunk, %", lambda run: 100 * run.in_chunk, ".1f"),
     ("t2s right, %", lambda run: nan if run.hits is None else 100 * run.hits, ".1f"),
 )
-"""What each column says of one run, and its digits. ROUGE-L is of all runs of an arm: see `Study.rouge`."""
+"""What each column says of one run, and its digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +50,7 @@ class Arms:
         seeds = max(one.seeds for one in self.rows)
         return (
             f"The arms of the study: means over training seeds (at most {seeds}) on {self.questions} held-out rows. "
-            "Brackets: 95 % t interval over training seeds; of ROUGE-L (five decoding seeds) 95 % CI over rows. "
+            "Brackets: 95 % t interval over training seeds, rows fixed. ROUGE-L: the mean over five decoding seeds. "
             "Accuracy: the share of response tokens that are the likeliest. Top-1: of the attention on the gold "
             "sentences at the end, as it is and decoded by order. Weight in the chunk: the share that lies in the "
             "right one. T2s right: the share of targets that t2s, the teacher's states as attention brings them, "
@@ -112,11 +111,7 @@ def _student(student: str, study: Study) -> list[Measured]:
     lines += [(arm, list(study.arms[arm].values())) for arm in ARMS if arm in study.arms]
     lines += [(arm, list(runs.values())) for arm, runs in study.arms.items() if arm not in ARMS]
     return [
-        Measured(student, arm, name, len(runs), *map(as_float, _measured(study, arm, name, list(map(of_run, runs)))))
+        Measured(student, arm, name, len(runs), *map(as_float, over_seeds(list(map(of_run, runs)))))
         for arm, runs in lines
         for name, of_run, _ in MEASURES
     ]
-
-
-def _measured(study: Study, arm: str, name: str, values: Sequence[float]) -> Estimate:
-    return study.rouge[arm] if name == ROUGE else over_seeds(values)

@@ -20,6 +20,8 @@ SCHEMA = 3
 MARGIN = 0.0005
 """Differences within it, their whole interval, are reported as equal."""
 Outcome = Literal["equal", "below", "above", "undecided"]
+Measure = Literal["fitted", "bits", "rouge"]
+"""A figure of a `Run`."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Run:
     bytes: Int[np.ndarray, " questions"]
     accuracy: float
     """The share of response tokens that are the student's likeliest."""
+    rouge: float = math.nan
+    """ROUGE-L in percent, the mean over decoding seeds; NaN where nothing was sampled."""
     top_1: float = math.nan
     """Of the attention on the gold sentences at the end."""
     decoded: float = math.nan
@@ -57,8 +61,6 @@ class Study:
     arms: Mapping[str, Mapping[str, Run]]
     untrained: Run
     teacher: Run
-    rouge: Mapping[str, Estimate]
-    """ROUGE-L in percent by arm, untrained student and teacher too: mean and 95 % CI over questions."""
 
     def runs(self, arm: str) -> Mapping[str, Run]:
         """Of an arm that a figure needs, by training seed.
@@ -157,7 +159,7 @@ def read_by_set(texts: Mapping[str, str]) -> dict[str, Study]:
 
 
 def _merged(studies: Mapping[str, Study]) -> Study:
-    """One study of all runs; ROUGE-L of an arm is that of the last results which have it."""
+    """One study of all runs."""
     first = next(iter(studies.values()))
     arms: dict[str, dict[str, Run]] = {}
     for where, study in studies.items():
@@ -167,8 +169,7 @@ def _merged(studies: Mapping[str, Study]) -> Study:
             raise ReportError(Problem(where, f"results of the student of {next(iter(studies))}", got, "Leave it out."))
         for arm, runs in study.arms.items():
             arms.setdefault(arm, {}).update(runs)
-    rouge = {arm: score for study in studies.values() for arm, score in study.rouge.items()}
-    return Study({arm: dict(sorted(runs.items())) for arm, runs in arms.items()}, first.untrained, first.teacher, rouge)
+    return Study({arm: dict(sorted(runs.items())) for arm, runs in arms.items()}, first.untrained, first.teacher)
 
 
 def by_importance(students: Mapping[str, Study]) -> list[tuple[str, Study]]:
@@ -188,15 +189,7 @@ def _study(document: Any, set_: str) -> Study:
     }
     untrained = {name: of_seeds["None"] for name, of_seeds in runs.items() if "None" in of_seeds}
     student, teacher = untrained.values()
-    rouge = {name: _rouge(one["sets"][set_]) for name, one in document["evaluation"]["systems"].items()}
-    names: dict[str, str] = dict(zip(untrained, (UNTRAINED, TEACHER), strict=True))
-    arms = {name: of_seeds for name, of_seeds in runs.items() if name not in untrained}
-    return Study(arms, student, teacher, {str(names.get(name, name)): one for name, one in rouge.items()})
-
-
-def _rouge(of_set: Any) -> Estimate:
-    found = of_set["rouge_l"]
-    return Estimate(found["mean"], found["low"], found["high"])
+    return Study({name: of_seeds for name, of_seeds in runs.items() if name not in untrained}, student, teacher)
 
 
 def _run(document: Any, name: str, seed: str, set_: str) -> Run:
@@ -210,6 +203,7 @@ def _run(document: Any, name: str, seed: str, set_: str) -> Run:
         nats=np.array(fitted["nats"], dtype=np.float64),
         bytes=np.array(fitted["sizes"], dtype=np.int64),
         accuracy=float(of("accuracy")),
+        rouge=as_float(of("ROUGE-L")),
         top_1=_top_1(document, name, seed, "cma"),
         decoded=_top_1(document, name, seed, "cma-grid"),
         hits=document["t2s hits"].get(name, {}).get(seed),
@@ -241,7 +235,12 @@ def compare(study: Study, contrasts: Sequence[Contrast]) -> list[Compared]:
 
 def difference(study: Study, arm: str, other: str) -> Estimate:
     """How many bits per byte an arm needs more than another, with the t interval over training seeds."""
-    return over_seeds(_paired(study, Contrast("", {arm: 1, other: -1})))
+    return contrasted(study, Contrast("", {arm: 1, other: -1}))
+
+
+def contrasted(study: Study, contrast: Contrast, measure: Measure = "fitted") -> Estimate:
+    """A contrast by any measure, with the t interval over the training seeds that all of its arms have."""
+    return over_seeds(_paired(study, contrast, measure))
 
 
 def _named(contrast: Contrast) -> str:
@@ -254,9 +253,7 @@ def _seeds(study: Study, contrast: Contrast) -> list[str]:
     return [seed for seed in arms[0] if all(seed in runs for runs in arms)]
 
 
-def _paired(
-    study: Study, contrast: Contrast, measure: Literal["fitted", "bits"] = "fitted"
-) -> Float[np.ndarray, " seeds"]:
+def _paired(study: Study, contrast: Contrast, measure: Measure = "fitted") -> Float[np.ndarray, " seeds"]:
     seeds = _seeds(study, contrast)
     parts = [
         [weight * getattr(study.arms[arm][seed], measure) for seed in seeds] for arm, weight in contrast.weights.items()

@@ -9,6 +9,9 @@ from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from jaxtyping import Float
+
 from probe import __version__
 from probe.output.documents import markdown_table
 from probe.output.tables import new_table, number, with_interval
@@ -200,6 +203,11 @@ def stages(results: Results) -> "RenderableType":
     return made
 
 
+def _percent(scores: Float[np.ndarray, "seeds questions"]) -> float | None:
+    """The mean; None where no response was sampled."""
+    return 100 * float(scores.mean()) if scores.size else None
+
+
 def _fitted(found: Fitted) -> dict[str, Any]:
     return asdict(found) | {"nats": [round(one, DIGITS) for one in found.nats]}
 
@@ -253,6 +261,13 @@ def document(results: Results) -> str:
         "accuracy": {
             system.name: {
                 str(seed): {one.questions.name: one.accuracy for one in run} for seed, run in system.runs.items()
+            }
+            for system in results.systems
+        },
+        "ROUGE-L": {
+            system.name: {
+                str(seed): {one.questions.name: _percent(one.rouge_l) for one in run}
+                for seed, run in system.runs.items()
             }
             for system in results.systems
         },
