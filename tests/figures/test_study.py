@@ -18,8 +18,20 @@ from probe.figures.forest import forest
 from probe.figures.learning import learning
 from probe.figures.paper import PaperTable, page
 from probe.figures.saved import Saved
-from probe.figures.study import ARMS, ATTENDING, PRIMARY, Contrast, Study, compare, difference, read_by_set, read_study
+from probe.figures.study import (
+    ARMS,
+    ATTENDING,
+    PRIMARY,
+    Contrast,
+    Study,
+    compare,
+    contrasted,
+    difference,
+    read_by_set,
+    read_study,
+)
 from probe.plots.style import venue_width
+from probe.stats import over_seeds
 
 SEEDS = [str(seed) for seed in range(110, 201, 10)]
 QUESTIONS = 40
@@ -91,6 +103,15 @@ def test_an_interval_is_the_t_interval_of_the_paired_differences():
     assert list(difference(found, "a", "b")) == pytest.approx([one.value, one.low, one.high])
     assert one.deviation == pytest.approx(paired.std(ddof=1))
     assert one.p == pytest.approx(2 * t.sf(abs(paired.mean()) / (paired.std(ddof=1) / math.sqrt(10)), 9))
+
+
+def test_a_contrast_by_rouge_is_of_the_same_seeds():
+    document = json.loads(results({"a": 0.0, "b": 0.0}))
+    for number, seed in enumerate(SEEDS):
+        document["ROUGE-L"]["a"][seed]["held-out"] = 14.0 + number / 10
+    of_seeds = [1.0 + number / 10 for number in range(len(SEEDS))]
+    found = contrasted(read_study({"r": json.dumps(document)}), A_B[0], "rouge")
+    assert list(found) == pytest.approx(list(over_seeds(of_seeds)))
 
 
 def test_rows_that_differ_widen_the_interval_that_draws_them_anew():

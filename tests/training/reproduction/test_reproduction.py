@@ -441,6 +441,8 @@ def test_results_hold_every_figure_stage_and_version(place: Path, whole: tuple[P
     of_seeds = [one for of_sets in read["bits per byte"]["cma"].values() for one in of_sets.values()]
     of_system = next(iter(read["evaluation"]["systems"]["cma"]["sets"].values()))
     assert sum(of_seeds[:: len(of_seeds) // 2]) / 2 == pytest.approx(of_system["bits_per_byte"]["mean"])
+    rouge = [value for of_sets in read["ROUGE-L"]["cma"].values() for value in of_sets.values()]
+    assert sum(rouge[:: len(rouge) // 2]) / 2 == pytest.approx(of_system["rouge_l"]["mean"])
     assert Recipe.model_validate_json(json.dumps(read["recipe"])) == read_recipe(str(file))
     assert {"cma-probe", "torch", "transformers"} <= read["versions"].keys()
     top = [read["probes"]["cma"][seed]["figures"]["cma"]["top-1"]["value"] for seed in ("1", "2")]
