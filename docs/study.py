@@ -10,7 +10,7 @@ from pathlib import Path
 from probe.figures.arms import arms
 from probe.figures.dose import dose
 from probe.figures.saved import Saved
-from probe.figures.study import BASELINE, MILLI, PRIMARY, STUDENT, Study, compare, contrasted, difference
+from probe.figures.study import BASELINE, MILLI, PRIMARY, STUDENT, compare, contrasted, difference
 from probe.output.documents import markdown_table
 from probe.output.tables import number, with_interval
 from probe.stats import Estimate, as_float
@@ -90,8 +90,9 @@ def _arms(saved: Saved, student: str) -> str:
 
 
 def _compared(saved: Saved, student: str) -> str:
-    study, lines = saved.student(student), list[Sequence[str]]()
+    study = saved.student(student)
     contrasts = {one.name: one for one in PRIMARY}
+    lines: list[Sequence[str]] = []
     for one in compare(study, PRIMARY):
         value, rows = _milli(one.value, one.low, one.high), _milli(one.value, one.rows_low, one.rows_high)
         shown = value, rows[rows.index("[") :], _milli(one.as_is), f"{one.p_holm:.2g}"
@@ -113,13 +114,9 @@ def _without_d(saved: Saved) -> str:
         names = [f"{one}{'' if one == BASELINE else WITHOUT_D}" for one in (arm, other)]
         found = difference(study, arm, other), difference(study, *names)
         lines.append((f"{arm} − {other}", *(_milli(*map(as_float, one)) for one in found)))
-    return markdown_table(("difference, × 1000 [95 % CI]", *_counted(study, "aligned", f"aligned{WITHOUT_D}")), lines)
-
-
-def _counted(study: Study, *arms: str) -> list[str]:
-    """Heads of the columns with and without D, with their seeds."""
-    heads = zip(("with D", "without D"), arms, strict=True)
-    return [f"{head}, {len(study.runs(arm))} seeds" for head, arm in heads]
+    counts = (len(study.runs(arm)) for arm in ("aligned", f"aligned{WITHOUT_D}"))
+    heads = (f"{head}, {count} seeds" for head, count in zip(("with D", "without D"), counts, strict=True))
+    return markdown_table(("difference, × 1000 [95 % CI]", *heads), lines)
 
 
 def _secondary(saved: Saved) -> str:
@@ -138,7 +135,6 @@ def _secondary(saved: Saved) -> str:
 
 
 def _real(saved: Saved) -> str:
-    """Differences on each set, then what the arms are worth."""
     sets = saved.study_real
     lines = [
         (f"{arm} − {other}", *(_milli(*map(as_float, difference(study, arm, other))) for study in sets.values()))

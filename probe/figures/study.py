@@ -107,8 +107,6 @@ STUDENT = "one-epoch"
 BASELINE = "sft"
 UNTRAINED, TEACHER = "untrained student", "teacher"
 ARMS = (BASELINE, *ATTENDING, "uniform", "cla", "wrong")
-OUT_OF_DOMAIN = "out of domain"
-"""No set, but the mean over all but the first, as results have it."""
 ROUNDING = 0.01
 """Nats by which the untrained student's cross-entropy of a response may differ between machines."""
 MILLI = 1000
@@ -178,8 +176,8 @@ def by_importance(students: Mapping[str, Study]) -> list[tuple[str, Study]]:
 
 
 def _by_set(document: Any) -> dict[str, Study]:
-    names = [name for name in next(iter(document["evaluation"]["systems"].values()))["sets"] if name != OUT_OF_DOMAIN]
-    return {name: _study(document, name) for name in names}
+    of_seeds = next(iter(document["bits per byte"].values()))
+    return {name: _study(document, name) for name in next(iter(of_seeds.values()))}
 
 
 def _study(document: Any, set_: str) -> Study:

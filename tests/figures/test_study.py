@@ -63,7 +63,6 @@ def results(arms: dict[str, float], seeds: list[str] = SEEDS, noise: float = 2e-
         "bits per byte": {arm: {s: {"held-out": 2.5 - arms.get(arm, 0)} for s in of} for arm, of in found.items()},
         "trajectories": {arm: dict.fromkeys(seeds, points) for arm in with_query},
         "accuracy": {arm: {s: {"held-out": 0.5} for s in of} for arm, of in found.items()},
-        "evaluation": {"systems": {arm: {"sets": {"held-out": {}}} for arm in found}},
         "ROUGE-L": {arm: {s: {"held-out": 13.0} for s in of} for arm, of in found.items()},
         "probes": {arm: {s: {"figures": TOP_1} for s in seeds} for arm in with_query},
         "t2s hits": {arm: dict.fromkeys(seeds, 0.25) for arm in with_query},
@@ -155,8 +154,6 @@ def two_sets(seeds: list[str]) -> str:
         for arm, of_seeds in document[part].items():
             for seed, of_sets in of_seeds.items():
                 of_sets["other"] = reverse[part][arm][seed]["held-out"]
-    for system in document["evaluation"]["systems"].values():
-        system["sets"] |= {"other": {}, "out of domain": {}}
     return json.dumps(document)
 
 

@@ -41,7 +41,13 @@ def rows(results: Results) -> list[tuple[str, ...]]:
     if BEFORE in results.probes:
         found.append((BEFORE, "", "", "", _top_1(results, BEFORE), ""))
     found += [_row(results, system) for system in results.systems]
-    return found
+    return [_shown(results, row) for row in found]
+
+
+def _shown(results: Results, row: tuple[str, ...]) -> tuple[str, ...]:
+    """A row without the columns of ROUGE-L where no response was sampled."""
+    name, *_, bits, top_1, _ = row
+    return row if results.plan.recipe.evaluation.seeds else (name, bits, top_1)
 
 
 def _row(results: Results, system: System) -> tuple[str, ...]:
@@ -94,7 +100,7 @@ def headers(results: Results) -> tuple[str, ...]:
     """The heads of the columns of `rows`."""
     baseline = results.baseline
     against = "baseline" if baseline is None else baseline.name
-    return (
+    found = (
         "system",
         "ROUGE-L\n% [95 % CI]",
         "±\nseeds",
@@ -102,6 +108,7 @@ def headers(results: Results) -> tuple[str, ...]:
         "top-1\n%",
         f"− {against}, ROUGE-L\n[95 % CI]",
     )
+    return _shown(results, found)
 
 
 def table(results: Results) -> "RenderableType":
@@ -173,15 +180,15 @@ def reading(results: Results) -> list[str]:
     plan = results.plan
     recipe = plan.recipe
     seeds = sorted({trial.seed for trial in plan.trials if trial.training is not None and trial.seed is not None})
-    decoding = recipe.evaluation.seeds if recipe.evaluation.temperature else ["greedy"]
-    decoding = decoding if recipe.evaluation.seeds else ["none, so no ROUGE-L"]
+    sampled = bool(recipe.evaluation.seeds)
+    decoding = recipe.evaluation.seeds if recipe.evaluation.temperature or not sampled else ["greedy"]
     sets = ", ".join(f"{one.name} ({len(one.questions)} questions)" for one in plan.sets)
     lines = [
         f"Recipe {recipe.name}: students begin raw, projectors begin as {recipe.objective.start};",
-        f"{plan.teacher}; training seeds: {_listed(seeds)}; decoding seeds: {_listed(decoding)};",
-        f"{sets}; ROUGE-L of the first, top-1 of the gold pairs.",
-        "± is a standard deviation over training seeds; brackets are 95 % CI: of ROUGE-L over questions,",
-        "for these checkpoints and samples alone; of bits per byte over training seeds.",
+        f"{plan.teacher}; training seeds: {_listed(seeds)}; decoding seeds: {_listed(decoding) or 'none'};",
+        f"{sets}; {'ROUGE-L' if sampled else 'bits per byte'} of the first, top-1 of the gold pairs.",
+        "± is a standard deviation over training seeds. Brackets are 95 % CI: of bits per byte over",
+        f"training seeds{'; of ROUGE-L over questions, for these checkpoints and samples alone' if sampled else ''}.",
         "Fitted: at the temperature that each half of the questions has best for the other half.",
     ]
     if len(seeds) < ENOUGH_SEEDS:

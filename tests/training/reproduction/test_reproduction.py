@@ -450,6 +450,17 @@ def test_results_hold_every_figure_stage_and_version(place: Path, whole: tuple[P
     assert f"{100 * sum(top) / 2:.1f}±" in line
 
 
+def test_without_decoding_seeds_no_table_speaks_of_rouge(place: Path, tmp_path: Path, reproduce: Reproduce):
+    part = {"seeds": [1], "methods": ["sft", "cma"]}
+    file = recipe_file(place, tmp_path / "a.toml", training={"steps": 2}, reproduction=part)
+    done = reproduce(file, "evaluation.seeds=[]")
+    assert done.code == 0
+    assert "decoding seeds: none;" in done.out
+    assert "ROUGE" not in done.out + (tmp_path / "out" / "table.md").read_text(encoding="utf-8")
+    read = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
+    assert read["ROUGE-L"]["cma"]["1"] == {"held-out": None}
+
+
 def test_what_is_recorded_is_what_ran(place: Path, tmp_path: Path, reproduce: Reproduce):
     """Variants and methods as they ran; a recipe rebuilt from the record trains the same weights."""
     variants = {"mild": {"kd_rate": 0.1}, "uld": {"skew": 0.2}}
