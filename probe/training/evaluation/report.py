@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from probe import __version__
 from probe.output.documents import escape_latex, without_nan
 from probe.output.tables import new_table, number, with_interval
+from probe.stats import known
 from probe.training.evaluation.evaluate import Evaluation
 from probe.training.evaluation.rouge import has_words
-from probe.training.evaluation.summary import OUT_OF_DOMAIN, Score, System
+from probe.training.evaluation.summary import OUT_OF_DOMAIN, Score, System, deviation
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -116,17 +117,19 @@ def _training(system: System) -> str:
 def latex(systems: Sequence[System]) -> str:
     r"""A booktabs table of ROUGE-L: a line for each system, a column for each set.
 
-    ± is over training seeds; where no system has several, over decoding seeds. A comment at the top says which.
+    Where no response was sampled, it is one of bits per byte at a fitted temperature. ± is over training seeds; where
+    no system has several, over decoding seeds. A comment at the top says which.
     """
     if not systems:
         return ""
     names = systems[0].sets
-    average = len(names) > 1
-    columns = [*names, *(["OOD avg."] if average else [])]
-    trained = any(len(system.runs) > 1 for system in systems)
     decoding = next(iter(systems[0].runs.values()))[0]
+    sampled = bool(decoding.responses)
+    trained = any(len(system.runs) > 1 for system in systems) or not sampled
+    columns = [*names, *(["OOD avg."] if sampled and len(names) > 1 else [])]
+    what = "ROUGE-L in percent" if sampled else "Bits per byte at a fitted temperature"
     lines = [
-        f"% ROUGE-L in percent; ± is a standard deviation over {'training' if trained else 'decoding'} seeds",
+        f"% {what}; ± is a standard deviation over {'training' if trained else 'decoding'} seeds",
         f"% decoding: {_decoding(decoding)}; {_counts(systems[0])}",
         r"\begin{tabular}{l" + "r" * len(columns) + "}",
         r"\toprule",
@@ -134,12 +137,23 @@ def latex(systems: Sequence[System]) -> str:
         r"\midrule",
     ]
     for system in systems:
-        found = [system.figure("rouge_l", name) for name in names]
-        other = system.out_of_domain("rouge_l")
-        figures = [*found, *([other] if other else [])]
-        cells = [escape_latex(system.name), *(_latex_cell(one, trained=trained) for one in figures)]
-        lines.append(" & ".join(cells) + r" \\")
+        cells = _rouge_cells(system, trained=trained) if sampled else _bits_cells(system)
+        lines.append(" & ".join([escape_latex(system.name), *cells]) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+
+def _rouge_cells(system: System, *, trained: bool) -> list[str]:
+    found = [system.figure("rouge_l", name) for name in system.sets]
+    other = system.out_of_domain("rouge_l")
+    return [
+        _latex_cell(one.mean.value, one.over_training if trained else one.over_decoding, ".2f")
+        for one in [*found, *([other] if other else [])]
+    ]
+
+
+def _bits_cells(system: System) -> list[str]:
+    of_sets = (system.bits(name, fitted=True) for name in system.sets)
+    return [_latex_cell(known(float(bits.mean())), deviation(bits), ".4f") for bits in of_sets]
 
 
 def _decoding(run: Evaluation) -> str:
@@ -154,6 +168,5 @@ def _counts(system: System) -> str:
     return ", ".join(f"{one.questions.name}: {len(one.questions.questions)} questions" for one in run)
 
 
-def _latex_cell(found: Score, *, trained: bool) -> str:
-    spread = found.over_training if trained else found.over_decoding
-    return number(found.mean.value, ".2f") + ("" if math.isnan(spread) else rf" {{\small $\pm$ {spread:.2f}}}")
+def _latex_cell(mean: float | None, spread: float, form: str) -> str:
+    return number(mean, form) + ("" if math.isnan(spread) else rf" {{\small $\pm$ {spread:{form}}}}")

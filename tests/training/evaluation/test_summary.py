@@ -386,6 +386,20 @@ def test_latex_has_one_kind_of_spread_and_says_which():
     assert r"a & 50.00 \\" in bare.splitlines()
 
 
+def test_latex_is_of_bits_per_byte_where_nothing_was_sampled():
+    def of(*sets: float) -> list[Evaluation]:
+        return [
+            evaluation(np.zeros((0, 3)), name, bits=bits) for name, bits in zip(("dolly", "other"), sets, strict=True)
+        ]
+
+    trained = System("cma", {10: of(1.3, 2.1), 20: of(1.5, 2.1)})
+    lines = latex([System("floor", {None: of(1.7, 2.5)}), trained]).splitlines()
+    assert lines[0] == "% Bits per byte at a fitted temperature; ± is a standard deviation over training seeds"
+    assert "Method & dolly & other" in lines[4]
+    assert lines[6] == r"floor & 1.6000 & 2.4000 \\"
+    assert lines[7] == r"cma & 1.3000 {\small $\pm$ 0.1414} & 2.0000 {\small $\pm$ 0.0000} \\"
+
+
 def test_every_character_of_latex_is_escaped():
     assert escape_latex("a_b & 50% of $1 #2 {x}") == r"a\_b \& 50\% of \$1 \#2 \{x\}"
     assert escape_latex("\\~^") == r"\textbackslash{}\textasciitilde{}\textasciicircum{}"
