@@ -831,7 +831,7 @@ def test_a_trajectory_is_what_the_probe_says_of_each_step(place: Path, tmp_path:
 def test_every_arm_of_the_study_is_a_variant_that_can_run():
     recipe = read_recipe("alignment-study")
     arms = compared(recipe, [*recipe.reproduction.methods, *recipe.reproduction.variants, "clp", "uld", "eta"])
-    assert len(arms) == 10 + 24 + 3
+    assert len(arms) == 10 + 26 + 3
     recipe = read_recipe("alignment-study-real")
     arms = compared(recipe, recipe.reproduction.methods)
     assert [one.name for one in arms] == ["sft", "shipped", "aligned", "cla"]
