@@ -2,18 +2,17 @@
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from math import nan
 from pathlib import Path
 
-from probe.figures.arms import arms
+from probe.figures.arms import arms_of
 from probe.figures.dose import dose
 from probe.figures.saved import Saved
-from probe.figures.study import BASELINE, MILLI, PRIMARY, STUDENT, compare, contrasted, difference
+from probe.figures.study import BASELINE, PRIMARY, STUDENT, Contrast, Study, compare, contrasted, difference
 from probe.output.documents import markdown_table
-from probe.output.tables import number, with_interval
-from probe.stats import Estimate, as_float
+from probe.output.tables import interval, number, thousandths, with_interval
+from probe.stats import Estimate
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "does-alignment-matter.md"
@@ -30,13 +29,13 @@ REPEATED = (
 REAL = (("cla", BASELINE), ("aligned", "shipped"), ("aligned", BASELINE))
 DOSED = ("arm", "seeds", "− cla, × 1000 [95 % CI]", "t2s right, %")
 SECONDARY = {
-    "Which attention matters?": (
+    "Which attention matters? (with D)": (
         ("forward-only", "cla"),
         ("backward-only", "cla"),
         ("forward-only", "random"),
         ("backward-only", "random"),
     ),
-    "Do later tokens leak?": (("sees-earlier", "cla"), ("sees-later", "cla")),
+    "Do later tokens leak? (a teacher position holds its target)": (("sees-earlier", "cla"), ("sees-later", "cla")),
     "Which term?": (
         ("random-no-d", "random"),
         ("random-sharp-no-d", "random-sharp"),
@@ -60,6 +59,7 @@ SECONDARY = {
         ("aligned-critic", "aligned"),
         ("critic-released", "random"),
     ),
+    "Does it work by D? (added)": (("random-critic-no-d", "random-no-d"), ("norm-only-no-d", "random-no-d")),
     "Which start? (not announced)": (("aligned", "random"), ("random-sharp", "random")),
     "And other methods?": (
         ("critic-released", BASELINE),
@@ -73,11 +73,10 @@ SECONDARY = {
 
 def document(page: str, saved: Saved) -> str:
     """The page with its tables made anew; what lies between ``<!-- NAME -->`` and ``<!-- end -->`` is replaced."""
-    tables = {f"arms {student}": _arms(saved, student) for student in saved.study}
+    tables = _arms(saved.study) | _arms(saved.study_real)
     tables |= {f"compared {student}": _compared(saved, student) for student in saved.study}
     tables |= {"dose": _dose(saved), "without D": _without_d(saved), "secondary": _secondary(saved)}
-    if (saved.directory / "study-real").is_dir():
-        tables["real"] = _real(saved)
+    tables["real"] = _real(saved)
     for name, table in tables.items():
         place = re.compile(rf"(?<=<!-- {name} -->\n).*?(?=<!-- end -->)", flags=re.DOTALL)
         # Once: where nothing stands between the marks yet, a second match would reach to the next end.
@@ -85,8 +84,9 @@ def document(page: str, saved: Saved) -> str:
     return page
 
 
-def _arms(saved: Saved, student: str) -> str:
-    return markdown_table(*arms(saved).table(student))
+def _arms(students: Mapping[str, Study]) -> dict[str, str]:
+    made = arms_of(students)
+    return {f"arms {name}": markdown_table(*made.table(name)) for name in students}
 
 
 def _compared(saved: Saved, student: str) -> str:
@@ -94,29 +94,57 @@ def _compared(saved: Saved, student: str) -> str:
     contrasts = {one.name: one for one in PRIMARY}
     lines: list[Sequence[str]] = []
     for one in compare(study, PRIMARY):
-        value, rows = _milli(one.value, one.low, one.high), _milli(one.value, one.rows_low, one.rows_high)
-        shown = value, rows[rows.index("[") :], _milli(one.as_is), f"{one.p_holm:.2g}"
-        points = with_interval(contrasted(study, contrasts[one.name], "rouge"), partial(number, form="+.2f"))
+        rows = interval(Estimate.of(one.value, one.rows_low, one.rows_high), partial(thousandths, form="+.2f"))
+        value, as_is = _milli(Estimate.of(one.value, one.low, one.high)), _milli(Estimate(one.as_is))
+        shown = value, rows, as_is, f"{one.p_holm:.2g}"
+        points = _points(contrasted(study, contrasts[one.name], "rouge"))
         lines.append((one.name, one.difference, *shown, one.outcome, points))
     return markdown_table(COMPARED, lines)
 
 
 def _dose(saved: Saved) -> str:
     shown = [one for one in dose(saved).rows if one.kind in ("moved", "dropped") and one.percent]
-    lines = [(one.arm, str(one.seeds), _milli(one.value, one.low, one.high), f"{100 * one.hits:.1f}") for one in shown]
+    lines = [
+        (one.arm, str(one.seeds), _milli(Estimate.of(one.value, one.low, one.high)), f"{100 * one.hits:.1f}")
+        for one in shown
+    ]
     return markdown_table(DOSED, lines)
 
 
 def _without_d(saved: Saved) -> str:
     study = saved.student(STUDENT)
-    lines: list[Sequence[str]] = []
-    for arm, other in REPEATED:
-        names = [f"{one}{'' if one == BASELINE else WITHOUT_D}" for one in (arm, other)]
-        found = difference(study, arm, other), difference(study, *names)
-        lines.append((f"{arm} − {other}", *(_milli(*map(as_float, one)) for one in found)))
-    counts = (len(study.runs(arm)) for arm in ("aligned", f"aligned{WITHOUT_D}"))
-    heads = (f"{head}, {count} seeds" for head, count in zip(("with D", "without D"), counts, strict=True))
-    return markdown_table(("difference, × 1000 [95 % CI]", *heads), lines)
+    lines = [
+        (
+            f"{arm} − {other}",
+            _milli(difference(study, arm, other)),
+            _milli(contrasted(study, _less_d(arm, other))),
+            _milli(contrasted(study, _by_d(arm, other))),
+            _points(contrasted(study, Contrast("", {arm: 1, other: -1}), "rouge")),
+            _points(contrasted(study, _less_d(arm, other), "rouge")),
+        )
+        for arm, other in REPEATED
+    ]
+    counts = [len(study.runs(arm)) for arm in ("aligned", f"aligned{WITHOUT_D}")]
+    heads = (
+        "with D, {} seeds",
+        "without, {} seeds",
+        "what D changes, {} seeds",
+        "ROUGE-L with D, {}",
+        "ROUGE-L without, {}",
+    )
+    seeds = *counts, counts[1], *counts
+    return markdown_table(("difference", *(head.format(one) for head, one in zip(heads, seeds, strict=True))), lines)
+
+
+def _less_d(arm: str, other: str) -> Contrast:
+    """Two arms with rate 0 of D; fine-tuning has none."""
+    return Contrast("", {f"{arm}{WITHOUT_D}": 1, other if other == BASELINE else f"{other}{WITHOUT_D}": -1})
+
+
+def _by_d(arm: str, other: str) -> Contrast:
+    """The difference with D less that without."""
+    first = {arm: 1, f"{arm}{WITHOUT_D}": -1}
+    return Contrast("", first if other == BASELINE else first | {other: -1, f"{other}{WITHOUT_D}": 1})
 
 
 def _secondary(saved: Saved) -> str:
@@ -126,7 +154,7 @@ def _secondary(saved: Saved) -> str:
             "" if number else question,
             f"{arm} − {other}",
             str(len(study.runs(arm).keys() & study.runs(other).keys())),
-            _milli(*map(as_float, difference(study, arm, other))),
+            _milli(difference(study, arm, other)),
         )
         for question, asked in SECONDARY.items()
         for number, (arm, other) in enumerate(asked)
@@ -137,15 +165,17 @@ def _secondary(saved: Saved) -> str:
 def _real(saved: Saved) -> str:
     sets = saved.study_real
     lines = [
-        (f"{arm} − {other}", *(_milli(*map(as_float, difference(study, arm, other))) for study in sets.values()))
-        for arm, other in REAL
+        (f"{arm} − {other}", *(_milli(difference(study, arm, other)) for study in sets.values())) for arm, other in REAL
     ]
     return markdown_table(("difference, × 1000 [95 % CI]", *sets), lines)
 
 
-def _milli(value: float, low: float = nan, high: float = nan) -> str:
-    """Bits per byte times 1000, with the interval if there is one."""
-    return with_interval(Estimate.of(*(MILLI * one for one in (value, low, high))), partial(number, form="+.2f"))
+def _points(found: Estimate) -> str:
+    return with_interval(found, partial(number, form="+.2f"))
+
+
+def _milli(found: Estimate) -> str:
+    return with_interval(found, partial(thousandths, form="+.2f"))
 
 
 def main() -> int:

@@ -1,9 +1,9 @@
 """The arms of the study: what students are worth by each measure, and what their attention aligns."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from math import nan
+from math import isnan, nan
 
 from probe.figures.saved import Saved
 from probe.figures.study import ARMS, TEACHER, UNTRAINED, Run, Study, by_importance
@@ -13,6 +13,7 @@ from probe.stats import Estimate, as_float, over_seeds
 
 MEASURES: Sequence[tuple[str, Callable[[Run], float], str]] = (
     ("bits per byte, fitted", lambda run: run.fitted, ".4f"),
+    ("temperature", lambda run: run.temperature, ".3f"),
     ("bits per byte, as is", lambda run: run.bits, ".4f"),
     ("accuracy, %", lambda run: 100 * run.accuracy, ".2f"),
     ("ROUGE-L, %", lambda run: run.rouge, ".2f"),
@@ -51,20 +52,22 @@ class Arms:
         return (
             f"The arms of the study: means over training seeds (at most {seeds}) on {self.questions} held-out rows. "
             "Brackets: 95 % t interval over training seeds, rows fixed. ROUGE-L: the mean over five decoding seeds. "
-            "Accuracy: the share of response tokens that are the likeliest. Top-1: of the attention on the gold "
-            "sentences at the end, as it is and decoded by order. Weight in the chunk: the share that lies in the "
-            "right one. T2s right: the share of targets that t2s, the teacher's states as attention brings them, "
-            "predicted along training; the term D counts there alone, if at all."
+            "Temperature: the fitted one, above 1 where a student is too sure. Accuracy: the share of response tokens "
+            "that are the likeliest. Top-1: of the attention on the gold sentences at the end, as it is and decoded by "
+            "order. Weight in the chunk: the share that lies in the right one. T2s right: the share of targets that "
+            "t2s, the teacher's states as attention brings them, predicted along training; the term D counts there "
+            "alone, if at all."
         )
 
     def table(self, student: str) -> tuple[list[str], list[list[str]]]:
-        """Heads and cells for one student, a line an arm."""
-        of_student = [one for one in self.rows if one.student == student]
+        """Heads and cells for one student, a line an arm; measures that no arm has are left out."""
+        measured = {one.measure for one in self.rows if one.student == student and not isnan(one.value)}
+        of_student = [one for one in self.rows if one.student == student and one.measure in measured]
         lines = [
             [arm, str(seeds), *(_cell(one) for one in of_student if one.arm == arm)]
             for arm, seeds in dict.fromkeys((one.arm, one.seeds) for one in of_student)
         ]
-        return ["arm", "seeds", *(name for name, *_ in MEASURES)], lines
+        return ["arm", "seeds", *(name for name, *_ in MEASURES if name in measured)], lines
 
     @property
     def latex(self) -> str:
@@ -77,7 +80,7 @@ class Arms:
         return "\n".join(
             [
                 f"% {student} student",
-                r"\begin{tabular}{@{}l" + "r" * (1 + len(MEASURES)) + "@{}}",
+                r"\begin{tabular}{@{}l" + "r" * (len(heads) - 1) + "@{}}",
                 r"\toprule",
                 body[0],
                 r"\midrule",
@@ -102,8 +105,13 @@ def arms(saved: Saved) -> Arms:
     Raises:
         ReportError: there are none.
     """
-    rows = [row for student, study in by_importance(saved.study) for row in _student(student, study)]
-    return Arms(tuple(rows), len(next(iter(saved.study.values())).untrained.bytes))
+    return arms_of(dict(by_importance(saved.study)))
+
+
+def arms_of(students: Mapping[str, Study]) -> Arms:
+    """Of students by name, all on as many questions; a set of questions may take the place of a student."""
+    rows = [row for student, study in students.items() for row in _student(student, study)]
+    return Arms(tuple(rows), len(next(iter(students.values())).untrained.bytes))
 
 
 def _student(student: str, study: Study) -> list[Measured]:

@@ -7,7 +7,8 @@ import numpy as np
 
 from probe.figures.chart import LABEL, canvas, legend_above, reference, series
 from probe.figures.saved import Saved
-from probe.figures.study import BASELINE, MILLI, STUDENT, Study, difference
+from probe.figures.study import BASELINE, STUDENT, Study, difference
+from probe.output.tables import MILLI
 from probe.stats import as_float
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from probe.figures.chart import DOTS, LABEL, TICK, canvas
 from probe.figures.paper import page
 from probe.figures.saved import Saved
-from probe.figures.study import ARMS, BASELINE, MARGIN, MILLI, PRIMARY, Study, by_importance, compare, difference
+from probe.figures.study import ARMS, BASELINE, MARGIN, PRIMARY, Study, by_importance, compare, difference
+from probe.output.tables import MILLI
 from probe.plots.style import LIGHT, SERIES
 from probe.stats import as_float
 

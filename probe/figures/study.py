@@ -32,6 +32,8 @@ class Run:
     """Bits per byte of the held-out responses as they are."""
     fitted: float
     """The same at a fitted temperature: the primary endpoint."""
+    temperature: float
+    """The fitted one: above 1, the student is too sure."""
     nats: Float[np.ndarray, " questions"]
     """Cross-entropy of each response at the fitted temperature."""
     bytes: Int[np.ndarray, " questions"]
@@ -109,8 +111,6 @@ UNTRAINED, TEACHER = "untrained student", "teacher"
 ARMS = (BASELINE, *ATTENDING, "uniform", "cla", "wrong")
 ROUNDING = 0.01
 """Nats by which the untrained student's cross-entropy of a response may differ between machines."""
-MILLI = 1000
-"""Differences are drawn and told in thousandths of a bit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +198,7 @@ def _run(document: Any, name: str, seed: str, set_: str) -> Run:
     return Run(
         bits=float(of("bits per byte")),
         fitted=float(fitted["bits_per_byte"]),
+        temperature=float(fitted["temperature"]),
         nats=np.array(fitted["nats"], dtype=np.float64),
         bytes=np.array(fitted["sizes"], dtype=np.int64),
         accuracy=float(of("accuracy")),

@@ -47,6 +47,13 @@ def percent(share: float | None, form: str = ".1f") -> str:
 
 points = partial(percent, form="+.1f")
 """A difference of shares, with its sign."""
+MILLI = 1000
+"""Differences of bits per byte are told in thousandths."""
+
+
+def thousandths(value: float | None, form: str = "+.1f") -> str:
+    """A difference of bits per byte, with its sign."""
+    return "" if value is None else number(MILLI * value, form)
 
 
 def with_interval(estimate: Estimate, form: Callable[[float | None], str]) -> str:

@@ -15,6 +15,7 @@ def test_its_tables_are_those_that_make_docs_writes():
     assert MODULE["document"](PAGE, Saved(MODULE["SAVED"])) == PAGE
     assert PAGE.count("| P") >= 12
     assert PAGE.count("| random-sharp |") == 2  # students
+    assert PAGE.count("| shipped |") == 2  # sets of the real pair
 
 
 def test_a_number_that_was_changed_is_written_again():

@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from probe import __version__
 from probe.output.documents import markdown_table
-from probe.output.tables import new_table, number, with_interval
+from probe.output.tables import new_table, number, thousandths, with_interval
 from probe.stats import ENOUGH_SEEDS
 from probe.training.evaluation.likelihood import Fitted
 from probe.training.evaluation.report import to_json
@@ -121,10 +121,10 @@ def table(results: Results) -> "RenderableType":
 
 BITS_HEADS = (
     "system",
-    "bits per byte\nas is",
-    "− {against}\n[95 % CI]",
-    "fitted",
-    "− {against}\n[95 % CI]",
+    "bits a byte\nas is",
+    "− {against}, × 1000\n[95 % CI]",
+    "\nfitted",
+    "− {against}, × 1000\n[95 % CI]",
     "temper-\nature",
 )
 
@@ -153,7 +153,7 @@ def _bits_difference(results: Results, system: System, *, fitted: bool) -> str:
     if paired is None:
         return ""
     found = bits_difference(*paired, system.sets[0], fitted=fitted)
-    return with_interval(found, partial(number, form="+.4f"))
+    return with_interval(found, thousandths)
 
 
 def bits_table(results: Results) -> "RenderableType":
@@ -184,11 +184,11 @@ def reading(results: Results) -> list[str]:
     decoding = recipe.evaluation.seeds if recipe.evaluation.temperature or not sampled else ["greedy"]
     sets = ", ".join(f"{one.name} ({len(one.questions)} questions)" for one in plan.sets)
     lines = [
-        f"Recipe {recipe.name}: students begin raw, projectors begin as {recipe.objective.start};",
-        f"{plan.teacher}; training seeds: {_listed(seeds)}; decoding seeds: {_listed(decoding) or 'none'};",
-        f"{sets}; {'ROUGE-L' if sampled else 'bits per byte'} of the first, top-1 of the gold pairs.",
-        "± is a standard deviation over training seeds. Brackets are 95 % CI: of bits per byte over",
-        f"training seeds{'; of ROUGE-L over questions, for these checkpoints and samples alone' if sampled else ''}.",
+        f"Recipe {recipe.name}: students begin raw, projectors begin as {recipe.objective.start}; {plan.teacher}; "
+        f"training seeds: {_listed(seeds)}; decoding seeds: {_listed(decoding) or 'none'}; {sets}; "
+        f"{'ROUGE-L' if sampled else 'bits per byte'} of the first, top-1 of the gold pairs.",
+        "± is a standard deviation over training seeds. Brackets are 95 % CI: of bits per byte over training seeds"
+        f"{'; of ROUGE-L over questions, for these checkpoints and samples alone' if sampled else ''}.",
         "Fitted: at the temperature that each half of the questions has best for the other half.",
     ]
     if len(seeds) < ENOUGH_SEEDS:

@@ -450,6 +450,17 @@ def test_results_hold_every_figure_stage_and_version(place: Path, whole: tuple[P
     assert f"{100 * sum(top) / 2:.1f}±" in line
 
 
+def test_a_difference_of_bits_is_told_in_thousandths(whole: tuple[Path, Done]):
+    file, done = whole
+    fitted = json.loads((file.parent / "out" / "results.json").read_text())["bits per byte, fitted"]
+    of_seeds = {arm: [next(iter(fitted[arm][seed].values())) for seed in ("1", "2")] for arm in ("cma", "sft")}
+    bits = {arm: np.mean([one["bits_per_byte"] for one in found]) for arm, found in of_seeds.items()}
+    expected = f"{1000 * (bits['cma'] - bits['sft']):+.1f} ["
+    lines = (file.parent / "out" / "table.md").read_text().splitlines()
+    assert expected in next(line for line in reversed(lines) if "| cma |" in line).split("|")[5]
+    assert expected in next(line for line in reversed(done.out.splitlines()) if line.startswith(" cma "))
+
+
 def test_without_decoding_seeds_no_table_speaks_of_rouge(place: Path, tmp_path: Path, reproduce: Reproduce):
     part = {"seeds": [1], "methods": ["sft", "cma"]}
     file = recipe_file(place, tmp_path / "a.toml", training={"steps": 2}, reproduction=part)
