@@ -2,14 +2,14 @@
 
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from probe.figures.arms import arms_of
+from probe.figures.arms import arms
 from probe.figures.dose import dose
 from probe.figures.saved import Saved
-from probe.figures.study import BASELINE, PRIMARY, STUDENT, Contrast, Study, compare, contrasted, difference
+from probe.figures.study import BASELINE, PRIMARY, STUDENT, Contrast, compare, contrasted, difference
 from probe.output.documents import markdown_table
 from probe.output.tables import interval, number, thousandths, with_interval
 from probe.stats import Estimate
@@ -73,7 +73,8 @@ SECONDARY = {
 
 def document(page: str, saved: Saved) -> str:
     """The page with its tables made anew; what lies between ``<!-- NAME -->`` and ``<!-- end -->`` is replaced."""
-    tables = _arms(saved.study) | _arms(saved.study_real)
+    made = arms(saved)
+    tables = {f"arms {student}": markdown_table(*made.table(student)) for student in made.students}
     tables |= {f"compared {student}": _compared(saved, student) for student in saved.study}
     tables |= {"dose": _dose(saved), "without D": _without_d(saved), "secondary": _secondary(saved)}
     tables["real"] = _real(saved)
@@ -82,11 +83,6 @@ def document(page: str, saved: Saved) -> str:
         # Once: where nothing stands between the marks yet, a second match would reach to the next end.
         page = place.sub(f"\n{table}\n".replace("\\", r"\\"), page, count=1)
     return page
-
-
-def _arms(students: Mapping[str, Study]) -> dict[str, str]:
-    made = arms_of(students)
-    return {f"arms {name}": markdown_table(*made.table(name)) for name in students}
 
 
 def _compared(saved: Saved, student: str) -> str:

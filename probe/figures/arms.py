@@ -1,6 +1,6 @@
 """The arms of the study: what students are worth by each measure, and what their attention aligns."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import isnan, nan
@@ -23,6 +23,8 @@ MEASURES: Sequence[tuple[str, Callable[[Run], float], str]] = (
     ("t2s right, %", lambda run: nan if run.hits is None else 100 * run.hits, ".1f"),
 )
 """What each column says of one run, and its digits."""
+REAL = "real pair:"
+"""What the name of a set is told after, in place of a student."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +45,21 @@ class Arms:
     """Every arm by every measure, and above them the untrained student and the teacher."""
 
     rows: tuple[Measured, ...]
-    questions: int
+    questions: tuple[int, ...]
+    """The different numbers of held-out rows."""
+
+    @property
+    def students(self) -> list[str]:
+        """Their names, the primary one first."""
+        return list(dict.fromkeys(one.student for one in self.rows))
 
     @property
     def caption(self) -> str:
         """What the columns are."""
         seeds = max(one.seeds for one in self.rows)
+        rows = " or ".join(map(str, self.questions))
         return (
-            f"The arms of the study: means over training seeds (at most {seeds}) on {self.questions} held-out rows. "
+            f"The arms of the study: means over training seeds (at most {seeds}) on {rows} held-out rows. "
             "Brackets: 95 % t interval over training seeds, rows fixed. ROUGE-L: the mean over five decoding seeds. "
             "Temperature: the fitted one, above 1 where a student is too sure. Accuracy: the share of response tokens "
             "that are the likeliest. Top-1: of the attention on the gold sentences at the end, as it is and decoded by "
@@ -72,14 +81,14 @@ class Arms:
     @property
     def latex(self) -> str:
         """A booktabs table for each student."""
-        return "\n".join(self._latex(student) for student in dict.fromkeys(one.student for one in self.rows))
+        return "\n".join(map(self._latex, self.students))
 
     def _latex(self, student: str) -> str:
         heads, lines = self.table(student)
         body = [" & ".join(map(escape_latex, line)) + r" \\" for line in (heads, *lines)]
         return "\n".join(
             [
-                f"% {student} student",
+                f"% {student}",
                 r"\begin{tabular}{@{}l" + "r" * (len(heads) - 1) + "@{}}",
                 r"\toprule",
                 body[0],
@@ -100,18 +109,15 @@ def _cell(one: Measured) -> str:
 
 
 def arms(saved: Saved) -> Arms:
-    """Of every student whose results are saved.
+    """Of every student whose results are saved, and of the real pair on each set if it was run.
 
     Raises:
-        ReportError: there are none.
+        ReportError: there are no results of a student.
     """
-    return arms_of(dict(by_importance(saved.study)))
-
-
-def arms_of(students: Mapping[str, Study]) -> Arms:
-    """Of students by name, all on as many questions; a set of questions may take the place of a student."""
+    students = dict(by_importance(saved.study))
+    students |= {f"{REAL} {set_}": study for set_, study in saved.study_real.items()}
     rows = [row for student, study in students.items() for row in _student(student, study)]
-    return Arms(tuple(rows), len(next(iter(students.values())).untrained.bytes))
+    return Arms(tuple(rows), tuple(dict.fromkeys(len(study.untrained.bytes) for study in students.values())))
 
 
 def _student(student: str, study: Study) -> list[Measured]:

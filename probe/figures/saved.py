@@ -83,8 +83,8 @@ class Saved:
 
     @cached_property
     def study_real(self) -> dict[str, Study]:
-        """The study of alignment on a real pair, by set of questions. Results may lie in several files."""
-        return read_by_set(self._results("study-real"))
+        """The study of alignment on a real pair, by set of questions; nothing where it was not run."""
+        return read_by_set(self._results("study-real")) if (self.directory / "study-real").exists() else {}
 
     def _results(self, name: str) -> dict[str, str]:
         """Those of probe-reproduce in a directory, by file."""

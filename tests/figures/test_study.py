@@ -229,6 +229,21 @@ def test_the_table_has_every_arm_by_every_measure_and_both_references(saved: Sav
     assert made.latex.count(r"\begin{tabular}") == 2
 
 
+def test_the_real_pair_is_told_by_set_and_without_measures_that_it_has_not(saved: Saved):
+    without_responses = json.loads(two_sets(SEEDS[:2]))
+    for of_seeds in without_responses["ROUGE-L"].values():
+        of_seeds.update({seed: dict.fromkeys(of_sets) for seed, of_sets in of_seeds.items()})
+    (saved.directory / "study-real").mkdir()
+    (saved.directory / "study-real" / "110-120.json").write_text(json.dumps(without_responses))
+    made = arms(Saved(saved.directory))
+    assert made.students == ["one-epoch", "eight-epoch", "real pair: held-out", "real pair: other"]
+    heads, lines = made.table("real pair: other")
+    assert "ROUGE-L, %" not in heads
+    assert "top-1, %" in heads
+    assert [line[0] for line in lines] == ["untrained student", "teacher", "a", "b"]
+    assert made.latex.count(r"\begin{tabular}") == 4
+
+
 @pytest.mark.parametrize("name", STUDY)
 def test_pictures_are_drawn_inside_their_width_and_twice_the_same(saved: Saved, name: str, tmp_path: Path):
     (tmp_path / "one").mkdir()
