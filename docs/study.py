@@ -23,9 +23,12 @@ REPEATED = (
     ("aligned", "random-sharp"),
     ("uniform", "aligned"),
     ("wrong", "cla"),
-    *((arm, BASELINE) for arm in ("random-sharp", "aligned", "uniform", "cla", "wrong")),
+    ("aligned", "random"),
+    ("norm-only", "aligned"),
+    ("norm-only", "cla"),
+    *((arm, BASELINE) for arm in ("random-sharp", "aligned", "uniform", "cla", "wrong", "norm-only")),
 )
-"""P1, P4 and P5, and their arms against fine-tuning: repeated with rate 0 of D."""
+"""P1, P4 and P5, the plain start, the control, and arms against fine-tuning: repeated with rate 0 of D."""
 REAL = (("cla", BASELINE), ("aligned", "shipped"), ("aligned", BASELINE))
 DOSED = ("arm", "seeds", "− cla, × 1000 [95 % CI]", "t2s right, %")
 SECONDARY = {
