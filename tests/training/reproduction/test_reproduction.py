@@ -415,7 +415,7 @@ def test_a_reproduction_makes_all_its_stages_and_a_table(place: Path, whole: tup
     ]
     assert cells[RAW_STUDENT][1] == "–"
     assert "±" in cells["cma"][2]
-    assert "training seeds: 1, 2; decoding seeds: 1, 2;" in done.out
+    assert "training seeds: 1, 2; decoding seeds: 1, 2;" in " ".join(done.out.split())
     assert "a claim about methods needs 5 paired seeds" in done.out
     assert BEFORE not in cells
 
@@ -466,7 +466,7 @@ def test_without_decoding_seeds_no_table_speaks_of_rouge(place: Path, tmp_path: 
     file = recipe_file(place, tmp_path / "a.toml", training={"steps": 2}, reproduction=part)
     done = reproduce(file, "evaluation.seeds=[]")
     assert done.code == 0
-    assert "decoding seeds: none;" in done.out
+    assert "decoding seeds: none;" in " ".join(done.out.split())
     assert "ROUGE" not in done.out + (tmp_path / "out" / "table.md").read_text(encoding="utf-8")
     read = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
     assert read["ROUGE-L"]["cma"]["1"] == {"held-out": None}
@@ -583,7 +583,7 @@ def test_a_teacher_that_is_fine_tuned_first_is_named_and_learnt_from(
     done = reproduce(file, "--methods", "cma", "--seeds", "1")
     assert done.code == 0, done.out
     name = f"teacher (sft, {train})"
-    assert f"\n{name}; training seeds: 1;" in done.out
+    assert f"{name}; training seeds: 1;" in " ".join(done.out.split())
     assert name in (tmp_path / "out" / "table.md").read_text()
     assert list(done.states)[:2] == ["train teacher", "evaluate raw student held-out"]
     (tuned,) = (tmp_path / "out" / "stages").glob("train-teacher-*/checkpoint-2/student")
