@@ -3,7 +3,7 @@
 import json
 import math
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
@@ -16,6 +16,7 @@ from probe import __version__
 from probe.output.documents import markdown_table
 from probe.output.tables import new_table, number, thousandths, with_interval
 from probe.stats import ENOUGH_SEEDS
+from probe.training.evaluation.evaluate import Evaluation
 from probe.training.evaluation.likelihood import Fitted
 from probe.training.evaluation.report import to_json
 from probe.training.evaluation.summary import System, bits_difference, difference
@@ -121,9 +122,9 @@ def table(results: Results) -> "RenderableType":
 
 BITS_HEADS = (
     "system",
-    "bits a byte\nas is",
+    "bits,\nas is",
     "− {against}, × 1000\n[95 % CI]",
-    "\nfitted",
+    "fitted",
     "− {against}, × 1000\n[95 % CI]",
     "temper-\nature",
 )
@@ -172,7 +173,11 @@ def _bits_heads(results: Results) -> list[str]:
 def markdown(results: Results) -> str:
     """Both tables for a document."""
     tables = (headers(results), rows(results)), (_bits_heads(results), bits_rows(results))
-    return "\n".join(markdown_table([head.replace("\n", " ") for head in heads], made) for heads, made in tables)
+    return "\n".join(markdown_table([_one_line(head) for head in heads], made) for heads, made in tables)
+
+
+def _one_line(head: str) -> str:
+    return head.replace("-\n", "").replace("\n", " ")
 
 
 def reading(results: Results) -> list[str]:
@@ -208,6 +213,14 @@ def stages(results: Results) -> "RenderableType":
         seconds = "" if outcome.seconds is None else f"{outcome.seconds:.0f}"
         made.add_row(outcome.stage.name, outcome.state, finished or outcome.trouble or "", seconds)
     return made
+
+
+def _of_runs(results: Results, of: Callable[[Evaluation], Any]) -> dict[str, Any]:
+    """A figure of each evaluation, by system, training seed and set."""
+    return {
+        system.name: {str(seed): {one.questions.name: of(one) for one in run} for seed, run in system.runs.items()}
+        for system in results.systems
+    }
 
 
 def _percent(scores: Float[np.ndarray, "seeds questions"]) -> float | None:
@@ -252,32 +265,11 @@ def document(results: Results) -> str:
         "recipe": results.plan.recipe.model_dump(mode="json"),
         "teacher": results.plan.teacher,
         "evaluation": json.loads(to_json(results.systems)),
-        "bits per byte": {
-            system.name: {
-                str(seed): {one.questions.name: one.bits_per_byte for one in run} for seed, run in system.runs.items()
-            }
-            for system in results.systems
-        },
-        "bits per byte, fitted": {
-            system.name: {
-                str(seed): {one.questions.name: _fitted(one.fitted) for one in run} for seed, run in system.runs.items()
-            }
-            for system in results.systems
-        },
+        "bits per byte": _of_runs(results, lambda one: one.bits_per_byte),
+        "bits per byte, fitted": _of_runs(results, lambda one: _fitted(one.fitted)),
         "probes": _probes(results),
-        "accuracy": {
-            system.name: {
-                str(seed): {one.questions.name: one.accuracy for one in run} for seed, run in system.runs.items()
-            }
-            for system in results.systems
-        },
-        "ROUGE-L": {
-            system.name: {
-                str(seed): {one.questions.name: _percent(one.rouge_l) for one in run}
-                for seed, run in system.runs.items()
-            }
-            for system in results.systems
-        },
+        "accuracy": _of_runs(results, lambda one: one.accuracy),
+        "ROUGE-L": _of_runs(results, lambda one: _percent(one.rouge_l)),
         "trajectories": {
             name: {str(seed): one for seed, one in of_seeds.items()} for name, of_seeds in results.trajectories.items()
         },
