@@ -136,7 +136,10 @@ class ObjectivePart(RecipePart):
     mask: MaskName = "both"
     start: str = "random"
     """Of the projectors: ``random``, ``pseudo-inverse``, or a checkpoint's name or directory. ``attention``: the query
-    is trained alone first, see `probe.training.trainer.alone`; ``random-sharp``: random, but as sharp as that one."""
+    is trained alone first, see `probe.training.trainer.alone`."""
+    as_sharp_as: str | None = None
+    """Scale the query at the start so that its attention has the mean entropy of another's: ``attention``, one that is
+    trained alone, or that of a checkpoint."""
     freeze: list[FrozenName] = []
     """What stays as it starts: the query projector; the student's embedding table, and its head where the two share
     their weights."""

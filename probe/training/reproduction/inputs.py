@@ -18,7 +18,7 @@ from probe.training.examples import digest
 from probe.training.model_files import SUFFIXES, WHOLE_MODEL, files_digest
 from probe.training.parts import ObjectivePart
 from probe.training.recipe import Recipe
-from probe.training.trainer.start import start_directory
+from probe.training.trainer.start import sharp_directory, start_directory
 
 KEPT = ("save_every", "save_projectors_every", "keep_last", "keep_best", "keep_by", "log_every", "report_to")
 """Keys of the training that decide what is written down, and no weight."""
@@ -45,12 +45,14 @@ class Inputs:
         """What a training with this recipe depends on, as JSON."""
         sources = [recipe.student.source, *([recipe.teacher.source] if recipe.teacher.source else [])]
         named = recipe.objective.vocabulary_map if recipe.objective.needs.map_file else None
+        sharp = recipe.objective.as_sharp_as
         return {
             "kind": "training",
             "recipe": _content(recipe),
             "data": self.data,
             "models": [self.model_digest(source) for source in sources],
             "start": start_digest(recipe.objective),
+            "as sharp as": None if sharp is None else _checkpoint_digest(sharp_directory(sharp)),
             "adapter": self.model_digest(recipe.teacher.adapter) if recipe.teacher.adapter else None,
             "map": file_sha256(Path(named)) if named else None,
         }
@@ -120,10 +122,13 @@ def start_digest(objective: ObjectivePart) -> str | None:
     Raises:
         TrainingError: they are not there.
     """
-    start = start_directory(objective.start)
-    if start is None:
+    return _checkpoint_digest(start_directory(objective.start))
+
+
+def _checkpoint_digest(place: Path | None) -> str | None:
+    if place is None:
         return None
-    return hashlib.sha256(b"".join((start / name).read_bytes() for name in (MANIFEST, TENSORS))).hexdigest()
+    return hashlib.sha256(b"".join((place / name).read_bytes() for name in (MANIFEST, TENSORS))).hexdigest()
 
 
 def _content(recipe: Recipe) -> dict[str, Any]:

@@ -247,7 +247,7 @@ class Planner:
         self, recipe: Recipe, tuned: Stage | None, mapped: Stage | None, begun: Stage | None, place: Path
     ) -> None:
         if begun is not None:
-            recipe = _started(recipe, str(self._checkpoint(begun)))
+            recipe = _started(recipe, str(self._checkpoint(begun)), as_sharp_as=None)  # it is so by then
         if tuned is not None and recipe.objective.needs.teacher:
             directory = self._checkpoint(tuned) / STUDENT
             adapted = (directory / ADAPTER).is_file()
@@ -293,8 +293,8 @@ class Planner:
         return model_directory(str(self._checkpoint(training)))
 
 
-def _started(recipe: Recipe, start: str) -> Recipe:
-    objective = recipe.objective.model_copy(update={"start": start})
+def _started(recipe: Recipe, start: str, **changes: Any) -> Recipe:
+    objective = recipe.objective.model_copy(update={"start": start} | changes)
     return recipe.model_copy(update={"objective": objective})
 
 

@@ -1,4 +1,4 @@
-"""A start whose attention aligns: the query that is trained alone first, and a random one that is as sharp.
+"""A query that is trained alone first, so that its attention aligns; and another one made as sharp.
 
 It learns as the recipe ``attention`` has it, from the seed and the training rows of the run, and is kept in the cache,
 so that runs of one seed share it.
@@ -27,7 +27,7 @@ from probe.training.examples import Example, digest
 from probe.training.recipe import Recipe
 from probe.training.teacher.teacher import teacher_source
 
-TRAINED_ALONE, AS_SHARP = "attention", "random-sharp"
+TRAINED_ALONE = "attention"
 TEXTS = "texts.jsonl"
 MEASURED = 200
 """Training rows on which sharpness is compared."""
@@ -63,30 +63,30 @@ def attention_alone(recipe: Recipe, train: Sequence[Example], student: ModelReco
         return load_checkpoint(train_attention(alone, folder, lambda _: None))
 
 
-def sharpen(query: Projector, key_scale: float, alone: Checkpoint, train: Sequence[Example]) -> str:
-    """Scale a random query so that its attention has the mean entropy of one that was trained alone.
+def sharpen(query: Projector, key_scale: float, model: Checkpoint, train: Sequence[Example]) -> float:
+    """Scale a query so that its attention has the mean entropy of another's.
 
     Args:
         query: tensors of torch, changed in place.
         key_scale: by which the run divides keys.
-        alone: the other.
+        model: has the other query.
         train: rows; the first of them are looked at.
 
     Returns:
-        What the run should say of it.
+        What it was multiplied with.
     """
-    opened = open_checkpoint(alone)
+    opened = open_checkpoint(model)
     tensors = {key: value.detach().cpu().numpy() for key, value in query.tensors.items()}
     drawn = replace(query, tensors=tensors)
     sides = list(_sides(opened, train))
-    own, other = ([opened.logits(*side, each) for side in sides] for each in (alone.query, drawn))
+    own, other = ([opened.logits(*side, each) for side in sides] for each in (model.query, drawn))
     wanted = float(np.concatenate([entropy(softmax(logits, axis=1)) for logits in own]).mean())
-    factor = sharpening_factor(other, wanted) * key_scale / alone.scales.key
+    factor = sharpening_factor(other, wanted) * key_scale / model.scales.key
     last = max(layer.index for layer in query.layers if isinstance(layer, Linear))
     with torch.no_grad():
         for name in ("weight", "bias"):
             query.tensors[f"{last}.{name}"].mul_(factor)
-    return f"starts at random, the query times {factor:.3g}: as sharp as one that was trained alone"
+    return factor
 
 
 def _sides(opened: OpenCheckpoint, train: Sequence[Example]) -> Iterator[Sides]:

@@ -23,10 +23,16 @@ from probe.training.model_files import TOKENIZER_FILES, directory_of, record_of
 from probe.training.parts import ObjectivePart, StudentPart
 from probe.training.recipe import Recipe
 from probe.training.teacher.teacher import Frozen, freeze_teacher, teacher_source
-from probe.training.trainer.alone import AS_SHARP, attention_alone, sharpen
+from probe.training.trainer.alone import sharpen
 from probe.training.trainer.batches import Rows
 from probe.training.trainer.distiller import Distiller
-from probe.training.trainer.start import build_criterion, scales_of, starting_checkpoint, told_of_start
+from probe.training.trainer.start import (
+    build_criterion,
+    scales_of,
+    sharp_checkpoint,
+    starting_checkpoint,
+    told_of_start,
+)
 
 
 @dataclass(frozen=True)
@@ -101,6 +107,7 @@ def prepare(recipe: Recipe, main_first: AbstractContextManager[None] | None = No
     student_record = record_of(student.source, student.tokenizer, prompt)
     teacher_record = None if teacher is None else record_of(teacher.source, teacher.tokenizer, prompt)
     start = starting_checkpoint(recipe, rows.train, student_record, teacher_record)
+    sharp = sharp_checkpoint(recipe, rows.train, student_record, teacher_record)
     torch.manual_seed(recipe.seed)
     model = load_student(recipe.student)
     frozen = None
@@ -110,9 +117,9 @@ def prepare(recipe: Recipe, main_first: AbstractContextManager[None] | None = No
     scales = None if teacher is None or frozen is None else scales_of(recipe, start, teacher, frozen)
     criterion = build_criterion(recipe, start, model, student, teacher, frozen, scales)
     notes = [] if start is None else [told_of_start(recipe, start)]
-    if recipe.objective.start == AS_SHARP and teacher_record is not None and scales is not None:
-        alone = attention_alone(recipe, rows.train, student_record, teacher_record)
-        notes.append(sharpen(criterion.projectors[QUERY], scales.key, alone, rows.train))
+    if sharp is not None and scales is not None:
+        factor = sharpen(criterion.projectors[QUERY], scales.key, sharp, rows.train)
+        notes.append(f"the query starts {factor:.3g} times as large: as sharp as {recipe.objective.as_sharp_as}")
     notes += freeze_parts(recipe.objective, model, criterion)
     return Prepared(
         recipe=recipe,

@@ -14,7 +14,7 @@ from probe.checkpoints.checkpoint import STUDENT, Checkpoint, ModelRecord, Scale
 from probe.checkpoints.loading import bundled_checkpoint
 from probe.checkpoints.manifest import is_ours
 from probe.errors import Problem, TrainingError
-from probe.projectors import STRUCTURES
+from probe.projectors import QUERY, STRUCTURES
 from probe.training.criteria.criterion import Criterion
 from probe.training.criteria.projectors import start_from_heads
 from probe.training.criteria.settings import Objective
@@ -24,11 +24,11 @@ from probe.training.examples import Cut, Encoded, Example
 from probe.training.recipe import Recipe
 from probe.training.teacher.states import estimate_scales
 from probe.training.teacher.teacher import Frozen, Teacher
-from probe.training.trainer.alone import AS_SHARP, TRAINED_ALONE, attention_alone
+from probe.training.trainer.alone import TRAINED_ALONE, attention_alone
 from probe.training.vocabulary_map import Vocabulary, exact_map, read_vocabulary_map
 
 PSEUDO_INVERSE = "pseudo-inverse"
-MADE_ANEW = ("random", PSEUDO_INVERSE, TRAINED_ALONE, AS_SHARP)
+MADE_ANEW = ("random", PSEUDO_INVERSE, TRAINED_ALONE)
 SCALE_ROWS = 256
 """Rows on which scales are estimated where the teacher's states are not cached."""
 
@@ -48,27 +48,63 @@ def starting_checkpoint(
         TrainingError: it was trained with other models, or has no projector of the method, or one of another structure.
         CheckpointError: it cannot be read.
     """
-    named = recipe.objective.start
-    if teacher is None or not recipe.objective.needs.projectors:
+    objective = recipe.objective
+    if teacher is None or not objective.needs.projectors:
         return None
-    if named in (TRAINED_ALONE, AS_SHARP) and not recipe.objective.needs.attention:
-        remedy = "Start at random."
-        raise TrainingError(Problem("objective.start", "a method with a query", recipe.objective.method, remedy))
-    if named == TRAINED_ALONE:
+    if objective.start == TRAINED_ALONE:
+        _check_query("objective.start", objective.method, objective.needs.attention)
         return attention_alone(recipe, train, student, teacher)
-    directory = start_directory(named)
+    directory = start_directory(objective.start)
     if directory is None:
         return None
-    start = load_checkpoint(directory)
-    roles = (("student", student, start.student), ("teacher", teacher, start.teacher))
-    wrong = [each for role in roles if (each := _other_model(start, *role)) is not None]
-    if wrong:
-        raise TrainingError(*wrong)
-    _check_projectors(recipe, start)
+    start = _load("objective.start", directory, student, teacher)
+    _check_projectors("objective.start", objective.method, objective.needs.projectors, start)
     return start
 
 
-def _other_model(start: Checkpoint, role: str, ours: ModelRecord, theirs: ModelRecord) -> Problem | None:
+def sharp_checkpoint(
+    recipe: Recipe, train: Sequence[Example], student: ModelRecord, teacher: ModelRecord | None
+) -> Checkpoint | None:
+    """The checkpoint as whose attention that of the run is made as sharp, if one is named.
+
+    Args:
+        recipe: of the run.
+        train: its training rows, for a query that is trained alone first.
+        student: the run's student.
+        teacher: its teacher.
+
+    Raises:
+        TrainingError: the method has no query or the checkpoint has none, or it was trained with other models.
+        CheckpointError: it cannot be read.
+    """
+    where, objective = "objective.as_sharp_as", recipe.objective
+    if objective.as_sharp_as is None or teacher is None or not objective.needs.projectors:
+        return None
+    _check_query(where, objective.method, objective.needs.attention)
+    directory = sharp_directory(objective.as_sharp_as)
+    if directory is None:
+        return attention_alone(recipe, train, student, teacher)
+    found = _load(where, directory, student, teacher)
+    _check_projectors(where, objective.method, (QUERY,), found)
+    return found
+
+
+def _check_query(where: str, method: str, has_query: bool) -> None:
+    if not has_query:
+        remedy = "Start at random." if where == "objective.start" else "Leave it out."
+        raise TrainingError(Problem(where, "a method with a query", method, remedy))
+
+
+def _load(where: str, directory: Path, student: ModelRecord, teacher: ModelRecord) -> Checkpoint:
+    found = load_checkpoint(directory)
+    roles = (("student", student, found.student), ("teacher", teacher, found.teacher))
+    wrong = [each for role in roles if (each := _other_model(where, found, *role)) is not None]
+    if wrong:
+        raise TrainingError(*wrong)
+    return found
+
+
+def _other_model(where: str, start: Checkpoint, role: str, ours: ModelRecord, theirs: ModelRecord) -> Problem | None:
     """How the run's model differs from the one that the projectors know; rows of another table mean other tokens."""
     accepted, (own,) = {each.sha256 for each in theirs.sources}, ours.sources
     same_table = (ours.rows, ours.width) == (theirs.rows, theirs.width) and own.sha256 in accepted
@@ -83,22 +119,19 @@ def _other_model(start: Checkpoint, role: str, ours: ModelRecord, theirs: ModelR
     places = [str(start.path / STUDENT) if each.source == STUDENT else each.source for each in theirs.sources]
     # Bundled students and those of projectors/step-N are tables without a model.
     named = f"{' or '.join(places)}, if a whole model lies there"
-    remedy = f"Set {role}.source to {named}, or start from a checkpoint of your two models."
-    return Problem(f"objective.start, {role}", expected, f"the {found}, of {own.source}", remedy)
+    remedy = f"Set {role}.source to {named}, or name a checkpoint of your two models."
+    return Problem(f"{where}, {role}", expected, f"the {found}, of {own.source}", remedy)
 
 
-def _check_projectors(recipe: Recipe, start: Checkpoint) -> None:
-    wanted = recipe.objective.needs.projectors
+def _check_projectors(where: str, method: str, wanted: Sequence[str], start: Checkpoint) -> None:
     taken = [name for name in wanted if name in start.projectors]
     if not taken:
-        expected, got = f"a projector of {recipe.objective.method}: {', '.join(wanted)}", ", ".join(start.projectors)
-        remedy = "Start from another checkpoint, or at random."
-        raise TrainingError(Problem(f"objective.start, {start.path}", expected, got or "none", remedy))
+        expected, got = f"a projector of {method}: {', '.join(wanted)}", ", ".join(start.projectors)
+        raise TrainingError(Problem(f"{where}, {start.path}", expected, got or "none", "Name another checkpoint."))
     for name in taken:
         structure = start.projectors[name].structure
         if structure != STRUCTURES[name]:
-            remedy = "Start from another checkpoint, or at random."
-            raise TrainingError(Problem(f"objective.start: {name}", STRUCTURES[name], structure, remedy))
+            raise TrainingError(Problem(f"{where}: {name}", STRUCTURES[name], structure, "Name another checkpoint."))
 
 
 def told_of_start(recipe: Recipe, start: Checkpoint) -> str:
@@ -124,12 +157,25 @@ def start_directory(named: str) -> Path | None:
     Raises:
         TrainingError: it is neither a way to make them nor a checkpoint.
     """
-    if named in MADE_ANEW:
+    return _directory("objective.start", MADE_ANEW, named)
+
+
+def sharp_directory(named: str) -> Path | None:
+    """Where the checkpoint lies that a recipe wants to be as sharp as; None for one that is trained alone.
+
+    Raises:
+        TrainingError: it is no checkpoint.
+    """
+    return _directory("objective.as_sharp_as", (TRAINED_ALONE,), named)
+
+
+def _directory(where: str, made_anew: Sequence[str], named: str) -> Path | None:
+    if named in made_anew:
         return None
     place = bundled_checkpoint(named) or Path(named)
     if not is_ours(place):
-        expected = f"{', '.join(MADE_ANEW)}, or a checkpoint's name or directory"
-        raise TrainingError(Problem("objective.start", expected, named, "Correct the name."))
+        expected = f"{', '.join(made_anew)}, or a checkpoint's name or directory"
+        raise TrainingError(Problem(where, expected, named, "Correct the name."))
     return place
 
 

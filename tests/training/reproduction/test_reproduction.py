@@ -357,8 +357,9 @@ def test_no_training_sees_the_rows_that_are_asked(place: Path, tmp_path: Path, s
         ("teacher.source=/no/such", "/no/such: expected a model directory or a hub id"),
         (
             "objective.start=/no/such",
-            "objective.start: expected random, pseudo-inverse, attention, random-sharp",
+            "objective.start: expected random, pseudo-inverse, attention, or a checkpoint's name or directory",
         ),
+        ("objective.as_sharp_as=/no/such", "objective.as_sharp_as: expected attention, or a checkpoint's name"),
         ("evaluation.sets={a = '/no/such'}", "/no/such: expected a jsonl file, or a directory"),
         ("data.source=/no/such", "/no/such"),
         ("reproduction.methods=['cmaa']", "Did you mean cma"),
@@ -793,16 +794,20 @@ def test_projectors_are_trained_first_by_method_and_take_the_query_alone_of_a_ch
     place: Path, tmp_path: Path, reproduce: Reproduce
 ):
     start = save_start(place, tmp_path / "start", ("query", "t2s"))
-    part = {"seeds": [1], "methods": ["sft", "cma", "begun"], "projector_steps": 3}
-    variants = {"begun": {"method": "cma", "start": str(start), "freeze": ["query"]}}
+    part = {"seeds": [1], "methods": ["sft", "cma", "sharp", "begun"], "projector_steps": 3}
+    begun = {"method": "cma", "start": str(start), "freeze": ["query"]}
+    variants = {"begun": begun, "sharp": begun | {"as_sharp_as": str(start)}}
     file = recipe_file(place, tmp_path / "a.toml", variants, training={"steps": 2}, reproduction=part)
     need = {stage.name: names(stage.needs) for stage in plan_of(place, file).stages}
     assert (need["train cma 1"], need["train sft 1"]) == (["projectors cma 1"], [])
     assert reproduce(file).code == 0
     stages = tmp_path / "out" / "stages"
-    for name in ("cma", "begun"):
+    for name, sharp in (("cma", None), ("sharp", str(start)), ("begun", None)):
         (first,) = stages.glob(f"projectors-{name}-1-*")
         (then,) = stages.glob(f"train-{name}-1-*")
+        # Once is enough: the training starts from a query that is as sharp already.
+        assert read_recipe_of_run(first / RECIPE).objective.as_sharp_as == sharp
+        assert read_recipe_of_run(then / RECIPE).objective.as_sharp_as is None
         assert read_recipe_of_run(first / RECIPE).student.train == "nothing"
         assert read_recipe_of_run(then / RECIPE).objective.start == str(first / "checkpoint-3")
     assert set(load_checkpoint(first / "query").projectors) == {"query"}

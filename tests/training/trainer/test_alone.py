@@ -1,10 +1,11 @@
 """A start that aligns: a query trained alone first, and a random one that is made as sharp."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from trainer_runs import recipe_of, save_pair, started
+from trainer_runs import recipe_of, save_pair
 
 from probe.attention import softmax
 from probe.checkpoints.checkpoint import load_checkpoint
@@ -31,9 +32,16 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def prepared(place: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Prepared]:
     monkeypatch.setenv("PROBE_CACHE", str(cache))
-    starts = ("random", "attention", "random-sharp")
     # Runs have names of their own, and share the attention alone.
-    return {start: prepare(started(place, tmp_path, start).model_copy(update={"name": start})) for start in starts}
+    objectives: dict[str, Any] = {
+        "random": {"start": "random"},
+        "attention": {"start": "attention"},
+        "random-sharp": {"as_sharp_as": "attention"},
+    }
+    return {
+        name: prepare(recipe_of(place, tmp_path / f"{name}.toml", objective=one).model_copy(update={"name": name}))
+        for name, one in objectives.items()
+    }
 
 
 def query(prepared: Prepared) -> Projector:
@@ -85,15 +93,13 @@ def test_a_random_query_is_made_as_sharp_and_stays_what_it_is(place: Path, cache
     ]
     assert found[1] == pytest.approx(found[2], abs=2e-3)
     assert abs(found[0] - found[2]) > 0.02
-    assert prepared["random-sharp"].notes == (
-        f"starts at random, the query times {factor:.3g}: as sharp as one that was trained alone",
-    )
+    assert prepared["random-sharp"].notes == (f"the query starts {factor:.3g} times as large: as sharp as attention",)
 
 
-@pytest.mark.parametrize("start", ["attention", "random-sharp"])
-def test_a_method_without_a_query_cannot_start_so(place: Path, tmp_path: Path, start: str):
-    with pytest.raises(TrainingError, match=r"objective\.start: expected a method with a query; got clp"):
-        prepare(started(place, tmp_path, start, objective={"method": "clp"}))
+@pytest.mark.parametrize("key", ["start", "as_sharp_as"])
+def test_a_method_without_a_query_cannot_start_so(place: Path, tmp_path: Path, key: str):
+    with pytest.raises(TrainingError, match=rf"objective\.{key}: expected a method with a query; got clp"):
+        prepare(recipe_of(place, tmp_path / "a.toml", objective={"method": "clp", key: "attention"}))
 
 
 def test_all_methods_of_a_seed_begin_with_the_same_t2s_and_s2t(place: Path, tmp_path: Path):

@@ -102,6 +102,45 @@ def test_the_bundled_demo_starts_runs_of_its_own_models(place: Path, tmp_path: P
     assert prepared.scales == load_checkpoint(bundled_dir() / "demo").scales
 
 
+# As sharp as another
+
+
+def test_a_query_is_made_as_sharp_as_that_of_a_checkpoint_and_the_rest_is_as_without(
+    place: Path, query_alone: Path, tmp_path: Path
+):
+    """Of itself three times as large it becomes three times as large, at whatever scale of keys that one has."""
+    loud = save_start(place, tmp_path / "loud", ("query",), scales=Scales(key=0.375 / 3))
+    usual = prepare(started(place, tmp_path, query_alone))
+    sharp = prepare(started(place, tmp_path, query_alone, objective={"as_sharp_as": str(loud)}))
+    assert sharp.notes == (*usual.notes, f"the query starts 3 times as large: as sharp as {loud}")
+    assert sharp.scales == usual.scales
+    ours, theirs = (each.distiller.criterion.projectors.to_numpy() for each in (sharp, usual))
+    for name, times in (("query", 3), ("t2s", 1), ("s2t", 1)):
+        for key, value in theirs[name].tensors.items():
+            np.testing.assert_allclose(ours[name].tensors[key], times * value, rtol=5e-3)
+
+
+@pytest.mark.parametrize("named", ["random", "atention"])
+def test_only_an_attention_or_a_checkpoint_can_say_how_sharp(place: Path, tmp_path: Path, named: str):
+    expected = rf"objective\.as_sharp_as: expected attention, or a checkpoint's name or directory; got {named}"
+    with pytest.raises(TrainingError, match=expected):
+        prepare(recipe_of(place, tmp_path / "a.toml", objective={"as_sharp_as": named}))
+
+
+def test_a_checkpoint_of_other_models_or_without_a_query_cannot_say_how_sharp(place: Path, tmp_path: Path):
+    with pytest.raises(TrainingError, match=r"objective\.as_sharp_as, student: expected the embedding table"):
+        prepare(recipe_of(place, tmp_path / "a.toml", objective={"as_sharp_as": "demo"}))
+    start = save_start(place, tmp_path / "start", ("t2s",))
+    with pytest.raises(TrainingError, match=r"objective\.as_sharp_as, .+: expected a projector of cma: query; got t2s"):
+        prepare(recipe_of(place, tmp_path / "b.toml", objective={"as_sharp_as": str(start)}))
+
+
+def test_a_method_without_projectors_does_not_look_at_sharpness(place: Path, tmp_path: Path):
+    assert (
+        prepare(recipe_of(place, tmp_path / "a.toml", objective={"method": "uld", "as_sharp_as": "demo"})).notes == ()
+    )
+
+
 # What is refused
 
 
