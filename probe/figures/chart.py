@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 
 LABEL, TICK = 7.0, 6.5  # points
+ROOM = 0.09
+"""For what stands at an edge, as a share of the axes."""
 
 
 @contextmanager
@@ -71,6 +73,26 @@ def series(axes: Any, number: int, x: Any, y: Any, ends: tuple[Any, Any], *, lab
 def reference(axes: Any, x: Any, y: Any, *, label: str, dashes: Any = (0, (4, 2))) -> None:
     """A floor or a ceiling: a thin grey line."""
     axes.plot(x, y, color=LIGHT.muted, linewidth=0.8, linestyle=dashes, label=label, zorder=2)
+
+
+def landmark(axes: Any, value: float, name: str) -> None:
+    """A floor or a ceiling that may lie far off: a line with its name, or its name at the edge behind which it lies."""
+    low, high = axes.get_ylim()
+    style: dict[str, Any] = {"ha": "center", "fontsize": TICK, "color": LIGHT.muted}
+    if low <= value <= high:
+        axes.axhline(value, color=LIGHT.muted, linewidth=0.8, linestyle=DOTS, zorder=1)
+        axes.text(0.5, value, name, transform=axes.get_yaxis_transform(), va="bottom", **style)
+        return
+    room = ROOM * (high - low)
+    below = value < low
+    axes.set_ylim(*((low - room, high) if below else (low, high + room)))
+    arrow, place, edge = ("▾", 0, "bottom") if below else ("▴", 1, "top")
+    axes.text(0.5, place, f"{arrow} {name}", transform=axes.transAxes, va=edge, **style)
+
+
+def signed(value: float) -> str:
+    """With its sign, and the minus of the ticks."""
+    return f"{value:+.1f}".replace("-", "−")
 
 
 DOTS, DASHES = (0, (1, 1.5)), (0, (4, 2))

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from probe.figures.chart import LABEL, canvas, legend_above, reference, series
+from probe.figures.chart import LABEL, canvas, landmark, legend_above, reference, series, signed
 from probe.figures.saved import Saved
-from probe.figures.study import BASELINE, STUDENT, Study, difference
+from probe.figures.study import BASELINE, STUDENT, TEACHER, UNTRAINED, Study, difference
 from probe.output.tables import MILLI
 from probe.stats import as_float
 
@@ -23,7 +23,7 @@ class Point:
     """Bits per byte at a fitted temperature, less those of the right links, with a 95 % t interval over seeds."""
 
     kind: str
-    """``moved`` or ``dropped``; ``reference`` for a line; ``beside`` for what the caption alone tells."""
+    """``moved`` or ``dropped``; ``reference`` for a line; ``beside`` for what lies outside."""
     arm: str
     percent: int
     seeds: int
@@ -67,6 +67,8 @@ class Dose:
                 series(axes, number, x, values, (low, high), label=f"chunks {kind}")
             for one in self.of("reference"):
                 reference(axes, (0, 100), [MILLI * one.value] * 2, label=one.arm)
+            for one in self.of("beside"):
+                landmark(axes, MILLI * one.value, f"{one.arm}: {signed(MILLI * one.value)}")
             axes.set_xticks(range(0, 101, 25))
             axes.set_xlabel("share of chunks, %")
             axes.set_ylabel(f"bits per byte − {RIGHT}\n× 1000 (lower is better)", fontsize=LABEL)
@@ -90,7 +92,7 @@ def dose(saved: Saved) -> Dose:
     nan = float("nan")
     rows.append(_point(study, "reference", BASELINE, 0))
     mean = np.mean(list(study.fitted(RIGHT).values()))
-    for arm, run in (("untrained", study.untrained), ("teacher", study.teacher)):
+    for arm, run in ((UNTRAINED, study.untrained), (TEACHER, study.teacher)):
         rows.append(Point("beside", arm, 0, 0, float(run.fitted - mean), nan, nan, nan))
     return Dose(tuple(rows), len(study.untrained.bytes))
 

@@ -5,10 +5,21 @@ from math import nan
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from probe.figures.chart import DOTS, LABEL, TICK, canvas
+from probe.figures.chart import DOTS, LABEL, TICK, canvas, signed
 from probe.figures.paper import page
 from probe.figures.saved import Saved
-from probe.figures.study import ARMS, BASELINE, MARGIN, PRIMARY, Study, by_importance, compare, difference
+from probe.figures.study import (
+    ARMS,
+    BASELINE,
+    MARGIN,
+    PRIMARY,
+    TEACHER,
+    UNTRAINED,
+    Study,
+    by_importance,
+    compare,
+    difference,
+)
 from probe.output.tables import MILLI
 from probe.plots.style import LIGHT, SERIES
 from probe.stats import as_float
@@ -18,6 +29,8 @@ if TYPE_CHECKING:
 
 WIDTH = 28
 """Letters of a label."""
+APART, SMALL = 0.24, 6.0
+"""Of what is told of references: half the distance in rows, and points."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +39,13 @@ class Difference:
 
     student: str
     panel: str
-    """``arm`` (less the baseline) or ``comparison``."""
+    """``arm`` and ``reference`` (less the baseline), or ``comparison``."""
     name: str
     difference: str
     seeds: int
     value: float
     low: float
-    """95 % t interval over training seeds."""
+    """95 % t interval over training seeds; none of what was not trained."""
     high: float
     as_is: float = nan
     """The difference without the fit. This and what follows is of comparisons alone; see `Compared`."""
@@ -49,36 +62,31 @@ class Forest:
     """Arms against fine-tuning, and the comparisons."""
 
     rows: tuple[Difference, ...]
-    references: tuple[tuple[str, float, float], ...]
-    """Of each student: the untrained student and the teacher, less the mean of the baseline."""
     questions: int
 
     @property
     def caption(self) -> str:
         """What the points are."""
-        seeds = {one.student: one.seeds for one in self.rows}
+        seeds = {one.student: one.seeds for one in self.rows if one.panel == "arm"}
         count = ", ".join(f"{student}: {number}" for student, number in seeds.items())
-        beside = "; ".join(
-            f"{student}: untrained {MILLI * raw:+.1f}, teacher {MILLI * teacher:+.1f}"
-            for student, raw, teacher in self.references
-        )
         return (
             "Does alignment matter? Bits per byte at a fitted temperature, times 1000. Left: each arm less fine-tuning "
             f"({BASELINE}). Right: the comparisons that were announced; the grey band is the margin of equality. Bars: "
             f"95 % t interval over paired training seeds ({count}), {self.questions} held-out rows fixed. Below 0 the "
-            f"first arm is better. Against {BASELINE} ({beside})."
+            "first arm is better. Triangles: beyond the axis."
         )
 
     def of(self, student: str, panel: str) -> list[Difference]:
-        """The lines of one student in one panel."""
+        """The lines of one student of one kind."""
         return [one for one in self.rows if (one.student, one.panel) == (student, panel)]
 
     def draw(self, venue: str) -> "Figure":
         """Both panels, over the page."""
         students = list(dict.fromkeys(one.student for one in self.rows))
-        with canvas(page(venue), 2.6, 2) as (figure, axes):
+        with canvas(page(venue), 2.9, 2) as (figure, axes):
             for one, panel in zip(axes, ("arm", "comparison"), strict=True):
                 _panel(one, [self.of(student, panel) for student in students])
+            _references(axes[0], [self.of(student, "reference") for student in students])
             axes[0].set_title(f"arm − {BASELINE}", fontsize=LABEL)
             axes[1].set_title("announced comparisons", fontsize=LABEL)
             axes[1].axvspan(-MILLI * MARGIN, MILLI * MARGIN, color=LIGHT.muted, alpha=0.15, linewidth=0, zorder=0)
@@ -118,6 +126,31 @@ def _panel(axes: Any, of_students: list[list[Difference]]) -> None:
     axes.set_ylim(len(names) - 0.5, -0.5)
 
 
+def _references(axes: Any, of_students: list[list[Difference]]) -> None:
+    """Lines for what was not trained, below the others; at the edge what lies beyond it."""
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    names = [one.name for one in of_students[0]]
+    for number, lines in enumerate(of_students):
+        colour, marker, _ = SERIES[number]
+        for one in lines:
+            value, place = MILLI * one.value, bottom + 0.5 + names.index(one.name)
+            place += APART * (2 * number - len(of_students) + 1)
+            if left <= value <= right:
+                axes.plot(value, place, color=colour, marker=marker, markersize=3.2)
+                continue
+            low = value < left
+            told = f"◂ {signed(value)}" if low else f"{signed(value)} ▸"
+            end, side, inwards = (left, "left", 2) if low else (right, "right", -2)
+            options: dict[str, Any] = {"color": colour, "ha": side, "va": "center", "fontsize": SMALL}
+            options |= {"xytext": (inwards, 0), "textcoords": "offset points"}
+            ground = {"facecolor": LIGHT.ground, "edgecolor": "none", "pad": 0.4}
+            axes.annotate(told, (end, place), bbox=ground, **options)
+    labels = [one.get_text() for one in axes.get_yticklabels()]
+    axes.set_yticks(range(len(labels) + len(names)), [*labels, *names])
+    axes.set_ylim(bottom + len(names), top)
+    axes.set_xlim(left, right)
+
+
 def forest(saved: Saved) -> Forest:
     """Of every student whose results are saved.
 
@@ -125,13 +158,9 @@ def forest(saved: Saved) -> Forest:
         ReportError: there are none.
     """
     rows: list[Difference] = []
-    references: list[tuple[str, float, float]] = []
     for student, study in by_importance(saved.study):
-        rows += [*_arms(student, study), *_comparisons(student, study)]
-        baseline = study.fitted(BASELINE).values()
-        mean = sum(baseline) / len(baseline)
-        references.append((student, study.untrained.fitted - mean, study.teacher.fitted - mean))
-    return Forest(tuple(rows), tuple(references), len(next(iter(saved.study.values())).untrained.bytes))
+        rows += [*_arms(student, study), *_untrained(student, study), *_comparisons(student, study)]
+    return Forest(tuple(rows), len(next(iter(saved.study.values())).untrained.bytes))
 
 
 def _arms(student: str, study: Study) -> list[Difference]:
@@ -143,6 +172,16 @@ def _arms(student: str, study: Study) -> list[Difference]:
         seeds = len(study.arms[arm].keys() & study.runs(BASELINE).keys())
         found.append(Difference(student, "arm", arm, f"{arm} − {BASELINE}", seeds, value, low, high))
     return found
+
+
+def _untrained(student: str, study: Study) -> list[Difference]:
+    """The student as it was and the teacher, less the mean of the baseline."""
+    baseline = study.fitted(BASELINE).values()
+    mean = sum(baseline) / len(baseline)
+    return [
+        Difference(student, "reference", name, f"{name} − {BASELINE}", 0, run.fitted - mean, nan, nan)
+        for name, run in ((UNTRAINED, study.untrained), (TEACHER, study.teacher))
+    ]
 
 
 def _comparisons(student: str, study: Study) -> list[Difference]:

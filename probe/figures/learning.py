@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from probe.figures.chart import DOTS, LABEL, TICK, canvas, series
+from probe.figures.chart import DOTS, LABEL, TICK, canvas, landmark, series
 from probe.figures.paper import page
 from probe.figures.saved import Saved
-from probe.figures.study import ARMS, ATTENDING, STUDENT, Run, Study
+from probe.figures.study import ARMS, ATTENDING, STUDENT, TEACHER, UNTRAINED, Run, Study
 from probe.plots.style import LIGHT, SERIES
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ class Learning:
             f"Left: top-1 of the attention on the gold sentences along training, mean over {len(self.seeds)} training "
             "seeds (bars: the range over seeds). Right: its mean over the saved steps against bits per byte of the "
             f"student at the end, at a fitted temperature; a point is a training seed. {STUDENT} student. Dotted: arms "
-            f"whose attention is none, equal or masked ({lines}); untrained student {self.untrained:.4f}, teacher "
-            f"{self.teacher:.4f}."
+            f"whose attention is none, equal or masked ({lines}). Triangles: outside lie the "
+            f"untrained student ({self.untrained:.4f}) and the teacher ({self.teacher:.4f})."
         )
 
     @property
@@ -69,6 +69,8 @@ class Learning:
                 _along(left, number, [one for one in self.rows if one.arm == arm])
                 _ends(right, number, [one for one in self.rows if one.arm == arm])
             _lines(right, sorted(self.without, key=lambda named: named[1]))
+            landmark(right, self.untrained, f"{UNTRAINED}: {self.untrained:.3f}")
+            landmark(right, self.teacher, f"{TEACHER}: {self.teacher:.3f}")
             left.set_ylabel("top-1, %")
             left.set_xlabel("step")
             right.set_xlabel("mean top-1 along training, %")

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -195,8 +196,11 @@ def test_a_forest_has_every_arm_and_comparison_of_every_student(saved: Saved):
     for student in ("one-epoch", "eight-epoch"):
         assert [one.name for one in found.of(student, "arm")] == [arm for arm in PRIMARY_ARMS if arm != "sft"]
         assert [one.name for one in found.of(student, "comparison")] == [one.name for one in PRIMARY]
+        study, baseline = saved.student(student), np.mean(list(saved.student(student).fitted("sft").values()))
+        raw, teacher = (one.value for one in found.of(student, "reference"))
+        assert (raw, teacher) == (study.untrained.fitted - baseline, study.teacher.fitted - baseline)
     assert "40 held-out rows" in found.caption
-    assert [name for name, *_ in found.references] == ["one-epoch", "eight-epoch"]
+    assert "(one-epoch: 10, eight-epoch: 10)" in found.caption
 
 
 def test_doses_are_differences_to_right_links_on_the_seeds_that_both_have(saved: Saved):
@@ -214,6 +218,32 @@ def test_learning_has_every_saved_step_of_a_free_attention_and_names_the_other_a
     assert {one.step for one in found.rows} == {0, 50}
     assert [arm for arm, _ in found.without] == ["sft", "uniform", "cla", "wrong"]
     assert len(found.rows) == 2 * len(SEEDS) * len(ATTENDING)
+
+
+def written(figure: Any) -> set[str]:
+    """All texts of a figure's axes."""
+    return {one.get_text() for axes in figure.axes for one in (*axes.texts, *axes.get_yticklabels())}
+
+
+def test_what_was_not_trained_stands_in_every_figure_at_the_edge_where_it_lies_outside(saved: Saved):
+    for made in (forest(saved), learning(saved), dose(saved)):
+        texts = written(made.draw("acl"))
+        for name in ("untrained student", "teacher"):
+            assert any(name in text for text in texts), made
+    raw, teacher = (1000 * one.value for one in forest(saved).of("one-epoch", "reference"))
+    assert raw > 10 > 0 > teacher
+    assert {f"{raw:+.1f} ▸", f"◂ −{-teacher:.1f}"} <= written(forest(saved).draw("acl"))
+    assert f"▴ untrained student: {saved.student('one-epoch').untrained.fitted:.3f}" in written(
+        learning(saved).draw("acl")
+    )
+    assert f"▾ teacher: {saved.student('one-epoch').teacher.fitted:.3f}" in written(learning(saved).draw("acl"))
+
+
+def test_what_lies_inside_is_a_line(saved: Saved):
+    rows = [replace(one, value=-0.001) if one.arm == "untrained student" else one for one in dose(saved).rows]
+    (axes,) = replace(dose(saved), rows=tuple(rows)).draw("acl").axes
+    assert "untrained student: −1.0" in {one.get_text() for one in axes.texts}
+    assert any(np.allclose(one.get_ydata(), -1.0) for one in axes.lines)
 
 
 def test_the_table_has_every_arm_by_every_measure_and_both_references(saved: Saved):
