@@ -8,14 +8,15 @@
 # make picture    the picture of the README; needs the fetched real pair
 # make benchmarks what all parts cost, in docs/speed.md; needs the fetched real pair and a quiet machine
 # make wheel      sdist and wheel in dist/, equal bytes from equal files; make test-all checks that
-# make docs       docs/commands.md, from the options of the commands, and the tables of the study
+# make study      every figure and table of "Does alignment matter?", from the saved results
+# make docs       these, and docs/commands.md from the options of the commands
 # make site       the documentation in site/, to be opened as site/index.html, without network
 
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: probe test test-all fuzz notebooks figures reports picture benchmarks docs site format wheel clean
+.PHONY: probe test test-all fuzz notebooks figures study reports picture benchmarks docs site format wheel clean
 
 probe: .venv/.probe
 	$(BIN)/probe-align --pairs alignments/gold.tsv
@@ -37,9 +38,12 @@ fuzz: .venv/.dev
 notebooks: .venv/.dev
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/jupyter nbconvert --execute --to notebook --inplace --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
 
-figures: .venv/.probe
+figures: study
 	$(BIN)/probe-figures --out figures
+
+study: .venv/.probe
 	$(BIN)/probe-figures --out figures --only arms --only forest --only learning --only dose
+	$(BIN)/python docs/study.py
 
 # What figures/README.md says of each. Steps of a run of each method, and its methods over seeds.
 GOLD := alignments/gold.tsv
@@ -76,9 +80,8 @@ picture: .venv/.dev
 benchmarks: .venv/.dev
 	$(BIN)/python benchmarks/speed.py
 
-docs: .venv/.probe
+docs: study
 	$(BIN)/python docs/commands.py
-	$(BIN)/python docs/study.py
 
 site: .venv/.site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

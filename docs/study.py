@@ -1,4 +1,4 @@
-"""Renew the tables of does-alignment-matter.md from the saved results of the study. ``make docs`` runs this."""
+"""Renew the tables of does-alignment-matter.md from the saved results of the study. ``make study`` runs this."""
 
 import re
 import sys

@@ -155,9 +155,11 @@ class DistillationTrainer(Trainer):
         with whole_directory(target, is_main=self.args.should_save, wait=self.accelerator.wait_for_everyone) as place:
             if self.args.should_save:
                 self.saver.save(unwrapped(model), self.state.global_step, place)
-            self._save_optimizer_and_scheduler(str(place))
-            self._save_rng_state(str(place))
-            self._save_averages(place)
+            # No run goes on from its end, and Adam's moments take twice the room of the weights.
+            if self.state.global_step < self.state.max_steps:
+                self._save_optimizer_and_scheduler(str(place))
+                self._save_rng_state(str(place))
+                self._save_averages(place)
             if self.args.should_save:
                 self.state.save_to_json(str(place / TRAINER_STATE))
         if self.args.should_save:

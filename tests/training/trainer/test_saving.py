@@ -358,9 +358,10 @@ def test_where_no_file_can_grow_a_run_stops_with_one_message_and_goes_on_later(
     place: Path, server: Server, tmp_path: Path
 ):
     """Limits at which the student, the projectors, and the optimizer's state are the first that do not fit."""
-    recipe = write_recipe(tmp_path / "tiny.toml", content(place, training={"steps": 3, "save_every": 1}))
+    training = {"steps": 3, "save_every": 1, "keep_last": 2}
+    recipe = write_recipe(tmp_path / "tiny.toml", content(place, training=training))
     whole = server.train(recipe, tmp_path / "whole")
-    sizes = json.loads((whole / FILES).read_text())
+    sizes = json.loads((whole.with_name("checkpoint-2") / FILES).read_text())
     assert sizes["student/model.safetensors"] < sizes["optimizer.pt"]
     run = tmp_path / "run"
     run.mkdir()
