@@ -9,7 +9,7 @@
 # make benchmarks what all parts cost, in docs/speed.md; needs the fetched real pair and a quiet machine
 # make wheel      sdist and wheel in dist/, equal bytes from equal files; make test-all checks that
 # make study      every figure and table of "Does alignment matter?", from the saved results
-# make docs       these, and docs/commands.md from the options of the commands
+# make docs       docs/commands.md, from the options of the commands, and the tables of the study
 # make site       the documentation in site/, to be opened as site/index.html, without network
 
 PYTHON ?= python3
@@ -38,11 +38,14 @@ fuzz: .venv/.dev
 notebooks: .venv/.dev
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/jupyter nbconvert --execute --to notebook --inplace --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
 
-figures: study
+STUDY := --only arms --only forest --only learning --only dose
+
+figures: .venv/.probe
 	$(BIN)/probe-figures --out figures
+	$(BIN)/probe-figures --out figures $(STUDY)
 
 study: .venv/.probe
-	$(BIN)/probe-figures --out figures --only arms --only forest --only learning --only dose
+	$(BIN)/probe-figures --out figures $(STUDY)
 	$(BIN)/python docs/study.py
 
 # What figures/README.md says of each. Steps of a run of each method, and its methods over seeds.
@@ -80,8 +83,9 @@ picture: .venv/.dev
 benchmarks: .venv/.dev
 	$(BIN)/python benchmarks/speed.py
 
-docs: study
+docs: .venv/.probe
 	$(BIN)/python docs/commands.py
+	$(BIN)/python docs/study.py
 
 site: .venv/.site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

@@ -1,4 +1,4 @@
-"""Renew the tables of does-alignment-matter.md from the saved results of the study. ``make study`` runs this."""
+"""Renew the tables of does-alignment-matter.md from the saved results. ``make study`` and ``make docs`` run this."""
 
 import re
 import sys
@@ -94,10 +94,9 @@ def _compared(saved: Saved, student: str) -> str:
     lines: list[Sequence[str]] = []
     for one in compare(study, PRIMARY):
         rows = interval(Estimate.of(one.value, one.rows_low, one.rows_high), partial(thousandths, form="+.2f"))
-        value, as_is = _milli(Estimate.of(one.value, one.low, one.high)), _milli(Estimate(one.as_is))
-        shown = value, rows, as_is, f"{one.p_holm:.2g}"
-        points = _points(contrasted(study, contrasts[one.name], "rouge"))
-        lines.append((one.name, one.difference, *shown, one.outcome, points))
+        as_is, rouge = (contrasted(study, contrasts[one.name], measure) for measure in ("bits", "rouge"))
+        shown = _milli(Estimate.of(one.value, one.low, one.high)), rows, _milli(as_is), f"{one.p_holm:.2g}"
+        lines.append((one.name, one.difference, *shown, one.outcome, _points(rouge)))
     return markdown_table(COMPARED, lines)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from directories import TEXTS, save_model
 from safetensors.numpy import load_file
 
@@ -231,6 +232,11 @@ def assert_same_bits(first: Path, second: Path) -> None:
     assert ours
     for key, value in ours.items():
         np.testing.assert_array_equal(value, theirs[key], err_msg=key, strict=True)
+
+
+def same_optimizer(first: Path, second: Path) -> bool:
+    one, other = (torch.load(path / "optimizer.pt", weights_only=True)["state"] for path in (first, second))
+    return all(torch.equal(state[key], other[n][key]) for n, state in one.items() for key in state)
 
 
 def leftovers(run: Path) -> Sequence[str]:

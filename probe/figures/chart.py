@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 
 LABEL, TICK = 7.0, 6.5  # points
+DOTS, DASHES = (0, (1, 1.5)), (0, (4, 2))
 ROOM = 0.09
 """For what stands at an edge, as a share of the axes."""
 
@@ -93,9 +94,6 @@ def landmark(axes: Any, value: float, name: str) -> None:
 def signed(value: float) -> str:
     """With its sign, and the minus of the ticks."""
     return f"{value:+.1f}".replace("-", "−")
-
-
-DOTS, DASHES = (0, (1, 1.5)), (0, (4, 2))
 
 
 def legend_above(figure: "Figure", axes: Any, columns: int) -> None:

@@ -1,5 +1,6 @@
 """How much wrong alignment does harm: chunk-level attention with a share of its chunks moved, or dropped."""
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from probe.figures.chart import LABEL, canvas, landmark, legend_above, reference, series, signed
 from probe.figures.saved import Saved
-from probe.figures.study import BASELINE, STUDENT, TEACHER, UNTRAINED, Study, difference
+from probe.figures.study import BASELINE, STUDENT, TEACHER, UNTRAINED, Study, against, difference
 from probe.output.tables import MILLI
 from probe.stats import as_float
 
@@ -23,7 +24,7 @@ class Point:
     """Bits per byte at a fitted temperature, less those of the right links, with a 95 % t interval over seeds."""
 
     kind: str
-    """``moved`` or ``dropped``; ``reference`` for a line; ``beside`` for what lies outside."""
+    """``moved`` or ``dropped``; ``baseline``; ``reference``: the untrained student and the teacher."""
     arm: str
     percent: int
     seeds: int
@@ -44,13 +45,14 @@ class Dose:
     @property
     def caption(self) -> str:
         """What the points are."""
-        beside = self.of("reference") + self.of("beside")
-        lines = ", ".join(f"{one.arm} {MILLI * one.value:+.1f}" for one in beside)
-        seeds = max(one.seeds for one in self.rows)
+        beside = self.of("baseline") + self.of("reference")
+        lines = ", ".join(f"{one.arm} {signed(MILLI * one.value)}" for one in beside)
+        counts = [one.seeds for one in self.rows]
         return (
             "Dose and response: chunk-level attention (cla) with a share of its chunks moved to another chunk, or "
             f"dropped. Bits per byte at a fitted temperature less those of {RIGHT}, times 1000, on {self.questions} "
-            f"held-out rows; bars: 95 % t interval over {seeds} paired training seeds or fewer. Beside them: {lines}."
+            f"held-out rows; bars: 95 % t interval over {min(counts)} paired training seeds ({max(counts)} at 100 %). "
+            f"Beside them, over {max(counts)}: {lines}. Triangles: what lies beyond the axis."
         )
 
     def of(self, kind: str) -> list[Point]:
@@ -65,9 +67,9 @@ class Dose:
                 values, low, high = ([MILLI * getattr(one, part) for one in shown] for part in ("value", "low", "high"))
                 x = np.array([one.percent for one in shown]) + 1.2 * number
                 series(axes, number, x, values, (low, high), label=f"chunks {kind}")
-            for one in self.of("reference"):
+            for one in self.of("baseline"):
                 reference(axes, (0, 100), [MILLI * one.value] * 2, label=one.arm)
-            for one in self.of("beside"):
+            for one in self.of("reference"):
                 landmark(axes, MILLI * one.value, f"{one.arm}: {signed(MILLI * one.value)}")
             axes.set_xticks(range(0, 101, 25))
             axes.set_xlabel("share of chunks, %")
@@ -89,11 +91,10 @@ def dose(saved: Saved) -> Dose:
     for share in SHARES:
         rows += [_point(study, kind, f"{kind}-{share}", share) for kind in ("moved", "dropped")]
     rows.append(_point(study, "moved", WRONG, 100))
-    nan = float("nan")
-    rows.append(_point(study, "reference", BASELINE, 0))
-    mean = np.mean(list(study.fitted(RIGHT).values()))
+    rows.append(_point(study, "baseline", BASELINE, 0))
+    seeds = len(study.runs(RIGHT))
     for arm, run in ((UNTRAINED, study.untrained), (TEACHER, study.teacher)):
-        rows.append(Point("beside", arm, 0, 0, float(run.fitted - mean), nan, nan, nan))
+        rows.append(Point("reference", arm, 0, seeds, *map(as_float, against(run, study, RIGHT)), hits=math.nan))
     return Dose(tuple(rows), len(study.untrained.bytes))
 
 

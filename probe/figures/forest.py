@@ -16,6 +16,7 @@ from probe.figures.study import (
     TEACHER,
     UNTRAINED,
     Study,
+    against,
     by_importance,
     compare,
     difference,
@@ -39,13 +40,13 @@ class Difference:
 
     student: str
     panel: str
-    """``arm`` and ``reference`` (less the baseline), or ``comparison``."""
+    """``arm`` or ``reference``, both less the baseline and at the left, or ``comparison``."""
     name: str
     difference: str
     seeds: int
     value: float
     low: float
-    """95 % t interval over training seeds; none of what was not trained."""
+    """95 % t interval over training seeds."""
     high: float
     as_is: float = nan
     """The difference without the fit. This and what follows is of comparisons alone; see `Compared`."""
@@ -70,10 +71,11 @@ class Forest:
         seeds = {one.student: one.seeds for one in self.rows if one.panel == "arm"}
         count = ", ".join(f"{student}: {number}" for student, number in seeds.items())
         return (
-            "Does alignment matter? Bits per byte at a fitted temperature, times 1000. Left: each arm less fine-tuning "
-            f"({BASELINE}). Right: the comparisons that were announced; the grey band is the margin of equality. Bars: "
-            f"95 % t interval over paired training seeds ({count}), {self.questions} held-out rows fixed. Below 0 the "
-            "first arm is better. Triangles: beyond the axis."
+            "Does alignment matter? Bits per byte at a fitted temperature, times 1000. Left: each arm, the untrained "
+            f"student and the teacher less fine-tuning ({BASELINE}). Right: the comparisons that were announced; the "
+            f"grey band is the margin of equality. Bars: 95 % t interval over paired training seeds ({count}), "
+            f"{self.questions} held-out rows fixed. Below 0 the first arm is better, but P3 is a difference of two "
+            "differences. Triangles: what lies beyond the axis."
         )
 
     def of(self, student: str, panel: str) -> list[Difference]:
@@ -88,7 +90,7 @@ class Forest:
                 _panel(one, [self.of(student, panel) for student in students])
             _references(axes[0], [self.of(student, "reference") for student in students])
             axes[0].set_title(f"arm − {BASELINE}", fontsize=LABEL)
-            axes[1].set_title("announced comparisons", fontsize=LABEL)
+            axes[1].set_title("announced comparisons (grey: equal)", fontsize=LABEL)
             axes[1].axvspan(-MILLI * MARGIN, MILLI * MARGIN, color=LIGHT.muted, alpha=0.15, linewidth=0, zorder=0)
             figure.supxlabel("difference in bits per byte × 1000 (below 0: the first arm is better)", fontsize=LABEL)
             handles, labels = axes[0].get_legend_handles_labels()
@@ -99,24 +101,10 @@ class Forest:
 def _panel(axes: Any, of_students: list[list[Difference]]) -> None:
     names = [one.name for one in of_students[0]]
     for number, lines in enumerate(of_students):
-        colour, marker, _ = SERIES[number]
         for one in lines:
-            if one.name not in names:
-                continue
-            place = names.index(one.name) + 0.16 * (2 * number - len(of_students) + 1)
-            ends = [[MILLI * (one.value - one.low)], [MILLI * (one.high - one.value)]]
-            axes.errorbar(
-                MILLI * one.value,
-                place,
-                xerr=ends,
-                color=colour,
-                marker=marker,
-                markersize=3.2,
-                elinewidth=0.8,
-                capsize=1.4,
-                linestyle="none",
-                label=one.student if one is lines[0] else None,
-            )
+            if one.name in names:
+                place = names.index(one.name) + 0.16 * (2 * number - len(of_students) + 1)
+                _point(axes, number, one, place, one.student if one is lines[0] else None)
     axes.axvline(0, color=LIGHT.muted, linewidth=0.7, linestyle=DOTS, zorder=1)
     labels = [
         fill(f"{one.name}: {one.difference}", WIDTH) if one.panel == "comparison" else one.name
@@ -126,29 +114,48 @@ def _panel(axes: Any, of_students: list[list[Difference]]) -> None:
     axes.set_ylim(len(names) - 0.5, -0.5)
 
 
+def _point(axes: Any, number: int, one: Difference, place: float, label: str | None = None) -> None:
+    colour, marker, _ = SERIES[number]
+    axes.errorbar(
+        MILLI * one.value,
+        place,
+        xerr=[[MILLI * (one.value - one.low)], [MILLI * (one.high - one.value)]],
+        color=colour,
+        marker=marker,
+        markersize=2.6,
+        elinewidth=0.8,
+        capsize=1.8,
+        linestyle="none",
+        label=label,
+    )
+
+
 def _references(axes: Any, of_students: list[list[Difference]]) -> None:
     """Lines for what was not trained, below the others; at the edge what lies beyond it."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     names = [one.name for one in of_students[0]]
     for number, lines in enumerate(of_students):
-        colour, marker, _ = SERIES[number]
         for one in lines:
-            value, place = MILLI * one.value, bottom + 0.5 + names.index(one.name)
-            place += APART * (2 * number - len(of_students) + 1)
-            if left <= value <= right:
-                axes.plot(value, place, color=colour, marker=marker, markersize=3.2)
-                continue
-            low = value < left
-            told = f"◂ {signed(value)}" if low else f"{signed(value)} ▸"
-            end, side, inwards = (left, "left", 2) if low else (right, "right", -2)
-            options: dict[str, Any] = {"color": colour, "ha": side, "va": "center", "fontsize": SMALL}
-            options |= {"xytext": (inwards, 0), "textcoords": "offset points"}
-            ground = {"facecolor": LIGHT.ground, "edgecolor": "none", "pad": 0.4}
-            axes.annotate(told, (end, place), bbox=ground, **options)
+            place = bottom + 0.5 + names.index(one.name) + APART * (2 * number - len(of_students) + 1)
+            if left <= MILLI * one.value <= right:
+                _point(axes, number, one, place)
+            else:
+                _beyond(axes, number, MILLI * one.value, place, (left, right))
     labels = [one.get_text() for one in axes.get_yticklabels()]
     axes.set_yticks(range(len(labels) + len(names)), [*labels, *names])
     axes.set_ylim(bottom + len(names), top)
     axes.set_xlim(left, right)
+
+
+def _beyond(axes: Any, number: int, value: float, place: float, ends: tuple[float, float]) -> None:
+    """A number at the end of the axis behind which it lies."""
+    low = value < ends[0]
+    told = f"◂ {signed(value)}" if low else f"{signed(value)} ▸"
+    end, side, inwards = (ends[0], "left", 2) if low else (ends[1], "right", -2)
+    options: dict[str, Any] = {"ha": side, "va": "center", "fontsize": SMALL, "color": SERIES[number][0]}
+    options |= {"xytext": (inwards, 0), "textcoords": "offset points"}
+    ground = {"facecolor": LIGHT.ground, "edgecolor": "none", "pad": 0.4}
+    axes.annotate(told, (end, place), bbox=ground, **options)
 
 
 def forest(saved: Saved) -> Forest:
@@ -175,13 +182,13 @@ def _arms(student: str, study: Study) -> list[Difference]:
 
 
 def _untrained(student: str, study: Study) -> list[Difference]:
-    """The student as it was and the teacher, less the mean of the baseline."""
-    baseline = study.fitted(BASELINE).values()
-    mean = sum(baseline) / len(baseline)
-    return [
-        Difference(student, "reference", name, f"{name} − {BASELINE}", 0, run.fitted - mean, nan, nan)
-        for name, run in ((UNTRAINED, study.untrained), (TEACHER, study.teacher))
-    ]
+    """The student as it was and the teacher, less the baseline of each training seed."""
+    seeds = len(study.runs(BASELINE))
+    found: list[Difference] = []
+    for name, run in ((UNTRAINED, study.untrained), (TEACHER, study.teacher)):
+        value, low, high = map(as_float, against(run, study, BASELINE))
+        found.append(Difference(student, "reference", name, f"{name} − {BASELINE}", seeds, value, low, high))
+    return found
 
 
 def _comparisons(student: str, study: Study) -> list[Difference]:

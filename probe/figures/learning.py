@@ -15,7 +15,7 @@ from probe.plots.style import LIGHT, SERIES
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-LINE_HEIGHT = 0.06
+LINE_HEIGHT = 0.07
 """Of a name, as a share of the panel."""
 
 
@@ -52,8 +52,8 @@ class Learning:
             f"Left: top-1 of the attention on the gold sentences along training, mean over {len(self.seeds)} training "
             "seeds (bars: the range over seeds). Right: its mean over the saved steps against bits per byte of the "
             f"student at the end, at a fitted temperature; a point is a training seed. {STUDENT} student. Dotted: arms "
-            f"whose attention is none, equal or masked ({lines}). Triangles: outside lie the "
-            f"untrained student ({self.untrained:.4f}) and the teacher ({self.teacher:.4f})."
+            f"whose attention is none, equal or masked ({lines}). Triangles: what lies "
+            f"beyond the axis; the untrained student has {self.untrained:.4f}, the teacher {self.teacher:.4f}."
         )
 
     @property
@@ -103,13 +103,19 @@ def _ends(axes: Any, number: int, of_arm: list[Stage]) -> None:
 
 
 def _lines(axes: Any, without: Sequence[tuple[str, float]]) -> None:
-    """A dotted line for each arm, and its name at the right, above that of the line below it."""
-    for _, bits in without:
-        axes.axhline(bits, color=LIGHT.muted, linewidth=0.8, linestyle=DOTS, zorder=1)
-    place, (low, high) = -np.inf, axes.get_ylim()
-    for arm, bits in without:
-        place = max(bits, place + LINE_HEIGHT * (high - low))
-        axes.text(1.01, place, arm, transform=axes.get_yaxis_transform(), fontsize=TICK, va="center")
+    """A dotted line for each arm, lowest first, and its name at the right; lines that lie close share a place."""
+    low, high = axes.get_ylim()
+    close: list[list[tuple[str, float]]] = []
+    for one in without:
+        axes.axhline(one[1], color=LIGHT.muted, linewidth=0.8, linestyle=DOTS, zorder=1)
+        if close and one[1] - close[-1][-1][1] < LINE_HEIGHT * (high - low):
+            close[-1].append(one)
+        else:
+            close.append([one])
+    for lines in close:
+        place = float(np.mean([bits for _, bits in lines]))
+        names = "\n".join(arm for arm, _ in reversed(lines))
+        axes.text(1.01, place, names, transform=axes.get_yaxis_transform(), fontsize=TICK, va="center")
 
 
 def learning(saved: Saved) -> Learning:

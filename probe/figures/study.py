@@ -237,6 +237,11 @@ def difference(study: Study, arm: str, other: str) -> Estimate:
     return contrasted(study, Contrast("", {arm: 1, other: -1}))
 
 
+def against(run: Run, study: Study, arm: str) -> Estimate:
+    """How many bits per byte a model that was not trained needs more than an arm, over the arm's training seeds."""
+    return over_seeds(np.array([run.fitted - each for each in study.fitted(arm).values()]))
+
+
 def contrasted(study: Study, contrast: Contrast, measure: Measure = "fitted") -> Estimate:
     """A contrast by any measure, with the t interval over the training seeds that all of its arms have."""
     return over_seeds(_paired(study, contrast, measure))

@@ -196,9 +196,10 @@ def test_a_forest_has_every_arm_and_comparison_of_every_student(saved: Saved):
     for student in ("one-epoch", "eight-epoch"):
         assert [one.name for one in found.of(student, "arm")] == [arm for arm in PRIMARY_ARMS if arm != "sft"]
         assert [one.name for one in found.of(student, "comparison")] == [one.name for one in PRIMARY]
-        study, baseline = saved.student(student), np.mean(list(saved.student(student).fitted("sft").values()))
-        raw, teacher = (one.value for one in found.of(student, "reference"))
-        assert (raw, teacher) == (study.untrained.fitted - baseline, study.teacher.fitted - baseline)
+        study = saved.student(student)
+        baseline = np.array(list(study.fitted("sft").values()))
+        for one, run in zip(found.of(student, "reference"), (study.untrained, study.teacher), strict=True):
+            assert (one.value, one.low, one.high) == tuple(over_seeds(run.fitted - baseline))
     assert "40 held-out rows" in found.caption
     assert "(one-epoch: 10, eight-epoch: 10)" in found.caption
 

@@ -45,14 +45,13 @@ class Inputs:
         """What a training with this recipe depends on, as JSON."""
         sources = [recipe.student.source, *([recipe.teacher.source] if recipe.teacher.source else [])]
         named = recipe.objective.vocabulary_map if recipe.objective.needs.map_file else None
-        sharp = recipe.objective.as_sharp_as
         return {
             "kind": "training",
             "recipe": _content(recipe),
             "data": self.data,
             "models": [self.model_digest(source) for source in sources],
             "start": start_digest(recipe.objective),
-            "as sharp as": None if sharp is None else _checkpoint_digest(sharp_directory(sharp)),
+            "as sharp as": _checkpoint_digest(sharp_directory(recipe.objective.as_sharp_as)),
             "adapter": self.model_digest(recipe.teacher.adapter) if recipe.teacher.adapter else None,
             "map": file_sha256(Path(named)) if named else None,
         }

@@ -240,14 +240,15 @@ class Planner:
     # What stages do
 
     def _train_projectors(self, recipe: Recipe, tuned: Stage | None, mapped: Stage | None, place: Path) -> None:
-        recipe = _started(recipe, _query_of(recipe.objective, place / QUERY))
+        recipe = _with_objective(recipe, start=_query_of(recipe.objective, place / QUERY))
         self._train(recipe, tuned, mapped, None, place)
 
     def _train(
         self, recipe: Recipe, tuned: Stage | None, mapped: Stage | None, begun: Stage | None, place: Path
     ) -> None:
         if begun is not None:
-            recipe = _started(recipe, str(self._checkpoint(begun)), as_sharp_as=None)  # it is so by then
+            # Its query was scaled before the projectors trained.
+            recipe = _with_objective(recipe, start=str(self._checkpoint(begun)), as_sharp_as=None)
         if tuned is not None and recipe.objective.needs.teacher:
             directory = self._checkpoint(tuned) / STUDENT
             adapted = (directory / ADAPTER).is_file()
@@ -257,8 +258,7 @@ class Planner:
             part = getattr(recipe, role).model_copy(update={"source": str(self.store.place(stage))})
             recipe = recipe.model_copy(update={role: part})
         if mapped is not None:
-            path = {"vocabulary_map": str(self.store.place(mapped) / MAP)}
-            recipe = recipe.model_copy(update={"objective": recipe.objective.model_copy(update=path)})
+            recipe = _with_objective(recipe, vocabulary_map=str(self.store.place(mapped) / MAP))
         _forget_steps(place)
         with (place / LOG).open("a", encoding="utf-8") as log:
             train(recipe, place, lambda line: print(line, file=log, flush=True))
@@ -293,9 +293,8 @@ class Planner:
         return model_directory(str(self._checkpoint(training)))
 
 
-def _started(recipe: Recipe, start: str, **changes: Any) -> Recipe:
-    objective = recipe.objective.model_copy(update={"start": start} | changes)
-    return recipe.model_copy(update={"objective": objective})
+def _with_objective(recipe: Recipe, **changes: str | None) -> Recipe:
+    return recipe.model_copy(update={"objective": recipe.objective.model_copy(update=changes)})
 
 
 def _query_of(objective: ObjectivePart, place: Path) -> str:

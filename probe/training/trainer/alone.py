@@ -63,25 +63,28 @@ def attention_alone(recipe: Recipe, train: Sequence[Example], student: ModelReco
         return load_checkpoint(train_attention(alone, folder, lambda _: None))
 
 
-def sharpen(query: Projector, key_scale: float, model: Checkpoint, train: Sequence[Example]) -> float:
+def sharpen(query: Projector, key_scale: float, like: Checkpoint, recipe: Recipe, train: Sequence[Example]) -> float:
     """Scale a query so that its attention has the mean entropy of another's.
 
     Args:
         query: tensors of torch, changed in place.
         key_scale: by which the run divides keys.
-        model: has the other query.
+        like: has the other query.
+        recipe: of the run; its models are read, wherever those of the checkpoint lay.
         train: rows; the first of them are looked at.
 
     Returns:
         What it was multiplied with.
+
+    Raises:
+        CheckpointError, TableError: a model cannot be opened.
     """
-    opened = open_checkpoint(model)
-    tensors = {key: value.detach().cpu().numpy() for key, value in query.tensors.items()}
-    drawn = replace(query, tensors=tensors)
+    opened = open_checkpoint(like, student=recipe.student.source, teacher=teacher_source(recipe))
+    own = replace(query, tensors={key: value.detach().cpu().numpy() for key, value in query.tensors.items()})
     sides = list(_sides(opened, train))
-    own, other = ([opened.logits(*side, each) for side in sides] for each in (model.query, drawn))
-    wanted = float(np.concatenate([entropy(softmax(logits, axis=1)) for logits in own]).mean())
-    factor = sharpening_factor(other, wanted) * key_scale / model.scales.key
+    ours, theirs = ([opened.logits(*side, each) for side in sides] for each in (own, like.query))
+    wanted = float(np.concatenate([entropy(softmax(logits, axis=1)) for logits in theirs]).mean())
+    factor = sharpening_factor(ours, wanted) * key_scale / like.scales.key
     last = max(layer.index for layer in query.layers if isinstance(layer, Linear))
     with torch.no_grad():
         for name in ("weight", "bias"):

@@ -1,8 +1,8 @@
 """Checkpoints of a run: whole or not there, checked against a list of files, few.
 
 ``checkpoint-N`` holds our checkpoint (``probe.json``, ``projectors.safetensors``, ``student/`` where it is trained), so
-that it can be probed as it is, and what a resume needs beside it. ``files.json`` lists every file with its size,
-``sha256.json`` with its digest, which is compared before a run goes on.
+that it can be probed as it is, and beside it what a resume needs, but not at the end of the run. ``files.json`` lists
+every file with its size, ``sha256.json`` with its digest, which is compared before a run goes on.
 """
 
 import json

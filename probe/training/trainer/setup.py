@@ -118,7 +118,7 @@ def prepare(recipe: Recipe, main_first: AbstractContextManager[None] | None = No
     criterion = build_criterion(recipe, start, model, student, teacher, frozen, scales)
     notes = [] if start is None else [told_of_start(recipe, start)]
     if sharp is not None and scales is not None:
-        factor = sharpen(criterion.projectors[QUERY], scales.key, sharp, rows.train)
+        factor = sharpen(criterion.projectors[QUERY], scales.key, sharp, recipe, rows.train)
         notes.append(f"the query starts {factor:.3g} times as large: as sharp as {recipe.objective.as_sharp_as}")
     notes += freeze_parts(recipe.objective, model, criterion)
     return Prepared(

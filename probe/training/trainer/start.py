@@ -74,8 +74,10 @@ def sharp_checkpoint(
         teacher: its teacher.
 
     Raises:
-        TrainingError: the method has no query or the checkpoint has none, or it was trained with other models.
+        TrainingError: the method has no query; or there is no such checkpoint, it has no query, or one of another
+            structure, or it was trained with other models.
         CheckpointError: it cannot be read.
+        OutputError: one that is trained alone cannot be kept.
     """
     where, objective = "objective.as_sharp_as", recipe.objective
     if objective.as_sharp_as is None or teacher is None or not objective.needs.projectors:
@@ -91,8 +93,7 @@ def sharp_checkpoint(
 
 def _check_query(where: str, method: str, has_query: bool) -> None:
     if not has_query:
-        remedy = "Start at random." if where == "objective.start" else "Leave it out."
-        raise TrainingError(Problem(where, "a method with a query", method, remedy))
+        raise TrainingError(Problem(where, "a method with a query", method, "Leave it out."))
 
 
 def _load(where: str, directory: Path, student: ModelRecord, teacher: ModelRecord) -> Checkpoint:
@@ -104,7 +105,9 @@ def _load(where: str, directory: Path, student: ModelRecord, teacher: ModelRecor
     return found
 
 
-def _other_model(where: str, start: Checkpoint, role: str, ours: ModelRecord, theirs: ModelRecord) -> Problem | None:
+def _other_model(
+    where: str, checkpoint: Checkpoint, role: str, ours: ModelRecord, theirs: ModelRecord
+) -> Problem | None:
     """How the run's model differs from the one that the projectors know; rows of another table mean other tokens."""
     accepted, (own,) = {each.sha256 for each in theirs.sources}, ours.sources
     same_table = (ours.rows, ours.width) == (theirs.rows, theirs.width) and own.sha256 in accepted
@@ -115,21 +118,21 @@ def _other_model(where: str, start: Checkpoint, role: str, ours: ModelRecord, th
     else:
         digests = ((theirs, min(accepted)), (ours, own.sha256))
         known, found = (f"embedding table, {x.rows} × {x.width}, sha256 {sha256[:12]}…" for x, sha256 in digests)
-    expected = f"the {known}, of {theirs.name}, with which {start.path} was trained"
-    places = [str(start.path / STUDENT) if each.source == STUDENT else each.source for each in theirs.sources]
+    expected = f"the {known}, of {theirs.name}, with which {checkpoint.path} was trained"
+    places = [str(checkpoint.path / STUDENT) if each.source == STUDENT else each.source for each in theirs.sources]
     # Bundled students and those of projectors/step-N are tables without a model.
     named = f"{' or '.join(places)}, if a whole model lies there"
     remedy = f"Set {role}.source to {named}, or name a checkpoint of your two models."
     return Problem(f"{where}, {role}", expected, f"the {found}, of {own.source}", remedy)
 
 
-def _check_projectors(where: str, method: str, wanted: Sequence[str], start: Checkpoint) -> None:
-    taken = [name for name in wanted if name in start.projectors]
+def _check_projectors(where: str, method: str, wanted: Sequence[str], checkpoint: Checkpoint) -> None:
+    taken = [name for name in wanted if name in checkpoint.projectors]
     if not taken:
-        expected, got = f"a projector of {method}: {', '.join(wanted)}", ", ".join(start.projectors)
-        raise TrainingError(Problem(f"{where}, {start.path}", expected, got or "none", "Name another checkpoint."))
+        expected, got = f"a projector of {method}: {', '.join(wanted)}", ", ".join(checkpoint.projectors)
+        raise TrainingError(Problem(f"{where}, {checkpoint.path}", expected, got or "none", "Name another checkpoint."))
     for name in taken:
-        structure = start.projectors[name].structure
+        structure = checkpoint.projectors[name].structure
         if structure != STRUCTURES[name]:
             raise TrainingError(Problem(f"{where}: {name}", STRUCTURES[name], structure, "Name another checkpoint."))
 
@@ -160,13 +163,13 @@ def start_directory(named: str) -> Path | None:
     return _directory("objective.start", MADE_ANEW, named)
 
 
-def sharp_directory(named: str) -> Path | None:
-    """Where the checkpoint lies that a recipe wants to be as sharp as; None for one that is trained alone.
+def sharp_directory(named: str | None) -> Path | None:
+    """Where the checkpoint lies that a recipe wants to be as sharp as; None if it names none or one trained alone.
 
     Raises:
         TrainingError: it is no checkpoint.
     """
-    return _directory("objective.as_sharp_as", (TRAINED_ALONE,), named)
+    return None if named is None else _directory("objective.as_sharp_as", (TRAINED_ALONE,), named)
 
 
 def _directory(where: str, made_anew: Sequence[str], named: str) -> Path | None:

@@ -297,10 +297,11 @@ def test_where_files_lie_is_no_input_and_what_they_hold_is(place: Path, tmp_path
     assert changed(before, plan_of(there, file)) >= OF_CMA | OF_SFT | {"evaluate raw student held-out"}
 
 
-def test_a_variants_own_start_is_an_input(place: Path, tmp_path: Path, whole: tuple[Path, Done]):
+@pytest.mark.parametrize("key", ["start", "as_sharp_as"])
+def test_a_checkpoint_that_a_variant_names_is_an_input(place: Path, tmp_path: Path, whole: tuple[Path, Done], key: str):
     (trained,) = whole[0].parent.glob("out/stages/train-cma-1-*/checkpoint-2")
     shutil.copytree(trained, tmp_path / "start")
-    file = recipe_file(place, tmp_path / "a.toml", {"warm": {"start": str(tmp_path / "start")}})
+    file = recipe_file(place, tmp_path / "a.toml", {"warm": {key: str(tmp_path / "start")}})
     before = plan_of(place, file, names=["cma", "warm"])
     shutil.copy(
         next(trained.parents[1].glob("train-cma-2-*/checkpoint-2")) / "projectors.safetensors", tmp_path / "start"

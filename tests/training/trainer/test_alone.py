@@ -1,5 +1,6 @@
 """A start that aligns: a query trained alone first, and a random one that is made as sharp."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,20 @@ def test_a_random_query_is_made_as_sharp_and_stays_what_it_is(place: Path, cache
     assert found[1] == pytest.approx(found[2], abs=2e-3)
     assert abs(found[0] - found[2]) > 0.02
     assert prepared["random-sharp"].notes == (f"the query starts {factor:.3g} times as large: as sharp as attention",)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("key", ["start", "as_sharp_as"])
+def test_one_that_is_kept_serves_the_same_models_wherever_they_lie(
+    place: Path, tmp_path: Path, key: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("PROBE_CACHE", str(tmp_path / "cache"))
+    here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
+    shutil.copytree(place, here)
+    first = prepare(recipe_of(here, tmp_path / "a.toml", objective={key: "attention"}))
+    here.rename(elsewhere)
+    assert prepare(recipe_of(elsewhere, tmp_path / "a.toml", objective={key: "attention"})).notes == first.notes
+    assert len(list((tmp_path / "cache" / "attention").iterdir())) == 1
 
 
 @pytest.mark.parametrize("key", ["start", "as_sharp_as"])

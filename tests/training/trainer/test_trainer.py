@@ -28,6 +28,7 @@ from trainer_runs import (
     leftovers,
     recipe_of,
     rows,
+    same_optimizer,
     save_pair,
     weights,
     write_recipe,
@@ -377,6 +378,7 @@ def test_a_run_killed_between_every_two_files_ends_with_the_same_bits(place: Pat
     last = server.train(recipe, run)
     assert last.name == whole.name
     assert_same_bits(whole, last)
+    assert same_optimizer(*(checkpoints(one)[0] for one in (whole.parent, run)))
 
 
 def test_ctrl_c_says_how_to_go_on_and_from_which_step(place: Path, server: Server, tmp_path: Path):
