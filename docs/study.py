@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -74,13 +74,17 @@ SECONDARY = {
 """The questions of the secondary experiment, beside the dose, and the differences that answer them."""
 
 
-def document(page: str, saved: Saved) -> str:
-    """The page with its tables made anew; what lies between ``<!-- NAME -->`` and ``<!-- end -->`` is replaced."""
+def tables_of(saved: Saved) -> dict[str, str]:
+    """The tables of the page, by name."""
     made = arms(saved)
     tables = {f"arms {student}": markdown_table(*made.table(student)) for student in made.students}
     tables |= {f"compared {student}": _compared(saved, student) for student in saved.study}
     tables |= {"dose": _dose(saved), "without D": _without_d(saved), "secondary": _secondary(saved)}
-    tables["real"] = _real(saved)
+    return tables | {"real": _real(saved)}
+
+
+def document(page: str, tables: Mapping[str, str]) -> str:
+    """The page with these tables; what lies between ``<!-- NAME -->`` and ``<!-- end -->`` is replaced."""
     for name, table in tables.items():
         place = re.compile(rf"(?<=<!-- {name} -->\n).*?(?=<!-- end -->)", flags=re.DOTALL)
         # Once: where nothing stands between the marks yet, a second match would reach to the next end.
@@ -178,7 +182,7 @@ def _milli(found: Estimate) -> str:
 
 def main() -> int:
     """Entry point."""
-    PAGE.write_text(document(PAGE.read_text(encoding="utf-8"), Saved(SAVED)), encoding="utf-8")
+    PAGE.write_text(document(PAGE.read_text(encoding="utf-8"), tables_of(Saved(SAVED))), encoding="utf-8")
     return 0
 
 
