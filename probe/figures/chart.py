@@ -71,7 +71,7 @@ def series(axes: Any, number: int, x: Any, y: Any, ends: tuple[Any, Any], *, lab
     )
 
 
-def reference(axes: Any, x: Any, y: Any, *, label: str, dashes: Any = (0, (4, 2))) -> None:
+def reference(axes: Any, x: Any, y: Any, *, label: str, dashes: Any = DASHES) -> None:
     """A floor or a ceiling: a thin grey line."""
     axes.plot(x, y, color=LIGHT.muted, linewidth=0.8, linestyle=dashes, label=label, zorder=2)
 

@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 
 WIDTH = 28
 """Letters of a label."""
-APART, SMALL = 0.24, 6.0
-"""Of what is told of references: half the distance in rows, and points."""
+APART = 0.24
+"""Rows between a line and each of the two students' references, so that their numbers do not touch."""
+SMALL = 6.0  # points
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from probe.checkpoints.opened import OpenCheckpoint, open_checkpoint
 from probe.errors import CheckpointError, OutputError, ProbeError, ProjectorError
 from probe.maps import AttentionMap
 from probe.models.tokenizer import Tokenizer
-from probe.training.trainer.start import start_directory
+from probe.training.trainer.start import named_directory
 
 TEXT = TEXTS[1]
 
@@ -518,10 +519,10 @@ def test_a_name_that_is_bundled_and_a_checkpoint_here_is_not_guessed(
     shutil.copytree(load("demo-cla").checkpoint.path, tmp_path / "demo-cma" / inside)
     with pytest.raises(CheckpointError, match=r"bundled:demo-cma, or \./demo-cma"):
         load("demo-cma")
-    for door in (diagnose, start_directory):
+    for door in (diagnose, partial(named_directory, "start")):
         with pytest.raises(CheckpointError, match=r"bundled:demo-cma, or \./demo-cma"):
             door("demo-cma")
-    assert diagnose("bundled:demo-cma").directory == start_directory("bundled:demo-cma")
+    assert diagnose("bundled:demo-cma").directory == named_directory("start", "bundled:demo-cma")
     assert load("bundled:demo-cma").checkpoint.name == "demo-cma"
     assert load(f"./demo-cma/{inside}").checkpoint.name == "demo-cla"
 

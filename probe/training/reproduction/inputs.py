@@ -18,7 +18,7 @@ from probe.training.examples import digest
 from probe.training.model_files import SUFFIXES, WHOLE_MODEL, files_digest
 from probe.training.parts import ObjectivePart
 from probe.training.recipe import Recipe
-from probe.training.trainer.start import sharp_directory, start_directory
+from probe.training.trainer.start import named_directory
 
 KEPT = ("save_every", "save_projectors_every", "keep_last", "keep_best", "keep_by", "log_every", "report_to")
 """Keys of the training that decide what is written down, and no weight."""
@@ -51,7 +51,7 @@ class Inputs:
             "data": self.data,
             "models": [self.model_digest(source) for source in sources],
             "start": start_digest(recipe.objective),
-            "as sharp as": _checkpoint_digest(sharp_directory(recipe.objective.as_sharp_as)),
+            "as sharp as": _checkpoint_digest(named_directory("as_sharp_as", recipe.objective.as_sharp_as)),
             "adapter": self.model_digest(recipe.teacher.adapter) if recipe.teacher.adapter else None,
             "map": file_sha256(Path(named)) if named else None,
         }
@@ -121,7 +121,7 @@ def start_digest(objective: ObjectivePart) -> str | None:
     Raises:
         TrainingError: they are not there.
     """
-    return _checkpoint_digest(start_directory(objective.start))
+    return _checkpoint_digest(named_directory("start", objective.start))
 
 
 def _checkpoint_digest(place: Path | None) -> str | None:

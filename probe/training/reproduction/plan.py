@@ -32,7 +32,7 @@ from probe.training.stages import Stage, Store
 from probe.training.teacher.teacher import teacher_source
 from probe.training.trainer.run import train
 from probe.training.trainer.saving import newest_complete, step_of
-from probe.training.trainer.start import start_directory
+from probe.training.trainer.start import named_directory
 from probe.training.vocabulary_map import Vocabulary, vocabulary_map
 
 REPORT, LOG, MAP, TRAJECTORY = "report.json", "log.txt", "vocabulary_map.json", "trajectory.json"
@@ -209,7 +209,7 @@ class Planner:
 
     @cached_property
     def _probe_of_start(self) -> Stage | None:
-        if start_directory(self.recipe.objective.start) is None:
+        if named_directory("start", self.recipe.objective.start) is None:
             return None
         make = partial(self._probe, lambda: self.recipe.objective.start)
         inputs = {"kind": "probe", "gold": self._gold_sha256, "start": start_digest(self.recipe.objective)}
@@ -299,7 +299,7 @@ def _with_objective(recipe: Recipe, **changes: str | None) -> Recipe:
 
 def _query_of(objective: ObjectivePart, place: Path) -> str:
     """A start with nothing but the query of the checkpoint that an objective names; other starts stay as they are."""
-    directory = start_directory(objective.start)
+    directory = named_directory("start", objective.start)
     if directory is None:
         return objective.start
     checkpoint = load_checkpoint(directory)

@@ -24,7 +24,7 @@ from probe.training.teacher.head import settle_head
 from probe.training.trainer.batches import Collate, GlobalBatches
 from probe.training.trainer.console import Console
 from probe.training.trainer.distiller import Distiller
-from probe.training.trainer.saving import BITS, PROJECTORS, ROUGE, Saver, is_done, newest_complete
+from probe.training.trainer.saving import BITS, PROJECTORS, ROUGE, Saver, checkpoints, is_done, newest_complete
 from probe.training.trainer.setup import Prepared, prepare
 from probe.training.trainer.trainer import DistillationTrainer, unwrapped
 
@@ -66,7 +66,7 @@ def _train(recipe: Recipe, run: Path, arguments: TrainingArguments, say: Callabl
         sweep(run / PROJECTORS, "step-*")
     # The others of several processes find what the main one has chosen.
     with arguments.main_process_first(desc="recipe"):
-        stored = read_recipe_of_run(run / RECIPE) if (run / RECIPE).is_file() else None
+        stored = _stored(run, is_main=is_main)
         recipe, note = settle_head(recipe, stored)
         _remember(recipe, stored, run, is_main=is_main)
     found = newest_complete(run)
@@ -148,6 +148,18 @@ def training_arguments(recipe: Recipe, run: Path) -> TrainingArguments:
         # transformers would cut each batch over all cards of this process; further cards are for further processes.
         arguments._n_gpu = 1  # pyright: ignore[reportPrivateUsage]
     return arguments
+
+
+def _stored(run: Path, *, is_main: bool) -> Recipe | None:
+    """The recipe of the run that is here, if there is one.
+
+    One that left nothing behind does not count, so that a corrected recipe can have its directory; the other processes
+    find what the main one has written since.
+    """
+    if not (run / RECIPE).is_file():
+        return None
+    stored = read_recipe_of_run(run / RECIPE)
+    return stored if checkpoints(run) or (run / PROJECTORS).is_dir() or not is_main else None
 
 
 def _remember(recipe: Recipe, stored: Recipe | None, run: Path, *, is_main: bool) -> None:

@@ -23,16 +23,10 @@ from probe.training.model_files import TOKENIZER_FILES, directory_of, record_of
 from probe.training.parts import ObjectivePart, StudentPart
 from probe.training.recipe import Recipe
 from probe.training.teacher.teacher import Frozen, freeze_teacher, teacher_source
-from probe.training.trainer.alone import sharpen
+from probe.training.trainer.alone import TRAINED_ALONE, sharpen
 from probe.training.trainer.batches import Rows
 from probe.training.trainer.distiller import Distiller
-from probe.training.trainer.start import (
-    build_criterion,
-    scales_of,
-    sharp_checkpoint,
-    starting_checkpoint,
-    told_of_start,
-)
+from probe.training.trainer.start import build_criterion, named_checkpoint, scales_of, told_of_start
 
 
 @dataclass(frozen=True)
@@ -106,8 +100,8 @@ def prepare(recipe: Recipe, main_first: AbstractContextManager[None] | None = No
     prompt = recipe.data.prompt or PROMPT
     student_record = record_of(student.source, student.tokenizer, prompt)
     teacher_record = None if teacher is None else record_of(teacher.source, teacher.tokenizer, prompt)
-    start = starting_checkpoint(recipe, rows.train, student_record, teacher_record)
-    sharp = sharp_checkpoint(recipe, rows.train, student_record, teacher_record)
+    start = named_checkpoint("start", recipe, rows.train, student_record, teacher_record)
+    sharp = named_checkpoint("as_sharp_as", recipe, rows.train, student_record, teacher_record)
     torch.manual_seed(recipe.seed)
     model = load_student(recipe.student)
     frozen = None
@@ -119,7 +113,9 @@ def prepare(recipe: Recipe, main_first: AbstractContextManager[None] | None = No
     notes = [] if start is None else [told_of_start(recipe, start)]
     if sharp is not None and scales is not None:
         factor = sharpen(criterion.projectors[QUERY], scales.key, sharp, recipe, rows.train)
-        notes.append(f"the query starts {factor:.3g} times as large: as sharp as {recipe.objective.as_sharp_as}")
+        named = recipe.objective.as_sharp_as
+        whose = "one that is trained alone" if named == TRAINED_ALONE else named
+        notes.append(f"the query is multiplied by {factor:.3g}, to be as sharp as {whose}")
     notes += freeze_parts(recipe.objective, model, criterion)
     return Prepared(
         recipe=recipe,

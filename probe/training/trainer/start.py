@@ -1,9 +1,9 @@
 """Where projectors start, and the scales that a run trains with."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -28,80 +28,51 @@ from probe.training.trainer.alone import TRAINED_ALONE, attention_alone
 from probe.training.vocabulary_map import Vocabulary, exact_map, read_vocabulary_map
 
 PSEUDO_INVERSE = "pseudo-inverse"
-MADE_ANEW = ("random", PSEUDO_INVERSE, TRAINED_ALONE)
+Key = Literal["start", "as_sharp_as"]
+"""Of an objective: it names a checkpoint."""
+MADE_ANEW: Mapping[Key, tuple[str, ...]] = {
+    "start": ("random", PSEUDO_INVERSE, TRAINED_ALONE),
+    "as_sharp_as": (TRAINED_ALONE,),
+}
+"""Names that are no checkpoint: the run makes it."""
 SCALE_ROWS = 256
 """Rows on which scales are estimated where the teacher's states are not cached."""
 
 
-def starting_checkpoint(
-    recipe: Recipe, train: Sequence[Example], student: ModelRecord, teacher: ModelRecord | None
+def named_checkpoint(
+    key: Key, recipe: Recipe, train: Sequence[Example], student: ModelRecord, teacher: ModelRecord | None
 ) -> Checkpoint | None:
-    """The checkpoint that the run begins with, if there is one; for a method without projectors there is none.
+    """The checkpoint that a key of the objective names, if it names one; a method without projectors has none.
 
     Args:
+        key: ``start``, or ``as_sharp_as``, whose checkpoint must have a query.
         recipe: of the run.
         train: its training rows, for a query that is trained alone first.
         student: the run's student.
         teacher: its teacher.
 
     Raises:
-        TrainingError: it was trained with other models, or has no projector of the method, or one of another structure.
+        TrainingError: there is no such checkpoint, it was trained with other models, or has no projector of the method,
+            or one of another structure; or the method has no query, but one is named.
         CheckpointError: it cannot be read.
+        OutputError: a query that is trained alone cannot be kept.
     """
-    objective = recipe.objective
-    if teacher is None or not objective.needs.projectors:
+    where, named, needs = f"objective.{key}", getattr(recipe.objective, key), recipe.objective.needs
+    if named is None or teacher is None or not needs.projectors:
         return None
-    if objective.start == TRAINED_ALONE:
-        _check_query("objective.start", objective.method, objective.needs.attention)
+    if not needs.attention and (named == TRAINED_ALONE or key == "as_sharp_as"):
+        raise TrainingError(Problem(where, "a method with a query", recipe.objective.method, "Leave it out."))
+    if named == TRAINED_ALONE:
         return attention_alone(recipe, train, student, teacher)
-    directory = start_directory(objective.start)
+    directory = named_directory(key, named)
     if directory is None:
         return None
-    start = _load("objective.start", directory, student, teacher)
-    _check_projectors("objective.start", objective.method, objective.needs.projectors, start)
-    return start
-
-
-def sharp_checkpoint(
-    recipe: Recipe, train: Sequence[Example], student: ModelRecord, teacher: ModelRecord | None
-) -> Checkpoint | None:
-    """The checkpoint as whose attention that of the run is made as sharp, if one is named.
-
-    Args:
-        recipe: of the run.
-        train: its training rows, for a query that is trained alone first.
-        student: the run's student.
-        teacher: its teacher.
-
-    Raises:
-        TrainingError: the method has no query; or there is no such checkpoint, it has no query, or one of another
-            structure, or it was trained with other models.
-        CheckpointError: it cannot be read.
-        OutputError: one that is trained alone cannot be kept.
-    """
-    where, objective = "objective.as_sharp_as", recipe.objective
-    if objective.as_sharp_as is None or teacher is None or not objective.needs.projectors:
-        return None
-    _check_query(where, objective.method, objective.needs.attention)
-    directory = sharp_directory(objective.as_sharp_as)
-    if directory is None:
-        return attention_alone(recipe, train, student, teacher)
-    found = _load(where, directory, student, teacher)
-    _check_projectors(where, objective.method, (QUERY,), found)
-    return found
-
-
-def _check_query(where: str, method: str, has_query: bool) -> None:
-    if not has_query:
-        raise TrainingError(Problem(where, "a method with a query", method, "Leave it out."))
-
-
-def _load(where: str, directory: Path, student: ModelRecord, teacher: ModelRecord) -> Checkpoint:
     found = load_checkpoint(directory)
     roles = (("student", student, found.student), ("teacher", teacher, found.teacher))
     wrong = [each for role in roles if (each := _other_model(where, found, *role)) is not None]
     if wrong:
         raise TrainingError(*wrong)
+    _check_projectors(where, recipe.objective.method, needs.projectors if key == "start" else (QUERY,), found)
     return found
 
 
@@ -154,31 +125,18 @@ def _unknown_scales(start: Checkpoint) -> list[str]:
     return [name for name in ("hidden", "target") if getattr(start.scales, name) is None]
 
 
-def start_directory(named: str) -> Path | None:
-    """Where the projectors lie that a recipe begins with; None where they are made anew.
+def named_directory(key: Key, named: str | None) -> Path | None:
+    """Where the checkpoint lies that a key of the objective names; None where there is none yet, or none is named.
 
     Raises:
-        TrainingError: it is neither a way to make them nor a checkpoint.
+        TrainingError: it is neither a way to make one nor a checkpoint.
     """
-    return _directory("objective.start", MADE_ANEW, named)
-
-
-def sharp_directory(named: str | None) -> Path | None:
-    """Where the checkpoint lies that a recipe wants to be as sharp as; None if it names none or one trained alone.
-
-    Raises:
-        TrainingError: it is no checkpoint.
-    """
-    return None if named is None else _directory("objective.as_sharp_as", (TRAINED_ALONE,), named)
-
-
-def _directory(where: str, made_anew: Sequence[str], named: str) -> Path | None:
-    if named in made_anew:
+    if named is None or named in MADE_ANEW[key]:
         return None
     place = bundled_checkpoint(named) or Path(named)
     if not is_ours(place):
-        expected = f"{', '.join(made_anew)}, or a checkpoint's name or directory"
-        raise TrainingError(Problem(where, expected, named, "Correct the name."))
+        expected = f"{', '.join(MADE_ANEW[key])}, or a checkpoint's name or directory"
+        raise TrainingError(Problem(f"objective.{key}", expected, named, "Correct the name."))
     return place
 
 

@@ -94,7 +94,9 @@ def test_a_random_query_is_made_as_sharp_and_stays_what_it_is(place: Path, cache
     ]
     assert found[1] == pytest.approx(found[2], abs=2e-3)
     assert abs(found[0] - found[2]) > 0.02
-    assert prepared["random-sharp"].notes == (f"the query starts {factor:.3g} times as large: as sharp as attention",)
+    assert prepared["random-sharp"].notes == (
+        f"the query is multiplied by {factor:.3g}, to be as sharp as one that is trained alone",
+    )
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from probe.training.criteria.projectors import Projectors
 from probe.training.model_files import record_of
 from probe.training.trainer.run import train
 from probe.training.trainer.setup import prepare
-from probe.training.trainer.start import start_directory
+from probe.training.trainer.start import named_directory
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,10 @@ def test_a_query_is_made_as_sharp_as_that_of_a_checkpoint_and_the_rest_is_as_wit
     loud = save_start(place, tmp_path / "loud", ("query",), scales=Scales(key=0.375 / 3))
     usual = prepare(started(place, tmp_path, query_alone))
     sharp = prepare(started(place, tmp_path, query_alone, objective={"as_sharp_as": str(loud)}))
-    assert sharp.notes == (*usual.notes, f"the query starts 3 times as large: as sharp as {loud}")
+    assert sharp.notes == (
+        *usual.notes,
+        f"the query is multiplied by 3, to be as sharp as {loud}",
+    )
     assert sharp.scales == usual.scales
     ours, theirs = (each.distiller.criterion.projectors.to_numpy() for each in (sharp, usual))
     for name, times in (("query", 3), ("t2s", 1), ("s2t", 1)):
@@ -174,7 +177,7 @@ def test_another_vocabulary_over_the_same_table_is_refused(place: Path, tmp_path
 
 def test_a_misspelt_start_is_told_what_there_is():
     with pytest.raises(TrainingError, match=r"objective\.start: expected random, .+; got atention"):
-        start_directory("atention")
+        named_directory("start", "atention")
 
 
 def test_a_start_without_a_projector_of_the_method_is_refused(place: Path, query_alone: Path, tmp_path: Path):

@@ -638,7 +638,7 @@ def test_a_missing_column_and_an_empty_response_are_named_with_their_row(
         (["seed=-1"], "seed"),
     ],
 )
-def test_a_wrong_setting_is_one_message_and_no_checkpoint(
+def test_a_wrong_setting_is_one_message_and_no_checkpoint_and_can_be_corrected(
     place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], settings: list[str], expected: str
 ):
     recipe = write_recipe(tmp_path / "a.toml", content(place))
@@ -646,6 +646,7 @@ def test_a_wrong_setting_is_one_message_and_no_checkpoint(
     assert expected in messages(capsys, str(recipe), *settings, "--out", str(tmp_path / "run"))
     assert not checkpoints(tmp_path / "run")
     assert not leftovers(tmp_path)
+    assert main([str(recipe), "--out", str(tmp_path / "run")]) == 0
 
 
 def test_a_directory_of_another_recipe_is_refused_and_stays(
