@@ -12,11 +12,23 @@ from probe.figures.saved import Saved
 from probe.figures.study import BASELINE, PRIMARY, STUDENT, Contrast, compare, contrasted, difference
 from probe.output.documents import markdown_table
 from probe.output.tables import interval, number, thousandths, with_interval
-from probe.stats import Estimate
+from probe.stats import Estimate, as_float
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "does-alignment-matter.md"
 SAVED = ROOT / "figures" / "saved"
+ANSWER = ("", "bits × 1000", "ROUGE-L, points", "bits, without D", "ROUGE-L, without D")
+ANSWERED = {
+    "right links, against wrong ones": ("cla", "wrong"),
+    "an aligned start, against a random one made as sharp": ("aligned", "random-sharp"),
+    "an aligned start, against a plain random one (not announced)": ("aligned", "random"),
+    "an aligned start, against equal weights": ("aligned", "uniform"),
+    "a random start with the critic, against one without": ("random-critic", "random"),
+    "a random start with matched norms, against an aligned one (not announced)": ("norm-only", "aligned"),
+    "right links, against fine-tuning": ("cla", BASELINE),
+    "an aligned start, against fine-tuning": ("aligned", BASELINE),
+}
+"""What the page asks first, and the arms that answer it."""
 COMPARED = ("", "difference", "bits × 1000 [95 % CI]", "CI with rows", "as is", "p, Holm", "outcome", "ROUGE-L, points")
 WITHOUT_D = "-no-d"
 REPEATED = (
@@ -80,7 +92,7 @@ def tables_of(saved: Saved) -> dict[str, str]:
     tables = {f"arms {student}": markdown_table(*made.table(student)) for student in made.students}
     tables |= {f"compared {student}": _compared(saved, student) for student in saved.study}
     tables |= {"dose": _dose(saved), "without D": _without_d(saved), "secondary": _secondary(saved)}
-    return tables | {"real": _real(saved)}
+    return tables | {"answer": _answer(saved), "real": _real(saved)}
 
 
 def document(page: str, tables: Mapping[str, str]) -> str:
@@ -90,6 +102,24 @@ def document(page: str, tables: Mapping[str, str]) -> str:
         # Once: where nothing stands between the marks yet, a second match would reach to the next end.
         page = place.sub(f"\n{table}\n".replace("\\", r"\\"), page, count=1)
     return page
+
+
+def _answer(saved: Saved) -> str:
+    study = saved.student(STUDENT)
+    lines: list[Sequence[str]] = []
+    for asked, (arm, other) in ANSWERED.items():
+        cells: list[str] = []
+        for contrast in (Contrast("", {arm: 1, other: -1}), _less_d(arm, other)):
+            bits, rouge = contrasted(study, contrast), contrasted(study, contrast, "rouge")
+            cells += [f"{_verdict(-bits)} {_milli(bits)}", f"{_verdict(rouge)} {_points(rouge)}"]
+        lines.append((asked, *cells))
+    return markdown_table(ANSWER, lines)
+
+
+def _verdict(gain: Estimate) -> str:
+    """Of a difference that is above 0 where the first is better."""
+    _, low, high = map(as_float, gain)
+    return "better" if low > 0 else "worse" if high < 0 else "open"
 
 
 def _compared(saved: Saved, student: str) -> str:
